@@ -1,0 +1,278 @@
+"""A search space: one decision program whose every run is an architecture."""
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from search_space import attention as attention_ops
+from search_space.architecture import Architecture, Attention, Stage
+from search_space.blocks import BlockPart, ConvPart, LinearPart, strided
+from search_space.cost import Budget, Cost, measure, part_cost
+from search_space.errors import InputError
+
+if TYPE_CHECKING:
+    from search_space.sampling import BudgetTable, Rng
+
+_Option = TypeVar("_Option", bound=Hashable)
+_Outcome = TypeVar("_Outcome")
+
+
+class Choose(Protocol):
+    """Decides: is given a decision's name and its options (at least two), returns one of them.
+
+    A name always comes with the same options. Names are `resolution` and `stage{i}.{dimension}`, where the dimension
+    is width, depth, expansion, kernel_size, attention (a kind) or that kind's reduction with the ratios in its name.
+    """
+
+    def __call__(self, name: str, options: Sequence[_Option]) -> _Option: ...
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """What a stage may be: its options in each dimension, and what is fixed."""
+
+    block: str
+    stride: int
+    width: tuple[int, ...]
+    depth: tuple[int, ...]
+    expansion: tuple[int, ...]
+    kernel_size: tuple[int, ...]
+    attention: tuple[Attention, ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Every architecture that `assemble` can return. Costs are for a classifier of `num_classes`."""
+
+    name: str
+    resolution: tuple[int, ...]
+    stem_width: int
+    stem_stride: int
+    stages: tuple[StageOptions, ...]
+    head_width: int
+    activation: str
+    num_classes: int = 1000
+
+    def assemble(self, choose: Choose) -> Architecture:
+        """The architecture that `choose` decides. The only description of the space."""
+        resolution = _decide(choose, "resolution", self.resolution)
+        stages = []
+        width = self.stem_width
+        for index in range(len(self.stages)):
+            stages.append(self.assemble_stage(index, width, choose))
+            width = stages[-1].width
+        return self._architecture(resolution, tuple(stages))
+
+    def assemble_stage(self, index: int, in_width: int, choose: Choose) -> Stage:
+        """The stage that `choose` decides, after a stage (or stem) of `in_width` channels."""
+        options = self.stages[index]
+        prefix = f"stage{index}"
+        width = _decide(choose, f"{prefix}.width", options.width)
+        expansion = _decide(choose, f"{prefix}.expansion", options.expansion)
+        depth = _decide(choose, f"{prefix}.depth", options.depth)
+        kernel_size = _decide(choose, f"{prefix}.kernel_size", options.kernel_size)
+        stage = Stage(
+            options.block, width, options.stride, expansion, kernel_size, attention=(options.attention[0],) * depth
+        )
+        # Attention comes last: which reduction ratios differ at all depends on the channels.
+        kinds = tuple(dict.fromkeys(attention.kind for attention in options.attention))
+        kind = _decide(choose, f"{prefix}.attention", kinds)
+        ratios = _distinct_ratios(options.attention, kind, self._attention_channels(stage, in_width))
+        if ratios:
+            name = f"{prefix}.{kind}_reduction({','.join(map(str, ratios))})"
+            attention = Attention(kind, _decide(choose, name, ratios))
+        else:
+            attention = Attention(kind)
+        return replace(stage, attention=(attention,) * depth)
+
+    def choices(self, architecture: Architecture) -> dict[str, Any]:
+        """The decisions that assemble `architecture`, by name. Raises InputError if the space does not hold it."""
+        made: dict[str, Any] = {}
+
+        def follow(name: str, options: Sequence[_Option]) -> _Option:
+            choice = _read(architecture, name)
+            if choice not in options:
+                raise InputError(f"{name}: {choice!r} is not in space {self.name} ({', '.join(map(str, options))})")
+            made[name] = choice
+            return choice  # type: ignore[no-any-return]
+
+        if len(architecture.stages) != len(self.stages) or self.assemble(follow) != architecture:
+            raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
+        return made
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """MACs and parameters with the space's number of classes."""
+        return measure(architecture, self.num_classes)
+
+    def stage_outcomes(self, index: int, in_width: int) -> tuple[Stage, ...]:
+        """Every stage that may stand at `index` after `in_width` channels."""
+        return _stage_outcomes(self, index, in_width)
+
+    def stage_cost(self, stage: Stage, in_width: int, size: int) -> Cost:
+        """Cost of a stage on an input of `size`×`size` pixels and `in_width` channels."""
+        total = Cost()
+        for part in self._block_parts(stage, in_width):
+            total += part_cost(part, size)
+            size = part.output_size(size)
+        return total
+
+    def fixed_cost(self, resolution: int, last_width: int) -> Cost:
+        """Cost of the stem, and of head and classifier after a last stage of `last_width` channels."""
+        size = resolution
+        stem = part_cost(ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation), size)
+        size = strided(size, self.stem_stride)
+        for options in self.stages:
+            size = strided(size, options.stride)
+        head = part_cost(ConvPart(last_width, self.head_width, 1, 1, self.activation), size)
+        return stem + head + part_cost(LinearPart(self.head_width, self.num_classes), size)
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """Every architecture once. Only for small spaces."""
+        return every_outcome(self.assemble)
+
+    def count(self, budget: Budget | None = None) -> tuple[int, int]:
+        """A lower and an upper bound on the number of architectures, equal where the count is exact.
+
+        Without a budget it always is; with one, up to the table's resolution of the tightest bound.
+        """
+        return self.table(budget).count()
+
+    def sample(self, rng: "Rng", budget: Budget | None = None) -> Architecture:
+        """An architecture drawn uniformly from those within the budget.
+
+        `rng` is a random.Random or a numpy Generator. Raises InputError if no architecture meets the budget.
+        """
+        return self.table(budget).sample(rng)
+
+    def table(self, budget: Budget | None = None) -> "BudgetTable":
+        """The (cached) table that counts and samples within the budget."""
+        from search_space.sampling import budget_table
+
+        return budget_table(self, budget or Budget())
+
+    @cached_property
+    def smallest(self) -> Architecture:
+        """The architecture of the fewest MACs."""
+        return self.cheapest("macs")
+
+    @cached_property
+    def largest(self) -> Architecture:
+        """The architecture of the most MACs."""
+        return self.cheapest("macs", sign=-1)
+
+    def cheapest(self, measure_name: str, sign: int = 1) -> Architecture:
+        """The architecture with the lowest (`sign=-1`: highest) `macs` or `params`."""
+        best: tuple[int, tuple[Stage, ...], int] | None = None
+        for resolution in self.resolution:
+            # Shortest path along the chain of stages, by output width.
+            paths: dict[int, tuple[int, tuple[Stage, ...]]] = {self.stem_width: (0, ())}
+            size = strided(resolution, self.stem_stride)
+            for index, options in enumerate(self.stages):
+                longer: dict[int, tuple[int, tuple[Stage, ...]]] = {}
+                for width, (cost, stages) in paths.items():
+                    for stage in self.stage_outcomes(index, width):
+                        total = cost + sign * getattr(self.stage_cost(stage, width, size), measure_name)
+                        if stage.width not in longer or total < longer[stage.width][0]:
+                            longer[stage.width] = (total, (*stages, stage))
+                paths = longer
+                size = strided(size, options.stride)
+            for width, (cost, stages) in paths.items():
+                total = cost + sign * getattr(self.fixed_cost(resolution, width), measure_name)
+                if best is None or total < best[0]:
+                    best = (total, stages, resolution)
+        assert best is not None
+        return self._architecture(best[2], best[1])
+
+    def _architecture(self, resolution: int, stages: tuple[Stage, ...]) -> Architecture:
+        return Architecture(
+            resolution=resolution,
+            stem_width=self.stem_width,
+            stem_stride=self.stem_stride,
+            stages=stages,
+            head_width=self.head_width,
+            activation=self.activation,
+        )
+
+    def _block_parts(self, stage: Stage, in_width: int) -> list[BlockPart]:
+        parts = []
+        for j, attention in enumerate(stage.attention):
+            stride = stage.stride if j == 0 else 1
+            parts.append(
+                BlockPart(
+                    stage.block,
+                    in_width,
+                    stage.width,
+                    stride,
+                    stage.expansion,
+                    stage.kernel_size,
+                    self.activation,
+                    attention,
+                )
+            )
+            in_width = stage.width
+        return parts
+
+    def _attention_channels(self, stage: Stage, in_width: int) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(part.attention_channels for part in self._block_parts(stage, in_width)))
+
+
+def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:
+    """Every outcome of a decision program once, the last decision varying fastest."""
+    path: list[int] = []
+    while True:
+        counts: list[int] = []
+
+        def choose(name: str, options: Sequence[_Option], counts: list[int] = counts) -> _Option:
+            if len(counts) == len(path):
+                path.append(0)
+            counts.append(len(options))
+            return options[path[len(counts) - 1]]
+
+        yield program(choose)
+        while path and path[-1] + 1 == counts[len(path) - 1]:
+            path.pop()
+        if not path:
+            return
+        path[-1] += 1
+
+
+def dimension(name: str) -> str:
+    """What a decision is about: resolution, width, depth, expansion, kernel_size, attention or reduction."""
+    last = name.rpartition(".")[2]
+    return "reduction" if "_reduction(" in last else last
+
+
+def _decide(choose: Choose, name: str, options: Sequence[_Option]) -> _Option:
+    return options[0] if len(options) == 1 else choose(name, options)
+
+
+def _read(architecture: Architecture, name: str) -> Any:
+    """What `architecture` has where the decision `name` is made."""
+    if name == "resolution":
+        return architecture.resolution
+    stage = architecture.stages[int(name.partition(".")[0].removeprefix("stage"))]
+    what = dimension(name)
+    if what == "attention":
+        return stage.attention[0].kind
+    if what == "reduction":
+        return stage.attention[0].reduction
+    return getattr(stage, what)
+
+
+@lru_cache(maxsize=1 << 16)
+def _distinct_ratios(options: tuple[Attention, ...], kind: str, channels: tuple[int, ...]) -> tuple[int, ...]:
+    """The ratios offered for `kind` that differ in at least one block: of twins, the first."""
+    first: dict[tuple[str, ...], int] = {}
+    for attention in options:
+        if attention.kind == kind and attention.reduction is not None:
+            key = tuple(attention_ops.structure(attention, count) for count in channels)
+            first.setdefault(key, attention.reduction)
+    return tuple(first.values())
+
+
+@lru_cache(maxsize=4096)
+def _stage_outcomes(space: SearchSpace, index: int, in_width: int) -> tuple[Stage, ...]:
+    return tuple(every_outcome(lambda choose: space.assemble_stage(index, in_width, choose)))

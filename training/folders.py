@@ -1,0 +1,149 @@
+"""Pictures of the user's own: a folder a class, under `train/` and `val/` or in one tree that is split here."""
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from search_space.errors import InputError
+from training.pictures import Pictures
+
+# ImageNet's, in 0 to 1: what published backbones expect.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"))
+MAX_BYTES = 8 << 30
+
+_SHARES = {"validation": 0.15, "test": 0.15}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of each split with their labels. Decoded pictures are held in memory, 3 bytes a pixel."""
+
+    spec: str
+    classes: tuple[str, ...]
+    files: dict[str, tuple[tuple[Path, int], ...]]
+
+    def load(self, split: str, resolution: int) -> Pictures:
+        """The split's pictures: the shorter side scaled to `resolution`, the centre cut out.
+
+        Raises InputError naming the first file that cannot be decoded, or if the pictures do not fit in memory.
+        """
+        files = self.files[split]
+        needed = len(files) * 3 * resolution**2
+        if needed > MAX_BYTES:
+            raise InputError(
+                f"--data {self.spec}: {len(files)} pictures of {resolution} pixels need {needed / 2**30:.0f} GiB of "
+                f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
+            )
+        images = torch.empty(len(files), 3, resolution, resolution, dtype=torch.uint8)
+        with ThreadPoolExecutor() as pool:
+            decoded = pool.map(lambda entry: _decode(self.spec, entry[0], resolution), files)
+            for index, image in enumerate(decoded):
+                images[index] = image
+        return Pictures(images, torch.tensor([label for _, label in files]))
+
+
+def scan(spec: str, path: str) -> Tree:
+    """The classes and files below `path`.
+
+    With `train/` and `val/`, `val/` is divided into validation and test, unless there is a `test/` as well; a single
+    tree is divided 70 : 15 : 15, each class alike, by the file names' order under a fixed seed. Raises InputError for
+    a missing folder, fewer than two classes, a class without pictures, or `val/` with other classes.
+    """
+    root = Path(path)
+    if not path or not root.is_dir():
+        raise InputError(f"--data {spec}: no such folder: {path or '(empty)'}")
+    if (root / "train").is_dir():
+        if not (root / "val").is_dir():
+            raise InputError(f"--data {spec}: {root / 'train'} is there but {root / 'val'} is missing")
+        classes, train = _classes(spec, root / "train")
+        val = _same_classes(spec, root / "val", classes)
+        if (root / "test").is_dir():
+            test = _same_classes(spec, root / "test", classes)
+        else:
+            val, test = _divided(val, (0.5,))
+    else:
+        classes, everything = _classes(spec, root)
+        short = [name for name, files in zip(classes, everything, strict=True) if len(files) < 3]
+        if short:
+            raise InputError(f"--data {spec}: class {short[0]} has fewer than 3 pictures, too few to split; add some")
+        train, val, test = _divided(everything, (1 - sum(_SHARES.values()), _SHARES["validation"]))
+    files = {
+        name: tuple((file, label) for label, members in enumerate(split) for file in members)
+        for name, split in (("train", train), ("validation", val), ("test", test))
+    }
+    for name, members in files.items():
+        if not members:
+            raise InputError(f"--data {spec}: no pictures for the {name} split; add some")
+    return Tree(spec, classes, files)
+
+
+def _classes(spec: str, root: Path) -> tuple[tuple[str, ...], list[list[Path]]]:
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    files = [_pictures(root / name) for name in names]
+    if not any(files):
+        raise InputError(f"--data {spec}: no pictures below {root}; expected a folder a class, with {_suffixes()} files")
+    if len(names) < 2:
+        raise InputError(f"--data {spec}: one class ({names[0]}) below {root}; at least two are needed")
+    for name, members in zip(names, files, strict=True):
+        if not members:
+            raise InputError(f"--data {spec}: class folder {root / name} has no pictures; fill it or remove it")
+    return tuple(names), files
+
+
+def _same_classes(spec: str, root: Path, classes: tuple[str, ...]) -> list[list[Path]]:
+    found, files = _classes(spec, root)
+    if found != classes:
+        odd = sorted(set(found) ^ set(classes))[0]
+        raise InputError(f"--data {spec}: class {odd} is not in both {root.parent / 'train'} and {root}")
+    return files
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _suffixes() -> str:
+    return " ".join(sorted(SUFFIXES))
+
+
+def _divided(by_class: list[list[Path]], shares: Sequence[float]) -> list[list[list[Path]]]:
+    """Each class divided by `shares`, the rest last; no part of a class is empty if it has as many files as parts."""
+    rng = np.random.default_rng(2103)
+    parts: list[list[list[Path]]] = [[] for _ in range(len(shares) + 1)]
+    for files in by_class:
+        shuffled = [files[index] for index in rng.permutation(len(files))]
+        start = 0
+        for part, share in zip(parts, shares, strict=False):
+            left_parts = len(parts) - parts.index(part) - 1
+            size = min(max(1, round(share * len(files))), max(0, len(files) - start - left_parts))
+            part.append(sorted(shuffled[start : start + size]))
+            start += size
+        parts[-1].append(sorted(shuffled[start:]))
+    return parts
+
+
+def _decode(spec: str, path: Path, resolution: int) -> Tensor:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # notes on metadata; a picture that decodes is fine
+            with Image.open(path) as image:
+                # Scales JPEGs while decoding; never below the size that is needed.
+                image.draft("RGB", (resolution, resolution))
+                rgb = image.convert("RGB")
+                scale = resolution / min(rgb.size)
+                size = (max(resolution, round(rgb.width * scale)), max(resolution, round(rgb.height * scale)))
+                left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
+                scaled = rgb.resize(size, Image.Resampling.BILINEAR)
+                pixels = np.array(scaled.crop((left, top, left + resolution, top + resolution)))
+    except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
+        raise InputError(f"--data {spec}: cannot decode {path} ({error}); mend or remove it") from None
+    return torch.from_numpy(pixels).permute(2, 0, 1)
