@@ -42,18 +42,18 @@ def mobilenetv2() -> SearchSpace:
 
 def mobilenetv2_32() -> SearchSpace:
     """A small MobileNetV2 for 32×32 pictures. Its total stride of 8 leaves a 4×4 map: attention still sees positions."""
-    rows = ((16, 2, (1, 2)), (24, 1, (1, 2)), (32, 2, (1, 2, 3)), (48, 1, (1, 2, 3)), (48, 1, (1, 2)))
+    rows = ((16, 2), (24, 1), (32, 2), (48, 1), (48, 1))
     stages = tuple(
         StageOptions(
             block="inverted_residual",
             stride=stride,
             width=(width,),
-            depth=depth,
+            depth=(1, 2),
             expansion=(2, 3, 4),
             kernel_size=(3, 5),
             attention=_every_attention((4, 8, 16)),
         )
-        for width, stride, depth in rows
+        for width, stride in rows
     )
     return SearchSpace(
         name="mobilenetv2-32",

@@ -1,0 +1,147 @@
+"""Command lines from dataclasses, and the one way in which a command ends badly.
+
+A field of a settings dataclass is a flag; its metadata, made by `flag` or `positional`, holds the help text and the
+parser of its value.
+"""
+
+import argparse
+import dataclasses
+import errno
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from search_space.errors import InputError
+from training.loop import TrainingDiverged
+from training.progress import complain
+
+_Settings = TypeVar("_Settings")
+
+
+def flag(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
+    """A field that is a flag; a boolean default makes a switch."""
+    return dataclasses.field(default=default, metadata={"help": help, "parse": parse})
+
+
+def positional(default: Any, help: str) -> Any:
+    """A field given without a flag's name."""
+    return dataclasses.field(default=default, metadata={"help": help, "parse": str, "positional": True})
+
+
+def count(text: str) -> int:
+    """A count as people write it: 300M, 1.2G, 850k, 1000000."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kMG]?)", text)
+    if not match:
+        raise ValueError("expected a count such as 300M or 1200000")
+    factor = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
+    return round(float(match[1]) * factor)
+
+
+def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
+    """Parser of an integer within bounds."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"expected an integer from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def parse_settings(
+    settings: type[_Settings], arguments: Sequence[str], *, example: str, defaults: Callable[[str], _Settings] | None = None
+) -> _Settings:
+    """The settings that the arguments say.
+
+    Args:
+        example: shown first in the help text.
+        defaults: makes the settings that flags override from the positional argument, for presets.
+    """
+    parser = _Parser(
+        description=(settings.__doc__ or "").strip(),
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        text = field.metadata["help"].replace("%", "%%")
+        if field.metadata.get("positional"):
+            optional = field.default is not dataclasses.MISSING
+            parser.add_argument(field.name, help=text, nargs="?" if optional else None, default=argparse.SUPPRESS)
+            continue
+        name = "--" + field.name.replace("_", "-")
+        if field.default is False:
+            parser.add_argument(name, dest=field.name, action="store_true", default=argparse.SUPPRESS, help=text)
+        else:
+            parser.add_argument(
+                name,
+                dest=field.name,
+                default=argparse.SUPPRESS,
+                help=text,
+                type=_parser(field.metadata["parse"]),
+                metavar="VALUE",
+            )
+    given = vars(parser.parse_args(arguments))
+    if defaults is None:
+        return settings(**given)
+    position = next(field for field in dataclasses.fields(settings) if field.metadata.get("positional"))  # type: ignore[arg-type]
+    base = defaults(given.get(position.name, position.default))
+    return dataclasses.replace(base, **given)  # type: ignore[type-var]
+
+
+def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
+    """Runs a command: bad input ends it with one line and exit code 2, Ctrl-C with 130.
+
+    Args:
+        continues: whether the same command again goes on where it stopped; said after Ctrl-C.
+    """
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        complain(f"error: {error}")
+        sys.exit(2)
+    except TrainingDiverged as error:
+        complain(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("stopped; run the same command again to continue" if continues else "stopped")
+        sys.exit(130)
+    except (OSError, SQLAlchemyError, RuntimeError) as error:
+        if _no_room(error):
+            complain(f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again")
+            sys.exit(2)
+        raise
+    sys.exit(0)
+
+
+def _no_room(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # SQLite, torch and safetensors only say it in words.
+    text = str(error)
+    return any(words in text for words in ("disk is full", "No space left", "file write failed", "unexpected pos"))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def checked(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+    return checked
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"error: {message}; see {self.prog} --help")
+        sys.exit(2)

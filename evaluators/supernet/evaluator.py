@@ -1,0 +1,160 @@
+"""Candidates scored with the shared weights of a trained supernet."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.store import WeightStore
+from search_space.architecture import Architecture
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from training.checkpoint import load_weights, save_weights
+from training.data import Dataset
+from training.evaluation import Metrics, evaluate, recompute_batch_statistics
+from training.loop import fit
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.resize import resized
+from training.seeds import derive
+
+WEIGHTS = "supernet.safetensors"
+CHECKPOINT = "supernet.checkpoint"
+
+
+@dataclass(frozen=True)
+class SupernetRecipe(Recipe):
+    """A recipe for the shared weights.
+
+    Attributes:
+        random_networks: networks of a step beside the largest and the smallest.
+    """
+
+    random_networks: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.random_networks <= 64:
+            raise InputError(f"random_networks: expected 0 to 64, got {self.random_networks}")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How many pictures a score takes.
+
+    Attributes:
+        calibration: training pictures from which batch statistics are recomputed.
+        validation: validation pictures for ranking the many; a thorough score takes all of them.
+        batch_size: pictures a forward pass.
+    """
+
+    calibration: int = 512
+    validation: int = 1000
+    batch_size: int = 256
+
+
+class SupernetEvaluator:
+    """Trains the shared weights once, then scores a candidate by an extracted copy of its views.
+
+    Batch statistics are recomputed for each candidate on training pictures: those of the shared weights fit none of
+    them. Scores are remembered by digest.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        data: Dataset,
+        recipe: SupernetRecipe,
+        scoring: Scoring,
+        *,
+        seed: int,
+        folder: Path,
+        reporter: Reporter,
+    ):
+        self.space = space
+        self.data = data
+        self.recipe = recipe
+        self.scoring = scoring
+        self.seed = seed
+        self.folder = folder
+        self.reporter = reporter
+        torch.manual_seed(derive(seed, "supernet"))
+        self.store = WeightStore(space).to(data.device)
+        self._scores: dict[tuple[str, bool], Metrics] = {}
+        self._batches: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values: every setting that can change a score."""
+        return {"name": "supernet", "recipe": asdict(self.recipe), "scoring": asdict(self.scoring)}
+
+    def prepare(self) -> None:
+        """Trains the shared weights, or goes on with it; reads them if they are finished."""
+        path = self.folder / WEIGHTS
+        trained = {"space": asdict(self.space), "data": self.data.name, "recipe": asdict(self.recipe), "seed": self.seed}
+        described = json.dumps(trained, sort_keys=True)
+        if path.exists():
+            tensors, metadata = load_weights(path)
+            if metadata.get("trained") != described:
+                raise InputError(f"{path}: weights of another supernet; use another --out, or remove it")
+            self._load(path, tensors)
+            return
+        step = Sandwich(
+            self.store,
+            seed=self.seed,
+            random_networks=self.recipe.random_networks,
+            label_smoothing=self.recipe.label_smoothing,
+        )
+        store, _ = fit(
+            self.store,
+            step,
+            self.data.train,
+            self.recipe,
+            seed=derive(self.seed, "supernet training"),
+            checkpoint=self.folder / CHECKPOINT,
+            identity=json.loads(described),
+            reporter=self.reporter,
+            what="supernet",
+        )
+        tensors = dict(store.state_dict())
+        save_weights(path, tensors, {"trained": described})
+        self._load(path, tensors)
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+        """Accuracy and loss on the first validation pictures, or on all of them."""
+        key = (architecture.digest(), thorough)
+        if key not in self._scores:
+            network = self.store.extract(architecture).to(memory_format=torch.channels_last)
+            resolution = architecture.resolution
+            recompute_batch_statistics(network, self._calibration(resolution))
+            self._scores[key] = evaluate(network, self._validation(resolution, thorough))
+        return self._scores[key]
+
+    def _load(self, path: Path, tensors: dict[str, Tensor]) -> None:
+        try:
+            self.store.load_state_dict(tensors)
+        except RuntimeError:
+            raise InputError(f"{path}: weights of another space; use another --out, or remove it") from None
+
+    def _calibration(self, resolution: int) -> list[tuple[Tensor, Tensor]]:
+        if ("train", resolution) not in self._batches:
+            batches = self.data.train.batches(
+                min(self.scoring.batch_size, self.scoring.calibration),
+                seed=derive(self.seed, "calibration"),
+                limit=None,
+            )
+            count = max(1, self.scoring.calibration // self.scoring.batch_size)
+            chosen = [batch for batch, _ in zip(batches, range(count), strict=False)]
+            self._batches["train", resolution] = [(resized(images, resolution), labels) for images, labels in chosen]
+        return self._batches["train", resolution]
+
+    def _validation(self, resolution: int, thorough: bool) -> list[tuple[Tensor, Tensor]]:
+        key = ("all" if thorough else "some", resolution)
+        if key not in self._batches:
+            limit = None if thorough else self.scoring.validation
+            batches = self.data.validation.batches(self.scoring.batch_size, limit=limit)
+            self._batches[key] = [(resized(images, resolution), labels) for images, labels in batches]
+        return self._batches[key]

@@ -1,0 +1,73 @@
+"""Training the shared weights: the sandwich rule with in-place distillation, and even turns for attention kinds.
+
+Each step trains the largest network on the labels, and the smallest and some random ones on the largest's soft
+predictions (BigNAS, arXiv:2003.11142, section 3.1; the sandwich rule is from arXiv:1903.05134). Largest and smallest
+mean depth, width, expansion, kernel and resolution. Attention is not ordered that way: at every stage its kinds come
+round as random permutations over the networks trained, then a reduction ratio is drawn within the kind, so that every
+kind is trained equally often (strict fairness, FairNAS, arXiv:1907.01845).
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from evaluators.supernet.store import WeightStore
+from search_space.architecture import Architecture
+from search_space.space import dimension
+from training.loop import autocast
+from training.resize import resized
+from training.seeds import derive
+
+
+class Sandwich:
+    """The step of the training loop, and the architectures it trains."""
+
+    def __init__(self, store: WeightStore, *, seed: int, random_networks: int, label_smoothing: float):
+        self.store = store
+        self.seed = seed
+        self.networks = 2 + random_networks
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, images: Tensor, labels: Tensor, step: int) -> float:
+        """Adds the gradients of all networks of the step; returns the largest one's loss on the labels."""
+        largest, *others = self.architectures(step)
+        with autocast(images.device):
+            logits = self.store(largest, resized(images, largest.resolution))
+            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss.backward()
+        target = logits.detach().float().softmax(1)
+        for architecture in others:
+            with autocast(images.device):
+                logits = self.store(architecture, resized(images, architecture.resolution))
+                # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
+                distilled = nn.functional.cross_entropy(logits.float(), target)
+            distilled.backward()
+        return loss.item()
+
+    def architectures(self, step: int) -> list[Architecture]:
+        """What the step trains, the largest first; a function of the seed and the step alone."""
+        return [self._architecture(step * self.networks + index, index) for index in range(self.networks)]
+
+    def _architecture(self, turn: int, index: int) -> Architecture:
+        rng = random.Random(derive(self.seed, "sandwich", turn))
+
+        def choose(name: str, options: Sequence[Any]) -> Any:
+            what = dimension(name)
+            if what == "attention":
+                return self._kind(name, options, turn)
+            if what == "reduction" or index >= 2:
+                return rng.choice(options)
+            return max(options) if index == 0 else min(options)
+
+        return self.store.space.assemble(choose)
+
+    def _kind(self, name: str, kinds: Sequence[str], turn: int) -> str:
+        """The kind whose turn it is at a stage: each is used once in every `len(kinds)` turns, in a random order."""
+        round_, position = divmod(turn, len(kinds))
+        order = list(kinds)
+        random.Random(derive(self.seed, name, round_)).shuffle(order)
+        return order[position]
+
+

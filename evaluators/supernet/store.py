@@ -1,0 +1,137 @@
+"""The supernet's weights: the widest tensor of every parameter, and sub-networks as views of them.
+
+There is no second definition of the networks. A sub-network is the ordinary module of its architecture, run by
+`torch.func.functional_call` on leading channels and centred kernels of the stored tensors. Parameters only are stored:
+batch statistics belong to a candidate.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from search_space.architecture import Architecture
+from search_space.blocks import BlockPart, Part
+from search_space.network import Network, initialise, parts
+from search_space.space import SearchSpace, dimension
+
+MAX_CACHED_MODULES = 4096
+
+
+class _View(NamedTuple):
+    """A parameter of a part: where it is stored, and which cut of it along each dimension (dimension, start, length)."""
+
+    key: str
+    cuts: tuple[tuple[int, int, int], ...]
+
+
+class WeightStore(nn.Module):
+    """The shared parameters of every architecture of a space.
+
+    Each is kept under the position of its part, its role and, inside an attention, the attention's kind; so the
+    reduction ratios of one kind share, and different kinds do not.
+    """
+
+    def __init__(self, space: SearchSpace):
+        super().__init__()
+        self.space = space
+        self.tensors = nn.ParameterDict()
+        self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
+        for name, part in _widest_parts(space):
+            module = part.create()
+            initialise(module)
+            for local, parameter in module.named_parameters():
+                key = _key(name, part, local)
+                if key not in self.tensors:
+                    self.tensors[key] = nn.Parameter(parameter.detach().clone())
+
+    def forward(self, architecture: Architecture, images: Tensor) -> Tensor:
+        """Logits of the sub-network on its views, normalising by the batch's own statistics; gradients reach the store.
+
+        No module is constructed except for parts not seen lately, and nothing but gradients is written.
+        """
+        network = self._skeleton(architecture)
+        return torch.func.functional_call(network, self.views(architecture), (images,))
+
+    def views(self, architecture: Architecture) -> dict[str, Tensor]:
+        """The sub-network's parameters by the names its module has for them, as views of the stored tensors."""
+        views = {}
+        for name, part in parts(architecture, self.space.num_classes):
+            for local, view in self._part(name, part)[1].items():
+                tensor: Tensor = self.tensors[view.key]
+                for dimension, start, length in view.cuts:
+                    tensor = tensor.narrow(dimension, start, length)
+                views[f"{name}.{local}"] = tensor
+        return views
+
+    def extract(self, architecture: Architecture) -> Network:
+        """An ordinary network of its own with copies of the views. Its batch statistics are still to be computed."""
+        with torch.device("meta"):
+            network = Network(architecture, self.space.num_classes)
+        network.to_empty(device=next(iter(self.tensors.values())).device)
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.reset_running_stats()
+        views = self.views(architecture)
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.copy_(views[name])
+        return network
+
+    def _skeleton(self, architecture: Architecture) -> Network:
+        return Network(architecture, self.space.num_classes, lambda name, part: self._part(name, part)[0]).train()
+
+    def _part(self, name: str, part: Part) -> tuple[nn.Module, dict[str, _View]]:
+        """A part's module without storage or batch statistics, and where its parameters are; cached, bounded."""
+        cached = self._modules_cache.get((name, part))
+        if cached is not None:
+            self._modules_cache.move_to_end((name, part))
+            return cached
+        with torch.device("meta"):
+            module = part.create()
+        for norm in module.modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                norm.track_running_stats = False
+                norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        views = {}
+        for local, parameter in module.named_parameters():
+            key = _key(name, part, local)
+            views[local] = _View(key, _cuts(self.tensors[key].shape, parameter.shape))
+        self._modules_cache[name, part] = module, views
+        if len(self._modules_cache) > MAX_CACHED_MODULES:
+            self._modules_cache.popitem(last=False)
+        return module, views
+
+
+def _widest_parts(space: SearchSpace) -> Iterator[tuple[str, Part]]:
+    """The parts of the architectures that are largest in every dimension, one for each attention kind."""
+    kinds = dict.fromkeys(attention.kind for options in space.stages for attention in options.attention)
+    for kind in kinds:
+
+        def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
+            what = dimension(name)
+            if what == "attention":
+                return kind if kind in options else options[0]
+            return min(options) if what == "reduction" else max(options)
+
+        yield from parts(space.assemble(choose), space.num_classes)
+
+
+def _key(name: str, part: Part, local: str) -> str:
+    """Where a parameter is stored: by position and role, and by the kind inside an attention."""
+    if isinstance(part, BlockPart) and local.startswith("attention."):
+        local = f"attention.{part.attention.kind}.{local.removeprefix('attention.')}"
+    return f"{name}.{local}".replace(".", "/")  # a parameter's name must not hold dots
+
+
+def _cuts(stored: Sequence[int], wanted: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """The cut of a stored tensor: leading channels, centred kernels; nothing along a dimension used whole."""
+    if len(stored) != len(wanted) or any(n > m for n, m in zip(wanted, stored, strict=True)):
+        raise ValueError(f"a parameter of {tuple(wanted)} is not part of the stored {tuple(stored)}")
+    cuts = []
+    for axis, (whole, length) in enumerate(zip(stored, wanted, strict=True)):
+        if length < whole:
+            cuts.append((axis, (whole - length) // 2 if axis >= 2 else 0, length))
+    return tuple(cuts)

@@ -1,0 +1,47 @@
+"""The Pareto front of evaluated candidates, and the second, thorough look at the best of them."""
+
+from collections.abc import Sequence
+
+from evaluators.base import Evaluator
+from studies.trials import Candidate
+from training.progress import Reporter
+
+
+def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates that none is both at least as accurate and at most as costly (MACs) as, cheapest first.
+
+    Of candidates equal in both, the first by merit stays.
+    """
+    front: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.cost.macs, *c.merit)):
+        if not front or candidate.metrics.accuracy > front[-1].metrics.accuracy:
+            front.append(candidate)
+    return front
+
+
+def promising(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """At least `count` candidates (or all): half of them the most accurate, the rest by fronts, outermost first."""
+    chosen = sorted(candidates, key=lambda c: c.merit)[: count // 2]
+    rest = [candidate for candidate in candidates if candidate not in chosen]
+    while rest and len(chosen) < count:
+        front = pareto_front(rest)
+        chosen += front
+        rest = [candidate for candidate in rest if candidate not in front]
+    return chosen
+
+
+def rescore(
+    candidates: Sequence[Candidate], evaluator: Evaluator, count: int, reporter: Reporter
+) -> list[Candidate]:
+    """The promising candidates with thorough metrics.
+
+    The quick scores of the many lie close together; a front made of them would be one of lucky draws.
+    """
+    chosen = promising(candidates, count)
+    rescored = []
+    with reporter.track("best again", len(chosen), "candidates") as advance:
+        for candidate in chosen:
+            metrics = evaluator.evaluate(candidate.architecture, thorough=True)
+            rescored.append(Candidate(candidate.architecture, candidate.cost, metrics))
+            advance("")
+    return rescored

@@ -1,0 +1,89 @@
+"""The one search loop: ask for an architecture within the budget, have it evaluated, tell."""
+
+import random
+
+from evaluators.base import Evaluator
+from search_space.architecture import Architecture
+from search_space.cost import Budget
+from search_space.space import SearchSpace
+from studies.trials import Candidate, Study
+from training.progress import Reporter
+from training.seeds import derive
+
+MAX_REJECTED = 20  # proposals in a row, before one is drawn from the budget
+MAX_DRAWS = 2_000  # from the budget, before what is left is listed
+MAX_LISTED = 200_000  # architectures of a space that is listed
+
+
+def search(
+    study: Study,
+    evaluator: Evaluator,
+    space: SearchSpace,
+    budget: Budget,
+    *,
+    trials: int,
+    startup: int,
+    seed: int,
+    reporter: Reporter,
+) -> list[Candidate]:
+    """Evaluates until `trials` distinct architectures within the budget have been, or there are no more.
+
+    Cost is known before anything is evaluated, so a proposal over the budget, or seen before, costs no evaluation: the
+    study is told, and asked again, a bounded number of times; then one is drawn uniformly from within the budget.
+
+    Args:
+        startup: the first so many proposals are drawn from within the budget.
+    """
+    candidates = study.candidates()
+    seen = {candidate.architecture.digest() for candidate in candidates}
+    with reporter.track("search", trials, "candidates", len(candidates)) as advance:
+        while len(candidates) < trials:
+            proposal = None
+            if len(candidates) >= startup:
+                proposal = _asked(study, space, budget, seen)
+            if proposal is None:
+                rng = random.Random(derive(seed, "draw", study.told()))
+                drawn = _drawn(space, budget, seen, rng)
+                if drawn is None:
+                    reporter.say(f"all {len(candidates)} architectures within the budget have been evaluated")
+                    break
+                proposal = study.propose(drawn)
+            architecture = proposal.architecture
+            cost = space.cost(architecture)
+            candidate = Candidate(architecture, cost, evaluator.evaluate(architecture))
+            study.accept(proposal, candidate, budget.excess(cost))
+            candidates.append(candidate)
+            seen.add(architecture.digest())
+            advance(f"best {max(candidate.metrics.accuracy for candidate in candidates):.3f}")
+    return candidates
+
+
+def _asked(study: Study, space: SearchSpace, budget: Budget, seen: set[str]) -> object | None:
+    """The sampler's first proposal that is new and within the budget; None after too many that are not."""
+    for _ in range(MAX_REJECTED):
+        proposal = study.ask()
+        excess = budget.excess(space.cost(proposal.architecture))
+        if excess > 0:
+            study.reject(proposal, "over budget", excess)
+        elif proposal.architecture.digest() in seen:
+            study.reject(proposal, "evaluated before", excess)
+        else:
+            return proposal
+    return None
+
+
+def _drawn(space: SearchSpace, budget: Budget, seen: set[str], rng: random.Random) -> Architecture | None:
+    """An architecture within the budget that is new, uniformly; None if there is none."""
+    for _ in range(MAX_DRAWS):
+        architecture = space.sample(rng, budget)
+        if architecture.digest() not in seen:
+            return architecture
+    # So many repeats: nearly all have been seen. What is left is listed, if the space is small enough for that.
+    if space.count()[0] > MAX_LISTED:
+        return None
+    left = [
+        architecture
+        for architecture in space.enumerate()
+        if budget.allows(space.cost(architecture)) and architecture.digest() not in seen
+    ]
+    return rng.choice(left) if left else None

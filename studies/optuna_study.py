@@ -1,0 +1,145 @@
+"""Proposals by Optuna's samplers, with the study kept in Optuna storage.
+
+The sampler works on a mirror of the study in memory; the storage gets each trial once, whole, when it is told. So a
+kill leaves no half-told trial, a trial costs one write, and proposing does not slow down with the storage. At every
+proposal the sampler is made afresh, seeded by the run's seed and the number of trials told: what it proposes depends
+on nothing else.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from evaluators.base import Metrics
+from search_space.architecture import Architecture
+from search_space.cost import Cost
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from studies.trials import Candidate
+from training.seeds import derive
+
+STUDY_NAME = "coordnas"
+
+
+def _tpe(seed: int, startup: int) -> BaseSampler:
+    return TPESampler(multivariate=True, group=True, n_startup_trials=startup, seed=seed)
+
+
+def _random(seed: int, startup: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
+
+
+def check_sampler(name: str) -> None:
+    """Raises InputError for an unknown sampler."""
+    if name not in SAMPLERS:
+        raise InputError(f"--sampler {name}: unknown; known: {', '.join(SAMPLERS)}")
+
+
+@dataclass(frozen=True)
+class OptunaProposal:
+    """An architecture, and the trial of the mirror that it came from."""
+
+    architecture: Architecture
+    trial: optuna.Trial
+
+
+class OptunaStudy:
+    """A study of two objectives: accuracy up, MACs down. Opens the one in `storage` or makes it."""
+
+    def __init__(self, space: SearchSpace, storage: str, *, sampler: str, seed: int, startup: int):
+        check_sampler(sampler)
+        self.space = space
+        self.seed = seed
+        self.startup = startup
+        self._make_sampler = SAMPLERS[sampler]
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        directions = ["maximize", "minimize"]
+        self._stored = optuna.create_study(
+            study_name=STUDY_NAME, storage=storage, directions=directions, load_if_exists=True
+        )
+        self._mirror = optuna.create_study(directions=directions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if self._stored.metric_names is None:
+                self._stored.set_metric_names(["accuracy", "MACs"])
+        self._candidates: list[Candidate] = []
+        for trial in self._stored.get_trials(deepcopy=False):
+            # A trial that a user queued or failed by hand is not this search's.
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+                self._mirror.add_trial(trial)
+                if trial.state == TrialState.COMPLETE:
+                    self._candidates.append(_candidate(trial))
+
+    def candidates(self) -> list[Candidate]:
+        """Every evaluated candidate, in the order they were told."""
+        return list(self._candidates)
+
+    def told(self) -> int:
+        """Number of proposals told so far, evaluated or rejected."""
+        return len(self._mirror.get_trials(deepcopy=False))
+
+    def ask(self) -> OptunaProposal:
+        """The sampler's next proposal."""
+        seed = derive(self.seed, "sampler", self.told()) % 2**32
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # TPE's group option
+            self._mirror.sampler = self._make_sampler(seed, self.startup)
+        trial = self._mirror.ask()
+
+        def choose(name: str, options: Sequence[Any]) -> Any:
+            return trial.suggest_categorical(name, options)
+
+        return OptunaProposal(self.space.assemble(choose), trial)
+
+    def propose(self, architecture: Architecture) -> OptunaProposal:
+        """A proposal of this architecture, as if the sampler had made it."""
+        self._mirror.enqueue_trial(self.space.choices(architecture))
+        return self.ask()
+
+    def reject(self, proposal: OptunaProposal, reason: str, excess: float) -> None:
+        """Tells the sampler that the proposal is infeasible or a repeat, as a pruned trial with its constraint."""
+        trial = proposal.trial
+        trial.set_constraint("budget", excess)
+        trial.set_user_attr("rejected", reason)
+        self._mirror.tell(trial, state=TrialState.PRUNED)
+        self._store(trial)
+
+    def accept(self, proposal: OptunaProposal, candidate: Candidate, excess: float) -> None:
+        """Tells the sampler, and writes the trial to the storage."""
+        trial = proposal.trial
+        # Optuna takes a trial without any constraint for feasible.
+        trial.set_constraint("budget", excess)
+        attributes = {
+            "architecture": candidate.architecture.to_json(),
+            "digest": candidate.architecture.digest(),
+            "attention": " ".join(stage.attention_label for stage in candidate.architecture.stages),
+            "macs": candidate.cost.macs,
+            "params": candidate.cost.params,
+            "accuracy": candidate.metrics.accuracy,
+            "loss": candidate.metrics.loss,
+        }
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        self._mirror.tell(trial, [candidate.metrics.accuracy, candidate.cost.macs])
+        self._store(trial)
+        self._candidates.append(candidate)
+
+    def _store(self, trial: optuna.Trial) -> None:
+        self._stored.add_trial(self._mirror.get_trials(deepcopy=False)[trial.number])
+
+
+def _candidate(trial: FrozenTrial) -> Candidate:
+    attributes = trial.user_attrs
+    return Candidate(
+        Architecture.from_json(attributes["architecture"]),
+        Cost(attributes["macs"], attributes["params"]),
+        Metrics(attributes["accuracy"], attributes["loss"]),
+    )

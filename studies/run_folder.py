@@ -1,0 +1,141 @@
+"""A run's folder: which configuration it belongs to, who works in it, and the results it ends with."""
+
+import fcntl
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from search_space.architecture import Architecture, read_json
+from search_space.cost import Budget
+from search_space.errors import InputError
+from studies.front import pareto_front
+from studies.trials import Candidate
+from training.data import Dataset
+from training.files import remove_leftovers, write_json
+
+CONFIG, FRONT, BEST, STUDY = "config.json", "front.json", "best.json", "study.db"
+MIN_FREE_BYTES = 64 << 20
+
+
+@contextmanager
+def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
+
+    Args:
+        identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
+        free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a+")
+    except FileExistsError:
+        raise InputError(f"--out {folder}: is a file, not a folder; choose another") from None
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be written ({error.strerror}); choose another") from None
+    with lock:
+        _take(lock, folder)
+        room = shutil.disk_usage(folder).free
+        if room < MIN_FREE_BYTES:
+            raise InputError(
+                f"--out {folder}: {room >> 20} MiB free on its disk, at least {MIN_FREE_BYTES >> 20} are needed"
+            )
+        path = folder / CONFIG
+        if path.exists():
+            config = read_json(path)
+            if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
+                raise InputError(f"{path}: not a run's configuration; use another --out")
+            difference = _difference(config["identity"], identity)
+            if difference:
+                raise InputError(
+                    f"--out {folder}: holds another run: {difference}; use another --out, or give the same settings"
+                )
+            recorded = config.get("free", {})
+            free = {**free, "threads": recorded.get("threads", free.get("threads"))}
+        remove_leftovers(folder)
+        write_json(path, {"identity": identity, "free": free})
+        yield free
+
+
+def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> None:
+    """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files."""
+    bounds = dict(budget.bounds())
+    front = [_described(candidate) for candidate in pareto_front(rescored)]
+    best = min(rescored, key=lambda candidate: candidate.merit)
+    write_json(
+        folder / BEST,
+        {
+            **_described(best),
+            "budget": bounds,
+            "data": data.name,
+            "num_classes": data.num_classes,
+            "classes": list(data.classes),
+            "normalisation": {"mean": list(data.mean), "std": list(data.std)},
+        },
+    )
+    # Last, since a front with this number of candidates is what tells a finished run.
+    write_json(folder / FRONT, {"front": front, "budget": bounds, "data": data.name, "evaluated": evaluated})
+
+
+def finished_front(folder: Path, evaluated: int) -> list[dict[str, Any]] | None:
+    """The front of a run that finished after evaluating so many; None if it has not."""
+    if not (folder / FRONT).exists():
+        return None
+    content = read_json(folder / FRONT)
+    if not isinstance(content, dict) or content.get("evaluated") != evaluated:
+        return None
+    return list(content["front"])
+
+
+def read_source(path: Path) -> tuple[Architecture, dict[str, Any]]:
+    """The architecture of a `best.json`, or a bare architecture, and what else the file says."""
+    content = read_json(path)
+    try:
+        if isinstance(content, dict) and "architecture" in content:
+            rest = {name: value for name, value in content.items() if name != "architecture"}
+            return Architecture.from_dict(content["architecture"]), rest
+        return Architecture.from_dict(content), {}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _described(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "architecture": candidate.architecture.to_dict(),
+        "digest": candidate.architecture.digest(),
+        "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
+        "metrics": {"accuracy": candidate.metrics.accuracy, "loss": candidate.metrics.loss},
+    }
+
+
+def _take(lock: Any, folder: Path) -> None:
+    """Locks the folder; the lock goes with the process, however it ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read(200).strip() or "another process"
+        raise InputError(f"--out {folder}: in use by {owner}; wait for it, or choose another --out") from None
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+
+
+def _difference(old: Any, new: Any, place: str = "") -> str | None:
+    """The first place where two plain values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            found = _difference(old.get(name), new.get(name), f"{place}.{name}" if place else name)
+            if found:
+                return found
+        return None
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (left, right) in enumerate(zip(old, new, strict=True)):
+            found = _difference(left, right, f"{place}[{index}]")
+            if found:
+                return found
+        return None
+    return None if old == new else f"{place} is {old!r} there and {new!r} here"

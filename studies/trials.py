@@ -1,0 +1,61 @@
+"""The records that pass between a study and the search loop."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from evaluators.base import Metrics
+from search_space.architecture import Architecture
+from search_space.cost import Cost
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An evaluated architecture."""
+
+    architecture: Architecture
+    cost: Cost
+    metrics: Metrics
+
+    @property
+    def merit(self) -> tuple[float, int, int, str]:
+        """Sorts the best first: most accurate, then fewest MACs, fewest parameters, lowest digest."""
+        return (-self.metrics.accuracy, self.cost.macs, self.cost.params, self.architecture.digest())
+
+
+class Proposal(Protocol):
+    """An architecture that a study asks to have evaluated."""
+
+    @property
+    def architecture(self) -> Architecture: ...
+
+
+class Study(Protocol):
+    """Proposes architectures and remembers what became of them.
+
+    A proposal is a function of the run's seed and of what the study was told so far; a proposal that was never told
+    leaves no trace.
+    """
+
+    def candidates(self) -> list[Candidate]:
+        """Every evaluated candidate, in the order they were told."""
+        ...
+
+    def told(self) -> int:
+        """Number of proposals told so far, evaluated or rejected."""
+        ...
+
+    def ask(self) -> Any:
+        """The sampler's next proposal."""
+        ...
+
+    def propose(self, architecture: Architecture) -> Any:
+        """A proposal of this architecture, as if the sampler had made it."""
+        ...
+
+    def reject(self, proposal: Any, reason: str, excess: float) -> None:
+        """Tells that the proposal is not evaluated; `excess` is how far over the budget it is, as a fraction."""
+        ...
+
+    def accept(self, proposal: Any, candidate: Candidate, excess: float) -> None:
+        """Tells what the proposal was worth."""
+        ...

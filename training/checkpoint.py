@@ -1,0 +1,49 @@
+"""The state of a training on disk: whole at any moment, and never loaded as code."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from search_space.errors import InputError
+from training.files import write_atomically
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes tensors and plain values, atomically."""
+    write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, on the CPU; None if there is none. Raises InputError for a broken file."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or ["?"])[0]
+        raise InputError(f"{path}: not a checkpoint ({reason}); remove it to train from the beginning") from None
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: not a checkpoint; remove it to train from the beginning")
+    return state
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file, atomically."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: safetensors.torch.save_file(whole, temporary, metadata))
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises InputError for a missing or broken one."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from None
