@@ -1,6 +1,7 @@
 """The one loop of every training: a supernet's, a proxy's, a found network's."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,9 @@ from training.seeds import derive
 Step = Callable[[Tensor, Tensor, int], float]
 """Forward and backward of one batch: images, labels and the number of the step; returns the loss."""
 
+History = list[dict[str, float]]
+"""An entry an epoch: its number, mean loss, seconds, and what the caller adds."""
+
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number."""
@@ -36,8 +40,8 @@ def fit(
     identity: dict[str, Any],
     reporter: Reporter,
     what: str,
-    after_epoch: Callable[[int, nn.Module, float], dict[str, float]] = lambda epoch, model, loss: {},
-) -> tuple[nn.Module, list[dict[str, float]]]:
+    after_epoch: Callable[[nn.Module, History], None] = lambda model, history: None,
+) -> tuple[nn.Module, History]:
     """Trains `model` for the recipe's epochs, from the checkpoint's epoch if there is one.
 
     A killed training that is started again ends with the same weights bit for bit (on CPU with the same number of
@@ -46,8 +50,8 @@ def fit(
     Args:
         step: computes gradients into `model`'s parameters.
         identity: plain values that say what is trained; a checkpoint of another training is refused.
-        after_epoch: is given the epoch's number, the model to use (the average, if there is one) and the mean loss;
-            what it returns is kept in the history.
+        after_epoch: is given the model to use (the average, if there is one) and the history, to whose last entry it
+            may add. Called before the checkpoint is written, so again after a kill between the two.
 
     Returns:
         The model to use and the history, an entry an epoch. Raises TrainingDiverged naming the step.
@@ -59,7 +63,7 @@ def fit(
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)) if recipe.ema_decay else None
     usable: nn.Module = average.module if average is not None else model
     identity = {**identity, "recipe": asdict(recipe), "seed": seed}
-    history: list[dict[str, float]] = []
+    history: History = []
 
     state = load_checkpoint(checkpoint)
     if state is not None:
@@ -79,6 +83,7 @@ def fit(
         for epoch in range(first, recipe.epochs):
             torch.manual_seed(derive(seed, "epoch", epoch))
             model.train()
+            started = time.monotonic()
             total = 0.0
             order = derive(seed, "order", epoch)
             batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augmentation)
@@ -98,8 +103,9 @@ def fit(
                     average.update_parameters(model)
                 total += loss
                 advance(f"loss {loss:.3f}")
-            mean = total / steps_per_epoch
-            history.append({"epoch": epoch + 1, "loss": mean, **after_epoch(epoch, usable, mean)})
+            seconds = time.monotonic() - started
+            history.append({"epoch": epoch + 1, "loss": total / steps_per_epoch, "seconds": seconds})
+            after_epoch(usable, history)
             save_checkpoint(
                 checkpoint,
                 {

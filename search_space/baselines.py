@@ -1,0 +1,62 @@
+"""Hand-designed networks to compare a found one with: one attention everywhere, at the same MACs."""
+
+from collections.abc import Callable
+
+from search_space.architecture import Architecture, Attention, Stage
+from search_space.backbones import NO_ATTENTION, divisible
+from search_space.cost import human, measure
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+
+TOLERANCE = 0.02
+
+
+def uniform(space: SearchSpace, attention: Attention, width: float = 1.0, divisor: int = 8) -> Architecture:
+    """The space's middle network with one attention at every stage that may have it, all widths times `width`."""
+
+    def middle(options: tuple[int, ...]) -> int:
+        return sorted(options)[len(options) // 2]
+
+    stages = tuple(
+        Stage(
+            block=options.block,
+            width=divisible(middle(options.width) * width, divisor),
+            stride=options.stride,
+            expansion=middle(options.expansion),
+            kernel_size=min(options.kernel_size),
+            attention=(attention if len(options.attention) > 1 else NO_ATTENTION,) * middle(options.depth),
+        )
+        for options in space.stages
+    )
+    return Architecture(
+        resolution=middle(space.resolution),
+        stem_width=divisible(space.stem_width * width, divisor),
+        stem_stride=space.stem_stride,
+        stages=stages,
+        head_width=space.head_width,
+        activation=space.activation,
+    )
+
+
+def uniform_attentions(space: SearchSpace) -> dict[str, Attention]:
+    """One attention of each kind that the space offers, with its middle ratio."""
+    chosen: dict[str, Attention] = {}
+    offered = dict.fromkeys(attention for options in space.stages for attention in options.attention)
+    for kind in dict.fromkeys(attention.kind for attention in offered):
+        ratios = sorted(attention.reduction or 0 for attention in offered if attention.kind == kind)
+        chosen[kind] = Attention(kind, ratios[len(ratios) // 2] or None)
+    return chosen
+
+
+def at_macs(make: Callable[[float, int], Architecture], macs: int, num_classes: int) -> Architecture:
+    """The network of `make(width multiplier, divisor)` whose MACs are nearest to `macs`.
+
+    Widths are multiples of 8 if that comes within 2%, else of 4, 2 or 1. Raises InputError if nothing does.
+    """
+    nearest = None
+    for divisor in (8, 4, 2, 1):
+        candidates = {make(1.01**exponent, divisor) for exponent in range(-160, 161)}
+        nearest = min(candidates, key=lambda a: (abs(measure(a, num_classes).macs - macs), a))
+        if abs(measure(nearest, num_classes).macs - macs) <= TOLERANCE * macs:
+            return nearest
+    raise InputError(f"no hand-designed network within {TOLERANCE:.0%} of {human(macs)} MACs between width 0.2 and 5")

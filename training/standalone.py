@@ -1,0 +1,93 @@
+"""One architecture trained from scratch by itself."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from search_space.architecture import Architecture
+from search_space.network import build
+from training.checkpoint import load_weights, save_weights
+from training.data import Dataset, Split
+from training.evaluation import Metrics, evaluate
+from training.files import write_atomically, write_json
+from training.loop import History, autocast, fit
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.resize import resized
+from training.seeds import derive
+
+WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network's metrics on the test split, and the seconds its training took."""
+
+    test: Metrics
+    seconds: float
+
+
+def train_standalone(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    folder: Path,
+    reporter: Reporter,
+    what: str,
+) -> Trained:
+    """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
+
+    Writes `architecture.json`, `weights.safetensors` (the best epoch's), `metrics.jsonl` (a line an epoch) and the
+    checkpoint that a killed training continues from.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / ARCHITECTURE, architecture.to_dict())
+    torch.manual_seed(derive(seed, "weights"))
+    network = build(architecture, data.num_classes).to(data.device, memory_format=torch.channels_last)
+
+    def step(images: Tensor, labels: Tensor, number: int) -> float:
+        with autocast(images.device):
+            logits = network(resized(images, architecture.resolution))
+            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    def after_epoch(model: nn.Module, history: History) -> None:
+        metrics = _evaluate(model, architecture, data.validation)
+        best = max((entry["validation_accuracy"] for entry in history[:-1]), default=-1.0)
+        history[-1] |= {"validation_accuracy": metrics.accuracy, "validation_loss": metrics.loss}
+        if metrics.accuracy > best:
+            save_weights(folder / WEIGHTS, model.state_dict(), {"architecture": architecture.to_json()})
+        lines = "".join(json.dumps(entry) + "\n" for entry in history)
+        write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
+
+    _, history = fit(
+        network,
+        step,
+        data.train,
+        recipe,
+        seed=derive(seed, "training"),
+        checkpoint=folder / CHECKPOINT,
+        identity={"architecture": architecture.digest(), "data": data.name},
+        reporter=reporter,
+        what=what,
+        after_epoch=after_epoch,
+    )
+    tensors, _ = load_weights(folder / WEIGHTS)
+    network.load_state_dict(tensors)
+    return Trained(_evaluate(network, architecture, data.test), sum(entry["seconds"] for entry in history))
+
+
+def _evaluate(network: nn.Module, architecture: Architecture, split: Split) -> Metrics:
+    batches = split.batches(EVALUATION_BATCH)
+    return evaluate(network, ((resized(images, architecture.resolution), labels) for images, labels in batches))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
