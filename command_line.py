@@ -15,20 +15,20 @@ from typing import Any, NoReturn, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_space.errors import InputError
-from training.loop import TrainingDiverged
+from training.loop import DivergedError
 from training.progress import complain
 
 _Settings = TypeVar("_Settings")
 
 
-def flag(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
+def flag(default: Any, text: str, parse: Callable[[str], Any] = str) -> Any:
     """A field that is a flag; a boolean default makes a switch."""
-    return dataclasses.field(default=default, metadata={"help": help, "parse": parse})
+    return dataclasses.field(default=default, metadata={"help": text, "parse": parse})
 
 
-def positional(default: Any, help: str) -> Any:
+def positional(default: Any, text: str) -> Any:
     """A field given without a flag's name."""
-    return dataclasses.field(default=default, metadata={"help": help, "parse": str, "positional": True})
+    return dataclasses.field(default=default, metadata={"help": text, "parse": str, "positional": True})
 
 
 def count(text: str) -> int:
@@ -52,7 +52,11 @@ def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
 
 
 def parse_settings(
-    settings: type[_Settings], arguments: Sequence[str], *, example: str, defaults: Callable[[str], _Settings] | None = None
+    settings: type[_Settings],
+    arguments: Sequence[str],
+    *,
+    example: str,
+    defaults: Callable[[str], _Settings] | None = None,
 ) -> _Settings:
     """The settings that the arguments say.
 
@@ -103,7 +107,7 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
     except InputError as error:
         complain(f"error: {error}")
         sys.exit(2)
-    except TrainingDiverged as error:
+    except DivergedError as error:
         complain(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
@@ -111,7 +115,9 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
         sys.exit(130)
     except (OSError, SQLAlchemyError, RuntimeError) as error:
         if _no_room(error):
-            complain(f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again")
+            complain(
+                f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
+            )
             sys.exit(2)
         raise
     sys.exit(0)

@@ -20,8 +20,11 @@ class SearchSettings:
     evaluator: str = flag("supernet", "how a candidate is scored: supernet (default)")
     sampler: str = flag("tpe", "who proposes candidates: tpe (default), random")
     trials: int = flag(240, "distinct candidates to evaluate (240)", whole(1))
+    startup: int = flag(40, "candidates drawn uniformly from the budget before the sampler is asked (40)", whole(1))
     seed: int = flag(0, "of everything that is drawn (0)", whole(0, 2**31 - 1))
-    supernet_epochs: int | None = flag(None, "passes over the training pictures for the shared weights", whole(1, 10_000))
+    supernet_epochs: int | None = flag(
+        None, "passes over the training pictures for the shared weights", whole(1, 10_000)
+    )
     batch_size: int | None = flag(None, "pictures a training step", whole(2, 65_536))
     device: str = flag("auto", "cpu, cuda, or auto (default): a GPU if there is one")
     out: str | None = flag(None, "the run's folder (runs/PRESET); the same command again continues it")
@@ -32,7 +35,7 @@ class SearchSettings:
 class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
-    source: str = positional(..., "a run's folder, or the JSON file of an architecture")
+    source: str = positional(..., "a run's folder, an architecture's JSON file, or mobilenetv2, -se, -ca")
     data: str | None = flag(None, "pictures (those of the run)")
     recipe: str = flag("quick", "how to train: quick (default)")
     epochs: int | None = flag(None, "passes over the training pictures (the recipe's)", whole(1, 100_000))
@@ -52,7 +55,6 @@ class Preset:
     settings: SearchSettings
     recipe: SupernetRecipe
     scoring: Scoring
-    startup: int  # candidates drawn from the budget before the sampler is asked
     rescored: int  # candidates scored thoroughly at the end
 
 
@@ -61,7 +63,6 @@ PRESETS = {
         settings=SearchSettings(max_macs=1_200_000),
         recipe=SupernetRecipe(epochs=10, batch_size=128, learning_rate=0.2, weight_decay=2e-4),
         scoring=Scoring(calibration=512, validation=1000, batch_size=256),
-        startup=40,
         rescored=32,
     ),
 }

@@ -1,18 +1,19 @@
 """Search for the best architectures within a budget: see README.md, and `python search.py --help`."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import command_line
-from evaluators.supernet import SupernetEvaluator
+from evaluators.supernet import SupernetEvaluator, SupernetRecipe
 from presets import Preset, SearchSettings, preset
 from reports.tables import front_table, show
 from search_space.cost import Budget, human
 from search_space.errors import InputError
+from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
@@ -59,9 +60,7 @@ def main(arguments: Sequence[str]) -> None:
             space, data, recipe, chosen.scoring, seed=settings.seed, folder=folder, reporter=reporter
         )
         storage = f"sqlite:///{folder / run_folder.STUDY}"
-        study = OptunaStudy(
-            space, storage, sampler=settings.sampler, seed=settings.seed, startup=chosen.startup
-        )
+        study = OptunaStudy(space, storage, sampler=settings.sampler, seed=settings.seed, startup=settings.startup)
         evaluator.prepare()
         candidates = search(
             study,
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
             space,
             budget,
             trials=settings.trials,
-            startup=chosen.startup,
+            startup=settings.startup,
             seed=settings.seed,
             reporter=reporter,
         )
@@ -83,19 +82,18 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"next:   python retrain.py {folder} --compare")
 
 
-def _identity(settings: SearchSettings, chosen: Preset, recipe, space, budget) -> dict:
-    return json.loads(
-        json.dumps(
-            {
-                "space": asdict(space),
-                "data": settings.data,
-                "budget": asdict(budget),
-                "evaluator": {"name": settings.evaluator, "recipe": asdict(recipe), "scoring": asdict(chosen.scoring)},
-                "sampler": {"name": settings.sampler, "startup": chosen.startup, "rescored": chosen.rescored},
-                "seed": settings.seed,
-            }
-        )
-    )
+def _identity(
+    settings: SearchSettings, chosen: Preset, recipe: SupernetRecipe, space: SearchSpace, budget: Budget
+) -> dict[str, Any]:
+    """What makes two runs the same."""
+    return {
+        "space": asdict(space),
+        "data": settings.data,
+        "budget": asdict(budget),
+        "evaluator": {"name": settings.evaluator, "recipe": asdict(recipe), "scoring": asdict(chosen.scoring)},
+        "sampler": {"name": settings.sampler, "startup": settings.startup, "rescored": chosen.rescored},
+        "seed": settings.seed,
+    }
 
 
 def _about(low: int, high: int) -> str:

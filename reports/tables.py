@@ -1,26 +1,55 @@
 """Tables for the terminal."""
 
+import statistics
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from search_space.cost import human
+from search_space.architecture import Architecture
+from search_space.cost import Cost, human
 from studies.trials import Candidate
 
 
 def front_table(front: Sequence[Candidate], title: str) -> Table:
-    """The front, most accurate first: accuracy in %, MACs, parameters, and each stage's attention."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for name, justify in (("accuracy", "right"), ("MACs", "right"), ("params", "right"), ("attention by stage", "left")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    """The front, most accurate first: validation accuracy, MACs, parameters, and each stage's attention."""
+    table = _table(title, ("accuracy", "MACs", "params", "attention by stage"))
     for candidate in sorted(front, key=lambda c: c.merit):
         table.add_row(
-            f"{candidate.metrics.accuracy:.2%}".replace("%", " %"),
+            _percent(candidate.metrics.accuracy),
             human(candidate.cost.macs),
             human(candidate.cost.params),
-            " ".join(stage.attention_label for stage in candidate.architecture.stages),
+            _attention(candidate.architecture),
+        )
+    return table
+
+
+class Row(NamedTuple):
+    """A trained network: its test accuracies and training seconds, one a seed."""
+
+    name: str
+    architecture: Architecture
+    cost: Cost
+    accuracies: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+
+def comparison_table(rows: Sequence[Row], title: str) -> Table:
+    """Trained networks in the order given: mean test accuracy (± standard deviation over seeds), costs, seconds."""
+    table = _table(title, ("network", "test accuracy", "MACs", "params", "seconds", "attention by stage"))
+    for row in rows:
+        accuracy = _percent(statistics.mean(row.accuracies))
+        if len(row.accuracies) > 1:
+            accuracy += f" ± {100 * statistics.stdev(row.accuracies):.2f}"
+        table.add_row(
+            row.name,
+            accuracy,
+            human(row.cost.macs),
+            human(row.cost.params),
+            f"{statistics.mean(row.seconds):.0f}",
+            _attention(row.architecture),
         )
     return table
 
@@ -29,3 +58,19 @@ def show(console: Console, table: Table) -> None:
     """Prints a table as wide as it is, also where the output is no terminal."""
     width = max(console.width, console.measure(table).maximum) if not console.is_terminal else None
     console.print(table, width=width)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in columns:
+        words = name in ("network", "attention by stage")
+        table.add_column(name, justify="left" if words else "right", no_wrap=True)
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _attention(architecture: Architecture) -> str:
+    return " ".join(stage.attention_label for stage in architecture.stages)

@@ -27,6 +27,9 @@ MOBILENETV2 = (
     Row(expansion=6, width=320, depth=1, stride=1),
 )
 
+MOBILENETV2_ATTENTIONS = {"none": NO_ATTENTION, "se": Attention("se", 24), "ca": Attention("ca", 32)}
+"""The attentions that the CA paper compares on MobileNetV2, at its ratios (arXiv:2103.02907, table 2)."""
+
 
 def divisible(width: float, divisor: int = 8) -> int:
     """The multiple of `divisor` nearest to `width`, at least `divisor`, and not below 90% of `width`."""
@@ -35,16 +38,17 @@ def divisible(width: float, divisor: int = 8) -> int:
 
 
 def mobilenetv2(
-    width: float = 1.0, attention: Attention = NO_ATTENTION, resolution: int = 224
+    width: float = 1.0, attention: Attention = NO_ATTENTION, resolution: int = 224, divisor: int = 8
 ) -> Architecture:
     """MobileNetV2 with `attention` in every block that expands, as the CA authors put it (the first block has none).
 
-    `width` multiplies every width; the head's 1280 only grows (arXiv:1801.04381, section 6.1).
+    `width` multiplies every width, to multiples of `divisor`; the head's 1280 only grows (arXiv:1801.04381,
+    section 6.1).
     """
     stages = tuple(
         Stage(
             block="inverted_residual",
-            width=divisible(row.width * width),
+            width=divisible(row.width * width, divisor),
             stride=row.stride,
             expansion=row.expansion,
             kernel_size=3,
@@ -54,9 +58,17 @@ def mobilenetv2(
     )
     return Architecture(
         resolution=resolution,
-        stem_width=divisible(32 * width),
+        stem_width=divisible(32 * width, divisor),
         stem_stride=2,
         stages=stages,
         head_width=divisible(1280 * max(1.0, width)),
         activation="relu6",
     )
+
+
+def hand_designed(name: str) -> Architecture | None:
+    """The network of a name such as `mobilenetv2` or `mobilenetv2-ca`; None if it is not one."""
+    backbone, _, kind = name.partition("-")
+    if backbone != "mobilenetv2" or (kind or "none") not in MOBILENETV2_ATTENTIONS:
+        return None
+    return mobilenetv2(attention=MOBILENETV2_ATTENTIONS[kind or "none"])

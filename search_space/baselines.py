@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from search_space.architecture import Architecture, Attention, Stage
-from search_space.backbones import NO_ATTENTION, divisible
+from search_space.backbones import MOBILENETV2_ATTENTIONS, NO_ATTENTION, divisible, mobilenetv2
 from search_space.cost import human, measure
 from search_space.errors import InputError
 from search_space.space import SearchSpace
@@ -15,7 +15,7 @@ def uniform(space: SearchSpace, attention: Attention, width: float = 1.0, diviso
     """The space's middle network with one attention at every stage that may have it, all widths times `width`."""
 
     def middle(options: tuple[int, ...]) -> int:
-        return sorted(options)[len(options) // 2]
+        return sorted(options)[(len(options) - 1) // 2]
 
     stages = tuple(
         Stage(
@@ -38,13 +38,28 @@ def uniform(space: SearchSpace, attention: Attention, width: float = 1.0, diviso
     )
 
 
+def compared(space: SearchSpace | None, macs: int, num_classes: int) -> dict[str, Architecture]:
+    """The networks to compare with one of `macs`, by name: of the space's middle widths, or MobileNetV2 without one."""
+    attentions = MOBILENETV2_ATTENTIONS if space is None else uniform_attentions(space)
+    found = {}
+    for kind, attention in attentions.items():
+
+        def make(width: float, divisor: int, attention: Attention = attention) -> Architecture:
+            if space is None:
+                return mobilenetv2(width, attention, divisor=divisor)
+            return uniform(space, attention, width, divisor)
+
+        found[f"uniform {kind}"] = at_macs(make, macs, num_classes)
+    return found
+
+
 def uniform_attentions(space: SearchSpace) -> dict[str, Attention]:
     """One attention of each kind that the space offers, with its middle ratio."""
     chosen: dict[str, Attention] = {}
     offered = dict.fromkeys(attention for options in space.stages for attention in options.attention)
     for kind in dict.fromkeys(attention.kind for attention in offered):
         ratios = sorted(attention.reduction or 0 for attention in offered if attention.kind == kind)
-        chosen[kind] = Attention(kind, ratios[len(ratios) // 2] or None)
+        chosen[kind] = Attention(kind, ratios[(len(ratios) - 1) // 2] or None)
     return chosen
 
 
@@ -53,10 +68,17 @@ def at_macs(make: Callable[[float, int], Architecture], macs: int, num_classes: 
 
     Widths are multiples of 8 if that comes within 2%, else of 4, 2 or 1. Raises InputError if nothing does.
     """
-    nearest = None
     for divisor in (8, 4, 2, 1):
-        candidates = {make(1.01**exponent, divisor) for exponent in range(-160, 161)}
-        nearest = min(candidates, key=lambda a: (abs(measure(a, num_classes).macs - macs), a))
-        if abs(measure(nearest, num_classes).macs - macs) <= TOLERANCE * macs:
-            return nearest
-    raise InputError(f"no hand-designed network within {TOLERANCE:.0%} of {human(macs)} MACs between width 0.2 and 5")
+
+        def off(width: float, divisor: int = divisor) -> int:
+            return measure(make(width, divisor), num_classes).macs - macs
+
+        # MACs grow with the width multiplier: bisect to the step that crosses the aim.
+        low, high = 0.05, 8.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if off(middle) > 0 else (middle, high)
+        nearest = min((low, high), key=lambda width: abs(off(width)))
+        if abs(off(nearest)) <= TOLERANCE * macs:
+            return make(nearest, divisor)
+    raise InputError(f"no hand-designed network within {TOLERANCE:.0%} of {human(macs)} MACs between width 0.05 and 8")

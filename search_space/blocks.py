@@ -35,7 +35,11 @@ class ConvPart:
 
     def create(self) -> nn.Module:
         return ConvNormActivation(
-            self.in_channels, self.out_channels, self.kernel_size, self.stride, activation=activation_class(self.activation)
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,
+            self.stride,
+            activation=activation_class(self.activation),
         )
 
     def output_size(self, size: int) -> int:

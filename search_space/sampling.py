@@ -7,7 +7,6 @@ bound, and a drawn architecture is redrawn until its exact cost is within the bu
 uniform, and few draws are lost: each stage's rounding is at most one bucket of 1/32768 of the budget.
 """
 
-import math
 import random
 from functools import lru_cache
 from typing import NamedTuple
@@ -47,10 +46,14 @@ class _Chain(NamedTuple):
 
     @property
     def total(self) -> int:
-        if self.remaining < 0:
+        return self.within(self.remaining)
+
+    def within(self, buckets: int) -> int:
+        """Architectures that cost at most so many buckets."""
+        if buckets < 0:
             return 0
         (counts,) = self.counts[0].values()
-        return int(counts[-1])
+        return int(counts[buckets])
 
 
 @lru_cache(maxsize=16)
@@ -77,19 +80,21 @@ class BudgetTable:
                     f"budget {human(bound)} {name}: the smallest network of space {space.name} "
                     f"({space.num_classes} classes) has {human(least)} ({least}); raise --max-{name} to at least that"
                 )
-        chains_by_name = {name: self._chains(name) for name in names or [None]}
-        self._name, self._chained = min(
-            chains_by_name.items(), key=lambda item: sum(chain.total for chain in item[1][0])
-        )
-        self._chains_, self._exact, slack = self._chained
-        self._exact = self._exact and len(names) <= 1
-        # Rounded down, an architecture within the budget is never lost; lowered by a bucket a stage, none over it counts.
-        self._lower = self.total if self._exact else self._lower_bound(slack, len(names))
+        # Rounded down, no architecture within the budget is lost; a bucket a stage less, and none over it counts.
+        tables = [self._chains(name) for name in names or [""]]
+        self._tightest, buckets_exact, slack = min(tables, key=lambda table: sum(chain.total for chain in table[0]))
+        self._exact = buckets_exact and len(names) <= 1
+        if self._exact:
+            self._lower = self.total
+        elif len(names) > 1:
+            self._lower = 0  # how the bounds overlap is not counted
+        else:
+            self._lower = sum(chain.within(chain.remaining - slack) for chain in self._tightest)
 
     @property
     def total(self) -> int:
         """Number of architectures that the table draws from before any is redrawn."""
-        return sum(chain.total for chain in self._chains_)
+        return sum(chain.total for chain in self._tightest)
 
     def count(self) -> tuple[int, int]:
         """Lower and upper bound on the number of architectures within the budget; equal where exact."""
@@ -108,7 +113,7 @@ class BudgetTable:
 
     def _draw(self, rng: Rng) -> Architecture:
         ticket = _below(rng, self.total)
-        for chain in self._chains_:
+        for chain in self._tightest:
             if ticket < chain.total:
                 break
             ticket -= chain.total
@@ -129,20 +134,13 @@ class BudgetTable:
             width, remaining = outcomes.widths[chosen], int(left[chosen])
         return self.space._architecture(chain.resolution, tuple(stages))
 
-    def _lower_bound(self, slack: int, bounds: int) -> int:
-        if bounds > 1:
-            return 0
-        total = 0
-        for chain in self._chains_:
-            if chain.remaining >= slack:
-                (counts,) = chain.counts[0].values()
-                total += int(counts[chain.remaining - slack])
-        return total
+    def _chains(self, name: str) -> tuple[list[_Chain], bool, int]:
+        """The chains of every resolution under the bound on `name` (nothing is bounded if it is empty).
 
-    def _chains(self, name: str | None) -> tuple[list[_Chain], bool, int]:
-        """The chains of every resolution under the bound on `name`, whether they are exact, and their slack."""
+        Also whether they are exact, and by how many buckets rounding can have lowered an architecture's cost.
+        """
         space = self.space
-        bound = dict(self.budget.bounds()).get(name, 0) if name else 0
+        bound = dict(self.budget.bounds()).get(name, 0)
         raw = [self._costs(resolution, name) for resolution in space.resolution]
         rooms = [bound - base for _, base in raw] if name else [0] * len(raw)
         above = np.concatenate([costs for layers, _ in raw for layer in layers for _, _, costs in layer.values()])
@@ -162,7 +160,7 @@ class BudgetTable:
         return chains, bucket == unit, len(space.stages)
 
     def _costs(
-        self, resolution: int, name: str | None
+        self, resolution: int, name: str
     ) -> tuple[list[dict[int, tuple[tuple[Stage, ...], int, NDArray[np.int64]]]], int]:
         """By stage and input width, the outcomes and their costs above the stage's cheapest; and the sum of those.
 
@@ -198,16 +196,14 @@ def _count(outcomes: list[dict[int, _Outcomes]], remaining: int) -> list[dict[in
     size = remaining + 1
     last_widths = {width for layer in outcomes[-1].values() for width in layer.widths}
     ones = np.zeros((1, size), dtype=np.int64) + 1
-    limbs: list[dict[int, NDArray[np.int64]]] = [{width: ones for width in last_widths}]
+    limbs: list[dict[int, NDArray[np.int64]]] = [dict.fromkeys(last_widths, ones)]
     for layer in reversed(outcomes):
         spectra = {width: _spectrum(counts, size) for width, counts in limbs[0].items()}
         limbs.insert(0, {width: _completions(here, spectra, size) for width, here in layer.items()})
     return [{width: _integers(counts) for width, counts in stage.items()} for stage in limbs]
 
 
-def _completions(
-    outcomes: _Outcomes, after: dict[int, NDArray[np.complex128]], size: int
-) -> NDArray[np.int64]:
+def _completions(outcomes: _Outcomes, after: dict[int, NDArray[np.complex128]], size: int) -> NDArray[np.int64]:
     """Convolution of the outcomes' cost histogram with the completions after each of them, in limbs.
 
     By real FFT: a limb is below 2^20 and a histogram sums to at most some thousand outcomes, so every result stays

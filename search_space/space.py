@@ -1,7 +1,5 @@
 """A search space: one decision program whose every run is an architecture."""
 
-import itertools
-import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -97,11 +95,24 @@ class SearchSpace:
             if choice not in options:
                 raise InputError(f"{name}: {choice!r} is not in space {self.name} ({', '.join(map(str, options))})")
             made[name] = choice
-            return choice  # type: ignore[no-any-return]
+            return choice
 
         if len(architecture.stages) != len(self.stages) or self.assemble(follow) != architecture:
             raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
         return made
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "SearchSpace":
+        """The space that `dataclasses.asdict` described, lists for tuples. Raises InputError if it is none."""
+        try:
+            stages = []
+            for stage in data["stages"]:
+                options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stage.items()}
+                options["attention"] = tuple(Attention(**attention) for attention in stage["attention"])
+                stages.append(StageOptions(**options))
+            return cls(**{**data, "resolution": tuple(data["resolution"]), "stages": tuple(stages)})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"not a search space: {error}") from None
 
     def cost(self, architecture: Architecture) -> Cost:
         """MACs and parameters with the space's number of classes."""
@@ -225,7 +236,7 @@ def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:
     while True:
         counts: list[int] = []
 
-        def choose(name: str, options: Sequence[_Option], counts: list[int] = counts) -> _Option:
+        def choose(name: str, options: Sequence[_Option], counts: list[int] = counts) -> _Option:  # noqa: ARG001
             if len(counts) == len(path):
                 path.append(0)
             counts.append(len(options))

@@ -41,7 +41,7 @@ def mobilenetv2() -> SearchSpace:
 
 
 def mobilenetv2_32() -> SearchSpace:
-    """A small MobileNetV2 for 32×32 pictures. Its total stride of 8 leaves a 4×4 map: attention still sees positions."""
+    """A small MobileNetV2 for 32×32 pictures. Its total stride of 8 leaves a 4×4 map, where position is still seen."""
     rows = ((16, 2), (24, 1), (32, 2), (48, 1), (48, 1))
     stages = tuple(
         StageOptions(

@@ -30,9 +30,7 @@ def promising(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     return chosen
 
 
-def rescore(
-    candidates: Sequence[Candidate], evaluator: Evaluator, count: int, reporter: Reporter
-) -> list[Candidate]:
+def rescore(candidates: Sequence[Candidate], evaluator: Evaluator, count: int, reporter: Reporter) -> list[Candidate]:
     """The promising candidates with thorough metrics.
 
     The quick scores of the many lie close together; a front made of them would be one of lucky draws.

@@ -6,7 +6,7 @@ from evaluators.base import Evaluator
 from search_space.architecture import Architecture
 from search_space.cost import Budget
 from search_space.space import SearchSpace
-from studies.trials import Candidate, Study
+from studies.trials import Candidate, Proposal, Study
 from training.progress import Reporter
 from training.seeds import derive
 
@@ -38,7 +38,7 @@ def search(
     seen = {candidate.architecture.digest() for candidate in candidates}
     with reporter.track("search", trials, "candidates", len(candidates)) as advance:
         while len(candidates) < trials:
-            proposal = None
+            proposal: Proposal | None = None
             if len(candidates) >= startup:
                 proposal = _asked(study, space, budget, seen)
             if proposal is None:
@@ -58,10 +58,10 @@ def search(
     return candidates
 
 
-def _asked(study: Study, space: SearchSpace, budget: Budget, seen: set[str]) -> object | None:
+def _asked(study: Study, space: SearchSpace, budget: Budget, seen: set[str]) -> Proposal | None:
     """The sampler's first proposal that is new and within the budget; None after too many that are not."""
     for _ in range(MAX_REJECTED):
-        proposal = study.ask()
+        proposal: Proposal = study.ask()
         excess = budget.excess(space.cost(proposal.architecture))
         if excess > 0:
             study.reject(proposal, "over budget", excess)

@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import Metrics
@@ -30,7 +31,7 @@ def _tpe(seed: int, startup: int) -> BaseSampler:
     return TPESampler(multivariate=True, group=True, n_startup_trials=startup, seed=seed)
 
 
-def _random(seed: int, startup: int) -> BaseSampler:
+def _random(seed: int, _startup: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
@@ -61,7 +62,7 @@ class OptunaStudy:
         self.startup = startup
         self._make_sampler = SAMPLERS[sampler]
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        directions = ["maximize", "minimize"]
+        directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
         self._stored = optuna.create_study(
             study_name=STUDY_NAME, storage=storage, directions=directions, load_if_exists=True
         )

@@ -1,6 +1,7 @@
 """A run's folder: which configuration it belongs to, who works in it, and the results it ends with."""
 
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import read_json
 from search_space.cost import Budget
 from search_space.errors import InputError
 from studies.front import pareto_front
@@ -29,9 +30,10 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
     """
+    identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a+")
+        lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
     except FileExistsError:
         raise InputError(f"--out {folder}: is a file, not a folder; choose another") from None
     except OSError as error:
@@ -78,28 +80,6 @@ def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budge
     )
     # Last, since a front with this number of candidates is what tells a finished run.
     write_json(folder / FRONT, {"front": front, "budget": bounds, "data": data.name, "evaluated": evaluated})
-
-
-def finished_front(folder: Path, evaluated: int) -> list[dict[str, Any]] | None:
-    """The front of a run that finished after evaluating so many; None if it has not."""
-    if not (folder / FRONT).exists():
-        return None
-    content = read_json(folder / FRONT)
-    if not isinstance(content, dict) or content.get("evaluated") != evaluated:
-        return None
-    return list(content["front"])
-
-
-def read_source(path: Path) -> tuple[Architecture, dict[str, Any]]:
-    """The architecture of a `best.json`, or a bare architecture, and what else the file says."""
-    content = read_json(path)
-    try:
-        if isinstance(content, dict) and "architecture" in content:
-            rest = {name: value for name, value in content.items() if name != "architecture"}
-            return Architecture.from_dict(content["architecture"]), rest
-        return Architecture.from_dict(content), {}
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def _described(candidate: Candidate) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What every training shares: data, recipes, the loop, checkpoints."""

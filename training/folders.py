@@ -90,7 +90,9 @@ def _classes(spec: str, root: Path) -> tuple[tuple[str, ...], list[list[Path]]]:
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     files = [_pictures(root / name) for name in names]
     if not any(files):
-        raise InputError(f"--data {spec}: no pictures below {root}; expected a folder a class, with {_suffixes()} files")
+        raise InputError(
+            f"--data {spec}: no pictures below {root}; expected a folder a class, with {_suffixes()} files"
+        )
     if len(names) < 2:
         raise InputError(f"--data {spec}: one class ({names[0]}) below {root}; at least two are needed")
     for name, members in zip(names, files, strict=True):

@@ -25,7 +25,7 @@ History = list[dict[str, float]]
 """An entry an epoch: its number, mean loss, seconds, and what the caller adds."""
 
 
-class TrainingDiverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The loss is no longer a finite number."""
 
 
@@ -54,7 +54,7 @@ def fit(
             may add. Called before the checkpoint is written, so again after a kill between the two.
 
     Returns:
-        The model to use and the history, an entry an epoch. Raises TrainingDiverged naming the step.
+        The model to use and the history, an entry an epoch. Raises DivergedError naming the step.
     """
     steps_per_epoch = max(1, len(pictures) // recipe.batch_size)
     steps = recipe.epochs * steps_per_epoch
@@ -92,7 +92,7 @@ def fit(
                 optimizer.zero_grad()
                 loss = step(images, labels, number)
                 if not math.isfinite(loss):
-                    raise TrainingDiverged(
+                    raise DivergedError(
                         f"{what}: the loss became {loss} at step {number} (epoch {epoch + 1}); the checkpoint of the "
                         "last whole epoch is kept; lower the learning rate"
                     )
@@ -131,9 +131,7 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(
-        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
-    )
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
 def _rate(done: int, steps: int, warmup: float) -> float:

@@ -49,13 +49,13 @@ def train_standalone(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ARCHITECTURE, architecture.to_dict())
     torch.manual_seed(derive(seed, "weights"))
-    network = build(architecture, data.num_classes).to(data.device, memory_format=torch.channels_last)
+    network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
 
-    def step(images: Tensor, labels: Tensor, number: int) -> float:
+    def step(images: Tensor, labels: Tensor, _number: int) -> float:
         with autocast(images.device):
             logits = network(resized(images, architecture.resolution))
             loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.item()
 
     def after_epoch(model: nn.Module, history: History) -> None:

@@ -94,7 +94,12 @@ class SupernetEvaluator:
     def prepare(self) -> None:
         """Trains the shared weights, or goes on with it; reads them if they are finished."""
         path = self.folder / WEIGHTS
-        trained = {"space": asdict(self.space), "data": self.data.name, "recipe": asdict(self.recipe), "seed": self.seed}
+        trained = {
+            "space": asdict(self.space),
+            "data": self.data.name,
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+        }
         described = json.dumps(trained, sort_keys=True)
         if path.exists():
             tensors, metadata = load_weights(path)

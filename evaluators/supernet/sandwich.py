@@ -69,5 +69,3 @@ class Sandwich:
         order = list(kinds)
         random.Random(derive(self.seed, name, round_)).shuffle(order)
         return order[position]
-
-

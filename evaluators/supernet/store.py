@@ -21,7 +21,7 @@ MAX_CACHED_MODULES = 4096
 
 
 class _View(NamedTuple):
-    """A parameter of a part: where it is stored, and which cut of it along each dimension (dimension, start, length)."""
+    """Where a part's parameter is stored, and how it is cut: (axis, start, length) for each axis not whole."""
 
     key: str
     cuts: tuple[tuple[int, int, int], ...]
@@ -61,8 +61,8 @@ class WeightStore(nn.Module):
         for name, part in parts(architecture, self.space.num_classes):
             for local, view in self._part(name, part)[1].items():
                 tensor: Tensor = self.tensors[view.key]
-                for dimension, start, length in view.cuts:
-                    tensor = tensor.narrow(dimension, start, length)
+                for axis, start, length in view.cuts:
+                    tensor = tensor.narrow(axis, start, length)
                 views[f"{name}.{local}"] = tensor
         return views
 

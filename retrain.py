@@ -1,0 +1,78 @@
+"""Train a found architecture from scratch: see README.md, and `python retrain.py --help`."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import command_line
+from presets import RetrainSettings, recipe
+from reports.tables import Row, comparison_table, show
+from search_space.baselines import compared
+from search_space.cost import measure
+from studies import run_folder
+from studies.source import read_source
+from training.data import load_data
+from training.device import default_threads, resolve_device, use_threads
+from training.files import write_json
+from training.progress import Reporter, duration
+from training.standalone import train_standalone
+
+EXAMPLE = "example: python retrain.py runs/digits --compare"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = command_line.parse_settings(RetrainSettings, arguments, example=EXAMPLE)
+    started = time.monotonic()
+    reporter = Reporter(settings.quiet)
+    device = resolve_device(settings.device)
+    chosen = recipe(settings.recipe)
+    chosen = replace(
+        chosen, epochs=settings.epochs or chosen.epochs, batch_size=settings.batch_size or chosen.batch_size
+    )
+    source = read_source(settings.source, settings.data)
+    data = load_data(source.data, source.architecture.resolution, device)
+    source.check(data)
+    networks = {"found" if source.space else "given": source.architecture}
+    if settings.compare:
+        macs = measure(source.architecture, data.num_classes).macs
+        networks |= compared(source.space, macs, data.num_classes)
+    out = Path(settings.out) if settings.out else source.folder / "retrain"
+    identity = {"architecture": source.architecture.digest(), "data": data.name, "recipe": asdict(chosen)}
+    free = {"device": str(device), "threads": default_threads(), "seeds": settings.seeds}
+    with run_folder.opened(out, identity, free) as recorded:
+        use_threads(recorded["threads"])
+        rows = []
+        results = []
+        for name, architecture in networks.items():
+            cost = measure(architecture, data.num_classes)
+            trained = []
+            for seed in range(settings.seed, settings.seed + settings.seeds):
+                folder = out / f"{name.replace(' ', '-')}-{seed}"
+                what = f"{name}, seed {seed}"
+                result = train_standalone(
+                    architecture, data, chosen, seed=seed, folder=folder, reporter=reporter, what=what
+                )
+                trained.append(result)
+                results.append(
+                    {
+                        "network": name,
+                        "architecture": architecture.to_dict(),
+                        "cost": asdict(cost),
+                        "seed": seed,
+                        "test": result.test._asdict(),
+                    }
+                )
+            accuracies = tuple(result.test.accuracy for result in trained)
+            rows.append(Row(name, architecture, cost, accuracies, tuple(result.seconds for result in trained)))
+        write_json(out / "results.json", results)
+        title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {settings.seeds} seed(s)"
+        if not settings.quiet:
+            show(reporter.console, comparison_table(rows, title))
+        reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, continues=True))

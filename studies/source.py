@@ -1,0 +1,80 @@
+"""What there is to retrain: a run's best, a file, or a hand-designed network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_space.architecture import Architecture, read_json
+from search_space.backbones import hand_designed
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from studies.run_folder import BEST, CONFIG
+from training.data import Dataset
+
+
+@dataclass(frozen=True)
+class Source:
+    """An architecture, the data to train it on, where results go, and the space it was found in."""
+
+    architecture: Architecture
+    data: str
+    folder: Path
+    space: SearchSpace | None
+    classes: tuple[str, ...] | None
+
+    def check(self, data: Dataset) -> None:
+        """Raises InputError if the file was written for other classes than the data's."""
+        if self.classes is not None and self.classes != data.classes:
+            raise InputError(
+                f"--data {data.name}: {data.num_classes} classes ({data.classes[0]}, …), but the architecture was "
+                f"found for {len(self.classes)} ({self.classes[0]}, …); give the data it was found on, or a bare architecture"
+            )
+
+
+def read_source(text: str, data: str | None) -> Source:
+    """The source that a command line names; `data` overrides what the source says.
+
+    Raises InputError for a missing or broken file, a run that has not finished, or no word on the data.
+    """
+    path = Path(text)
+    architecture = hand_designed(text)
+    if architecture is not None and not path.exists():
+        return Source(architecture, _data(text, data, {}), Path("runs") / text, None, None)
+    if path.is_dir():
+        if not (path / BEST).exists():
+            raise InputError(f"{path}: holds no {BEST}; finish its search first (the same search.py command again)")
+        architecture, rest = _read(path / BEST)
+        config = read_json(path / CONFIG)
+        if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
+            raise InputError(f"{path / CONFIG}: not a run's configuration")
+        space = SearchSpace.from_dict(config["identity"].get("space", {}))
+        return Source(architecture, _data(text, data, rest), path, space, _classes(path / BEST, rest))
+    architecture, rest = _read(path)
+    return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
+
+
+def _read(path: Path) -> tuple[Architecture, dict[str, Any]]:
+    """The architecture of a `best.json`, or a bare one, and what else the file says."""
+    content = read_json(path)
+    try:
+        if isinstance(content, dict) and "architecture" in content:
+            return Architecture.from_dict(content["architecture"]), content
+        return Architecture.from_dict(content), {}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
+    spec = given or rest.get("data")
+    if not isinstance(spec, str):
+        raise InputError(f"{source}: does not say which data to train on; give --data")
+    return spec
+
+
+def _classes(path: Path, rest: dict[str, Any]) -> tuple[str, ...] | None:
+    names = rest.get("classes")
+    if names is None:
+        return None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: classes: expected a list of names")
+    return tuple(names)

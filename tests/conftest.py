@@ -1,0 +1,61 @@
+"""Fixtures that several files share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from search_space.architecture import Attention
+from search_space.backbones import NO_ATTENTION
+from search_space.space import SearchSpace, StageOptions
+from training.digits import source
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tiny_space() -> SearchSpace:
+    """Small enough to list: every dimension is elastic, and ratios have twins."""
+    attention = (NO_ATTENTION, Attention("se", 4), Attention("se", 8), Attention("ca", 2), Attention("ca", 8))
+    options = StageOptions(
+        block="inverted_residual",
+        stride=2,
+        width=(8, 16),
+        depth=(1, 2),
+        expansion=(1, 2),
+        kernel_size=(3, 5),
+        attention=attention,
+    )
+    return SearchSpace(
+        name="tiny",
+        resolution=(16, 24),
+        stem_width=8,
+        stem_stride=2,
+        stages=(options, options),
+        head_width=16,
+        activation="relu6",
+        num_classes=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a class with 24 handwritten digits each, 32×32 PNG; in all 96 pictures of 4 classes."""
+    root = tmp_path_factory.mktemp("pictures")
+    images, labels = source("train")
+    for digit in range(4):
+        folder = root / f"digit{digit}"
+        folder.mkdir()
+        for index, image in enumerate(images[labels == digit][:24]):
+            pixels = (np.kron(image, np.ones((4, 4))) * 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index:02}.png")
+    return root

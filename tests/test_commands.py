@@ -1,0 +1,221 @@
+"""The commands as a user runs them, on a folder of 96 pictures: end to end, killed, and misused."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# The recorded thread count is part of what makes runs equal; one is enough for such pictures.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+
+
+def _command(script: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error::DeprecationWarning:__main__", str(ROOT / script), *arguments]
+
+
+def _run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(script, *arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def small(picture_folder: Path) -> list[str]:
+    return [
+        *("--data", f"folder:{picture_folder}", "--max-macs", "1.2M", "--supernet-epochs", "3"),
+        *("--batch-size", "8", "--trials", "24", "--startup", "6"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> tuple[Path, str]:
+    """A run that was never killed, and what it printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    result = _run(folder, "search.py", *small)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def test_search_leaves_everything(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    run = folder / "runs" / "digits"
+    names = {"best.json", "config.json", "front.json", "study.db", "supernet.safetensors"}
+    assert names <= {entry.name for entry in run.iterdir()}
+    assert "space mobilenetv2-32: 2,609,7" in printed
+    assert "within 1.20M MACs: " in printed
+    assert "front of 24 candidates within 1.20M MACs" in printed
+    assert "next:   python retrain.py runs/digits --compare" in printed
+    front = json.loads((run / "front.json").read_text())
+    best = json.loads((run / "best.json").read_text())
+    assert front["evaluated"] == 24
+    assert all(entry["cost"]["macs"] <= 1_200_000 for entry in front["front"])
+    assert best["metrics"]["accuracy"] == max(entry["metrics"]["accuracy"] for entry in front["front"])
+    assert best["classes"] == ["digit0", "digit1", "digit2", "digit3"]
+    assert best["num_classes"] == 4
+    for text in ((run / "front.json").read_text(), (run / "best.json").read_text()):
+        assert "runs/digits" not in text
+
+
+def test_a_finished_run_prints_its_table_again(finished: tuple[Path, str], small: list[str]) -> None:
+    folder, printed = finished
+    before = (folder / "runs/digits/front.json").read_bytes()
+    result = _run(folder, "search.py", *small)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "runs/digits/front.json").read_bytes() == before
+    assert _table(result.stdout) == _table(printed)
+
+
+def _table(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if " % " in line]
+
+
+def _kill_when(folder: Path, arguments: list[str], ready: Callable[[], bool], script: str = "search.py") -> None:
+    """Starts the command and kills it -9 as soon as `ready`."""
+    process = subprocess.Popen(
+        _command(script, *arguments), cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    if process.stderr:
+        process.stderr.close()
+
+
+def _complete(database: Path) -> int:
+    if not database.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10) as connection:
+            return int(connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_a_search_killed_in_training_and_in_searching_ends_alike(
+    finished: tuple[Path, str], small: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "digits"
+    _kill_when(tmp_path, small, (run / "supernet.checkpoint").exists)
+    assert not (run / "supernet.safetensors").exists()
+    _kill_when(tmp_path, small, lambda: _complete(run / "study.db") >= 9)
+    assert not (run / "front.json").exists()
+    result = _run(tmp_path, "search.py", *small)
+    assert result.returncode == 0, result.stderr
+    for name in ("front.json", "best.json", "supernet.safetensors", "config.json"):
+        assert (run / name).read_bytes() == (finished[0] / "runs/digits" / name).read_bytes(), name
+
+
+def test_ctrl_c_says_how_to_continue(small: list[str], tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        _command("search.py", *small), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "runs/digits/supernet.checkpoint").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.decode() == "stopped; run the same command again to continue\n"
+
+
+def test_retrain_compares(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    arguments = ["runs/digits", "--compare", "--epochs", "2", "--batch-size", "8", "--seeds", "2"]
+    result = _run(folder, "retrain.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    for name in ("found", "uniform none", "uniform se", "uniform ca"):
+        assert f" {name} " in result.stdout
+    out = folder / "runs/digits/retrain"
+    results = json.loads((out / "results.json").read_text())
+    assert len(results) == 8
+    found = results[0]["cost"]["macs"]
+    assert all(abs(entry["cost"]["macs"] - found) <= 0.02 * found for entry in results)
+    assert len({json.dumps(entry["architecture"]) for entry in results}) >= 4
+    again = _run(folder, "retrain.py", *arguments)
+    assert _table(again.stdout) == _table(result.stdout)
+    assert json.loads((out / "results.json").read_text()) == results
+
+
+def test_retrain_of_a_bare_architecture(finished: tuple[Path, str], picture_folder: Path, tmp_path: Path) -> None:
+    best = json.loads((finished[0] / "runs/digits/best.json").read_text())
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(best["architecture"]))
+    arguments = ["mine.json", "--epochs", "1", "--batch-size", "8"]
+    assert "does not say which data to train on; give --data" in _refused(tmp_path, "retrain.py", *arguments)
+    result = _run(tmp_path, "retrain.py", *arguments, "--data", f"folder:{picture_folder}", "--quiet")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert (tmp_path / "mine/retrain/given-0/weights.safetensors").exists()
+
+
+def _refused(folder: Path, script: str, *arguments: str) -> str:
+    """The one line that the command ends with."""
+    before = sorted(folder.rglob("*"))
+    result = _run(folder, script, *arguments)
+    assert result.returncode == 2, (result.stdout, result.stderr)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert sorted(folder.rglob("*")) == before
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-macs", "10k"], "the smallest network of space mobilenetv2-32 (10 classes) has 671.2k (671232)"),
+        (["--max-macs", "lots"], "argument --max-macs: 'lots': expected a count such as 300M or 1200000"),
+        (["--max-params", "0"], "max_params: expected a positive integer, got 0"),
+        (["--frobnicate", "1"], "unrecognized arguments: --frobnicate 1"),
+        (["--space", "resnet"], "--space resnet: unknown; known: mobilenetv2, mobilenetv2-32"),
+        (["--sampler", "magic"], "--sampler magic: unknown; known: tpe, random"),
+        (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet"),
+        (["--data", "mnist"], "--data mnist: unknown; known: digits, digits:clutter, folder:PATH"),
+        (["--data", "folder:/absent"], "no such folder: /absent"),
+        (["--trials", "0"], "argument --trials: '0': expected an integer from 1"),
+        (["--device", "tpu"], "--device tpu: unknown; known: cpu, cuda, auto"),
+        (["cifar11"], "preset 'cifar11': unknown; known: digits"),
+        (["--space", "mobilenetv2", "--data", "digits"], "pictures of 32 pixels, but the space wants 256"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_to_search(tmp_path: Path, arguments: list[str], message: str) -> None:
+    assert message in _refused(tmp_path, "search.py", *arguments)
+
+
+def test_another_configuration_is_refused(finished: tuple[Path, str], small: list[str]) -> None:
+    message = _refused(finished[0], "search.py", *small, "--seed", "1")
+    assert "runs/digits: holds another run: seed is 0 there and 1 here" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "bad.json: JSON text"),
+        ("{}", "bad.json: activation: missing"),
+        ('{"architecture": {"resolution": 1e99}}', "bad.json: activation: missing"),
+    ],
+)
+def test_bad_input_to_retrain(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "bad.json").write_text(content)
+    assert message in _refused(tmp_path, "retrain.py", "bad.json")
+
+
+def test_a_run_without_a_result(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert "run: holds no best.json; finish its search first" in _refused(tmp_path, "retrain.py", "run")
+    assert "absent: no such file" in _refused(tmp_path, "retrain.py", "absent")
+    assert "--recipe slow: unknown; known: quick" in _refused(tmp_path, "retrain.py", "run", "--recipe", "slow")

@@ -1,0 +1,237 @@
+"""The search loop on an evaluator that takes no time: budget, repeats, replay, the front."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from evaluators.base import Metrics
+from search_space import Architecture, Budget, Cost, InputError
+from search_space.space import SearchSpace
+from studies import run_folder
+from studies.front import pareto_front, promising, rescore
+from studies.loop import search
+from studies.optuna_study import SAMPLERS, OptunaStudy
+from studies.trials import Candidate
+from training.progress import Reporter
+
+QUIET = Reporter(quiet=True)
+
+
+class Killed(BaseException):
+    pass
+
+
+class Analytic:
+    """Accuracy from the architecture alone: costlier is better, with a liking for coordinate attention."""
+
+    def __init__(self, space: SearchSpace, kill_at: int | None = None):
+        self.space = space
+        self.kill_at = kill_at
+        self.evaluated: list[str] = []
+
+    def identity(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self) -> None:
+        pass
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+        if self.kill_at == len(self.evaluated):
+            raise Killed
+        self.evaluated.append(architecture.digest())
+        macs = self.space.cost(architecture).macs
+        liked = sum(stage.attention[0].kind == "ca" for stage in architecture.stages)
+        noise = random.Random(architecture.digest()).random()
+        accuracy = 1 - 1 / (1 + macs / 50_000) + 0.05 * liked + 0.05 * noise
+        return Metrics(min(1.0, accuracy + (0.001 if thorough else 0)), 1 - accuracy)
+
+
+def _budget(space: SearchSpace, factor: float = 1.5) -> Budget:
+    return Budget(max_macs=int(space.cost(space.smallest).macs * factor))
+
+
+def _search(
+    space: SearchSpace,
+    folder: Path,
+    trials: int = 30,
+    *,
+    evaluator: Analytic | None = None,
+    sampler: str = "tpe",
+    budget: Budget | None = None,
+) -> list[Candidate]:
+    study = OptunaStudy(space, f"sqlite:///{folder}/study.db", sampler=sampler, seed=3, startup=8)
+    return search(
+        study,
+        evaluator or Analytic(space),
+        space,
+        budget or _budget(space),
+        trials=trials,
+        startup=8,
+        seed=3,
+        reporter=QUIET,
+    )
+
+
+def _trials(folder: Path) -> list[Any]:
+    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{folder}/study.db")
+    return [
+        (trial.state, trial.values, dict(sorted(trial.params.items())), trial.user_attrs, trial.constraints)
+        for trial in study.get_trials()
+    ]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_nothing_over_budget_and_nothing_twice(tiny_space: SearchSpace, tmp_path: Path, sampler: str) -> None:
+    evaluator = Analytic(tiny_space)
+    budget = _budget(tiny_space)
+    candidates = _search(tiny_space, tmp_path, evaluator=evaluator, sampler=sampler)
+    assert len(candidates) == 30
+    assert len(set(evaluator.evaluated)) == len(evaluator.evaluated) == 30
+    assert all(budget.allows(candidate.cost) for candidate in candidates)
+    assert [candidate.architecture.digest() for candidate in candidates] == evaluator.evaluated
+
+
+def test_each_trial_carries_its_record(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    candidates = _search(tiny_space, tmp_path)
+    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/study.db")
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["accuracy", "MACs"]
+    complete = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.COMPLETE]
+    rejected = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.PRUNED]
+    assert len(complete) + len(rejected) == len(study.get_trials())
+    assert len(rejected) > 0
+    for trial, candidate in zip(complete, candidates, strict=True):
+        assert Architecture.from_json(trial.user_attrs["architecture"]) == candidate.architecture
+        assert trial.user_attrs["digest"] == candidate.architecture.digest()
+        assert trial.values == [candidate.metrics.accuracy, candidate.cost.macs]
+        assert trial.user_attrs["params"] == candidate.cost.params
+        assert trial.params == tiny_space.choices(candidate.architecture)
+        assert trial.constraints["budget"] <= 0
+    for trial in rejected:
+        assert trial.user_attrs["rejected"] in ("over budget", "evaluated before")
+        assert (trial.constraints["budget"] > 0) == (trial.user_attrs["rejected"] == "over budget")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("kill_at", [0, 7, 8, 19])
+def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    _search(tiny_space, tmp_path / "whole", 24, sampler=sampler)
+    with pytest.raises(Killed):
+        _search(tiny_space, tmp_path / "killed", 24, sampler=sampler, evaluator=Analytic(tiny_space, kill_at))
+    evaluator = Analytic(tiny_space)
+    _search(tiny_space, tmp_path / "killed", 24, sampler=sampler, evaluator=evaluator)
+    assert len(evaluator.evaluated) == 24 - kill_at
+    assert _trials(tmp_path / "whole") == _trials(tmp_path / "killed")
+
+
+def test_more_trials_go_on_where_fewer_ended(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    (tmp_path / "once").mkdir()
+    (tmp_path / "twice").mkdir()
+    _search(tiny_space, tmp_path / "once", 20)
+    _search(tiny_space, tmp_path / "twice", 11)
+    _search(tiny_space, tmp_path / "twice", 20)
+    assert _trials(tmp_path / "once") == _trials(tmp_path / "twice")
+
+
+def test_an_exhausted_space_ends_the_search(
+    tiny_space: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.05))
+    count = tiny_space.count(budget)[1]
+    assert 3 < count < 200
+    study = OptunaStudy(tiny_space, f"sqlite:///{tmp_path}/study.db", sampler="tpe", seed=3, startup=8)
+    candidates = search(
+        study, Analytic(tiny_space), tiny_space, budget, trials=500, startup=500, seed=3, reporter=Reporter()
+    )
+    assert len(candidates) == count
+    assert f"all {count} architectures within the budget have been evaluated" in capsys.readouterr().out
+
+
+def test_the_sampler_learns(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    candidates = _search(tiny_space, tmp_path, 80)
+    share = [
+        sum(stage.attention[0].kind == "ca" for c in part for stage in c.architecture.stages) / (2 * len(part))
+        for part in (candidates[:8], candidates[-30:])
+    ]
+    assert share[1] > share[0] + 0.1
+
+
+def _candidate(accuracy: float, macs: int, params: int = 1) -> Candidate:
+    from search_space.backbones import mobilenetv2
+
+    return Candidate(mobilenetv2(), Cost(macs, params), Metrics(accuracy, 0.0))
+
+
+def test_pareto_front() -> None:
+    good, cheap, dominated = _candidate(0.9, 10), _candidate(0.5, 5), _candidate(0.5, 6)
+    equal = _candidate(0.9, 10, params=2)
+    assert pareto_front([dominated, equal, good, cheap]) == [cheap, good]
+    assert pareto_front([]) == []
+
+
+def test_promising_holds_the_most_accurate_and_the_fronts() -> None:
+    many = [_candidate(random.Random(i).random(), i) for i in range(100)]
+    chosen = promising(many, 20)
+    assert 20 <= len(chosen) < 40
+    assert len({id(c) for c in chosen}) == len(chosen)
+    assert set(map(id, pareto_front(many))) <= set(map(id, chosen))
+    assert set(map(id, sorted(many, key=lambda c: c.merit)[:10])) <= set(map(id, chosen))
+
+
+def test_ties_go_to_the_cheaper() -> None:
+    tied = [_candidate(0.9, 10, 3), _candidate(0.9, 10, 2), _candidate(0.9, 11, 1)]
+    assert min(tied, key=lambda c: c.merit).cost == Cost(10, 2)
+
+
+def test_rescoring_is_thorough(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    candidates = _search(tiny_space, tmp_path, 12)
+    again = rescore(candidates, Analytic(tiny_space), 6, QUIET)
+    quick = {c.architecture: c.metrics.accuracy for c in candidates}
+    assert 6 <= len(again) <= 12
+    assert all(c.metrics.accuracy == pytest.approx(quick[c.architecture] + 0.001) for c in again)
+
+
+class TestRunFolder:
+    """Configuration, lock."""
+
+    def test_another_configuration_is_refused_by_name(self, tmp_path: Path) -> None:
+        identity = {"seed": 1, "recipe": {"epochs": 2}, "sizes": (1, 2)}
+        with run_folder.opened(tmp_path / "run", identity, {"trials": 5, "threads": 2}):
+            pass
+        before = (tmp_path / "run" / "config.json").read_bytes()
+        other = {"seed": 1, "recipe": {"epochs": 3}, "sizes": (1, 2)}
+        with (
+            pytest.raises(InputError, match=r"holds another run: recipe.epochs is 2 there and 3 here"),
+            run_folder.opened(tmp_path / "run", other, {}),
+        ):
+            pass
+        assert (tmp_path / "run" / "config.json").read_bytes() == before
+        with run_folder.opened(tmp_path / "run", identity, {"trials": 9, "threads": 1}) as free:
+            assert free == {"trials": 9, "threads": 2}
+
+    def test_two_runs_in_one_folder(self, tmp_path: Path) -> None:
+        with (
+            run_folder.opened(tmp_path, {}, {}),
+            pytest.raises(InputError, match="in use by process"),
+            run_folder.opened(tmp_path, {}, {}),
+        ):
+            pass
+
+    def test_unusable_folders(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InputError, match="is a file"), run_folder.opened(tmp_path / "file", {}, {}):
+            pass
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.json").write_text("[]")
+        with pytest.raises(InputError, match="not a run's configuration"), run_folder.opened(tmp_path / "run", {}, {}):
+            pass
+
+
+def test_unknown_sampler(tiny_space: SearchSpace) -> None:
+    with pytest.raises(InputError, match="--sampler magic: unknown; known: tpe, random"):
+        OptunaStudy(tiny_space, "sqlite://", sampler="magic", seed=0, startup=1)

@@ -1,0 +1,178 @@
+"""Weight sharing: sub-networks are views, and are trained fairly."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.store import WeightStore, _cuts
+from search_space import Architecture, Attention, build
+from search_space.space import SearchSpace
+from search_space.spaces import named_space
+from training.evaluation import recompute_batch_statistics
+
+
+@pytest.fixture(scope="module", params=["tiny", "mobilenetv2-32"])
+def space(request: pytest.FixtureRequest, tiny_space: SearchSpace) -> SearchSpace:
+    return tiny_space if request.param == "tiny" else named_space(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(space: SearchSpace) -> WeightStore:
+    torch.manual_seed(1)
+    store = WeightStore(space)
+    with torch.no_grad():  # norms start out all alike: a wrong cut of them would not show
+        for tensor in store.parameters():
+            tensor.add_(torch.randn_like(tensor) * 0.05)
+    return store
+
+
+def _some(space: SearchSpace, count: int) -> list[Architecture]:
+    rng = random.Random(7)
+    return [space.sample(rng) for _ in range(count)]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_view_equals_extracted_module_bit_for_bit(space: SearchSpace, store: WeightStore, layout: Any) -> None:
+    for architecture in _some(space, 12):
+        network = store.extract(architecture).train()
+        x = torch.randn(4, 3, 32, 24).contiguous(memory_format=layout)
+        assert torch.equal(store(architecture, x), network(x))
+
+
+def test_gradients_equal_those_of_the_extracted_module(space: SearchSpace, store: WeightStore) -> None:
+    for architecture in _some(space, 4):
+        network = store.extract(architecture).train()
+        x = torch.randn(4, 3, 32, 32)
+        store.zero_grad()
+        store(architecture, x).square().sum().backward()
+        network(x).square().sum().backward()
+        views = store.views(architecture)
+        total = sum(tensor.grad.abs().sum() for tensor in store.parameters() if tensor.grad is not None)
+        alone = torch.tensor(0.0)
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None
+            assert views[name].shape == parameter.shape, name
+            alone += parameter.grad.abs().sum()
+        torch.testing.assert_close(total, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_views_share_leading_channels_and_centred_kernels() -> None:
+    assert _cuts((8, 4, 7, 7), (6, 4, 3, 3)) == ((0, 0, 6), (2, 2, 3), (3, 2, 3))
+    assert _cuts((8,), (8,)) == ()
+    with pytest.raises(ValueError, match="not part of"):
+        _cuts((8,), (9,))
+
+
+def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: SearchSpace) -> None:
+    keys = set(store.tensors)
+    assert any("/attention/se/" in key for key in keys)
+    assert any("/attention/ca/" in key for key in keys)
+    assert not any("/attention/none/" in key for key in keys)
+    assert all(key.count("attention") <= 1 for key in keys)
+
+
+def test_the_store_holds_parameters_only(store: WeightStore, space: SearchSpace) -> None:
+    before = {key: tensor.detach().clone() for key, tensor in store.state_dict().items()}
+    for architecture in _some(space, 3):
+        store(architecture, torch.randn(4, 3, 32, 32)).sum().backward()
+    after = store.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert not list(store.buffers())
+
+
+def test_an_extracted_network_is_its_own(store: WeightStore, space: SearchSpace) -> None:
+    architecture = _some(space, 1)[0]
+    network = store.extract(architecture)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert all(view.abs().sum() > 0 for view in store.views(architecture).values())
+    reference = build(architecture, space.num_classes).state_dict()
+    assert {k: v.shape for k, v in network.state_dict().items()} == {k: v.shape for k, v in reference.items()}
+
+
+def test_no_module_is_made_twice(space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = WeightStore(space)
+    architecture = _some(space, 1)[0]
+    x = torch.randn(2, 3, 32, 32)
+    store(architecture, x)
+    monkeypatch.setattr("search_space.blocks.ConvNormActivation.__init__", lambda *a, **k: pytest.fail("constructed"))
+    store(architecture, x)
+
+
+def test_the_cache_is_bounded(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluators.supernet.store.MAX_CACHED_MODULES", 5)
+    store = WeightStore(tiny_space)
+    for architecture in _some(tiny_space, 5):
+        store(architecture, torch.randn(2, 3, 16, 16))
+    assert len(store._modules_cache) <= 5
+
+
+class TestSandwich:
+    """Which networks a step trains."""
+
+    def _sandwich(self, space: SearchSpace) -> Sandwich:
+        return Sandwich(WeightStore(space), seed=3, random_networks=2, label_smoothing=0.0)
+
+    def test_largest_and_smallest(self, space: SearchSpace) -> None:
+        largest, smallest, *random_ones = self._sandwich(space).architectures(5)
+        assert len(random_ones) == 2
+        for index, options in enumerate(space.stages):
+            for pick, architecture in ((max, largest), (min, smallest)):
+                stage = architecture.stages[index]
+                assert stage.depth == pick(options.depth)
+                assert stage.expansion == pick(options.expansion)
+                assert stage.kernel_size == pick(options.kernel_size)
+                assert stage.width == pick(options.width)
+
+    def test_every_kind_is_trained_equally_often(self, space: SearchSpace) -> None:
+        sandwich = self._sandwich(space)
+        steps = 30
+        for index in range(len(space.stages)):
+            trained = [a.stages[index].attention[0] for step in range(steps) for a in sandwich.architectures(step)]
+            counts = Counter(attention.kind for attention in trained)
+            assert counts == dict.fromkeys(("none", "se", "ca"), steps * 4 // 3)
+            for start in range(0, len(trained), 3):
+                assert len({attention.kind for attention in trained[start : start + 3]}) == 3
+
+    def test_ratios_are_uniform_within_a_kind(self) -> None:
+        sandwich = self._sandwich(named_space("mobilenetv2-32"))
+        last = [sandwich.architectures(step)[0].stages[-1].attention[0] for step in range(600)]
+        counts = Counter(attention for attention in last if attention.kind == "ca")
+        assert set(counts) == {Attention("ca", 4), Attention("ca", 8), Attention("ca", 16)}
+        assert max(counts.values()) < 1.6 * min(counts.values())
+
+    def test_steps_replay(self, tiny_space: SearchSpace) -> None:
+        one, other = self._sandwich(tiny_space), self._sandwich(tiny_space)
+        other.architectures(3)
+        assert one.architectures(9) == other.architectures(9)
+        assert one.architectures(9) != one.architectures(10)
+
+    def test_a_step_learns(self, tiny_space: SearchSpace) -> None:
+        sandwich = self._sandwich(tiny_space)
+        images, labels = torch.randn(32, 3, 24, 24), torch.randint(4, (32,))
+        optimizer = torch.optim.SGD(sandwich.store.parameters(), lr=0.1, momentum=0.9)
+        losses = []
+        for step in range(40):
+            optimizer.zero_grad()
+            losses.append(sandwich(images, labels, step))
+            nn.utils.clip_grad_norm_(sandwich.store.parameters(), 5.0)
+            optimizer.step()
+        assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_batch_statistics_are_the_plain_average(tiny_space: SearchSpace) -> None:
+    network = build(tiny_space.largest, 4)
+    batches = [(torch.randn(16, 3, 24, 24) + shift, torch.zeros(16)) for shift in (0.0, 1.0)]
+    recompute_batch_statistics(network, batches)
+    stem: Any = network.stem
+    with torch.no_grad():
+        means = [stem.conv(images).mean((0, 2, 3)) for images, _ in batches]
+    torch.testing.assert_close(stem.norm.running_mean, (means[0] + means[1]) / 2)
+    assert stem.norm.momentum == 0.1
