@@ -8,7 +8,7 @@ from pathlib import Path
 
 import command_line
 from presets import RetrainSettings, recipe
-from reports.tables import Row, comparison_table, show
+from reports.tables import Row, comparison_table
 from search_space.baselines import compared
 from search_space.cost import measure
 from studies import run_folder
@@ -68,10 +68,13 @@ def main(arguments: Sequence[str]) -> None:
             accuracies = tuple(result.test.accuracy for result in trained)
             rows.append(Row(name, architecture, cost, accuracies, tuple(result.seconds for result in trained)))
         write_json(out / "results.json", results)
-        title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {settings.seeds} seed(s)"
-        if not settings.quiet:
-            show(reporter.console, comparison_table(rows, title))
+        title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
+        reporter.show(comparison_table(rows, title))
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 if __name__ == "__main__":

@@ -5,15 +5,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import command_line
-from evaluators.supernet import SupernetEvaluator, SupernetRecipe
-from presets import Preset, SearchSettings, preset
-from reports.tables import front_table, show
+from evaluators.supernet import SupernetEvaluator
+from presets import SearchSettings, preset
+from reports.tables import front_table
 from search_space.cost import Budget, human
 from search_space.errors import InputError
-from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
@@ -48,16 +46,27 @@ def main(arguments: Sequence[str]) -> None:
         batch_size=settings.batch_size or chosen.recipe.batch_size,
     )
     table = space.table(budget)  # refuses a budget below the smallest network
+    pictures = f"{len(data.train)} training, {len(data.validation)} validation pictures"
     folder = Path(settings.out or f"runs/{settings.preset}")
-    identity = _identity(settings, chosen, recipe, space, budget)
+    evaluator = SupernetEvaluator(
+        space, data, recipe, chosen.scoring, seed=settings.seed, folder=folder, reporter=reporter
+    )
+    identity = {
+        "space": asdict(space),
+        "data": settings.data,
+        "budget": asdict(budget),
+        "evaluator": evaluator.identity(),
+        "sampler": {"name": settings.sampler, "startup": settings.startup, "rescored": chosen.rescored},
+        "seed": settings.seed,
+    }
     free = {"trials": settings.trials, "device": str(device), "threads": default_threads()}
     with run_folder.opened(folder, identity, free) as recorded:
         use_threads(recorded["threads"])
         reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
-        reporter.say(f"within {budget}: {_about(*table.count())}")
-        reporter.say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
-        evaluator = SupernetEvaluator(
-            space, data, recipe, chosen.scoring, seed=settings.seed, folder=folder, reporter=reporter
+        reporter.say(f"within {budget}: {_about(*table.count())} architectures")
+        reporter.say(f"data {data.name}: {pictures}")
+        reporter.say(
+            f"supernet: {recipe.epochs} epochs; then {settings.trials} candidates by sampler {settings.sampler}"
         )
         storage = f"sqlite:///{folder / run_folder.STUDY}"
         study = OptunaStudy(space, storage, sampler=settings.sampler, seed=settings.seed, startup=settings.startup)
@@ -72,28 +81,17 @@ def main(arguments: Sequence[str]) -> None:
             seed=settings.seed,
             reporter=reporter,
         )
-        best_again = rescore(candidates, evaluator, chosen.rescored, reporter)
-        run_folder.write_results(folder, best_again, len(candidates), budget, data)
+        front = run_folder.finished_front(folder, len(candidates))
+        if front is None:
+            best_again = rescore(candidates, evaluator, chosen.rescored, reporter)
+            run_folder.write_results(folder, best_again, len(candidates), budget, data)
+            front = pareto_front(best_again)
         title = f"front of {len(candidates)} candidates within {budget}, {len(data.validation)} validation pictures"
-        if not settings.quiet:
-            show(reporter.console, front_table(pareto_front(best_again), title))
-        reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}")
+        reporter.show(front_table(front, title))
+        took = f" ({reporter.took()})" if reporter.seconds else ""
+        reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
         reporter.say(f"watch:  optuna-dashboard {storage}")
         reporter.say(f"next:   python retrain.py {folder} --compare")
-
-
-def _identity(
-    settings: SearchSettings, chosen: Preset, recipe: SupernetRecipe, space: SearchSpace, budget: Budget
-) -> dict[str, Any]:
-    """What makes two runs the same."""
-    return {
-        "space": asdict(space),
-        "data": settings.data,
-        "budget": asdict(budget),
-        "evaluator": {"name": settings.evaluator, "recipe": asdict(recipe), "scoring": asdict(chosen.scoring)},
-        "sampler": {"name": settings.sampler, "startup": settings.startup, "rescored": chosen.rescored},
-        "seed": settings.seed,
-    }
 
 
 def _about(low: int, high: int) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from search_space.architecture import Architecture
@@ -52,12 +51,6 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
             _attention(row.architecture),
         )
     return table
-
-
-def show(console: Console, table: Table) -> None:
-    """Prints a table as wide as it is, also where the output is no terminal."""
-    width = max(console.width, console.measure(table).maximum) if not console.is_terminal else None
-    console.print(table, width=width)
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

@@ -1,8 +1,23 @@
 """What can be built, and what it costs."""
 
+from search_space import attention, backbones
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.cost import Budget, Cost, measure
 from search_space.errors import InputError
 from search_space.network import Network, build
+from search_space.space import SearchSpace
 
-__all__ = ["Architecture", "Attention", "Budget", "Cost", "InputError", "Network", "Stage", "build", "measure"]
+__all__ = [
+    "Architecture",
+    "Attention",
+    "Budget",
+    "Cost",
+    "InputError",
+    "Network",
+    "SearchSpace",
+    "Stage",
+    "attention",
+    "backbones",
+    "build",
+    "measure",
+]

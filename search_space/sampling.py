@@ -8,8 +8,9 @@ uniform, and few draws are lost: each stage's rounding is at most one bucket of 
 """
 
 import random
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from search_space.architecture import Architecture, Stage
 from search_space.blocks import strided
 from search_space.cost import Budget, human
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+
+if TYPE_CHECKING:
+    from search_space.space import SearchSpace
 
 Rng = random.Random | np.random.Generator
 
@@ -57,7 +60,7 @@ class _Chain(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def budget_table(space: SearchSpace, budget: Budget) -> "BudgetTable":
+def budget_table(space: "SearchSpace", budget: Budget) -> "BudgetTable":
     """The table of a space and a budget. Raises InputError naming the smallest network if nothing is within it."""
     return BudgetTable(space, budget)
 
@@ -68,7 +71,7 @@ class BudgetTable:
     Of several bounds the one that leaves least room is held by the table, the others by redrawing.
     """
 
-    def __init__(self, space: SearchSpace, budget: Budget):
+    def __init__(self, space: "SearchSpace", budget: Budget):
         self.space = space
         self.budget = budget
         names = [name for name, _ in budget.bounds()]
@@ -103,7 +106,7 @@ class BudgetTable:
     def sample(self, rng: Rng) -> Architecture:
         """A uniform draw from the architectures within the budget."""
         for _ in range(MAX_REDRAWS):
-            architecture = self._draw(rng)
+            architecture = self.at(_below(rng, self.total))
             if self._exact or self.budget.allows(self.space.cost(architecture)):
                 return architecture
         raise InputError(
@@ -111,8 +114,15 @@ class BudgetTable:
             "its bounds; loosen one"
         )
 
-    def _draw(self, rng: Rng) -> Architecture:
-        ticket = _below(rng, self.total)
+    def all(self) -> Iterator[Architecture]:
+        """Every architecture within the budget once."""
+        for ticket in range(self.total):
+            architecture = self.at(ticket)
+            if self._exact or self.budget.allows(self.space.cost(architecture)):
+                yield architecture
+
+    def at(self, ticket: int) -> Architecture:
+        """The architecture of a ticket from 0 to `total - 1`; each has its own."""
         for chain in self._tightest:
             if ticket < chain.total:
                 break

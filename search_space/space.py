@@ -3,16 +3,14 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from search_space import attention as attention_ops
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.blocks import BlockPart, ConvPart, LinearPart, strided
 from search_space.cost import Budget, Cost, measure, part_cost
 from search_space.errors import InputError
-
-if TYPE_CHECKING:
-    from search_space.sampling import BudgetTable, Rng
+from search_space.sampling import BudgetTable, Rng, budget_table
 
 _Option = TypeVar("_Option", bound=Hashable)
 _Outcome = TypeVar("_Outcome")
@@ -151,17 +149,15 @@ class SearchSpace:
         """
         return self.table(budget).count()
 
-    def sample(self, rng: "Rng", budget: Budget | None = None) -> Architecture:
+    def sample(self, rng: Rng, budget: Budget | None = None) -> Architecture:
         """An architecture drawn uniformly from those within the budget.
 
         `rng` is a random.Random or a numpy Generator. Raises InputError if no architecture meets the budget.
         """
         return self.table(budget).sample(rng)
 
-    def table(self, budget: Budget | None = None) -> "BudgetTable":
+    def table(self, budget: Budget | None = None) -> BudgetTable:
         """The (cached) table that counts and samples within the budget."""
-        from search_space.sampling import budget_table
-
         return budget_table(self, budget or Budget())
 
     @cached_property

@@ -41,19 +41,23 @@ def mobilenetv2() -> SearchSpace:
 
 
 def mobilenetv2_32() -> SearchSpace:
-    """A small MobileNetV2 for 32×32 pictures. Its total stride of 8 leaves a 4×4 map, where position is still seen."""
-    rows = ((16, 2), (24, 1), (32, 2), (48, 1), (48, 1))
+    """A small MobileNetV2 for 32×32 pictures.
+
+    Its total stride of 4 leaves an 8×8 map, where attention still sees positions, and a view narrow enough that a
+    shallow network of small kernels does not see from border to border without it.
+    """
+    rows = (((8, 12), 2), ((12, 16), 1), ((16, 20), 1), ((20, 24), 1), ((24, 32), 1))
     stages = tuple(
         StageOptions(
             block="inverted_residual",
             stride=stride,
-            width=(width,),
+            width=widths,
             depth=(1, 2),
             expansion=(2, 3, 4),
             kernel_size=(3, 5),
             attention=_every_attention((4, 8, 16)),
         )
-        for width, stride in rows
+        for widths, stride in rows
     )
     return SearchSpace(
         name="mobilenetv2-32",

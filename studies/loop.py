@@ -12,7 +12,6 @@ from training.seeds import derive
 
 MAX_REJECTED = 20  # proposals in a row, before one is drawn from the budget
 MAX_DRAWS = 2_000  # from the budget, before what is left is listed
-MAX_LISTED = 200_000  # architectures of a space that is listed
 
 
 def search(
@@ -78,12 +77,6 @@ def _drawn(space: SearchSpace, budget: Budget, seen: set[str], rng: random.Rando
         architecture = space.sample(rng, budget)
         if architecture.digest() not in seen:
             return architecture
-    # So many repeats: nearly all have been seen. What is left is listed, if the space is small enough for that.
-    if space.count()[0] > MAX_LISTED:
-        return None
-    left = [
-        architecture
-        for architecture in space.enumerate()
-        if budget.allows(space.cost(architecture)) and architecture.digest() not in seen
-    ]
+    # So many repeats: nearly all have been seen, and listing what is left takes no longer than the search did.
+    left = [architecture for architecture in space.table(budget).all() if architecture.digest() not in seen]
     return rng.choice(left) if left else None

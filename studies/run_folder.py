@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from search_space.architecture import read_json
-from search_space.cost import Budget
+from evaluators.base import Metrics
+from search_space.architecture import Architecture, read_json
+from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from studies.front import pareto_front
 from studies.trials import Candidate
@@ -80,6 +81,23 @@ def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budge
     )
     # Last, since a front with this number of candidates is what tells a finished run.
     write_json(folder / FRONT, {"front": front, "budget": bounds, "data": data.name, "evaluated": evaluated})
+
+
+def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
+    """The front of a run that finished after evaluating so many candidates; None if there is none."""
+    path = folder / FRONT
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        if content["evaluated"] != evaluated:
+            return None
+        return [
+            Candidate(Architecture.from_dict(entry["architecture"]), Cost(**entry["cost"]), Metrics(**entry["metrics"]))
+            for entry in content["front"]
+        ]
+    except (KeyError, TypeError, InputError):
+        raise InputError(f"{path}: not a run's front; remove it, and the same command writes it again") from None
 
 
 def _described(candidate: Candidate) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class Source:
         if self.classes is not None and self.classes != data.classes:
             raise InputError(
                 f"--data {data.name}: {data.num_classes} classes ({data.classes[0]}, …), but the architecture was "
-                f"found for {len(self.classes)} ({self.classes[0]}, …); give the data it was found on, or a bare architecture"
+                f"found for {len(self.classes)} ({self.classes[0]}, …); give the data it was found on, or a file that "
+                "holds the architecture alone"
             )
 
 

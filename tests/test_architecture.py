@@ -116,10 +116,10 @@ def test_values_are_checked_without_json() -> None:
 
 def test_read_json_names_the_file(tmp_path: Path) -> None:
     folder = tmp_path
-    with pytest.raises(InputError, match="absent.json: no such file"):
+    with pytest.raises(InputError, match=r"absent\.json: no such file"):
         read_json(folder / "absent.json")
     (folder / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"binary.json: not a JSON file"):
+    with pytest.raises(InputError, match=r"binary\.json: not a JSON file"):
         read_json(folder / "binary.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_json(folder)

@@ -1,9 +1,9 @@
 """Contracts that every registered attention op keeps, and what is known of each."""
 
 import pytest
-from timm.layers.coord_attn import CoordAttn
 import torch
 import torchvision
+from timm.layers.coord_attn import CoordAttn
 from torch import nn
 
 from search_space import attention as attention_ops

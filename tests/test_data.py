@@ -11,6 +11,7 @@ import torch
 from search_space import InputError
 from training import digits
 from training.data import load_data
+from training.folders import scan
 
 CPU = torch.device("cpu")
 
@@ -123,9 +124,13 @@ class TestFolder:
         victim = tmp_path / "broken" / "digit2" / "05.png"
         victim.write_bytes(victim.read_bytes()[:60])
         data = load_data(f"folder:{tmp_path / 'broken'}", 32, CPU)
+        (split,) = [
+            name
+            for name in ("train", "validation", "test")
+            if victim in [file for file, _ in scan("", str(tmp_path / "broken")).files[name]]
+        ]
         with pytest.raises(InputError, match=r"cannot decode .*digit2/05.png"):
-            for split in ("train", "validation", "test"):
-                data.load(split)
+            data.load(split)
 
     def test_unusable_folders(self, picture_folder: Path, tmp_path: Path) -> None:
         def refused(message: str, spec: str = f"folder:{tmp_path}") -> None:

@@ -79,9 +79,10 @@ class TestEverySpace:
 
 def test_digits_space_keeps_position() -> None:
     space = named_space("mobilenetv2-32")
-    assert space.largest.total_stride == 8
+    assert space.largest.total_stride <= 8  # beyond it, attention would see maps of a pixel or two
     for index in range(len(space.stages)):
         assert {dimension(name).partition("(")[0] for name in _names(space, index)} == {
+            "width",
             "depth",
             "expansion",
             "kernel_size",

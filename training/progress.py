@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
@@ -18,22 +18,35 @@ class Reporter:
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
-        self.console = Console(highlight=False, soft_wrap=True)
+        # Where the output is no terminal, nothing has to fit in 80 columns.
+        width = None if sys.stdout.isatty() else 200
+        self.console = Console(highlight=False, soft_wrap=True, width=width)
+        self.seconds: dict[str, float] = {}
 
     def say(self, message: str) -> None:
         """One line, unless quiet."""
+        self.show(message)
+
+    def show(self, what: RenderableType) -> None:
+        """A line or a table, unless quiet."""
         if not self.quiet:
-            self.console.print(message, markup=False)
+            self.console.print(what, markup=False)
+
+    def took(self) -> str:
+        """How long each tracked work took: `supernet 3m 2s, search 25s`."""
+        return ", ".join(f"{what} {duration(seconds)}" for what, seconds in self.seconds.items())
 
     @contextmanager
     def track(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Shows `done` of `total` units of work. Yields a function to call after each unit, with a short note."""
+        start = time.monotonic()
         if self.quiet:
             yield lambda note: None
         elif self.console.is_terminal:
             yield from self._bar(what, total, unit, done)
         else:
             yield from self._lines(what, total, unit, done)
+        self.seconds[what] = time.monotonic() - start
 
     def _bar(self, what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         columns = (
