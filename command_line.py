@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from search_space.cost import human
 from search_space.errors import InputError
 from training.loop import DivergedError
 from training.progress import complain
@@ -26,8 +27,8 @@ def flag(default: Any, text: str, parse: Callable[[str], Any] = str) -> Any:
     return dataclasses.field(default=default, metadata={"help": text, "parse": parse})
 
 
-def positional(default: Any, text: str) -> Any:
-    """A field given without a flag's name."""
+def positional(text: str, default: Any = dataclasses.MISSING) -> Any:
+    """A field given without a flag's name; required if it has no default."""
     return dataclasses.field(default=default, metadata={"help": text, "parse": str, "positional": True})
 
 
@@ -70,30 +71,24 @@ def parse_settings(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
-        text = field.metadata["help"].replace("%", "%%")
+    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
+    for field in fields:
+        text = _help(field)
         if field.metadata.get("positional"):
             optional = field.default is not dataclasses.MISSING
             parser.add_argument(field.name, help=text, nargs="?" if optional else None, default=argparse.SUPPRESS)
             continue
         name = "--" + field.name.replace("_", "-")
+        options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": text}
         if field.default is False:
-            parser.add_argument(name, dest=field.name, action="store_true", default=argparse.SUPPRESS, help=text)
+            parser.add_argument(name, action="store_true", **options)
         else:
-            parser.add_argument(
-                name,
-                dest=field.name,
-                default=argparse.SUPPRESS,
-                help=text,
-                type=_parser(field.metadata["parse"]),
-                metavar="VALUE",
-            )
+            parser.add_argument(name, type=_parser(field.metadata["parse"]), metavar="VALUE", **options)
     given = vars(parser.parse_args(arguments))
     if defaults is None:
         return settings(**given)
-    position = next(field for field in dataclasses.fields(settings) if field.metadata.get("positional"))  # type: ignore[arg-type]
-    base = defaults(given.get(position.name, position.default))
-    return dataclasses.replace(base, **given)  # type: ignore[type-var]
+    first = next(field for field in fields if field.metadata.get("positional"))
+    return dataclasses.replace(defaults(given.get(first.name, first.default)), **given)  # type: ignore[type-var]
 
 
 def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
@@ -133,6 +128,15 @@ def _no_room(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _help(field: "dataclasses.Field[Any]") -> str:
+    """The field's text with its default."""
+    text = str(field.metadata["help"])
+    if not any(field.default is absent for absent in (None, False, dataclasses.MISSING)):
+        shown = human(field.default) if field.metadata["parse"] is count else field.default
+        text = f"{text} (default: {shown})"
+    return text.replace("%", "%%")
 
 
 def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -11,6 +11,7 @@ from search_space.errors import InputError
 from training import digits, folders
 from training.pictures import Pictures
 
+SPECS = "digits, digits:clutter, folder:PATH"
 AUGMENTATIONS = ("none", "crop-flip")
 
 
@@ -128,7 +129,7 @@ def load_data(spec: str, resolution: int, device: torch.device) -> Dataset:
             load=lambda split: tree.load(split, resolution),
             device=device,
         )
-    raise InputError(f"--data {spec}: unknown; known: digits, digits:clutter, folder:PATH")
+    raise InputError(f"--data {spec}: unknown; known: {SPECS}")
 
 
 def _crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
