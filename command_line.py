@@ -133,8 +133,9 @@ def _first_line(error: Exception) -> str:
 def _help(field: "dataclasses.Field[Any]") -> str:
     """The field's text with its default."""
     text = str(field.metadata["help"])
-    if not any(field.default is absent for absent in (None, False, dataclasses.MISSING)):
-        shown = human(field.default) if field.metadata["parse"] is count else field.default
+    default: Any = field.default
+    if not any(default is absent for absent in (None, False, dataclasses.MISSING)):
+        shown = human(default) if field.metadata["parse"] is count else default
         text = f"{text} (default: {shown})"
     return text.replace("%", "%%")
 

@@ -176,7 +176,7 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--max-macs", "10k"], "the smallest network of space mobilenetv2-32 (10 classes) has 671.2k (671232)"),
+        (["--max-macs", "10k"], "the smallest network of space mobilenetv2-32 (10 classes) has 617.7k (617728)"),
         (["--max-macs", "lots"], "argument --max-macs: 'lots': expected a count such as 300M or 1200000"),
         (["--max-params", "0"], "max_params: expected a positive integer, got 0"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
