@@ -6,16 +6,17 @@ parser of its value.
 
 import argparse
 import dataclasses
-import errno
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_space.cost import human
 from search_space.errors import InputError
+from training.files import no_room_left
 from training.loop import DivergedError
 from training.progress import complain
 
@@ -38,7 +39,10 @@ def count(text: str) -> int:
     if not match:
         raise ValueError("expected a count such as 300M or 1200000")
     factor = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
-    return round(float(match[1]) * factor)
+    value = round(float(match[1]) * factor)
+    if value > 10**15:
+        raise ValueError("expected at most 1000000G")
+    return value
 
 
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
@@ -108,22 +112,17 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
     except KeyboardInterrupt:
         complain("stopped; run the same command again to continue" if continues else "stopped")
         sys.exit(130)
-    except (OSError, SQLAlchemyError, RuntimeError) as error:
-        if _no_room(error):
+    except (OSError, SQLAlchemyError, OptunaError, RuntimeError) as error:
+        if no_room_left(error):
             complain(
                 f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
             )
-            sys.exit(2)
-        raise
+        elif isinstance(error, OSError) and error.filename is not None:
+            complain(f"error: {error.filename}: {error.strerror}")
+        else:
+            raise
+        sys.exit(2)
     sys.exit(0)
-
-
-def _no_room(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # SQLite, torch and safetensors only say it in words.
-    text = str(error)
-    return any(words in text for words in ("disk is full", "No space left", "file write failed", "unexpected pos"))
 
 
 def _first_line(error: Exception) -> str:

@@ -15,7 +15,6 @@ from studies import run_folder
 from studies.source import read_source
 from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
-from training.files import write_json
 from training.progress import Reporter, duration
 from training.standalone import train_standalone
 
@@ -33,15 +32,16 @@ def main(arguments: Sequence[str]) -> None:
         chosen, epochs=settings.epochs or chosen.epochs, batch_size=settings.batch_size or chosen.batch_size
     )
     source = read_source(settings.source, settings.data)
-    data = load_data(source.data, source.architecture.resolution, device)
+    data = load_data(source.data, source.architecture.resolution, device, reporter)
     source.check(data)
     networks = {"found" if source.space else "given": source.architecture}
     if settings.compare:
         macs = measure(source.architecture, data.num_classes).macs
-        networks |= compared(source.space, macs, data.num_classes)
+        networks |= compared(source.architecture, source.space, macs, data.num_classes)
+    len(data.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
-    identity = {"architecture": source.architecture.digest(), "data": data.name, "recipe": asdict(chosen)}
-    free = {"device": str(device), "threads": default_threads(), "seeds": settings.seeds}
+    identity = {"architecture": source.architecture.digest(), "data": data.identity, "recipe": asdict(chosen)}
+    free = {"data": source.data, "device": str(device), "threads": default_threads(), "seeds": settings.seeds}
     with run_folder.opened(out, identity, free) as recorded:
         use_threads(recorded["threads"])
         rows = []
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
                 )
             accuracies = tuple(result.test.accuracy for result in trained)
             rows.append(Row(name, architecture, cost, accuracies, tuple(result.seconds for result in trained)))
-        write_json(out / "results.json", results)
+        run_folder.merge_results(out, results)
         title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
         reporter.show(comparison_table(rows, title))
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")

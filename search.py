@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     reporter = Reporter(settings.quiet)
     device = resolve_device(settings.device)
     space = named_space(settings.space)
-    data = load_data(settings.data, max(space.resolution), device)
+    data = load_data(settings.data, max(space.resolution), device, reporter)
     space = replace(space, num_classes=data.num_classes)
     budget = Budget(settings.max_macs, settings.max_params)
     recipe = replace(
@@ -53,13 +53,13 @@ def main(arguments: Sequence[str]) -> None:
     )
     identity = {
         "space": asdict(space),
-        "data": settings.data,
+        "data": data.identity,
         "budget": asdict(budget),
         "evaluator": evaluator.identity(),
         "sampler": {"name": settings.sampler, "startup": settings.startup, "rescored": chosen.rescored},
         "seed": settings.seed,
     }
-    free = {"trials": settings.trials, "device": str(device), "threads": default_threads()}
+    free = {"data": settings.data, "trials": settings.trials, "device": str(device), "threads": default_threads()}
     with run_folder.opened(folder, identity, free) as recorded:
         use_threads(recorded["threads"])
         reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
@@ -95,7 +95,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _about(low: int, high: int) -> str:
-    return f"{low:,}" if low == high else f"between {human(low)} and {human(high)}"
+    if low == high:
+        return f"{low:,}"
+    return f"about {human(low)}" if human(low) == human(high) else f"between {human(low)} and {human(high)}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Hand-designed networks to compare a found one with: one attention everywhere, at the same MACs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from search_space.architecture import Architecture, Attention, Stage
-from search_space.backbones import MOBILENETV2_ATTENTIONS, NO_ATTENTION, divisible, mobilenetv2
+from search_space.backbones import MOBILENETV2_ATTENTIONS, NO_ATTENTION, divisible
 from search_space.cost import human, measure
 from search_space.errors import InputError
 from search_space.space import SearchSpace
@@ -38,15 +39,35 @@ def uniform(space: SearchSpace, attention: Attention, width: float = 1.0, diviso
     )
 
 
-def compared(space: SearchSpace | None, macs: int, num_classes: int) -> dict[str, Architecture]:
-    """The networks to compare with one of `macs`, by name: of the space's middle widths, or MobileNetV2 without one."""
+def alike(architecture: Architecture, attention: Attention, width: float = 1.0, divisor: int = 8) -> Architecture:
+    """The architecture with one attention in every block that expands or has one, all widths times `width`."""
+
+    def attended(stage: Stage) -> tuple[Attention, ...]:
+        return tuple(
+            attention if stage.expansion > 1 or own != NO_ATTENTION else NO_ATTENTION for own in stage.attention
+        )
+
+    stages = tuple(
+        replace(stage, width=divisible(stage.width * width, divisor), attention=attended(stage))
+        for stage in architecture.stages
+    )
+    return replace(architecture, stem_width=divisible(architecture.stem_width * width, divisor), stages=stages)
+
+
+def compared(
+    architecture: Architecture, space: SearchSpace | None, macs: int, num_classes: int
+) -> dict[str, Architecture]:
+    """The networks to compare `architecture` with, by name, each of about `macs`.
+
+    They have the space's middle widths, depths and expansions; without a space, the architecture's own.
+    """
     attentions = MOBILENETV2_ATTENTIONS if space is None else uniform_attentions(space)
     found = {}
     for kind, attention in attentions.items():
 
         def make(width: float, divisor: int, attention: Attention = attention) -> Architecture:
             if space is None:
-                return mobilenetv2(width, attention, divisor=divisor)
+                return alike(architecture, attention, width, divisor)
             return uniform(space, attention, width, divisor)
 
         found[f"uniform {kind}"] = at_macs(make, macs, num_classes)

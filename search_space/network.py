@@ -76,14 +76,24 @@ def build(architecture: Architecture, num_classes: int = 1000) -> Network:
     """
     if type(num_classes) is not int or not 1 <= num_classes <= 1_000_000:
         raise InputError(f"num_classes: expected an integer from 1 to 1000000, got {num_classes!r}")
-    with torch.device("meta"):
-        network = Network(architecture, num_classes)
-    size = sum(parameter.numel() for parameter in network.parameters())
-    if size > MAX_PARAMETERS:
-        raise InputError(f"architecture: {size} parameters, more than the {MAX_PARAMETERS} that are built")
+    check(architecture, num_classes)
     network = Network(architecture, num_classes)
     initialise(network)
     return network
+
+
+def check(architecture: Architecture, num_classes: int) -> None:
+    """Raises InputError naming the part if the network cannot be built, or has more than 500 million parameters."""
+    size = 0
+    for name, part in parts(architecture, num_classes):
+        try:
+            with torch.device("meta"):
+                module = part.create()
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        size += sum(parameter.numel() for parameter in module.parameters())
+    if size > MAX_PARAMETERS:
+        raise InputError(f"architecture: {size} parameters, more than the {MAX_PARAMETERS} that are built")
 
 
 def initialise(module: nn.Module) -> None:

@@ -59,7 +59,8 @@ def search(
 
 def _asked(study: Study, space: SearchSpace, budget: Budget, seen: set[str]) -> Proposal | None:
     """The sampler's first proposal that is new and within the budget; None after too many that are not."""
-    for _ in range(MAX_REJECTED):
+    # Counted by the study, so that a run killed between two rejections goes on as if it had not been.
+    while study.rejected_in_a_row() < MAX_REJECTED:
         proposal: Proposal = study.ask()
         excess = budget.excess(space.cost(proposal.architecture))
         if excess > 0:

@@ -6,15 +6,18 @@ proposal the sampler is made afresh, seeded by the run's seed and the number of 
 on nothing else.
 """
 
+import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from evaluators.base import Metrics
 from search_space.architecture import Architecture
@@ -22,6 +25,7 @@ from search_space.cost import Cost
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from studies.trials import Candidate
+from training.files import no_room_left
 from training.seeds import derive
 
 STUDY_NAME = "coordnas"
@@ -63,21 +67,33 @@ class OptunaStudy:
         self._make_sampler = SAMPLERS[sampler]
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-        self._stored = optuna.create_study(
-            study_name=STUDY_NAME, storage=storage, directions=directions, load_if_exists=True
-        )
         self._mirror = optuna.create_study(directions=directions)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            if self._stored.metric_names is None:
-                self._stored.set_metric_names(["accuracy", "MACs"])
         self._candidates: list[Candidate] = []
-        for trial in self._stored.get_trials(deepcopy=False):
-            # A trial that a user queued or failed by hand is not this search's.
-            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                self._mirror.add_trial(trial)
-                if trial.state == TrialState.COMPLETE:
-                    self._candidates.append(_candidate(trial))
+        try:
+            self._stored = optuna.create_study(
+                study_name=STUDY_NAME, storage=storage, directions=directions, load_if_exists=True
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                if self._stored.metric_names is None:
+                    self._stored.set_metric_names(["accuracy", "MACs"])
+            for trial in self._stored.get_trials(deepcopy=False):
+                self._take(trial)
+        except (SQLAlchemyError, OptunaError, InputError, ValueError, KeyError, TypeError) as error:
+            if no_room_left(error):
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"{storage}: not this run's study ({reason}); move it away, or use another --out"
+            ) from None
+
+    def _take(self, trial: FrozenTrial) -> None:
+        """A stored trial into the mirror; one that a user queued or told by hand is not this search's."""
+        if trial.state == TrialState.COMPLETE and "digest" in trial.user_attrs:
+            self._candidates.append(_candidate(trial))
+        elif trial.state != TrialState.PRUNED or "rejected" not in trial.user_attrs:
+            return
+        self._mirror.add_trial(trial)
 
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
@@ -86,6 +102,11 @@ class OptunaStudy:
     def told(self) -> int:
         """Number of proposals told so far, evaluated or rejected."""
         return len(self._mirror.get_trials(deepcopy=False))
+
+    def rejected_in_a_row(self) -> int:
+        """Number of proposals rejected since the last one that was evaluated."""
+        trials = reversed(self._mirror.get_trials(deepcopy=False))
+        return sum(1 for _ in itertools.takewhile(lambda trial: trial.state == TrialState.PRUNED, trials))
 
     def ask(self) -> OptunaProposal:
         """The sampler's next proposal."""

@@ -19,7 +19,7 @@ from studies.trials import Candidate
 from training.data import Dataset
 from training.files import remove_leftovers, write_json
 
-CONFIG, FRONT, BEST, STUDY = "config.json", "front.json", "best.json", "study.db"
+CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
 MIN_FREE_BYTES = 64 << 20
 
 
@@ -32,6 +32,8 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
+    if any(character in str(folder) for character in "?#%"):
+        raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
@@ -56,9 +58,8 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
                 raise InputError(
                     f"--out {folder}: holds another run: {difference}; use another --out, or give the same settings"
                 )
-            recorded = config.get("free", {})
-            free = {**free, "threads": recorded.get("threads", free.get("threads"))}
-        remove_leftovers(folder)
+            free = {**free, "threads": _threads(path, config.get("free"))}
+        remove_leftovers(folder, (CONFIG, FRONT, BEST, RESULTS))
         write_json(path, {"identity": identity, "free": free})
         yield free
 
@@ -86,18 +87,40 @@ def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budge
 def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
     """The front of a run that finished after evaluating so many candidates; None if there is none."""
     path = folder / FRONT
-    if not path.exists():
+    if not path.exists() or not (folder / BEST).exists():
         return None
     content = read_json(path)
     try:
         if content["evaluated"] != evaluated:
             return None
-        return [
-            Candidate(Architecture.from_dict(entry["architecture"]), Cost(**entry["cost"]), Metrics(**entry["metrics"]))
-            for entry in content["front"]
-        ]
+        front = []
+        for entry in content["front"]:
+            cost, metrics = Cost(**entry["cost"]), Metrics(**entry["metrics"])
+            if type(cost.macs) is not int or type(cost.params) is not int or type(metrics.accuracy) is not float:
+                raise InputError("numbers")
+            front.append(Candidate(Architecture.from_dict(entry["architecture"]), cost, metrics))
+        return front
     except (KeyError, TypeError, InputError):
         raise InputError(f"{path}: not a run's front; remove it, and the same command writes it again") from None
+
+
+def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:
+    """Writes what each training of a network with a seed came to, beside what the folder holds of others."""
+    path = folder / RESULTS
+    merged = {}
+    for entry in [*(read_json(path) if path.exists() else []), *results]:
+        if not isinstance(entry, dict) or "network" not in entry or "seed" not in entry:
+            raise InputError(f"{path}: not a table of results; remove it")
+        merged[str(entry["network"]), str(entry["seed"])] = entry
+    write_json(path, [merged[key] for key in sorted(merged)])
+
+
+def _threads(path: Path, free: object) -> int:
+    """The number of threads that a run began with."""
+    threads = free.get("threads") if isinstance(free, dict) else None
+    if type(threads) is not int or not 1 <= threads <= 4096:
+        raise InputError(f"{path}: free.threads: expected an integer from 1 to 4096, got {threads!r}")
+    return threads
 
 
 def _described(candidate: Candidate) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from search_space.architecture import Architecture, read_json
 from search_space.backbones import hand_designed
 from search_space.errors import InputError
+from search_space.network import check
 from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG
 from training.data import Dataset
@@ -23,7 +24,11 @@ class Source:
     classes: tuple[str, ...] | None
 
     def check(self, data: Dataset) -> None:
-        """Raises InputError if the file was written for other classes than the data's."""
+        """Raises InputError if the network cannot be built, or was found for other classes than the data's."""
+        try:
+            check(self.architecture, data.num_classes)
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}") from None
         if self.classes is not None and self.classes != data.classes:
             raise InputError(
                 f"--data {data.name}: {data.num_classes} classes ({data.classes[0]}, …), but the architecture was "
@@ -49,7 +54,10 @@ def read_source(text: str, data: str | None) -> Source:
         if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
             raise InputError(f"{path / CONFIG}: not a run's configuration")
         space = SearchSpace.from_dict(config["identity"].get("space", {}))
-        return Source(architecture, _data(text, data, rest), path, space, _classes(path / BEST, rest))
+        # The result names the kind of the data, the configuration where it lies.
+        free = config.get("free")
+        spec = _data(text, data, free if isinstance(free, dict) else {})
+        return Source(architecture, spec, path, space, _classes(path / BEST, rest))
     architecture, rest = _read(path)
     return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
 
@@ -67,7 +75,7 @@ def _read(path: Path) -> tuple[Architecture, dict[str, Any]]:
 
 def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
     spec = given or rest.get("data")
-    if not isinstance(spec, str):
+    if not isinstance(spec, str) or spec == "folder":
         raise InputError(f"{source}: does not say which data to train on; give --data")
     return spec
 

@@ -44,6 +44,10 @@ class Study(Protocol):
         """Number of proposals told so far, evaluated or rejected."""
         ...
 
+    def rejected_in_a_row(self) -> int:
+        """Number of proposals rejected since the last one that was evaluated."""
+        ...
+
     def ask(self) -> Any:
         """The sampler's next proposal."""
         ...

@@ -159,9 +159,9 @@ class TestFiles:
 
     def test_leftovers_of_a_kill_are_removed(self, tmp_path: Path) -> None:
         (tmp_path / ".front.json.abc.tmp").write_text("half")
-        (tmp_path / "kept.tmp").write_text("the user's")
-        remove_leftovers(tmp_path)
-        assert [entry.name for entry in tmp_path.iterdir()] == ["kept.tmp"]
+        (tmp_path / ".kept.tmp").write_text("the user's")
+        remove_leftovers(tmp_path, ["front.json"])
+        assert [entry.name for entry in tmp_path.iterdir()] == [".kept.tmp"]
 
     def test_no_number_that_json_does_not_have(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="Out of range"):

@@ -10,6 +10,7 @@ from torch import Tensor
 from search_space.errors import InputError
 from training import digits, folders
 from training.pictures import Pictures
+from training.progress import Reporter
 
 SPECS = "digits, digits:clutter, folder:PATH"
 AUGMENTATIONS = ("none", "crop-flip")
@@ -39,11 +40,12 @@ class Split:
         Args:
             seed: of the order and the augmentation; None keeps the order. A shuffled pass drops an incomplete last
                 batch, since batch normalisation of a few pictures is noise.
-            limit: only the first so many pictures.
+            limit: only so many pictures, evenly spaced: files come sorted by class.
         """
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         count = min(len(self), limit) if limit is not None else len(self)
-        order = torch.randperm(count, generator=generator) if generator else torch.arange(count)
+        chosen = torch.arange(count) * len(self) // max(1, count)
+        order = chosen[torch.randperm(count, generator=generator)] if generator else chosen
         order = order.to(self.images.device)
         for start in range(0, count, batch_size):
             index = order[start : start + batch_size]
@@ -68,11 +70,14 @@ class Dataset:
     """A classification problem. The test split is made only when asked for.
 
     Attributes:
+        name: without any path, so that results do not depend on where pictures lie.
+        identity: equal exactly for the same pictures.
         load: makes the pictures of `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
     """
 
     name: str
+    identity: str
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -99,7 +104,7 @@ class Dataset:
         return Split(self.load(name), self.mean, self.std, self.device)
 
 
-def load_data(spec: str, resolution: int, device: torch.device) -> Dataset:
+def load_data(spec: str, resolution: int, device: torch.device, reporter: Reporter | None = None) -> Dataset:
     """The dataset that a `--data` spec names, at `resolution` pixels a side.
 
     Raises InputError for an unknown spec, or a folder that cannot be used.
@@ -113,6 +118,7 @@ def load_data(spec: str, resolution: int, device: torch.device) -> Dataset:
             raise InputError(f"--data {spec}: pictures of {digits.SIDE} pixels, but the space wants {resolution}")
         return Dataset(
             name=spec,
+            identity=spec,
             classes=tuple(str(digit) for digit in range(10)),
             mean=(digits.MEAN[variant],),
             std=(digits.STD[variant],),
@@ -122,11 +128,12 @@ def load_data(spec: str, resolution: int, device: torch.device) -> Dataset:
     if kind == "folder":
         tree = folders.scan(spec, rest)
         return Dataset(
-            name=spec,
+            name=kind,
+            identity=f"{kind} {tree.fingerprint}",
             classes=tree.classes,
             mean=folders.MEAN,
             std=folders.STD,
-            load=lambda split: tree.load(split, resolution),
+            load=lambda split: tree.load(split, resolution, reporter or Reporter(quiet=True)),
             device=device,
         )
     raise InputError(f"--data {spec}: unknown; known: {SPECS}")

@@ -1,9 +1,11 @@
 """Files that are whole or absent, whenever the process is killed."""
 
+import errno
+import glob
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,23 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that a killed process left in `folder`."""
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Removes the temporary files that a killed process left in `folder` while it wrote files of these names."""
+    for name in names:
+        for leftover in folder.glob(f".{glob.escape(name)}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+
+def no_room_left(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is a full disk."""
+    for _ in range(20):
+        if error is None:
+            return False
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        # SQLite, torch and safetensors only say it in words.
+        words = ("disk is full", "No space left", "file write failed", "unexpected pos")
+        if any(phrase in str(error) for phrase in words):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

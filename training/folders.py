@@ -1,5 +1,6 @@
 """Pictures of the user's own: a folder a class, under `train/` and `val/` or in one tree that is split here."""
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from search_space.errors import InputError
 from training.pictures import Pictures
+from training.progress import Reporter
 
 # ImageNet's, in 0 to 1: what published backbones expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -31,8 +33,16 @@ class Tree:
     classes: tuple[str, ...]
     files: dict[str, tuple[tuple[Path, int], ...]]
 
-    def load(self, split: str, resolution: int) -> Pictures:
-        """The split's pictures: the shorter side scaled to `resolution`, the centre cut out.
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the classes, and with any file's split, class, name or size."""
+        lines = [*self.classes]
+        for split, members in self.files.items():
+            lines += [f"{split} {label} {file.name} {file.stat().st_size}" for file, label in members]
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def load(self, split: str, resolution: int, reporter: Reporter) -> Pictures:
+        """The split's pictures: the central square, scaled to `resolution`.
 
         Raises InputError naming the first file that cannot be decoded, or if the pictures do not fit in memory.
         """
@@ -44,10 +54,11 @@ class Tree:
                 f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
             )
         images = torch.empty(len(files), 3, resolution, resolution, dtype=torch.uint8)
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor() as pool, reporter.track(f"{split} pictures", len(files), "decoded") as advance:
             decoded = pool.map(lambda entry: _decode(self.spec, entry[0], resolution), files)
             for index, image in enumerate(decoded):
                 images[index] = image
+                advance("")
         return Pictures(images, torch.tensor([label for _, label in files]))
 
 
@@ -124,10 +135,10 @@ def _divided(by_class: list[list[Path]], shares: Sequence[float]) -> list[list[l
     for files in by_class:
         shuffled = [files[index] for index in rng.permutation(len(files))]
         start = 0
-        for part, share in zip(parts, shares, strict=False):
-            left_parts = len(parts) - parts.index(part) - 1
+        for index, share in enumerate(shares):
+            left_parts = len(shares) - index
             size = min(max(1, round(share * len(files))), max(0, len(files) - start - left_parts))
-            part.append(sorted(shuffled[start : start + size]))
+            parts[index].append(sorted(shuffled[start : start + size]))
             start += size
         parts[-1].append(sorted(shuffled[start:]))
     return parts
@@ -141,11 +152,10 @@ def _decode(spec: str, path: Path, resolution: int) -> Tensor:
                 # Scales JPEGs while decoding; never below the size that is needed.
                 image.draft("RGB", (resolution, resolution))
                 rgb = image.convert("RGB")
-                scale = resolution / min(rgb.size)
-                size = (max(resolution, round(rgb.width * scale)), max(resolution, round(rgb.height * scale)))
-                left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
-                scaled = rgb.resize(size, Image.Resampling.BILINEAR)
-                pixels = np.array(scaled.crop((left, top, left + resolution, top + resolution)))
+                side = min(rgb.size)
+                left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
+                square = (left, top, left + side, top + side)
+                pixels = np.array(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR, square))
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
         raise InputError(f"--data {spec}: cannot decode {path} ({error}); mend or remove it") from None
     return torch.from_numpy(pixels).permute(2, 0, 1)

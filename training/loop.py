@@ -54,7 +54,11 @@ def fit(
             may add. Called before the checkpoint is written, so again after a kill between the two.
 
     Returns:
-        The model to use and the history, an entry an epoch. Raises DivergedError naming the step.
+        The model to use and the history, an entry an epoch.
+
+    Raises:
+        DivergedError: a loss or a gradient is not finite; names the step.
+        InputError: the checkpoint is broken, or that of another training.
     """
     steps_per_epoch = max(1, len(pictures) // recipe.batch_size)
     steps = recipe.epochs * steps_per_epoch
@@ -67,7 +71,7 @@ def fit(
 
     state = load_checkpoint(checkpoint)
     if state is not None:
-        if state["identity"] != identity:
+        if state.get("identity") != identity:
             raise InputError(f"{checkpoint}: belongs to another training; use another --out, or remove it")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -91,12 +95,13 @@ def fit(
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()
                 loss = step(images, labels, number)
-                if not math.isfinite(loss):
-                    raise DivergedError(
-                        f"{what}: the loss became {loss} at step {number} (epoch {epoch + 1}); the checkpoint of the "
-                        "last whole epoch is kept; lower the learning rate"
-                    )
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                norm = float(nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm))
+                for name, value in (("loss", loss), ("gradient's norm", norm)):
+                    if not math.isfinite(value):
+                        raise DivergedError(
+                            f"{what}: the {name} became {value} at step {number} (epoch {epoch + 1}); the checkpoint "
+                            "of the last whole epoch is kept; lower the learning rate"
+                        )
                 optimizer.step()
                 schedule.step()
                 if average is not None:

@@ -12,7 +12,7 @@ from search_space.network import build
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset, Split
 from training.evaluation import Metrics, evaluate
-from training.files import write_atomically, write_json
+from training.files import remove_leftovers, write_atomically, write_json
 from training.loop import History, autocast, fit
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -47,6 +47,7 @@ def train_standalone(
     checkpoint that a killed training continues from.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT))
     write_json(folder / ARCHITECTURE, architecture.to_dict())
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
@@ -74,7 +75,7 @@ def train_standalone(
         recipe,
         seed=derive(seed, "training"),
         checkpoint=folder / CHECKPOINT,
-        identity={"architecture": architecture.digest(), "data": data.name},
+        identity={"architecture": architecture.digest(), "data": data.identity},
         reporter=reporter,
         what=what,
         after_epoch=after_epoch,

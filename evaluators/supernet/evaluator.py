@@ -1,7 +1,10 @@
 """Candidates scored with the shared weights of a trained supernet."""
 
+import itertools
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from search_space.space import SearchSpace
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
+from training.files import remove_leftovers
 from training.loop import fit
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -85,7 +89,6 @@ class SupernetEvaluator:
         torch.manual_seed(derive(seed, "supernet"))
         self.store = WeightStore(space).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
-        self._batches: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
@@ -93,10 +96,11 @@ class SupernetEvaluator:
 
     def prepare(self) -> None:
         """Trains the shared weights, or goes on with it; reads them if they are finished."""
+        remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
         path = self.folder / WEIGHTS
         trained = {
             "space": asdict(self.space),
-            "data": self.data.name,
+            "data": self.data.identity,
             "recipe": asdict(self.recipe),
             "seed": self.seed,
         }
@@ -129,13 +133,17 @@ class SupernetEvaluator:
         self._load(path, tensors)
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        """Accuracy and loss on the first validation pictures, or on all of them."""
+        """Accuracy and loss on some validation pictures, or on all of them."""
         key = (architecture.digest(), thorough)
         if key not in self._scores:
             network = self.store.extract(architecture).to(memory_format=torch.channels_last)
-            resolution = architecture.resolution
-            recompute_batch_statistics(network, self._calibration(resolution))
-            self._scores[key] = evaluate(network, self._validation(resolution, thorough))
+
+            def sized(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+                return ((resized(images, architecture.resolution), labels) for images, labels in batches)
+
+            recompute_batch_statistics(network, sized(self._calibration))
+            validation = self.data.validation.batches(self.scoring.batch_size) if thorough else self._validation
+            self._scores[key] = evaluate(network, sized(validation))
         return self._scores[key]
 
     def _load(self, path: Path, tensors: dict[str, Tensor]) -> None:
@@ -144,22 +152,12 @@ class SupernetEvaluator:
         except RuntimeError:
             raise InputError(f"{path}: weights of another space; use another --out, or remove it") from None
 
-    def _calibration(self, resolution: int) -> list[tuple[Tensor, Tensor]]:
-        if ("train", resolution) not in self._batches:
-            batches = self.data.train.batches(
-                min(self.scoring.batch_size, self.scoring.calibration),
-                seed=derive(self.seed, "calibration"),
-                limit=None,
-            )
-            count = max(1, self.scoring.calibration // self.scoring.batch_size)
-            chosen = [batch for batch, _ in zip(batches, range(count), strict=False)]
-            self._batches["train", resolution] = [(resized(images, resolution), labels) for images, labels in chosen]
-        return self._batches["train", resolution]
+    @cached_property
+    def _calibration(self) -> list[tuple[Tensor, Tensor]]:
+        size = min(self.scoring.batch_size, self.scoring.calibration)
+        batches = self.data.train.batches(size, seed=derive(self.seed, "calibration"))
+        return list(itertools.islice(batches, max(1, self.scoring.calibration // size)))
 
-    def _validation(self, resolution: int, thorough: bool) -> list[tuple[Tensor, Tensor]]:
-        key = ("all" if thorough else "some", resolution)
-        if key not in self._batches:
-            limit = None if thorough else self.scoring.validation
-            batches = self.data.validation.batches(self.scoring.batch_size, limit=limit)
-            self._batches[key] = [(resized(images, resolution), labels) for images, labels in batches]
-        return self._batches[key]
+    @cached_property
+    def _validation(self) -> list[tuple[Tensor, Tensor]]:
+        return list(self.data.validation.batches(self.scoring.batch_size, limit=self.scoring.validation))
