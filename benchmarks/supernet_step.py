@@ -2,10 +2,10 @@
 
     python -m benchmarks.supernet_step [--steps N] [--threads N]
 
-Each step trains the same four architectures on the same batch twice: on views of the shared weights, and as ordinary
+Each step trains the same three architectures on the same batch twice: on views of the shared weights, and as ordinary
 networks with weights of their own (made beforehand). Both include the losses and the clearing of gradients; the
-optimiser's update is left out, since stand-alone networks would need four. The order alternates, and the ratio is taken
-pair by pair.
+optimiser's update is left out, since stand-alone networks would need three. The order alternates, and the ratio is
+taken pair by pair.
 """
 
 import argparse
@@ -37,8 +37,8 @@ def main() -> None:
     space = named_space("mobilenetv2-32")
     data = load_data("digits", 32, torch.device("cpu"))
     store = WeightStore(space)
-    sandwich = Sandwich(store, seed=0, random_networks=2, label_smoothing=0.0)
-    batches = [batch for epoch in range(-(-arguments.steps // 93)) for batch in data.train.batches(128, seed=epoch)]
+    sandwich = Sandwich(store, seed=0, random_networks=1, label_smoothing=0.0)
+    batches = [batch for epoch in range(-(-arguments.steps // 187)) for batch in data.train.batches(64, seed=epoch)]
     shared: list[float] = []
     alone: list[float] = []
     for step in range(-5, arguments.steps):  # the first five warm up
@@ -59,7 +59,7 @@ def main() -> None:
                 seconds.append(time.perf_counter() - start)
     ratios = [one / other for one, other in zip(shared, alone, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4)
-    print(f"{len(ratios)} steps of 4 networks, batch 128, {arguments.threads} threads")
+    print(f"{len(ratios)} steps of 3 networks, batch 64, {arguments.threads} threads")
     print(f"supernet step         {1000 * statistics.median(shared):7.1f} ms (median)")
     print(f"stand-alone sum       {1000 * statistics.median(alone):7.1f} ms (median)")
     print(f"ratio, pair by pair   {statistics.median(ratios):7.3f} (median; quartiles {low:.3f} to {high:.3f})")

@@ -1,5 +1,6 @@
 """The commands as a user runs them, on a folder of 96 pictures: end to end, killed, and misused."""
 
+import errno
 import json
 import os
 import signal
@@ -7,14 +8,16 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
+
+import command_line
 
 ROOT = Path(__file__).parent.parent
-# The recorded thread count is part of what makes runs equal; one is enough for such pictures.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
 
 
 def _command(script: str, *arguments: str) -> list[str]:
@@ -178,6 +181,8 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
     [
         (["--max-macs", "10k"], "the smallest network of space mobilenetv2-32 (10 classes) has 617.7k (617728)"),
         (["--max-macs", "lots"], "argument --max-macs: 'lots': expected a count such as 300M or 1200000"),
+        (["--max-macs", "999999999999999G"], "argument --max-macs: '999999999999999G': expected at most 1000000G"),
+        (["--out", "a?b"], "--out a?b: ?, # and % cannot stand in a study's address; choose another"),
         (["--max-params", "0"], "max_params: expected a positive integer, got 0"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["--space", "resnet"], "--space resnet: unknown; known: mobilenetv2, mobilenetv2-32"),
@@ -219,3 +224,44 @@ def test_a_run_without_a_result(tmp_path: Path) -> None:
     assert "run: holds no best.json; finish its search first" in _refused(tmp_path, "retrain.py", "run")
     assert "absent: no such file" in _refused(tmp_path, "retrain.py", "absent")
     assert "--recipe slow: unknown; known: quick" in _refused(tmp_path, "retrain.py", "run", "--recipe", "slow")
+
+
+def _storage_is_full(arguments: Sequence[str]) -> None:
+    try:
+        raise sqlite3.OperationalError("database or disk is full")
+    except sqlite3.OperationalError as error:
+        raise StorageInternalError("An exception is raised during the commit.\nOn several lines.") from error
+
+
+def _disk_is_full(arguments: Sequence[str]) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _access_is_denied(arguments: Sequence[str]) -> None:
+    raise OSError(errno.EACCES, os.strerror(errno.EACCES), "runs/best.json")
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        (_storage_is_full, "error: no room left on the disk (An exception is raised during the commit.); free some"),
+        (_disk_is_full, "error: no room left on the disk ([Errno 28] No space left on device); free some"),
+        (_access_is_denied, "error: runs/best.json: Permission denied"),
+    ],
+)
+def test_a_failing_disk_ends_in_one_line(
+    capsys: pytest.CaptureFixture[str], main: Callable[[Sequence[str]], None], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(main, continues=True)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(message)
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
+    def main(arguments: Sequence[str]) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        command_line.run(main, continues=True)

@@ -84,6 +84,18 @@ def test_batches(picture_folder: Path) -> None:
     assert not all(map(torch.equal, first, other))
 
 
+def test_a_limit_takes_pictures_of_every_class(picture_folder: Path) -> None:
+    split = load_data(f"folder:{picture_folder}", 32, CPU).train
+    assert torch.equal(split.labels, split.labels.sort().values)  # as files come
+    for seed in (None, 1):
+        batches = list(split.batches(4, limit=8, seed=seed))
+        labels = torch.cat([labels for _, labels in batches])
+        assert set(labels.tolist()) == {0, 1, 2, 3}
+        images = torch.cat([images for images, _ in batches]).flatten(1)
+        assert len(images.unique(dim=0)) == len(labels) == 8
+    assert sum(len(labels) for _, labels in split.batches(16, limit=1000)) == len(split)
+
+
 def test_augmentation_moves_and_mirrors_and_keeps_labels(picture_folder: Path) -> None:
     split = load_data(f"folder:{picture_folder}", 32, CPU).train
     plain = torch.cat([images for images, _ in split.batches(8, seed=3)])
@@ -118,6 +130,22 @@ class TestFolder:
         shutil.copytree(picture_folder, tmp_path / "test")
         data = load_data(f"folder:{tmp_path}", 20, CPU)
         assert (len(data.train), len(data.validation), len(data.test)) == (96, 96, 96)
+
+    def test_identity_is_that_of_the_pictures(self, picture_folder: Path, tmp_path: Path) -> None:
+        def identity(folder: Path) -> str:
+            data = load_data(f"folder:{folder}", 32, CPU)
+            assert str(folder) not in data.identity + data.name
+            return data.identity
+
+        before = identity(picture_folder)
+        moved = tmp_path / "moved"
+        shutil.copytree(picture_folder, moved)
+        assert identity(moved) == before
+        shutil.copy(moved / "digit1" / "00.png", moved / "digit1" / "new.png")
+        added = identity(moved)
+        assert added != before
+        (moved / "digit1" / "new.png").rename(moved / "digit2" / "new.png")
+        assert identity(moved) not in (before, added)
 
     def test_a_broken_image_is_named(self, picture_folder: Path, tmp_path: Path) -> None:
         shutil.copytree(picture_folder, tmp_path / "broken")

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.stats
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_space import Architecture, Budget, Cost, InputError, build
+from search_space import Architecture, Attention, Budget, Cost, InputError, build
 from search_space.sampling import _completions, _integers, _Outcomes, _padded, _spectrum, budget_table
 from search_space.space import SearchSpace, dimension, every_outcome
 from search_space.spaces import SPACES, named_space
@@ -194,12 +195,18 @@ def test_impossible_budgets_name_the_smallest(tiny_space: SearchSpace) -> None:
     assert tiny_space.cost(tiny_space.sample(random.Random(0), Budget(max_macs=least))).macs == least
 
 
-def test_impossible_joint_budgets_end(tiny_space: SearchSpace) -> None:
-    low_macs, low_params = tiny_space.smallest, tiny_space.cheapest("params")
-    budget = Budget(tiny_space.cost(low_macs).macs, tiny_space.cost(low_params).params)
-    if not budget.allows(tiny_space.cost(low_macs)):
-        with pytest.raises(InputError, match="loosen one"):
-            tiny_space.sample(random.Random(0), budget)
+def test_impossible_joint_budgets_end(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Squeeze-and-excitation at ratio 1 has more parameters than coordinate attention, and fewer MACs.
+    options = replace(tiny_space.stages[0], attention=(Attention("se", 1), Attention("ca", 8)), expansion=(4, 6))
+    space = replace(tiny_space, name="trade", stages=(options, options))
+    macs, params = space.cost(space.smallest).macs, space.cost(space.cheapest("params")).params
+    budget = Budget(macs, params)
+    assert space.count(Budget(max_macs=macs))[1] > 0
+    assert space.count(Budget(max_params=params))[1] > 0
+    assert not any(budget.allows(space.cost(architecture)) for architecture in space.enumerate())
+    monkeypatch.setattr("search_space.sampling.MAX_REDRAWS", 50)
+    with pytest.raises(InputError, match=r"50 draws .* met no architecture within all of its bounds; loosen one"):
+        space.sample(random.Random(0), budget)
 
 
 def test_choices_of_a_foreign_architecture(tiny_space: SearchSpace) -> None:

@@ -1,6 +1,7 @@
 """The search loop on an evaluator that takes no time: budget, repeats, replay, the front."""
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from search_space import Architecture, Budget, Cost, InputError
 from search_space.space import SearchSpace
 from studies import run_folder
 from studies.front import pareto_front, promising, rescore
-from studies.loop import search
+from studies.loop import MAX_REJECTED, search
 from studies.optuna_study import SAMPLERS, OptunaStudy
 from studies.trials import Candidate
 from training.progress import Reporter
@@ -129,6 +130,58 @@ def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sam
     assert _trials(tmp_path / "whole") == _trials(tmp_path / "killed")
 
 
+@pytest.mark.parametrize("rejections", [7, MAX_REJECTED, MAX_REJECTED + 9])
+def test_a_search_killed_between_rejections_ends_alike(
+    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rejections: int
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    budget = _budget(tiny_space, 1.1)  # so tight that hardly any of the sampler's proposals is within it
+    _search(tiny_space, tmp_path / "whole", 10, sampler="random", budget=budget)
+    whole = _trials(tmp_path / "whole")
+    told = "".join("r" if state == optuna.trial.TrialState.PRUNED else "c" for state, *_ in whole)
+    assert told == "c" * 8 + 2 * ("r" * MAX_REJECTED + "c")
+    left = iter(range(rejections))
+    reject = OptunaStudy.reject
+
+    def killed(*arguments: Any) -> None:
+        if next(left, None) is None:
+            raise Killed
+        reject(*arguments)
+
+    monkeypatch.setattr(OptunaStudy, "reject", killed)
+    with pytest.raises(Killed):
+        _search(tiny_space, tmp_path / "killed", 10, sampler="random", budget=budget)
+    monkeypatch.undo()
+    assert len(_trials(tmp_path / "killed")) == 8 + rejections + (rejections >= MAX_REJECTED)
+    _search(tiny_space, tmp_path / "killed", 10, sampler="random", budget=budget)
+    assert _trials(tmp_path / "killed") == whole
+
+
+def test_a_trial_told_by_hand_is_ignored(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "touched").mkdir()
+    candidates = _search(tiny_space, tmp_path / "whole", 16)
+    _search(tiny_space, tmp_path / "touched", 10)
+    stored = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/touched/study.db")
+    by_hand = stored.tell(stored.ask(), [0.999, 1.0])
+    assert by_hand.state == optuna.trial.TrialState.COMPLETE
+    assert _search(tiny_space, tmp_path / "touched", 16) == candidates
+    trials = _trials(tmp_path / "touched")
+    del trials[by_hand.number]
+    assert trials == _trials(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_corrupt_study_is_refused_by_name(tiny_space: SearchSpace, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "study.db"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^sqlite:///{path}: not this run's study") as refused:
+        OptunaStudy(tiny_space, f"sqlite:///{path}", sampler="tpe", seed=3, startup=8)
+    assert len(str(refused.value).splitlines()) == 1
+    assert path.read_bytes() == content
+
+
 def test_more_trials_go_on_where_fewer_ended(tiny_space: SearchSpace, tmp_path: Path) -> None:
     (tmp_path / "once").mkdir()
     (tmp_path / "twice").mkdir()
@@ -221,6 +274,19 @@ class TestRunFolder:
             run_folder.opened(tmp_path, {}, {}),
         ):
             pass
+
+    def test_a_nearly_full_disk_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=run_folder.MIN_FREE_BYTES))
+        with run_folder.opened(tmp_path / "enough", {}, {}):
+            pass
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=run_folder.MIN_FREE_BYTES - 1))
+        with (
+            pytest.raises(InputError, match=r"--out .*/little: 63 MiB free on its disk, at least 64 are needed"),
+            run_folder.opened(tmp_path / "little", {}, {}),
+        ):
+            pass
+        assert not (tmp_path / "little" / "config.json").exists()
 
     def test_unusable_folders(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

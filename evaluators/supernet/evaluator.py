@@ -36,14 +36,19 @@ class SupernetRecipe(Recipe):
 
     Attributes:
         random_networks: networks of a step beside the largest and the smallest.
+        largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
+            (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
     """
 
     random_networks: int = 2
+    largest_epochs: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.random_networks <= 64:
             raise InputError(f"random_networks: expected 0 to 64, got {self.random_networks}")
+        if not 0 <= self.largest_epochs <= 100_000:
+            raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class SupernetEvaluator:
             self.store,
             seed=self.seed,
             random_networks=self.recipe.random_networks,
+            largest_steps=self.recipe.largest_epochs * max(1, len(self.data.train) // self.recipe.batch_size),
             label_smoothing=self.recipe.label_smoothing,
         )
         store, _ = fit(

@@ -22,13 +22,20 @@ from training.seeds import derive
 
 
 class Sandwich:
-    """The step of the training loop, and the architectures it trains."""
+    """The step of the training loop, and the architectures it trains.
 
-    def __init__(self, store: WeightStore, *, seed: int, random_networks: int, label_smoothing: float):
+    Args:
+        largest_steps: steps at the start that train the largest network alone.
+    """
+
+    def __init__(
+        self, store: WeightStore, *, seed: int, random_networks: int, label_smoothing: float, largest_steps: int = 0
+    ):
         self.store = store
         self.seed = seed
         self.networks = 2 + random_networks
         self.label_smoothing = label_smoothing
+        self.largest_steps = largest_steps
 
     def __call__(self, images: Tensor, labels: Tensor, step: int) -> float:
         """Adds the gradients of all networks of the step; returns the largest one's loss on the labels."""
@@ -48,7 +55,11 @@ class Sandwich:
 
     def architectures(self, step: int) -> list[Architecture]:
         """What the step trains, the largest first; a function of the seed and the step alone."""
-        return [self._architecture(step * self.networks + index, index) for index in range(self.networks)]
+        later = step - self.largest_steps
+        if later < 0:
+            return [self._architecture(step, 0)]
+        first = self.largest_steps + later * self.networks
+        return [self._architecture(first + index, index) for index in range(self.networks)]
 
     def _architecture(self, turn: int, index: int) -> Architecture:
         rng = random.Random(derive(self.seed, "sandwich", turn))
