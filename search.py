@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     check_sampler(settings.sampler)
     if settings.evaluator != "supernet":
         raise InputError(f"--evaluator {settings.evaluator}: unknown; known: supernet")
+    folder = Path(settings.out or f"runs/{settings.preset}")
+    run_folder.check_name(folder)
     started = time.monotonic()
     reporter = Reporter(settings.quiet)
     device = resolve_device(settings.device)
@@ -47,7 +49,6 @@ def main(arguments: Sequence[str]) -> None:
     )
     table = space.table(budget)  # refuses a budget below the smallest network
     pictures = f"{len(data.train)} training, {len(data.validation)} validation pictures"
-    folder = Path(settings.out or f"runs/{settings.preset}")
     evaluator = SupernetEvaluator(
         space, data, recipe, chosen.scoring, seed=settings.seed, folder=folder, reporter=reporter
     )

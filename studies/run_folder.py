@@ -23,6 +23,12 @@ CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", 
 MIN_FREE_BYTES = 64 << 20
 
 
+def check_name(folder: Path) -> None:
+    """Raises InputError if the folder's name cannot be part of a storage's URL."""
+    if any(character in str(folder) for character in "?#%"):
+        raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
+
+
 @contextmanager
 def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
@@ -32,8 +38,7 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
-    if any(character in str(folder) for character in "?#%"):
-        raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
+    check_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)

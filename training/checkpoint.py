@@ -1,6 +1,7 @@
 """The state of a training on disk: whole at any moment, and never loaded as code."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's guesses about a broken file; the error says enough
+            # torch reads without looking at the checksums that its own file format has.
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"{damaged} is damaged")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file with flipped bits raises nearly anything
         reason = (str(error).splitlines() or ["?"])[0]
@@ -46,6 +52,6 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; train it first") from None
+        raise InputError(f"{path}: no such file; train again from the beginning, in a new folder") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a safetensors file ({error}); remove it to train again") from None

@@ -71,7 +71,7 @@ class Dataset:
 
     Attributes:
         name: without any path, so that results do not depend on where pictures lie.
-        identity: equal exactly for the same pictures.
+        identity: tells data apart; for files of the user's own by their names, classes and sizes.
         load: makes the pictures of `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
     """

@@ -73,12 +73,16 @@ def fit(
     if state is not None:
         if state.get("identity") != identity:
             raise InputError(f"{checkpoint}: belongs to another training; use another --out, or remove it")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        history = state["history"]
+        try:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"])
+            if average is not None:
+                average.load_state_dict(state["average"])
+            history = state["history"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = (str(error).splitlines() or ["?"])[0]
+            raise InputError(f"{checkpoint}: does not fit ({reason}); remove it to train from the beginning") from None
     first = len(history)
     if first == recipe.epochs:
         return usable, history
