@@ -1,19 +1,23 @@
-"""Hand-designed backbones as tables of rows, as in their papers."""
+"""Hand-designed backbones as tables of rows, as in their papers.
 
-from typing import NamedTuple
+Every backbone is a function of one signature: width multiplier, attention, resolution, and the divisor of widths.
+"""
+
+from typing import NamedTuple, Protocol
 
 from search_space.architecture import Architecture, Attention, Stage
-
-NO_ATTENTION = Attention("none")
+from search_space.blocks import NO_ATTENTION, attend, divisible
 
 
 class Row(NamedTuple):
-    """A row of a backbone's table: expansion, output width, depth and stride of a stage."""
+    """A row of a backbone's table: one stage."""
 
     expansion: int
     width: int
     depth: int
     stride: int
+    kernel_size: int = 3
+    block: str = "inverted_residual"
 
 
 # MobileNetV2 (arXiv:1801.04381), table 2.
@@ -27,14 +31,44 @@ MOBILENETV2 = (
     Row(expansion=6, width=320, depth=1, stride=1),
 )
 
-MOBILENETV2_ATTENTIONS = {"none": NO_ATTENTION, "se": Attention("se", 24), "ca": Attention("ca", 32)}
-"""The attentions that the CA paper compares on MobileNetV2, at its ratios (arXiv:2103.02907, table 2)."""
+# MobileNeXt (arXiv:2007.02269), table 2, with the depthwise convolutions that the authors' code keeps in a row of
+# changing shape.
+MOBILENEXT = (
+    Row(expansion=2, width=96, depth=1, stride=2, block="sandglass"),
+    Row(expansion=6, width=144, depth=1, stride=1, block="sandglass"),
+    Row(expansion=6, width=192, depth=3, stride=2, block="sandglass_thin"),
+    Row(expansion=6, width=288, depth=3, stride=2, block="sandglass_thin"),
+    Row(expansion=6, width=384, depth=4, stride=1, block="sandglass_thin"),
+    Row(expansion=6, width=576, depth=4, stride=2, block="sandglass_thin"),
+    Row(expansion=6, width=960, depth=3, stride=1, block="sandglass_thin"),
+    Row(expansion=6, width=1280, depth=1, stride=1, block="sandglass"),
+)
+
+# EfficientNet-B0 (arXiv:1905.11946), table 1.
+EFFICIENTNET_B0 = (
+    Row(expansion=1, width=16, depth=1, stride=1, kernel_size=3),
+    Row(expansion=6, width=24, depth=2, stride=2, kernel_size=3),
+    Row(expansion=6, width=40, depth=2, stride=2, kernel_size=5),
+    Row(expansion=6, width=80, depth=3, stride=2, kernel_size=3),
+    Row(expansion=6, width=112, depth=3, stride=1, kernel_size=5),
+    Row(expansion=6, width=192, depth=4, stride=2, kernel_size=5),
+    Row(expansion=6, width=320, depth=1, stride=1, kernel_size=3),
+)
 
 
-def divisible(width: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `width`, at least `divisor`, and not below 90% of `width`."""
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
+class Backbone(Protocol):
+    """A family of hand-designed networks.
+
+    Args:
+        width: multiplies every width.
+        attention: in every block that has a place for it by the family's own rule.
+        resolution: side of the input, in pixels.
+        divisor: widths are multiples of it.
+    """
+
+    def __call__(
+        self, width: float = ..., attention: Attention = ..., resolution: int = ..., divisor: int = ...
+    ) -> Architecture: ...
 
 
 def mobilenetv2(
@@ -42,33 +76,71 @@ def mobilenetv2(
 ) -> Architecture:
     """MobileNetV2 with `attention` in every block that expands, as the CA authors put it (the first block has none).
 
-    `width` multiplies every width, to multiples of `divisor`; the head's 1280 only grows (arXiv:1801.04381,
-    section 6.1).
+    The head's 1280 only grows with the width (arXiv:1801.04381, section 6.1).
     """
-    stages = tuple(
-        Stage(
-            block="inverted_residual",
-            width=divisible(row.width * width, divisor),
-            stride=row.stride,
-            expansion=row.expansion,
-            kernel_size=3,
-            attention=(attention if row.expansion > 1 else NO_ATTENTION,) * row.depth,
-        )
-        for row in MOBILENETV2
-    )
-    return Architecture(
-        resolution=resolution,
-        stem_width=divisible(32 * width, divisor),
-        stem_stride=2,
-        stages=stages,
-        head_width=divisible(1280 * max(1.0, width)),
-        activation="relu6",
-    )
+    stages = [_stage(row, divisible(row.width * width, divisor)) for row in MOBILENETV2]
+    stem = divisible(32 * width, divisor)
+    placed = attend(stages, stem, "relu6", lambda _, row: attention if row.expansion > 1 else NO_ATTENTION)
+    return Architecture(resolution, stem, 2, placed, divisible(1280 * max(1.0, width)), "relu6")
+
+
+def mobilenext(
+    width: float = 1.0, attention: Attention = NO_ATTENTION, resolution: int = 224, divisor: int = 8
+) -> Architecture:
+    """MobileNeXt with `attention` after the first depthwise convolution of every sandglass that has one.
+
+    The last stage's 1280 only grows with the width, and there is no head convolution.
+    """
+    widths = [divisible(row.width * width, divisor) for row in MOBILENEXT]
+    widths[-1] = max(widths[-1], MOBILENEXT[-1].width)
+    stages = [_stage(row, count) for row, count in zip(MOBILENEXT, widths, strict=True)]
+    stem = divisible(32 * width, divisor)
+    return Architecture(resolution, stem, 2, attend(stages, stem, "relu6", lambda _, row: attention), None, "relu6")
+
+
+def efficientnet_b0(
+    width: float = 1.0,
+    attention: Attention = Attention("se", 24),  # noqa: B008 (a frozen value)
+    resolution: int = 224,
+    divisor: int = 8,
+) -> Architecture:
+    """EfficientNet-B0 with `attention` in every block, by default its own SE.
+
+    EfficientNet reduces SE to a quarter of the block's input: a 24th of the expanded channels, and a quarter in the
+    first block, which does not expand. So SE's ratio is divided by six there; every other op's is the same everywhere.
+    """
+    stages = [_stage(row, divisible(row.width * width, divisor)) for row in EFFICIENTNET_B0]
+    stem = divisible(32 * width, divisor)
+    head = 4 * stages[-1].width
+    first = attention
+    if attention.kind == "se" and attention.reduction is not None:
+        first = Attention("se", max(1, attention.reduction // 6))
+    placed = attend(stages, stem, "silu", lambda _, row: attention if row.expansion > 1 else first)
+    return Architecture(resolution, stem, 2, placed, head, "silu")
+
+
+BACKBONES: dict[str, Backbone] = {
+    "mobilenetv2": mobilenetv2,
+    "mobilenext": mobilenext,
+    "efficientnet_b0": efficientnet_b0,
+}
+
+COMPARED_ATTENTIONS = {"none": NO_ATTENTION, "se": Attention("se", 24), "ca": Attention("ca", 32)}
+"""What the CA paper compares on every backbone, at its ratios (arXiv:2103.02907, tables 2, 5 and 6)."""
 
 
 def hand_designed(name: str) -> Architecture | None:
-    """The network of a name such as `mobilenetv2` or `mobilenetv2-ca`; None if it is not one."""
+    """The network of a name such as `mobilenetv2` or `mobilenetv2-ca`; None if it is not one.
+
+    Without an attention in its name a backbone is as published: EfficientNet-B0 with SE.
+    """
     backbone, _, kind = name.partition("-")
-    if backbone != "mobilenetv2" or (kind or "none") not in MOBILENETV2_ATTENTIONS:
+    if backbone not in BACKBONES:
         return None
-    return mobilenetv2(attention=MOBILENETV2_ATTENTIONS[kind or "none"])
+    if not kind:
+        return BACKBONES[backbone]()
+    return BACKBONES[backbone](attention=COMPARED_ATTENTIONS[kind]) if kind in COMPARED_ATTENTIONS else None
+
+
+def _stage(row: Row, width: int) -> Stage:
+    return Stage(row.block, width, row.stride, row.expansion, row.kernel_size, (NO_ATTENTION,) * row.depth)

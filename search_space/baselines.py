@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from search_space.architecture import Architecture, Attention, Stage
-from search_space.backbones import MOBILENETV2_ATTENTIONS, NO_ATTENTION, divisible
+from search_space.backbones import COMPARED_ATTENTIONS
+from search_space.blocks import NO_ATTENTION, attend, divisible
 from search_space.cost import human, measure
 from search_space.errors import InputError
 from search_space.space import SearchSpace
@@ -18,40 +19,42 @@ def uniform(space: SearchSpace, attention: Attention, width: float = 1.0, diviso
     def middle(options: tuple[int, ...]) -> int:
         return sorted(options)[(len(options) - 1) // 2]
 
-    stages = tuple(
+    stages = [
         Stage(
             block=options.block,
             width=divisible(middle(options.width) * width, divisor),
             stride=options.stride,
             expansion=middle(options.expansion),
             kernel_size=min(options.kernel_size),
-            attention=(attention if len(options.attention) > 1 else NO_ATTENTION,) * middle(options.depth),
+            attention=(NO_ATTENTION,) * middle(options.depth),
         )
         for options in space.stages
-    )
+    ]
+    stem_width = divisible(space.stem_width * width, divisor)
+
+    def wanted(index: int, _stage: Stage) -> Attention:
+        return attention if len(space.stages[index].attention) > 1 else NO_ATTENTION
+
     return Architecture(
         resolution=middle(space.resolution),
-        stem_width=divisible(space.stem_width * width, divisor),
+        stem_width=stem_width,
         stem_stride=space.stem_stride,
-        stages=stages,
+        stages=attend(stages, stem_width, space.activation, wanted),
         head_width=space.head_width,
         activation=space.activation,
     )
 
 
 def alike(architecture: Architecture, attention: Attention, width: float = 1.0, divisor: int = 8) -> Architecture:
-    """The architecture with one attention in every block that expands or has one, all widths times `width`."""
+    """The architecture with one attention at every stage that expands or has one, all widths times `width`."""
+    stages = [replace(stage, width=divisible(stage.width * width, divisor)) for stage in architecture.stages]
+    stem_width = divisible(architecture.stem_width * width, divisor)
 
-    def attended(stage: Stage) -> tuple[Attention, ...]:
-        return tuple(
-            attention if stage.expansion > 1 or own != NO_ATTENTION else NO_ATTENTION for own in stage.attention
-        )
+    def wanted(_index: int, stage: Stage) -> Attention:
+        return attention if stage.expansion > 1 or any(own != NO_ATTENTION for own in stage.attention) else NO_ATTENTION
 
-    stages = tuple(
-        replace(stage, width=divisible(stage.width * width, divisor), attention=attended(stage))
-        for stage in architecture.stages
-    )
-    return replace(architecture, stem_width=divisible(architecture.stem_width * width, divisor), stages=stages)
+    placed = attend(stages, stem_width, architecture.activation, wanted)
+    return replace(architecture, stem_width=stem_width, stages=placed)
 
 
 def compared(
@@ -61,7 +64,7 @@ def compared(
 
     They have the space's middle widths, depths and expansions; without a space, the architecture's own.
     """
-    attentions = MOBILENETV2_ATTENTIONS if space is None else uniform_attentions(space)
+    attentions = COMPARED_ATTENTIONS if space is None else uniform_attentions(space)
     found = {}
     for kind, attention in attentions.items():
 

@@ -1,18 +1,27 @@
 """The parts that a network is made of: a frozen description of each, and the module it describes.
 
 A description says everything needed to construct its module, so it can be a key: of the cost table, of the
-supernet's cache of stateless modules. A block has one leading dimension rule: every parameter of a narrower, shallower
-or smaller block is the leading channels, with centred kernels, of the corresponding parameter of a larger one.
+supernet's cache of stateless modules. Every parameter of a narrower, shallower or smaller part is the leading channels,
+with centred kernels, of the corresponding parameter of a larger one.
+
+A block is a chain of convolutions and one attention, with a skip where input and output agree in shape. A new block is
+one function and one line:
+
+    @register_block("plain")
+    def plain(part: BlockPart) -> Pieces:
+        yield "conv", ConvPart(part.in_channels, part.out_channels, part.kernel_size, part.stride, part.activation)
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import cast
 
 from torch import Tensor, nn
 
 from search_space import attention as attention_ops
-from search_space.architecture import Attention
+from search_space.architecture import Attention, Stage
 from search_space.errors import InputError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -22,28 +31,62 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "hardswish": nn.Hardswish,
 }
 
+NO_ATTENTION = Attention("none")
+
 
 @dataclass(frozen=True)
 class ConvPart:
-    """Convolution, batch normalisation, activation: a network's stem and head."""
+    """Convolution without bias, batch normalisation, and an activation if one is named."""
 
     in_channels: int
     out_channels: int
-    kernel_size: int
-    stride: int
-    activation: str
+    kernel_size: int = 1
+    stride: int = 1
+    activation: str | None = None
+    depthwise: bool = False
 
     def create(self) -> nn.Module:
-        return ConvNormActivation(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            self.stride,
-            activation=activation_class(self.activation),
-        )
+        return ConvNormActivation(self)
 
     def output_size(self, size: int) -> int:
         return strided(size, self.stride)
+
+
+@dataclass(frozen=True)
+class AttentionPart:
+    """An attention op on `channels` channels, in a block that uses `activation`."""
+
+    attention: Attention
+    channels: int
+    activation: str
+
+    @property
+    def in_channels(self) -> int:
+        return self.channels
+
+    def create(self) -> nn.Module:
+        return attention_ops.create(self.attention, self.channels, activation_class(self.activation))
+
+    def output_size(self, size: int) -> int:
+        return size
+
+
+@dataclass(frozen=True)
+class ClassifierPart:
+    """The mean over the last feature map and a linear layer."""
+
+    in_channels: int
+    num_classes: int
+
+    def create(self) -> nn.Module:
+        return Classifier(self.in_channels, self.num_classes)
+
+    def output_size(self, size: int) -> int:
+        return 1
+
+
+Piece = ConvPart | AttentionPart | ClassifierPart
+Pieces = Iterator[tuple[str, Piece]]
 
 
 @dataclass(frozen=True)
@@ -60,37 +103,82 @@ class BlockPart:
     attention: Attention
 
     def create(self) -> nn.Module:
-        return block_class(self.block)(self)
+        return Block(self)
+
+    @cached_property
+    def pieces(self) -> tuple[tuple[str, Piece], ...]:
+        """The block's pieces in order, each with the name of its module. Raises InputError for an unknown block."""
+        return tuple(block_definition(self.block)(self))
 
     @property
-    def attention_channels(self) -> int:
-        """Channels that the block's attention sees."""
-        return block_class(self.block).attention_channels(self)
+    def skips(self) -> bool:
+        """Whether the block's input is added to its output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    @property
+    def attention_channels(self) -> int | None:
+        """Channels that the block's attention sees; None where the block has no place for one."""
+        return next((piece.channels for _, piece in self.pieces if isinstance(piece, AttentionPart)), None)
 
     def output_size(self, size: int) -> int:
         return strided(size, self.stride)
 
 
-@dataclass(frozen=True)
-class LinearPart:
-    """The classifier, on the mean over the last feature map."""
-
-    in_features: int
-    num_classes: int
-
-    def create(self) -> nn.Module:
-        return nn.Linear(self.in_features, self.num_classes)
-
-    def output_size(self, size: int) -> int:
-        return 1
+Part = ConvPart | BlockPart | ClassifierPart
 
 
-Part = ConvPart | BlockPart | LinearPart
+def stage_blocks(stage: Stage, in_width: int, activation: str) -> list[BlockPart]:
+    """The blocks of a stage after `in_width` channels."""
+    found = []
+    for j, attention in enumerate(stage.attention):
+        stride = stage.stride if j == 0 else 1
+        found.append(
+            BlockPart(
+                stage.block,
+                in_width,
+                stage.width,
+                stride,
+                stage.expansion,
+                stage.kernel_size,
+                activation,
+                attention,
+            )
+        )
+        in_width = stage.width
+    return found
+
+
+def attend(
+    stages: Sequence[Stage], stem_width: int, activation: str, attention: Callable[[int, Stage], Attention]
+) -> tuple[Stage, ...]:
+    """The stages with the attention for each (its number, the stage) in every block that has a place for one."""
+    placed = []
+    in_width = stem_width
+    for index, stage in enumerate(stages):
+        wanted = attention(index, stage)
+        blocks = stage_blocks(stage, in_width, activation)
+        own = (NO_ATTENTION if block.attention_channels is None else wanted for block in blocks)
+        placed.append(replace(stage, attention=tuple(own)))
+        in_width = stage.width
+    return tuple(placed)
+
+
+@lru_cache(maxsize=1 << 16)
+def block_structure(part: BlockPart) -> tuple[object, ...]:
+    """What tells a block apart from another, its attention aside: blocks of equal structure are the same network."""
+    pieces = replace(part, attention=NO_ATTENTION).pieces
+    return (part.skips, *pieces)
 
 
 def strided(size: int, stride: int) -> int:
     """Side of the map after a convolution with `kernel_size // 2` padding, in pixels."""
     return (size - 1) // stride + 1
+
+
+def divisible(width: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `width`, at least `divisor`, and not below 90% of `width`."""
+    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * width else rounded
 
 
 def activation_class(name: str) -> type[nn.Module]:
@@ -100,36 +188,72 @@ def activation_class(name: str) -> type[nn.Module]:
     return ACTIVATIONS[name]
 
 
+class ConvNormActivation(nn.Sequential):
+    """Convolution without bias, batch normalisation, and an activation if one is named."""
+
+    def __init__(self, part: ConvPart):
+        super().__init__()
+        groups = part.in_channels if part.depthwise else 1
+        self.conv = nn.Conv2d(
+            part.in_channels,
+            part.out_channels,
+            part.kernel_size,
+            part.stride,
+            padding=part.kernel_size // 2,
+            groups=groups,
+            bias=False,
+        )
+        self.norm = nn.BatchNorm2d(part.out_channels)
+        if part.activation is not None:
+            self.activation = activation_class(part.activation)(inplace=True)
+
+
+class Classifier(nn.Linear):
+    """The mean over a map and a linear layer: N×C×H×W to N×num_classes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mean((2, 3)))
+
+
 class Block(nn.Module):
-    """Base of the blocks of a stage: constructed from its part, N×in×H×W to N×out×H'×W'."""
+    """A block of a stage, N×in×H×W to N×out×H'×W': its pieces one after the other, and a skip."""
 
     def __init__(self, part: BlockPart):
         super().__init__()
+        for name, piece in part.pieces:
+            self.add_module(name, piece.create())
+        if part.attention != NO_ATTENTION and part.attention_channels is None:
+            raise InputError(
+                f"attention: block {part.block!r} from {part.in_channels} to {part.out_channels} channels at stride "
+                f"{part.stride} has no place for {part.attention.label}; it must be none"
+            )
+        self.skip = part.skips
 
-    @staticmethod
-    def attention_channels(part: BlockPart) -> int:
-        """Channels that the block's attention sees."""
-        raise NotImplementedError  # abstract: torch's Module and ABC do not mix without a metaclass
+    def forward(self, x: Tensor) -> Tensor:
+        out = x
+        for piece in self.children():
+            out = cast(Tensor, piece(out))
+        return x + out if self.skip else out
 
 
-_Block = TypeVar("_Block", bound=type[Block])
-_BLOCKS: dict[str, type[Block]] = {}
+Definition = Callable[[BlockPart], Pieces]
+_BLOCKS: dict[str, Definition] = {}
 
 
-def register_block(name: str) -> Callable[[_Block], _Block]:
-    """Class decorator that makes a block known as `name`; it is constructed from its BlockPart."""
+def register_block(name: str) -> Callable[[Definition], Definition]:
+    """Decorator that makes a function from a BlockPart to its pieces known as the block `name`."""
 
-    def add(block: _Block) -> _Block:
+    def add(definition: Definition) -> Definition:
         if name in _BLOCKS:
             raise ValueError(f"block {name!r} is registered already")
-        _BLOCKS[name] = block
-        return block
+        _BLOCKS[name] = definition
+        return definition
 
     return add
 
 
-def block_class(name: str) -> type[Block]:
-    """The block's class. Raises InputError for an unknown name."""
+def block_definition(name: str) -> Definition:
+    """The block's function. Raises InputError for an unknown name."""
     if name not in _BLOCKS:
         raise InputError(f"block {name!r} is unknown; known: {', '.join(_BLOCKS)}")
     return _BLOCKS[name]
@@ -140,52 +264,57 @@ def blocks() -> tuple[str, ...]:
     return tuple(_BLOCKS)
 
 
-class ConvNormActivation(nn.Sequential):
-    """Convolution without bias, batch normalisation, and an activation if one is given."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        groups: int = 1,
-        activation: type[nn.Module] | None = None,
-    ):
-        super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
-        )
-        self.norm = nn.BatchNorm2d(out_channels)
-        if activation is not None:
-            self.activation = activation(inplace=True)
-
-
 @register_block("inverted_residual")
-class InvertedResidual(Block):
+def inverted_residual(part: BlockPart) -> Pieces:
     """MobileNetV2's block (arXiv:1801.04381, section 3.3) with attention on the expanded channels.
 
-    Expand 1×1, depthwise k×k with the stride, attention, project 1×1; a skip where input and output agree in shape.
-    The attention stands after the depthwise activation, as the CA authors place it. Without expansion the first
-    convolution is absent.
+    Expand 1×1, depthwise k×k with the stride, attention, project 1×1. The attention stands after the depthwise
+    activation, as the CA authors place it, and as EfficientNet places its SE. Without expansion the first convolution
+    is absent.
     """
+    hidden = part.in_channels * part.expansion
+    if part.expansion > 1:
+        yield "expand", ConvPart(part.in_channels, hidden, activation=part.activation)
+    yield "depthwise", ConvPart(hidden, hidden, part.kernel_size, part.stride, part.activation, depthwise=True)
+    yield "attention", AttentionPart(part.attention, hidden, part.activation)
+    yield "project", ConvPart(hidden, part.out_channels)
 
-    def __init__(self, part: BlockPart):
-        super().__init__(part)
-        activation = activation_class(part.activation)
-        hidden = part.in_channels * part.expansion
-        self.expand = (
-            ConvNormActivation(part.in_channels, hidden, activation=activation) if part.expansion > 1 else nn.Identity()
-        )
-        self.depthwise = ConvNormActivation(hidden, hidden, part.kernel_size, part.stride, hidden, activation)
-        self.attention = attention_ops.create(part.attention, hidden, activation)
-        self.project = ConvNormActivation(hidden, part.out_channels)
-        self.skip = part.stride == 1 and part.in_channels == part.out_channels
 
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.project(self.attention(self.depthwise(self.expand(x))))
-        return x + out if self.skip else out
+@register_block("sandglass")
+def sandglass(part: BlockPart) -> Pieces:
+    """MobileNeXt's block (arXiv:2007.02269, section 3.2) with attention on the wide channels.
 
-    @staticmethod
-    def attention_channels(part: BlockPart) -> int:
-        return part.in_channels * part.expansion
+    Depthwise k×k, attention, reduce 1×1, expand 1×1, depthwise k×k with the stride: the skip joins wide maps, and the
+    bottleneck is within. `expansion` is the ratio of input to bottleneck channels; the bottleneck has at least a sixth
+    of the output's channels, to a multiple of 16 where that rule is what sets it.
+    """
+    yield "depthwise", ConvPart(
+        part.in_channels, part.in_channels, part.kernel_size, 1, part.activation, depthwise=True
+    )
+    yield "attention", AttentionPart(part.attention, part.in_channels, part.activation)
+    yield from _bottleneck(part)
+    yield "spatial", ConvPart(part.out_channels, part.out_channels, part.kernel_size, part.stride, depthwise=True)
+
+
+@register_block("sandglass_thin")
+def sandglass_thin(part: BlockPart) -> Pieces:
+    """A sandglass that loses depthwise convolutions where it changes the shape, as in MobileNeXt's table.
+
+    Where widths differ or the stride is 2 the first depthwise convolution and the attention are absent, and at stride 1
+    the last as well. Every other block is a sandglass.
+    """
+    if part.skips:
+        yield from sandglass(part)
+        return
+    yield from _bottleneck(part)
+    if part.stride > 1:
+        yield "spatial", ConvPart(part.out_channels, part.out_channels, part.kernel_size, part.stride, depthwise=True)
+
+
+def _bottleneck(part: BlockPart) -> Pieces:
+    """From the input's channels to few and on to the output's; linear between the two."""
+    hidden = part.in_channels // part.expansion
+    if 6 * hidden < part.out_channels:
+        hidden = divisible(math.ceil(part.out_channels / 6), 16)
+    yield "reduce", ConvPart(part.in_channels, hidden)
+    yield "expand", ConvPart(hidden, part.out_channels, activation=part.activation)

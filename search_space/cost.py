@@ -1,33 +1,43 @@
 """What an architecture costs, counted and not guessed.
 
-MACs are multiply-accumulates of convolutions and linear layers for one square image, from torch's own dispatch-level
-counter, run once for each distinct part on the meta device; an architecture's cost is a sum over a table.
+MACs are multiply-accumulates of convolutions and linear layers for one square image, by torch's own formulas at
+dispatch level: every distinct piece of a network is run once on the meta device, and an architecture's cost is a sum.
 """
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from search_space.architecture import Architecture
-from search_space.blocks import LinearPart, Part
+from search_space.blocks import BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
 from search_space.network import parts
 
 
 @dataclass(frozen=True, order=True)
 class Cost:
-    """MACs for one image, and trainable parameters. Plain integers."""
+    """Cost of one image. Plain integers.
+
+    Attributes:
+        macs: multiply-accumulates of convolutions and linear layers.
+        params: trainable parameters.
+        elementwise: elements that all other operations go through: normalisation, activation, gating, addition and
+            concatenation by the elements they write, pooling by those it reads. Not compared, since it follows no
+            convention that others share.
+    """
 
     macs: int = 0
     params: int = 0
+    elementwise: int = field(default=0, compare=False)
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.macs + other.macs, self.params + other.params)
-
-    def __sub__(self, other: "Cost") -> "Cost":
-        return Cost(self.macs - other.macs, self.params - other.params)
+        return Cost(self.macs + other.macs, self.params + other.params, self.elementwise + other.elementwise)
 
 
 @dataclass(frozen=True)
@@ -60,18 +70,74 @@ class Budget:
         return " and ".join(f"{human(bound)} {units[name]}" for name, bound in self.bounds()) or "no bound"
 
 
+class Counter(TorchDispatchMode):
+    """Counts the MACs and the elementwise work of what runs inside it, on any device, `meta` among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+        self.elementwise = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.macs += formula(*args, **kwargs, out_val=out) // 2
+        elif not func.is_view:
+            self.elementwise += max(_largest(args), _largest((out,)))
+        return out
+
+
+def _largest(values: Sequence[Any]) -> int:
+    return max((value.numel() for value in values if isinstance(value, Tensor)), default=0)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _meta_module(piece: Piece) -> tuple[torch.nn.Module, int]:
+    """The piece's module without storage, and its number of parameters."""
+    with torch.device("meta"):
+        module = piece.create().eval()
+    return module, sum(parameter.numel() for parameter in module.parameters())
+
+
+def _count(piece: Piece, size: int) -> Cost:
+    """Cost of a piece on `size`×`size` pixels, by running it."""
+    module, params = _meta_module(piece)
+    x = torch.empty(1, piece.in_channels, size, size, device="meta")
+    with torch.no_grad(), Counter() as counter:
+        module(x)
+    return Cost(counter.macs, params, counter.elementwise)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _conv_cost_per_pixel(piece: ConvPart) -> Cost:
+    return _count(piece, 1)
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def piece_cost(piece: Piece, size: int) -> Cost:
+    """Cost of a piece on an input of `size`×`size` pixels."""
+    if isinstance(piece, ConvPart):
+        # A convolution, and what follows it, does the same at every pixel of its output.
+        pixels = piece.output_size(size) ** 2
+        one = _conv_cost_per_pixel(piece)
+        return Cost(one.macs * pixels, one.params, one.elementwise * pixels)
+    return _count(piece, size)
+
+
 @functools.lru_cache(maxsize=1 << 18)
 def part_cost(part: Part, size: int) -> Cost:
-    """Cost of one part on an input of `size`×`size` pixels (the classifier sees the mean over the map)."""
-    with torch.device("meta"):
-        module = part.create().eval()
-        if isinstance(part, LinearPart):
-            x = torch.empty(1, part.in_features)
-        else:
-            x = torch.empty(1, part.in_channels, size, size)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(x)
-    return Cost(counter.get_total_flops() // 2, sum(parameter.numel() for parameter in module.parameters()))
+    """Cost of a part on an input of `size`×`size` pixels."""
+    if not isinstance(part, BlockPart):
+        return piece_cost(part, size)
+    total = Cost(elementwise=part.out_channels * size * size) if part.skips else Cost()
+    for _, piece in part.pieces:
+        total += piece_cost(piece, size)
+        size = piece.output_size(size)
+    return total
 
 
 def measure(architecture: Architecture, num_classes: int = 1000) -> Cost:

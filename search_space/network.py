@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, ConvPart, LinearPart, Part
+from search_space.blocks import ClassifierPart, ConvPart, Part, stage_blocks
 from search_space.errors import InputError
 
 # A hostile file can describe a network of any size within the fields' limits; 500M parameters are 2 GB.
@@ -22,17 +22,12 @@ def parts(architecture: Architecture, num_classes: int) -> list[tuple[str, Part]
     named.append(("stem", ConvPart(3, architecture.stem_width, 3, architecture.stem_stride, activation)))
     width = architecture.stem_width
     for i, stage in enumerate(architecture.stages):
-        for j, attention in enumerate(stage.attention):
-            stride = stage.stride if j == 0 else 1
-            part = BlockPart(
-                stage.block, width, stage.width, stride, stage.expansion, stage.kernel_size, activation, attention
-            )
-            named.append((f"stages.{i}.{j}", part))
-            width = stage.width
+        named += [(f"stages.{i}.{j}", block) for j, block in enumerate(stage_blocks(stage, width, activation))]
+        width = stage.width
     if architecture.head_width is not None:
-        named.append(("head", ConvPart(width, architecture.head_width, 1, 1, activation)))
+        named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))
         width = architecture.head_width
-    named.append(("classifier", LinearPart(width, num_classes)))
+    named.append(("classifier", ClassifierPart(width, num_classes)))
     return named
 
 
@@ -64,8 +59,7 @@ class Network(nn.Module):
         self.classifier = modules["classifier"]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.head(self.stages(self.stem(x)))
-        return cast(Tensor, self.classifier(x.mean((2, 3))))
+        return cast(Tensor, self.classifier(self.head(self.stages(self.stem(x)))))
 
 
 def build(architecture: Architecture, num_classes: int = 1000) -> Network:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from search_space import attention as attention_ops
 from search_space.architecture import Architecture, Attention, Stage
-from search_space.blocks import BlockPart, ConvPart, LinearPart, strided
+from search_space.blocks import NO_ATTENTION, BlockPart, ClassifierPart, ConvPart, block_structure, stage_blocks, strided
 from search_space.cost import Budget, Cost, measure, part_cost
 from search_space.errors import InputError
 from search_space.sampling import BudgetTable, Rng, budget_table
@@ -20,7 +20,8 @@ class Choose(Protocol):
     """Decides: is given a decision's name and its options (at least two), returns one of them.
 
     A name always comes with the same options. Names are `resolution` and `stage{i}.{dimension}`, where the dimension
-    is width, depth, expansion, kernel_size, attention (a kind) or that kind's reduction with the ratios in its name.
+    is width, depth, expansion, kernel_size, attention (a kind) or that kind's reduction; where earlier decisions leave
+    fewer options, these are part of the name.
     """
 
     def __call__(self, name: str, options: Sequence[_Option]) -> _Option: ...
@@ -48,7 +49,7 @@ class SearchSpace:
     stem_width: int
     stem_stride: int
     stages: tuple[StageOptions, ...]
-    head_width: int
+    head_width: int | None
     activation: str
     num_classes: int = 1000
 
@@ -67,22 +68,35 @@ class SearchSpace:
         options = self.stages[index]
         prefix = f"stage{index}"
         width = _decide(choose, f"{prefix}.width", options.width)
-        expansion = _decide(choose, f"{prefix}.expansion", options.expansion)
         depth = _decide(choose, f"{prefix}.depth", options.depth)
-        kernel_size = _decide(choose, f"{prefix}.kernel_size", options.kernel_size)
         stage = Stage(
-            options.block, width, options.stride, expansion, kernel_size, attention=(options.attention[0],) * depth
+            options.block,
+            width,
+            options.stride,
+            options.expansion[0],
+            options.kernel_size[0],
+            attention=(NO_ATTENTION,) * depth,
         )
-        # Attention comes last: which reduction ratios differ at all depends on the channels.
-        kinds = tuple(dict.fromkeys(attention.kind for attention in options.attention))
-        kind = _decide(choose, f"{prefix}.attention", kinds)
-        ratios = _distinct_ratios(options.attention, kind, self._attention_channels(stage, in_width))
+        # Width and depth can leave no difference between expansions or kernels, and all of them none between ratios:
+        # of twins only the first is offered.
+        expansions = self._distinct(in_width, [replace(stage, expansion=option) for option in options.expansion])
+        stage = _decide_twinless(choose, prefix, "expansion", stage, expansions, len(options.expansion))
+        kernels = self._distinct(in_width, [replace(stage, kernel_size=option) for option in options.kernel_size])
+        stage = _decide_twinless(choose, prefix, "kernel_size", stage, kernels, len(options.kernel_size))
+        channels = tuple(part.attention_channels for part in self._block_parts(stage, in_width))
+        places = tuple(dict.fromkeys(count for count in channels if count is not None))
+        if not places:
+            return stage
+        kind = _decide(choose, f"{prefix}.attention", _kinds(options.attention))
+        ratios = _distinct_ratios(options.attention, kind, places)
         if ratios:
             name = f"{prefix}.{kind}_reduction({','.join(map(str, ratios))})"
             attention = Attention(kind, _decide(choose, name, ratios))
         else:
             attention = Attention(kind)
-        return replace(stage, attention=(attention,) * depth)
+        return replace(
+            stage, attention=tuple(NO_ATTENTION if count is None else attention for count in channels)
+        )
 
     def choices(self, architecture: Architecture) -> dict[str, Any]:
         """The decisions that assemble `architecture`, by name. Raises InputError if the space does not hold it."""
@@ -130,13 +144,14 @@ class SearchSpace:
 
     def fixed_cost(self, resolution: int, last_width: int) -> Cost:
         """Cost of the stem, and of head and classifier after a last stage of `last_width` channels."""
-        size = resolution
-        stem = part_cost(ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation), size)
-        size = strided(size, self.stem_stride)
+        size = strided(resolution, self.stem_stride)
         for options in self.stages:
             size = strided(size, options.stride)
-        head = part_cost(ConvPart(last_width, self.head_width, 1, 1, self.activation), size)
-        return stem + head + part_cost(LinearPart(self.head_width, self.num_classes), size)
+        total = part_cost(ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation), resolution)
+        if self.head_width is not None:
+            total += part_cost(ConvPart(last_width, self.head_width, activation=self.activation), size)
+            last_width = self.head_width
+        return total + part_cost(ClassifierPart(last_width, self.num_classes), size)
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once. Only for small spaces."""
@@ -204,26 +219,15 @@ class SearchSpace:
         )
 
     def _block_parts(self, stage: Stage, in_width: int) -> list[BlockPart]:
-        parts = []
-        for j, attention in enumerate(stage.attention):
-            stride = stage.stride if j == 0 else 1
-            parts.append(
-                BlockPart(
-                    stage.block,
-                    in_width,
-                    stage.width,
-                    stride,
-                    stage.expansion,
-                    stage.kernel_size,
-                    self.activation,
-                    attention,
-                )
-            )
-            in_width = stage.width
-        return parts
+        return stage_blocks(stage, in_width, self.activation)
 
-    def _attention_channels(self, stage: Stage, in_width: int) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(part.attention_channels for part in self._block_parts(stage, in_width)))
+    def _distinct(self, in_width: int, stages: Sequence[Stage]) -> list[Stage]:
+        """Those that are different networks after `in_width` channels: of twins, the first."""
+        first: dict[tuple[object, ...], Stage] = {}
+        for stage in stages:
+            blocks = tuple(dict.fromkeys(self._block_parts(stage, in_width)))
+            first.setdefault(tuple(block_structure(block) for block in blocks), stage)
+        return list(first.values())
 
 
 def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:
@@ -248,12 +252,28 @@ def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:
 
 def dimension(name: str) -> str:
     """What a decision is about: resolution, width, depth, expansion, kernel_size, attention or reduction."""
-    last = name.rpartition(".")[2]
-    return "reduction" if "_reduction(" in last else last
+    last = name.rpartition(".")[2].partition("(")[0]
+    return "reduction" if last.endswith("_reduction") else last
 
 
 def _decide(choose: Choose, name: str, options: Sequence[_Option]) -> _Option:
     return options[0] if len(options) == 1 else choose(name, options)
+
+
+def _decide_twinless(
+    choose: Choose, prefix: str, what: str, stage: Stage, distinct: Sequence[Stage], offered: int
+) -> Stage:
+    """The stage with one of the distinct values; the options are part of the name where not all are distinct."""
+    values = tuple(getattr(option, what) for option in distinct)
+    name = f"{prefix}.{what}"
+    if len(values) < offered:
+        name += f"({','.join(map(str, values))})"
+    return replace(stage, **{what: _decide(choose, name, values)})
+
+
+@lru_cache(maxsize=1024)
+def _kinds(options: tuple[Attention, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(attention.kind for attention in options))
 
 
 def _read(architecture: Architecture, name: str) -> Any:
@@ -262,10 +282,11 @@ def _read(architecture: Architecture, name: str) -> Any:
         return architecture.resolution
     stage = architecture.stages[int(name.partition(".")[0].removeprefix("stage"))]
     what = dimension(name)
+    # A stage's last block has a place for attention if any of its blocks has.
     if what == "attention":
-        return stage.attention[0].kind
+        return stage.attention[-1].kind
     if what == "reduction":
-        return stage.attention[0].reduction
+        return stage.attention[-1].reduction
     return getattr(stage, what)
 
 

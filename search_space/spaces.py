@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from search_space.architecture import Attention
-from search_space.backbones import MOBILENETV2, NO_ATTENTION
+from search_space.backbones import MOBILENETV2
+from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
 from search_space.space import SearchSpace, StageOptions
 
