@@ -288,8 +288,9 @@ def sandglass(part: BlockPart) -> Pieces:
     bottleneck is within. `expansion` is the ratio of input to bottleneck channels; the bottleneck has at least a sixth
     of the output's channels, to a multiple of 16 where that rule is what sets it.
     """
-    yield "depthwise", ConvPart(
-        part.in_channels, part.in_channels, part.kernel_size, 1, part.activation, depthwise=True
+    yield (
+        "depthwise",
+        ConvPart(part.in_channels, part.in_channels, part.kernel_size, 1, part.activation, depthwise=True),
     )
     yield "attention", AttentionPart(part.attention, part.in_channels, part.activation)
     yield from _bottleneck(part)

@@ -4,7 +4,11 @@ Cost is additive along the chain of stages, so the ways to complete a chain with
 over (stage, input width, remaining budget). Costs are counted above each stage's cheapest outcome in units of a bucket,
 rounded down; where the bucket is the greatest common divisor of all of them the count is exact, else it is an upper
 bound, and a drawn architecture is redrawn until its exact cost is within the budget. Redrawing keeps the draw exactly
-uniform, and few draws are lost: each stage's rounding is at most one bucket of 1/32768 of the budget.
+uniform, and few draws are lost: each stage's rounding is at most one bucket, of 32768 to the budget.
+
+Several bounds are held together by the same recursion over a joint remaining budget, in fewer buckets each. A joint
+remainder is one number: its digits, in a base of twice the buckets, are what remains of each bound. A digit that would
+become negative borrows and lands in the upper half of its base, where nothing can be completed.
 """
 
 import random
@@ -16,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_space.architecture import Architecture, Stage
-from search_space.blocks import strided
 from search_space.cost import Budget, human
+from search_space.cost_table import COLUMNS, Outcomes
 from search_space.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,17 +29,19 @@ if TYPE_CHECKING:
 
 Rng = random.Random | np.random.Generator
 
-BUCKETS = 1 << 15
+BUCKETS = {0: 1, 1: 1 << 15, 2: 1 << 7, 3: 1 << 5}
+"""Buckets for each bound, by the number of bounds."""
+
 MAX_REDRAWS = 10_000
 
 _LIMB_BITS = 20
 
 
 class _Outcomes(NamedTuple):
-    """What may stand at a stage after one input width: parallel lists, and the cost in buckets."""
+    """What may stand at a stage after one input width: parallel lists, and the cost in joint buckets (-1: too much)."""
 
     stages: tuple[Stage, ...]
-    widths: tuple[int, ...]
+    widths: NDArray[np.int64]
     buckets: NDArray[np.int64]
 
 
@@ -43,16 +49,17 @@ class _Chain(NamedTuple):
     """The recursion for one resolution: outcomes and counts by stage and input width."""
 
     resolution: int
-    remaining: int  # in buckets; negative where not even the cheapest outcomes fit
+    remaining: int  # in joint buckets; negative where not even the cheapest outcomes fit
+    surely: int  # what remains if every stage is rounded up; negative for none
     outcomes: list[dict[int, _Outcomes]]
-    counts: list[dict[int, NDArray[np.object_]]]  # counts[i][w][b]: completions from stage i within b buckets
+    counts: list[dict[int, NDArray[np.object_]]]  # counts[i][w][b]: completions from stage i within b joint buckets
 
     @property
     def total(self) -> int:
         return self.within(self.remaining)
 
     def within(self, buckets: int) -> int:
-        """Architectures that cost at most so many buckets."""
+        """Architectures that cost at most so many joint buckets."""
         if buckets < 0:
             return 0
         (counts,) = self.counts[0].values()
@@ -66,42 +73,29 @@ def budget_table(space: "SearchSpace", budget: Budget) -> "BudgetTable":
 
 
 class BudgetTable:
-    """Counts and draws architectures of `space` within `budget`.
-
-    Of several bounds the one that leaves least room is held by the table, the others by redrawing.
-    """
+    """Counts and draws architectures of `space` within `budget`."""
 
     def __init__(self, space: "SearchSpace", budget: Budget):
         self.space = space
         self.budget = budget
-        names = [name for name, _ in budget.bounds()]
-        for name in names:
+        bounds = dict(budget.bounds())
+        for name, bound in bounds.items():
             least = getattr(space.cost(space.cheapest(name)), name)
-            bound = dict(budget.bounds())[name]
             if least > bound:
                 raise InputError(
                     f"budget {human(bound)} {name}: the smallest network of space {space.name} "
                     f"({space.num_classes} classes) has {human(least)} ({least}); raise --max-{name} to at least that"
                 )
-        # Rounded down, no architecture within the budget is lost; a bucket a stage less, and none over it counts.
-        tables = [self._chains(name) for name in names or [""]]
-        self._tightest, buckets_exact, slack = min(tables, key=lambda table: sum(chain.total for chain in table[0]))
-        self._exact = buckets_exact and len(names) <= 1
-        if self._exact:
-            self._lower = self.total
-        elif len(names) > 1:
-            self._lower = 0  # how the bounds overlap is not counted
-        else:
-            self._lower = sum(chain.within(chain.remaining - slack) for chain in self._tightest)
-
-    @property
-    def total(self) -> int:
-        """Number of architectures that the table draws from before any is redrawn."""
-        return sum(chain.total for chain in self._tightest)
+        self._chains, self._exact = self._made(list(bounds), np.array(list(bounds.values()), dtype=np.int64))
+        self.total = sum(chain.total for chain in self._chains)
+        if not self.total:
+            raise InputError(f"budget {budget}: no architecture of space {space.name} is within all of it; loosen one")
 
     def count(self) -> tuple[int, int]:
         """Lower and upper bound on the number of architectures within the budget; equal where exact."""
-        return self._lower, self.total
+        if self._exact:
+            return self.total, self.total
+        return sum(chain.within(chain.surely) for chain in self._chains), self.total
 
     def sample(self, rng: Rng) -> Architecture:
         """A uniform draw from the architectures within the budget."""
@@ -110,8 +104,7 @@ class BudgetTable:
             if self._exact or self.budget.allows(self.space.cost(architecture)):
                 return architecture
         raise InputError(
-            f"budget {self.budget}: {MAX_REDRAWS} draws within its tightest bound met no architecture within all of "
-            "its bounds; loosen one"
+            f"budget {self.budget}: {MAX_REDRAWS} draws met no architecture within all of its bounds; loosen one"
         )
 
     def all(self) -> Iterator[Architecture]:
@@ -123,7 +116,7 @@ class BudgetTable:
 
     def at(self, ticket: int) -> Architecture:
         """The architecture of a ticket from 0 to `total - 1`; each has its own."""
-        for chain in self._tightest:
+        for chain in self._chains:
             if ticket < chain.total:
                 break
             ticket -= chain.total
@@ -131,85 +124,101 @@ class BudgetTable:
         width, remaining = self.space.stem_width, chain.remaining
         for index, by_width in enumerate(chain.outcomes):
             outcomes = by_width[width]
-            after = chain.counts[index + 1]
             left = remaining - outcomes.buckets
+            fits = (outcomes.buckets >= 0) & (left >= 0)
             ways = np.zeros(len(left), dtype=object)
-            for out_width, completions in after.items():
-                here = np.flatnonzero((np.array(outcomes.widths) == out_width) & (left >= 0))
+            for out_width, completions in chain.counts[index + 1].items():
+                here = np.flatnonzero(fits & (outcomes.widths == out_width))
                 ways[here] = completions[left[here]]
             cumulative = np.cumsum(ways)
             chosen = int(np.searchsorted(cumulative, ticket, side="right"))
             ticket -= int(cumulative[chosen - 1]) if chosen else 0
             stages.append(outcomes.stages[chosen])
-            width, remaining = outcomes.widths[chosen], int(left[chosen])
-        return self.space._architecture(chain.resolution, tuple(stages))
+            width, remaining = int(outcomes.widths[chosen]), int(left[chosen])
+        return self.space.architecture(chain.resolution, tuple(stages))
 
-    def _chains(self, name: str) -> tuple[list[_Chain], bool, int]:
-        """The chains of every resolution under the bound on `name` (nothing is bounded if it is empty).
-
-        Also whether they are exact, and by how many buckets rounding can have lowered an architecture's cost.
-        """
-        space = self.space
-        bound = dict(self.budget.bounds()).get(name, 0)
-        raw = [self._costs(resolution, name) for resolution in space.resolution]
-        rooms = [bound - base for _, base in raw] if name else [0] * len(raw)
-        above = np.concatenate([costs for layers, _ in raw for layer in layers for _, _, costs in layer.values()])
-        unit = int(np.gcd.reduce(above)) or 1
-        bucket = unit * max(1, -(-max(rooms) // (unit * BUCKETS)))
-        chains = []
-        for resolution, (layers, _), room in zip(space.resolution, raw, rooms, strict=True):
-            outcomes = [
-                {
-                    width: _Outcomes(stages, tuple(stage.width for stage in stages), costs // bucket)
-                    for width, (stages, _, costs) in layer.items()
-                }
-                for layer in layers
-            ]
-            remaining = room // bucket if room >= 0 else -1
-            chains.append(_Chain(resolution, remaining, outcomes, _count(outcomes, remaining)))
-        return chains, bucket == unit, len(space.stages)
-
-    def _costs(
-        self, resolution: int, name: str
-    ) -> tuple[list[dict[int, tuple[tuple[Stage, ...], int, NDArray[np.int64]]]], int]:
-        """By stage and input width, the outcomes and their costs above the stage's cheapest; and the sum of those.
-
-        The cost of the stem is part of the sum, that of head and classifier part of the last stage's.
-        """
-        space = self.space
-        widths = [space.stem_width]
-        size = strided(resolution, space.stem_stride)
-        base = 0
-        layers = []
-        for index, options in enumerate(space.stages):
-            layer = {}
-            for width in widths:
-                stages = space.stage_outcomes(index, width)
-                costs = np.zeros(len(stages), dtype=np.int64)
-                if name:
-                    costs[:] = [getattr(space.stage_cost(stage, width, size), name) for stage in stages]
-                    if index == len(space.stages) - 1:
-                        costs += [getattr(space.fixed_cost(resolution, stage.width), name) for stage in stages]
-                layer[width] = (stages, width, costs)
-            cheapest = min(int(costs.min()) for _, _, costs in layer.values())
-            base += cheapest
-            layers.append({width: (stages, width, costs - cheapest) for width, (stages, _, costs) in layer.items()})
-            widths = list(dict.fromkeys(options.width))
-            size = strided(size, options.stride)
-        return layers, base
+    def _made(self, names: list[str], bounds: NDArray[np.int64]) -> tuple[list[_Chain], bool]:
+        """The chains of every resolution, and whether they are exact."""
+        table = self.space.costs
+        columns = [COLUMNS.index(name) for name in names]
+        layers = []  # by resolution: costs above each stage's cheapest, in the bounded columns
+        rooms = []
+        for row in range(len(self.space.resolution)):
+            room = bounds - table.stem[row, columns]
+            above = []
+            for by_width in table.outcomes:
+                costs = {width: outcomes.costs[row][:, columns] for width, outcomes in by_width.items()}
+                cheapest = np.min([cost.min(0) for cost in costs.values()], axis=0)
+                room = room - cheapest
+                above.append({width: cost - cheapest for width, cost in costs.items()})
+            layers.append(above)
+            rooms.append(room)
+        everything = np.concatenate([cost for above in layers for layer in above for cost in layer.values()])
+        unit = np.maximum(1, np.gcd.reduce(everything, axis=0))
+        # A room beyond the dearest of everything changes nothing.
+        dearest = [
+            np.max([cost.max(0) for above in layers for cost in above[index].values()], axis=0)
+            for index in range(len(table.outcomes))
+        ]
+        ceiling = np.sum(dearest, axis=0)
+        rooms = [np.minimum(room, ceiling) for room in rooms]
+        most = np.max(rooms, axis=0)
+        buckets = BUCKETS[len(names)]
+        bucket = unit * np.maximum(1, -(-most // (unit * buckets)))
+        chains = [
+            _chain(resolution, table.outcomes, above, room, bucket)
+            for resolution, above, room in zip(self.space.resolution, layers, rooms, strict=True)
+        ]
+        return chains, bool((bucket == unit).all())
 
 
-def _count(outcomes: list[dict[int, _Outcomes]], remaining: int) -> list[dict[int, NDArray[np.object_]]]:
-    """Completions from every stage and input width within 0 to `remaining` buckets, as exact integers."""
-    if remaining < 0:
-        return [{} for _ in range(len(outcomes) + 1)]
-    size = remaining + 1
-    last_widths = {width for layer in outcomes[-1].values() for width in layer.widths}
-    ones = np.zeros((1, size), dtype=np.int64) + 1
-    limbs: list[dict[int, NDArray[np.int64]]] = [dict.fromkeys(last_widths, ones)]
+def _chain(
+    resolution: int,
+    outcomes: list[dict[int, Outcomes]],
+    above: list[dict[int, NDArray[np.int64]]],
+    room: NDArray[np.int64],
+    bucket: NDArray[np.int64],
+) -> _Chain:
+    """The recursion for one resolution, given costs above each stage's cheapest, and the room for their sum."""
+    if (room < 0).any():
+        return _Chain(resolution, -1, -1, [], [])
+    shape = room // bucket + 1
+    bases = np.concatenate([shape[:1], 2 * shape[1:]])
+    strides = np.array([int(np.prod(bases[axis + 1 :])) for axis in range(len(bases))], dtype=np.int64)
+    joint = []
+    for by_width, costs in zip(outcomes, above, strict=True):
+        layer = {}
+        for width, outcome in by_width.items():
+            digits = costs[width] // bucket
+            index = np.where((digits < shape).all(1), digits @ strides, -1)
+            layer[width] = _Outcomes(outcome.stages, outcome.widths, index)
+        joint.append(layer)
+    size = int(np.prod(bases))
+    numbers = np.arange(size)
+    valid = np.ones(size, dtype=bool)
+    for axis in range(1, len(bases)):
+        valid &= numbers // strides[axis] % bases[axis] < shape[axis]
+    surely = shape - 1 - len(outcomes)
+    return _Chain(
+        resolution,
+        int((shape - 1) @ strides),
+        int(surely @ strides) if (surely >= 0).all() else -1,
+        joint,
+        _count(joint, valid),
+    )
+
+
+def _count(outcomes: list[dict[int, _Outcomes]], valid: NDArray[np.bool_]) -> list[dict[int, NDArray[np.object_]]]:
+    """Completions from every stage and input width within each number of buckets, as exact integers.
+
+    `valid` says which numbers of buckets have no digit in the upper half of its base.
+    """
+    size = len(valid)
+    last_widths = {int(width) for layer in outcomes[-1].values() for width in layer.widths}
+    limbs: list[dict[int, NDArray[np.int64]]] = [dict.fromkeys(last_widths, valid[None].astype(np.int64))]
     for layer in reversed(outcomes):
         spectra = {width: _spectrum(counts, size) for width, counts in limbs[0].items()}
-        limbs.insert(0, {width: _completions(here, spectra, size) for width, here in layer.items()})
+        limbs.insert(0, {width: _completions(here, spectra, size) * valid for width, here in layer.items()})
     return [{width: _integers(counts) for width, counts in stage.items()} for stage in limbs]
 
 
@@ -217,13 +226,12 @@ def _completions(outcomes: _Outcomes, after: dict[int, NDArray[np.complex128]], 
     """Convolution of the outcomes' cost histogram with the completions after each of them, in limbs.
 
     By real FFT: a limb is below 2^20 and a histogram sums to at most some thousand outcomes, so every result stays
-    below 2^34 and the rounding error of a transform of 2^16 points far below one half.
+    below 2^34 and the rounding error of a transform of 2^18 points far below one half.
     """
-    widths = np.array(outcomes.widths)
     total: NDArray[np.complex128] | None = None
     for width, spectrum in after.items():
-        costs = outcomes.buckets[(widths == width) & (outcomes.buckets < size)]
-        histogram = np.bincount(costs, minlength=size).astype(np.float64)
+        fits = (outcomes.widths == width) & (outcomes.buckets >= 0) & (outcomes.buckets < size)
+        histogram = np.bincount(outcomes.buckets[fits], minlength=size).astype(np.float64)
         product = spectrum * np.fft.rfft(histogram, _padded(size))
         total = product if total is None else total + product
     assert total is not None

@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from search_space import attention as attention_ops
 from search_space.architecture import Architecture, Attention, Stage
-from search_space.blocks import NO_ATTENTION, BlockPart, ClassifierPart, ConvPart, block_structure, stage_blocks, strided
-from search_space.cost import Budget, Cost, measure, part_cost
+from search_space.blocks import NO_ATTENTION, ClassifierPart, ConvPart, Part, block_structure, stage_blocks
+from search_space.cost import Budget, Cost, measure
+from search_space.cost_table import COLUMNS, CostTable
 from search_space.errors import InputError
 from search_space.sampling import BudgetTable, Rng, budget_table
 
@@ -61,7 +64,7 @@ class SearchSpace:
         for index in range(len(self.stages)):
             stages.append(self.assemble_stage(index, width, choose))
             width = stages[-1].width
-        return self._architecture(resolution, tuple(stages))
+        return self.architecture(resolution, tuple(stages))
 
     def assemble_stage(self, index: int, in_width: int, choose: Choose) -> Stage:
         """The stage that `choose` decides, after a stage (or stem) of `in_width` channels."""
@@ -79,11 +82,9 @@ class SearchSpace:
         )
         # Width and depth can leave no difference between expansions or kernels, and all of them none between ratios:
         # of twins only the first is offered.
-        expansions = self._distinct(in_width, [replace(stage, expansion=option) for option in options.expansion])
-        stage = _decide_twinless(choose, prefix, "expansion", stage, expansions, len(options.expansion))
-        kernels = self._distinct(in_width, [replace(stage, kernel_size=option) for option in options.kernel_size])
-        stage = _decide_twinless(choose, prefix, "kernel_size", stage, kernels, len(options.kernel_size))
-        channels = tuple(part.attention_channels for part in self._block_parts(stage, in_width))
+        stage = self._decide_twinless(choose, prefix, "expansion", stage, in_width, options.expansion)
+        stage = self._decide_twinless(choose, prefix, "kernel_size", stage, in_width, options.kernel_size)
+        channels = tuple(part.attention_channels for part in stage_blocks(stage, in_width, self.activation))
         places = tuple(dict.fromkeys(count for count in channels if count is not None))
         if not places:
             return stage
@@ -94,9 +95,7 @@ class SearchSpace:
             attention = Attention(kind, _decide(choose, name, ratios))
         else:
             attention = Attention(kind)
-        return replace(
-            stage, attention=tuple(NO_ATTENTION if count is None else attention for count in channels)
-        )
+        return replace(stage, attention=tuple(NO_ATTENTION if count is None else attention for count in channels))
 
     def choices(self, architecture: Architecture) -> dict[str, Any]:
         """The decisions that assemble `architecture`, by name. Raises InputError if the space does not hold it."""
@@ -127,31 +126,44 @@ class SearchSpace:
             raise InputError(f"not a search space: {error}") from None
 
     def cost(self, architecture: Architecture) -> Cost:
-        """MACs and parameters with the space's number of classes."""
-        return measure(architecture, self.num_classes)
+        """The architecture's cost with the space's number of classes."""
+        try:
+            return self.costs.cost(architecture)
+        except (KeyError, ValueError):
+            return measure(architecture, self.num_classes)
+
+    @cached_property
+    def costs(self) -> CostTable:
+        """The costs of all that the space holds."""
+        return CostTable(self)
 
     def stage_outcomes(self, index: int, in_width: int) -> tuple[Stage, ...]:
         """Every stage that may stand at `index` after `in_width` channels."""
-        return _stage_outcomes(self, index, in_width)
+        return tuple(every_outcome(lambda choose: self.assemble_stage(index, in_width, choose)))
 
-    def stage_cost(self, stage: Stage, in_width: int, size: int) -> Cost:
-        """Cost of a stage on an input of `size`×`size` pixels and `in_width` channels."""
-        total = Cost()
-        for part in self._block_parts(stage, in_width):
-            total += part_cost(part, size)
-            size = part.output_size(size)
-        return total
+    @property
+    def stem_part(self) -> ConvPart:
+        """The stem's convolution."""
+        return ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation)
 
-    def fixed_cost(self, resolution: int, last_width: int) -> Cost:
-        """Cost of the stem, and of head and classifier after a last stage of `last_width` channels."""
-        size = strided(resolution, self.stem_stride)
-        for options in self.stages:
-            size = strided(size, options.stride)
-        total = part_cost(ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation), resolution)
+    def tail_parts(self, width: int) -> list[Part]:
+        """Head and classifier after a last stage of `width` channels."""
+        found: list[Part] = []
         if self.head_width is not None:
-            total += part_cost(ConvPart(last_width, self.head_width, activation=self.activation), size)
-            last_width = self.head_width
-        return total + part_cost(ClassifierPart(last_width, self.num_classes), size)
+            found.append(ConvPart(width, self.head_width, activation=self.activation))
+            width = self.head_width
+        return [*found, ClassifierPart(width, self.num_classes)]
+
+    def architecture(self, resolution: int, stages: tuple[Stage, ...]) -> Architecture:
+        """The architecture of these stages with the space's stem, head and activation."""
+        return Architecture(
+            resolution=resolution,
+            stem_width=self.stem_width,
+            stem_stride=self.stem_stride,
+            stages=stages,
+            head_width=self.head_width,
+            activation=self.activation,
+        )
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once. Only for small spaces."""
@@ -187,47 +199,41 @@ class SearchSpace:
 
     def cheapest(self, measure_name: str, sign: int = 1) -> Architecture:
         """The architecture with the lowest (`sign=-1`: highest) `macs` or `params`."""
+        column = COLUMNS.index(measure_name)
         best: tuple[int, tuple[Stage, ...], int] | None = None
-        for resolution in self.resolution:
+        for row, resolution in enumerate(self.resolution):
             # Shortest path along the chain of stages, by output width.
-            paths: dict[int, tuple[int, tuple[Stage, ...]]] = {self.stem_width: (0, ())}
-            size = strided(resolution, self.stem_stride)
-            for index, options in enumerate(self.stages):
+            start = sign * int(self.costs.stem[row, column])
+            paths: dict[int, tuple[int, tuple[Stage, ...]]] = {self.stem_width: (start, ())}
+            for by_width in self.costs.outcomes:
                 longer: dict[int, tuple[int, tuple[Stage, ...]]] = {}
                 for width, (cost, stages) in paths.items():
-                    for stage in self.stage_outcomes(index, width):
-                        total = cost + sign * getattr(self.stage_cost(stage, width, size), measure_name)
-                        if stage.width not in longer or total < longer[stage.width][0]:
-                            longer[stage.width] = (total, (*stages, stage))
+                    outcomes = by_width[width]
+                    totals = cost + sign * outcomes.costs[row, :, column]
+                    for out_width in np.unique(outcomes.widths).tolist():
+                        here = np.flatnonzero(outcomes.widths == out_width)
+                        chosen = int(here[np.argmin(totals[here])])
+                        total = int(totals[chosen])
+                        if out_width not in longer or total < longer[out_width][0]:
+                            longer[out_width] = (total, (*stages, outcomes.stages[chosen]))
                 paths = longer
-                size = strided(size, options.stride)
-            for width, (cost, stages) in paths.items():
-                total = cost + sign * getattr(self.fixed_cost(resolution, width), measure_name)
-                if best is None or total < best[0]:
-                    best = (total, stages, resolution)
+            for cost, stages in paths.values():
+                if best is None or cost < best[0]:
+                    best = (cost, stages, resolution)
         assert best is not None
-        return self._architecture(best[2], best[1])
+        return self.architecture(best[2], best[1])
 
-    def _architecture(self, resolution: int, stages: tuple[Stage, ...]) -> Architecture:
-        return Architecture(
-            resolution=resolution,
-            stem_width=self.stem_width,
-            stem_stride=self.stem_stride,
-            stages=stages,
-            head_width=self.head_width,
-            activation=self.activation,
-        )
-
-    def _block_parts(self, stage: Stage, in_width: int) -> list[BlockPart]:
-        return stage_blocks(stage, in_width, self.activation)
-
-    def _distinct(self, in_width: int, stages: Sequence[Stage]) -> list[Stage]:
-        """Those that are different networks after `in_width` channels: of twins, the first."""
-        first: dict[tuple[object, ...], Stage] = {}
-        for stage in stages:
-            blocks = tuple(dict.fromkeys(self._block_parts(stage, in_width)))
-            first.setdefault(tuple(block_structure(block) for block in blocks), stage)
-        return list(first.values())
+    def _decide_twinless(
+        self, choose: Choose, prefix: str, what: str, stage: Stage, in_width: int, offered: tuple[int, ...]
+    ) -> Stage:
+        """The stage with one of the values that differ; the options are part of the name where not all do."""
+        if len(offered) == 1:
+            return stage
+        values = _distinct_values(stage, in_width, self.activation, what, offered)
+        name = f"{prefix}.{what}"
+        if len(values) < len(offered):
+            name += f"({','.join(map(str, values))})"
+        return replace(stage, **{what: _decide(choose, name, values)})  # type: ignore[arg-type]
 
 
 def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:
@@ -260,17 +266,6 @@ def _decide(choose: Choose, name: str, options: Sequence[_Option]) -> _Option:
     return options[0] if len(options) == 1 else choose(name, options)
 
 
-def _decide_twinless(
-    choose: Choose, prefix: str, what: str, stage: Stage, distinct: Sequence[Stage], offered: int
-) -> Stage:
-    """The stage with one of the distinct values; the options are part of the name where not all are distinct."""
-    values = tuple(getattr(option, what) for option in distinct)
-    name = f"{prefix}.{what}"
-    if len(values) < offered:
-        name += f"({','.join(map(str, values))})"
-    return replace(stage, **{what: _decide(choose, name, values)})
-
-
 @lru_cache(maxsize=1024)
 def _kinds(options: tuple[Attention, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(attention.kind for attention in options))
@@ -301,6 +296,13 @@ def _distinct_ratios(options: tuple[Attention, ...], kind: str, channels: tuple[
     return tuple(first.values())
 
 
-@lru_cache(maxsize=4096)
-def _stage_outcomes(space: SearchSpace, index: int, in_width: int) -> tuple[Stage, ...]:
-    return tuple(every_outcome(lambda choose: space.assemble_stage(index, in_width, choose)))
+@lru_cache(maxsize=1 << 16)
+def _distinct_values(
+    stage: Stage, in_width: int, activation: str, what: str, offered: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The values of a stage's field that give different networks after `in_width` channels: of twins, the first."""
+    first: dict[tuple[object, ...], int] = {}
+    for value in offered:
+        blocks = dict.fromkeys(stage_blocks(replace(stage, **{what: value}), in_width, activation))  # type: ignore[arg-type]
+        first.setdefault(tuple(block_structure(block) for block in blocks), value)
+    return tuple(first.values())

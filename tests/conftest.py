@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from search_space.architecture import Attention
-from search_space.backbones import NO_ATTENTION
+from search_space.blocks import NO_ATTENTION
 from search_space.space import SearchSpace, StageOptions
 from training.digits import source
 

@@ -5,11 +5,11 @@ import torch
 import torchvision
 from timm.layers.coord_attn import CoordAttn
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from search_space import attention as attention_ops
 from search_space.architecture import Attention
 from search_space.attention import CoordinateAttention, SqueezeExcitation
-from search_space.cost import FlopCounterMode
 from search_space.errors import InputError
 
 RATIOS = (4, 16)

@@ -1,0 +1,126 @@
+"""The costs of everything that a space can put at each stage, as arrays: one architecture's cost is a few look-ups.
+
+Cost is additive along the chain of stages: a stage's depends on the stage itself, the width before it and the size of
+its input, which the resolution decides. So a table over (resolution, stage, width before, outcome) costs every
+architecture of the space.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space.architecture import Architecture, Stage
+from search_space.blocks import stage_blocks, strided
+from search_space.cost import Cost, part_cost
+
+if TYPE_CHECKING:
+    from search_space.space import SearchSpace
+
+COLUMNS = ("macs", "params", "elementwise")
+"""The fields of Cost, in the order of a table's columns."""
+
+
+class Outcomes(NamedTuple):
+    """What may stand at a stage after one input width, and its costs: resolutions × outcomes × columns."""
+
+    stages: tuple[Stage, ...]
+    widths: NDArray[np.int64]
+    costs: NDArray[np.int64]
+
+
+class CostTable:
+    """The costs of a space's architectures with its number of classes.
+
+    Attributes:
+        outcomes: of each stage, by the width before it. Costs of head and classifier are part of the last stage's.
+        stem: cost of the stem, resolutions × columns.
+    """
+
+    def __init__(self, space: "SearchSpace"):
+        self.space = space
+        self.outcomes: list[dict[int, Outcomes]] = []
+        sizes = [strided(resolution, space.stem_stride) for resolution in space.resolution]
+        widths: Sequence[int] = (space.stem_width,)
+        for index, options in enumerate(space.stages):
+            self.outcomes.append({width: self._outcomes(index, width, sizes) for width in widths})
+            sizes = [strided(size, options.stride) for size in sizes]
+            widths = tuple(dict.fromkeys(options.width))
+        self.stem = np.array([_row(part_cost(space.stem_part, resolution)) for resolution in space.resolution])
+        self._resolutions = {resolution: row for row, resolution in enumerate(space.resolution)}
+        # For look-ups: the number of a stage's outcome, counted on over the widths before it, and all costs in a row.
+        self._numbers: list[dict[tuple[int, Stage], int]] = []
+        self._costs: list[NDArray[np.int64]] = []
+        self._plain: list[list[list[list[int]]]] = []
+        for by_width in self.outcomes:
+            keys = [(width, stage) for width, outcomes in by_width.items() for stage in outcomes.stages]
+            self._numbers.append({key: number for number, key in enumerate(keys)})
+            self._costs.append(np.concatenate([outcomes.costs for outcomes in by_width.values()], axis=1))
+            self._plain.append(self._costs[-1].tolist())
+
+    def encode(self, architecture: Architecture) -> tuple[int, ...]:
+        """The architecture as the number of its resolution and of each stage's outcome.
+
+        Raises KeyError if the space does not hold it.
+        """
+        code = [self._resolutions[architecture.resolution]]
+        width = self.space.stem_width
+        for numbers, stage in zip(self._numbers, architecture.stages, strict=True):
+            code.append(numbers[width, stage])
+            width = stage.width
+        return tuple(code)
+
+    def costs(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Costs of encoded architectures: N×(1 + stages) to N×columns."""
+        resolution = codes[:, 0]
+        total: NDArray[np.int64] = self.stem[resolution]
+        for index, costs in enumerate(self._costs):
+            total = total + costs[resolution, codes[:, index + 1]]
+        return total
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """The architecture's cost. Raises KeyError if the space does not hold it."""
+        row = self._resolutions[architecture.resolution]
+        macs, params, elementwise = self.stem[row].tolist()
+        width = self.space.stem_width
+        for numbers, plain, stage in zip(self._numbers, self._plain, architecture.stages, strict=True):
+            one, two, three = plain[row][numbers[width, stage]]
+            macs += one
+            params += two
+            elementwise += three
+            width = stage.width
+        return Cost(macs, params, elementwise)
+
+    def _outcomes(self, index: int, in_width: int, sizes: Sequence[int]) -> Outcomes:
+        space = self.space
+        stages = space.stage_outcomes(index, in_width)
+        costs = np.zeros((len(sizes), len(stages), len(COLUMNS)), dtype=np.int64)
+        last = index == len(space.stages) - 1
+        blocks = [stage_blocks(stage, in_width, space.activation) for stage in stages]
+        for row, first_size in enumerate(sizes):
+            fixed: dict[int, Cost] = {}
+            for column, (stage, parts) in enumerate(zip(stages, blocks, strict=True)):
+                size = first_size
+                total = costs[row, column]
+                for part in parts:
+                    cost = part_cost(part, size)
+                    total += (cost.macs, cost.params, cost.elementwise)
+                    size = part.output_size(size)
+                if last:
+                    if stage.width not in fixed:
+                        fixed[stage.width] = _tail(space, stage.width, size)
+                    total += _row(fixed[stage.width])
+        return Outcomes(stages, np.array([stage.width for stage in stages]), costs)
+
+
+def _tail(space: "SearchSpace", width: int, size: int) -> Cost:
+    """Cost of head and classifier after a last stage of `width` channels."""
+    total = Cost()
+    for part in space.tail_parts(width):
+        total += part_cost(part, size)
+    return total
+
+
+def _row(cost: Cost) -> tuple[int, int, int]:
+    return cost.macs, cost.params, cost.elementwise
