@@ -8,8 +8,9 @@ A new op is one class and one line:
 
 Its constructor takes `channels`, and `reduction` and `activation` (a module class, the surrounding block's) where
 it wants them; an op is searched over reduction ratios exactly if it takes `reduction`. Every op maps N×C×H×W to the
-same shape at any H and W. From its registration on it is searched, shared, costed, drawn and put through the contract
-tests of the registry.
+same shape at any H and W. An op may have `make_constant()`, which sets its gates to one number and returns it: so it
+can be put into a trained network without changing what that computes. From its registration on an op is searched,
+shared, costed, drawn and put through the contract tests of the registry.
 """
 
 import functools
@@ -106,6 +107,12 @@ class SqueezeExcitation(nn.Module):
         gate = self.expand(self.activation(self.reduce(gate)))
         return x * gate.sigmoid()
 
+    def make_constant(self) -> float:
+        """Sets every gate to the same number, which it returns, whatever the input."""
+        for parameter in self.expand.parameters():
+            nn.init.zeros_(parameter)
+        return 0.5
+
 
 @register("ca")
 class CoordinateAttention(nn.Module):
@@ -134,3 +141,9 @@ class CoordinateAttention(nn.Module):
         row_gate = self.height(rows).sigmoid()  # N×C×H×1
         column_gate = self.width(columns).sigmoid().transpose(2, 3)  # N×C×1×W
         return x * column_gate * row_gate
+
+    def make_constant(self) -> float:
+        """Sets every gate to the same number, which it returns, whatever the input."""
+        for parameter in (*self.height.parameters(), *self.width.parameters()):
+            nn.init.zeros_(parameter)
+        return 0.25

@@ -8,8 +8,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from search_space import attention as attention_ops
-from search_space.architecture import Architecture, Attention, Stage
-from search_space.blocks import NO_ATTENTION, ClassifierPart, ConvPart, Part, block_structure, stage_blocks
+from search_space.architecture import MAX_DEPTH, Architecture, Attention, Stage
+from search_space.blocks import (
+    ACTIVATIONS,
+    NO_ATTENTION,
+    ClassifierPart,
+    ConvPart,
+    Part,
+    block_structure,
+    blocks,
+    stage_blocks,
+)
 from search_space.cost import Budget, Cost, measure
 from search_space.cost_table import COLUMNS, CostTable
 from search_space.errors import InputError
@@ -42,10 +51,32 @@ class StageOptions:
     kernel_size: tuple[int, ...]
     attention: tuple[Attention, ...]
 
+    def __post_init__(self) -> None:
+        if self.block not in blocks():
+            raise InputError(f"block: {self.block!r} is unknown; known: {', '.join(blocks())}")
+        for name in ("width", "depth", "expansion", "kernel_size", "attention"):
+            _check_options(name, getattr(self, name))
+        for depth in self.depth:
+            if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
+                raise InputError(f"depth: expected integers from 1 to {MAX_DEPTH}, got {depth!r}")
+        # A stage checks its own fields: every option is tried in one.
+        first = Stage(self.block, self.width[0], self.stride, self.expansion[0], self.kernel_size[0], (NO_ATTENTION,))
+        for name in ("width", "expansion", "kernel_size"):
+            for value in getattr(self, name):
+                replace(first, **{name: value})
+        for attention in self.attention:
+            try:
+                attention_ops.structure(attention, 8)
+            except InputError as error:
+                raise InputError(f"attention: {error}") from None
+
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Every architecture that `assemble` can return. Costs are for a classifier of `num_classes`."""
+    """Every architecture that `assemble` can return. Costs are for a classifier of `num_classes`.
+
+    Raises InputError, `field: problem`, for options that repeat, are out of range or name something unknown.
+    """
 
     name: str
     resolution: tuple[int, ...]
@@ -55,6 +86,18 @@ class SearchSpace:
     head_width: int | None
     activation: str
     num_classes: int = 1000
+
+    def __post_init__(self) -> None:
+        _check_options("resolution", self.resolution)
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"activation: {self.activation!r} is unknown; known: {', '.join(ACTIVATIONS)}")
+        # An architecture checks its own fields.
+        for resolution in self.resolution:
+            first = [
+                Stage(o.block, o.width[0], o.stride, o.expansion[0], o.kernel_size[0], (NO_ATTENTION,))
+                for o in self.stages
+            ]
+            self.architecture(resolution, tuple(first))
 
     def assemble(self, choose: Choose) -> Architecture:
         """The architecture that `choose` decides. The only description of the space."""
@@ -234,6 +277,15 @@ class SearchSpace:
         if len(values) < len(offered):
             name += f"({','.join(map(str, values))})"
         return replace(stage, **{what: _decide(choose, name, values)})  # type: ignore[arg-type]
+
+
+def _check_options(name: str, options: Sequence[object]) -> None:
+    if not isinstance(options, tuple) or not options:
+        raise InputError(f"{name}: expected at least one option")
+    for index, option in enumerate(options):
+        if option in options[:index]:
+            shown = option.label if isinstance(option, Attention) else option
+            raise InputError(f"{name}: {shown} is given twice")
 
 
 def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:

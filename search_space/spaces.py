@@ -1,43 +1,76 @@
 """The named search spaces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from search_space.architecture import Attention
-from search_space.backbones import MOBILENETV2
+from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, Row
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
 from search_space.space import SearchSpace, StageOptions
+from search_space.space_file import read_space
+
+RESOLUTIONS = (128, 160, 192, 224, 256, 288)
 
 
 def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
     return (NO_ATTENTION, *(Attention(kind, ratio) for kind in ("se", "ca") for ratio in ratios))
 
 
-def mobilenetv2() -> SearchSpace:
-    """MobileNetV2 for ImageNet: attention, kernel, expansion, depth and width at every stage, and the resolution."""
+def _around(rows: Sequence[Row], ratios: tuple[int, ...] = (8, 16, 24, 32)) -> tuple[StageOptions, ...]:
+    """Stages elastic around a backbone's rows: widths a quarter narrower and wider, a block less and more."""
     stages = []
-    for row in MOBILENETV2:
-        expands = row.expansion > 1
-        depth = row.depth
+    for row in rows:
+        widths = {max(8, int(row.width * factor) // 8 * 8) for factor in (0.75, 1.0, 1.25)}
         stages.append(
             StageOptions(
-                block="inverted_residual",
+                block=row.block,
                 stride=row.stride,
-                width=tuple(sorted({max(8, int(row.width * factor) // 8 * 8) for factor in (0.75, 1.0, 1.25)})),
-                depth=tuple(sorted({max(1, depth - 1), depth, depth + 1})) if expands else (1,),
-                expansion=(3, 4, 6) if expands else (1,),
-                kernel_size=(3, 5, 7) if expands else (3,),
-                attention=_every_attention((8, 16, 32)) if expands else (NO_ATTENTION,),
+                width=tuple(sorted(widths)),
+                depth=tuple(sorted({max(1, row.depth - 1), row.depth, row.depth + 1})),
+                expansion=(3, 4, 6) if row.expansion > 2 else (1, 2, 3),
+                kernel_size=(3, 5, 7),
+                attention=_every_attention(ratios),
             )
         )
+    return tuple(stages)
+
+
+def mobilenetv2() -> SearchSpace:
+    """Around MobileNetV2 for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
         name="mobilenetv2",
-        resolution=(160, 192, 224, 256),
+        resolution=RESOLUTIONS,
         stem_width=32,
         stem_stride=2,
-        stages=tuple(stages),
+        stages=_around(MOBILENETV2),
         head_width=1280,
         activation="relu6",
+    )
+
+
+def mobilenext() -> SearchSpace:
+    """Around MobileNeXt for ImageNet, which it holds with every attention that the CA paper compares."""
+    return SearchSpace(
+        name="mobilenext",
+        resolution=RESOLUTIONS,
+        stem_width=32,
+        stem_stride=2,
+        stages=_around(MOBILENEXT),
+        head_width=None,
+        activation="relu6",
+    )
+
+
+def efficientnet_b0() -> SearchSpace:
+    """Around EfficientNet-B0 for ImageNet, which it holds, with its own SE and with CA in SE's place."""
+    return SearchSpace(
+        name="efficientnet_b0",
+        resolution=RESOLUTIONS,
+        stem_width=32,
+        stem_stride=2,
+        stages=_around(EFFICIENTNET_B0, ratios=(4, 8, 16, 24, 32)),
+        head_width=1280,
+        activation="silu",
     )
 
 
@@ -72,11 +105,18 @@ def mobilenetv2_32() -> SearchSpace:
     )
 
 
-SPACES: dict[str, Callable[[], SearchSpace]] = {"mobilenetv2": mobilenetv2, "mobilenetv2-32": mobilenetv2_32}
+SPACES: dict[str, Callable[[], SearchSpace]] = {
+    "mobilenetv2": mobilenetv2,
+    "mobilenext": mobilenext,
+    "efficientnet_b0": efficientnet_b0,
+    "mobilenetv2-32": mobilenetv2_32,
+}
 
 
 def named_space(name: str) -> SearchSpace:
-    """The space of that name. Raises InputError for an unknown one."""
+    """The space of that name, or the one that a `.toml` file describes. Raises InputError for an unknown one."""
+    if name.endswith(".toml"):
+        return read_space(name)
     if name not in SPACES:
-        raise InputError(f"--space {name}: unknown; known: {', '.join(SPACES)}")
+        raise InputError(f"--space {name}: unknown; known: {', '.join(SPACES)}, or a file FILE.toml")
     return SPACES[name]()
