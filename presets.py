@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from command_line import count, flag, positional, whole
 from evaluators.supernet import Scoring, SupernetRecipe
+from search_space.backbones import BACKBONES
 from search_space.errors import InputError
 from search_space.spaces import SPACES
 from studies.optuna_study import SAMPLERS
 from training.data import SPECS
 from training.recipe import Recipe
+
+INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. The defaults are those of the preset `digits`."""
 
     preset: str = positional("settings that the flags override: digits", "digits")
-    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}")
+    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
     data: str = flag("digits", f"pictures: {SPECS}")
     max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count)
     max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count)
@@ -29,6 +32,7 @@ class SearchSettings:
         None, "passes over the training pictures for the shared weights", whole(1, 10_000)
     )
     batch_size: int | None = flag(None, "pictures a step of the supernet", whole(2, 65_536))
+    init: str = flag("scratch", INIT)
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     out: str | None = flag(None, "the run's folder (default: runs/PRESET); the same command again continues it")
     quiet: bool = flag(False, "print errors only")
@@ -39,12 +43,13 @@ class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
     source: str = positional(
-        "a run's folder, an architecture's JSON file, or mobilenetv2, mobilenetv2-se, mobilenetv2-ca"
+        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}")
     recipe: str = flag("quick", "how to train: quick")
     epochs: int | None = flag(None, "passes over the training pictures (default: the recipe's)", whole(1, 100_000))
     batch_size: int | None = flag(None, "pictures a step (default: the recipe's)", whole(2, 65_536))
+    init: str = flag("scratch", INIT)
     compare: bool = flag(False, "train uniform CA, uniform SE and no-attention networks of the same MACs as well")
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100))
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
@@ -84,6 +89,12 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"preset {name!r}: unknown; known: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def check_init(name: str) -> None:
+    """Raises InputError for an unknown way to initialise."""
+    if name not in ("scratch", "torchvision"):
+        raise InputError(f"--init {name}: unknown; known: scratch, torchvision")
 
 
 def recipe(name: str) -> Recipe:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import command_line
-from presets import RetrainSettings, recipe
+from presets import RetrainSettings, check_init, recipe
 from reports.tables import Row, comparison_table
 from search_space.baselines import compared
 from search_space.cost import measure
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     reporter = Reporter(settings.quiet)
     device = resolve_device(settings.device)
+    check_init(settings.init)
     chosen = recipe(settings.recipe)
     chosen = replace(
         chosen, epochs=settings.epochs or chosen.epochs, batch_size=settings.batch_size or chosen.batch_size
@@ -40,7 +41,12 @@ def main(arguments: Sequence[str]) -> None:
         networks |= compared(source.architecture, source.space, macs, data.num_classes)
     len(data.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
-    identity = {"architecture": source.architecture.digest(), "data": data.identity, "recipe": asdict(chosen)}
+    identity = {
+        "architecture": source.architecture.digest(),
+        "data": data.identity,
+        "recipe": asdict(chosen),
+        "init": settings.init,
+    }
     free = {"data": source.data, "device": str(device), "threads": default_threads(), "seeds": settings.seeds}
     with run_folder.opened(out, identity, free) as recorded:
         use_threads(recorded["threads"])
@@ -53,7 +59,14 @@ def main(arguments: Sequence[str]) -> None:
                 folder = out / f"{name.replace(' ', '-')}-{seed}"
                 what = f"{name}, seed {seed}"
                 result = train_standalone(
-                    architecture, data, chosen, seed=seed, folder=folder, reporter=reporter, what=what
+                    architecture,
+                    data,
+                    chosen,
+                    seed=seed,
+                    folder=folder,
+                    reporter=reporter,
+                    what=what,
+                    init=settings.init,
                 )
                 trained.append(result)
                 results.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import command_line
 from evaluators.supernet import SupernetEvaluator
-from presets import SearchSettings, preset
+from presets import SearchSettings, check_init, preset
 from reports.tables import front_table
 from search_space.cost import Budget, human
 from search_space.errors import InputError
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     chosen = preset(settings.preset)
     check_sampler(settings.sampler)
+    check_init(settings.init)
     if settings.evaluator != "supernet":
         raise InputError(f"--evaluator {settings.evaluator}: unknown; known: supernet")
     folder = Path(settings.out or f"runs/{settings.preset}")
@@ -50,7 +51,14 @@ def main(arguments: Sequence[str]) -> None:
     table = space.table(budget)  # refuses a budget below the smallest network
     pictures = f"{len(data.train)} training, {len(data.validation)} validation pictures"
     evaluator = SupernetEvaluator(
-        space, data, recipe, chosen.scoring, seed=settings.seed, folder=folder, reporter=reporter
+        space,
+        data,
+        recipe,
+        chosen.scoring,
+        seed=settings.seed,
+        folder=folder,
+        reporter=reporter,
+        init=settings.init,
     )
     identity = {
         "space": asdict(space),

@@ -145,7 +145,7 @@ class SearchSpace:
         made: dict[str, Any] = {}
 
         def follow(name: str, options: Sequence[_Option]) -> _Option:
-            choice = _read(architecture, name)
+            choice = decided(architecture, name)
             if choice not in options:
                 raise InputError(f"{name}: {choice!r} is not in space {self.name} ({', '.join(map(str, options))})")
             made[name] = choice
@@ -323,7 +323,7 @@ def _kinds(options: tuple[Attention, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(attention.kind for attention in options))
 
 
-def _read(architecture: Architecture, name: str) -> Any:
+def decided(architecture: Architecture, name: str) -> Any:
     """What `architecture` has where the decision `name` is made."""
     if name == "resolution":
         return architecture.resolution

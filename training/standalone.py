@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from search_space.architecture import Architecture
 from search_space.network import build
+from search_space.pretrained import published, transfer
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset, Split
 from training.evaluation import Metrics, evaluate
@@ -40,17 +41,24 @@ def train_standalone(
     folder: Path,
     reporter: Reporter,
     what: str,
+    init: str = "scratch",
 ) -> Trained:
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
 
     Writes `architecture.json`, `weights.safetensors` (the best epoch's), `metrics.jsonl` (a line an epoch) and the
     checkpoint that a killed training continues from.
+
+    Args:
+        init: `scratch`, or `torchvision` to start from the published weights of the same family.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT))
     write_json(folder / ARCHITECTURE, architecture.to_dict())
     torch.manual_seed(derive(seed, "weights"))
-    network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
+    network = build(architecture, data.num_classes)
+    if init == "torchvision" and not (folder / CHECKPOINT).exists():
+        reporter.say(f"{what}: init torchvision: {transfer(published(architecture), network)}")
+    network = network.to(data.device).to(memory_format=torch.channels_last)
 
     def step(images: Tensor, labels: Tensor, _number: int) -> float:
         with autocast(images.device):
@@ -75,7 +83,7 @@ def train_standalone(
         recipe,
         seed=derive(seed, "training"),
         checkpoint=folder / CHECKPOINT,
-        identity={"architecture": architecture.digest(), "data": data.identity},
+        identity={"architecture": architecture.digest(), "data": data.identity, "init": init},
         reporter=reporter,
         what=what,
         after_epoch=after_epoch,

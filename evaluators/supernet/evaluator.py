@@ -15,6 +15,7 @@ from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.pretrained import published
 from search_space.space import SearchSpace
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset
@@ -83,6 +84,7 @@ class SupernetEvaluator:
         seed: int,
         folder: Path,
         reporter: Reporter,
+        init: str = "scratch",
     ):
         self.space = space
         self.data = data
@@ -91,13 +93,14 @@ class SupernetEvaluator:
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
+        self.init = init
         torch.manual_seed(derive(seed, "supernet"))
         self.store = WeightStore(space).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
-        return {"name": "supernet", "recipe": asdict(self.recipe), "scoring": asdict(self.scoring)}
+        return {"name": "supernet", "recipe": asdict(self.recipe), "scoring": asdict(self.scoring), "init": self.init}
 
     def prepare(self) -> None:
         """Trains the shared weights, or goes on with it; reads them if they are finished."""
@@ -108,6 +111,7 @@ class SupernetEvaluator:
             "data": self.data.identity,
             "recipe": asdict(self.recipe),
             "seed": self.seed,
+            "init": self.init,
         }
         described = json.dumps(trained, sort_keys=True)
         if path.exists():
@@ -116,6 +120,9 @@ class SupernetEvaluator:
                 raise InputError(f"{path}: weights of another supernet; use another --out, or remove it")
             self._load(path, tensors)
             return
+        if self.init == "torchvision" and not (self.folder / CHECKPOINT).exists():
+            for kind, report in self.store.carry_over(published(self.space.largest)).items():
+                self.reporter.say(f"init torchvision, attention {kind}: {report}")
         step = Sandwich(
             self.store,
             seed=self.seed,

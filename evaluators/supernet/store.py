@@ -6,7 +6,7 @@ batch statistics belong to a candidate.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from search_space.architecture import Architecture
 from search_space.blocks import BlockPart, Part
 from search_space.network import Network, initialise, parts
+from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace, dimension
 
 MAX_CACHED_MODULES = 4096
@@ -39,13 +40,29 @@ class WeightStore(nn.Module):
         self.space = space
         self.tensors = nn.ParameterDict()
         self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
-        for name, part in _widest_parts(space):
-            module = part.create()
-            initialise(module)
-            for local, parameter in module.named_parameters():
-                key = _key(name, part, local)
-                if key not in self.tensors:
-                    self.tensors[key] = nn.Parameter(parameter.detach().clone())
+        for architecture in _widest(space).values():
+            for name, part in parts(architecture, space.num_classes):
+                module = part.create()
+                initialise(module)
+                for local, parameter in module.named_parameters():
+                    key = _key(name, part, local)
+                    if key not in self.tensors:
+                        self.tensors[key] = nn.Parameter(parameter.detach().clone())
+
+    @torch.no_grad()
+    def carry_over(self, source: Network) -> dict[str, Transferred]:
+        """Starts the shared weights from a network's: what came of it, for the widest network of each attention kind.
+
+        Raises InputError if the network is of another family.
+        """
+        reports = {}
+        for kind, architecture in _widest(self.space).items():
+            network = self.extract(architecture)
+            # A new attention's gates start constant; batch statistics, recomputed for each candidate, make up for it.
+            reports[kind] = transfer(source, network, compensate=False)
+            for view, parameter in zip(self.views(architecture).values(), network.parameters(), strict=True):
+                view.copy_(parameter)
+        return reports
 
     def forward(self, architecture: Architecture, images: Tensor) -> Tensor:
         """Logits of the sub-network on its views, normalising by the batch's own statistics; gradients reach the store.
@@ -105,9 +122,10 @@ class WeightStore(nn.Module):
         return module, views
 
 
-def _widest_parts(space: SearchSpace) -> Iterator[tuple[str, Part]]:
-    """The parts of the architectures that are largest in every dimension, one for each attention kind."""
+def _widest(space: SearchSpace) -> dict[str, Architecture]:
+    """The architectures that are largest in every dimension, one for each attention kind."""
     kinds = dict.fromkeys(attention.kind for options in space.stages for attention in options.attention)
+    found = {}
     for kind in kinds:
 
         def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
@@ -116,7 +134,8 @@ def _widest_parts(space: SearchSpace) -> Iterator[tuple[str, Part]]:
                 return kind if kind in options else options[0]
             return min(options) if what == "reduction" else max(options)
 
-        yield from parts(space.assemble(choose), space.num_classes)
+        found[kind] = space.assemble(choose)
+    return found
 
 
 def _key(name: str, part: Part, local: str) -> str:

@@ -1,0 +1,57 @@
+"""New architectures from good ones: mutation and crossover, within the space and the budget."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from search_space.architecture import Architecture
+from search_space.cost import Budget
+from search_space.space import SearchSpace, decided
+
+MAX_TRIES = 200
+
+
+def mutate(
+    space: SearchSpace, architecture: Architecture, rng: random.Random, budget: Budget | None = None, rate: float = 0.1
+) -> Architecture:
+    """Another architecture in which each decision is drawn anew with probability `rate`, the others kept.
+
+    Any architecture of the space can come of any other. One over the budget, or equal to the parent, is drawn again; if
+    200 in a row are, one is drawn uniformly from the budget. Raises InputError if nothing is within the budget.
+    """
+
+    def choose(name: str, options: Sequence[Any]) -> Any:
+        kept = decided(architecture, name)
+        return kept if kept in options and rng.random() >= rate else rng.choice(options)
+
+    return _within(space, budget, rng, lambda: space.assemble(choose), other_than=architecture)
+
+
+def crossover(
+    space: SearchSpace, one: Architecture, other: Architecture, rng: random.Random, budget: Budget | None = None
+) -> Architecture:
+    """An architecture each of whose decisions is that of one parent or the other, where the space still offers it.
+
+    One over the budget is drawn again; if 200 in a row are, one is drawn uniformly from the budget. Raises InputError
+    if nothing is within the budget.
+    """
+
+    def choose(name: str, options: Sequence[Any]) -> Any:
+        inherited = [value for value in (decided(one, name), decided(other, name)) if value in options]
+        return rng.choice(inherited or options)
+
+    return _within(space, budget, rng, lambda: space.assemble(choose), other_than=None)
+
+
+def _within(
+    space: SearchSpace,
+    budget: Budget | None,
+    rng: random.Random,
+    draw: Callable[[], Architecture],
+    other_than: Architecture | None,
+) -> Architecture:
+    for _ in range(MAX_TRIES):
+        architecture = draw()
+        if architecture != other_than and (budget is None or budget.allows(space.cost(architecture))):
+            return architecture
+    return space.sample(rng, budget)

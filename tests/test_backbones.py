@@ -1,0 +1,100 @@
+"""The backbones against the published tables, torchvision, and the spaces around them."""
+
+import pytest
+import torchvision
+from torch import nn
+from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
+
+from search_space import Architecture, Attention, build, measure
+from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, Backbone, efficientnet_b0, hand_designed, mobilenetv2
+from search_space.blocks import NO_ATTENTION, Block
+from search_space.spaces import named_space
+
+SE = Attention("se", 24)
+CA = Attention("ca", 32)
+
+# Parameters and MACs at 224×224 and 1000 classes, in millions as the reference prints them.
+GOLDEN = {
+    ("mobilenext", NO_ATTENTION): (3.535, 311.3),
+    ("mobilenext", CA): (3.972, 316.3),
+    ("mobilenext", Attention("ca", 24)): (4.108, 317.8),
+    ("mobilenext", SE): (3.914, None),
+    ("efficientnet_b0", SE): (5.289, 385.8),
+    ("efficientnet_b0", NO_ATTENTION): (4.652, 385.2),
+    ("efficientnet_b0", CA): (5.382, 394.0),
+}
+
+
+@pytest.mark.parametrize(("name", "attention"), GOLDEN, ids=lambda value: getattr(value, "label", value))
+def test_published_costs(name: str, attention: Attention) -> None:
+    params, macs = GOLDEN[name, attention]
+    cost = measure(BACKBONES[name](attention=attention))
+    assert round(cost.params / 1e6, 3) == params
+    assert macs is None or round(cost.macs / 1e6, 1) == macs
+
+
+@pytest.mark.parametrize("width", [0.5, 0.75, 1.0, 1.4])
+def test_parameters_equal_torchvision(width: float) -> None:
+    rows, last = _efficientnet_conf("efficientnet_b0", width_mult=width, depth_mult=1.0)
+    theirs = {
+        mobilenetv2: torchvision.models.mobilenet_v2(width_mult=width),
+        efficientnet_b0: EfficientNet(rows, 0.2, last_channel=last),
+    }
+    for make, network in theirs.items():
+        assert measure(make(width)).params == _size(network)
+
+
+def _size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# 16 blocks of MobileNetV2 (not the first, which does not expand), the 15 of MobileNeXt that begin with a depthwise
+# convolution, all 16 of EfficientNet-B0.
+@pytest.mark.parametrize(("name", "attended"), [("mobilenetv2", 16), ("mobilenext", 15), ("efficientnet_b0", 16)])
+def test_attention_stands_where_the_authors_put_it(name: str, attended: int) -> None:
+    architecture = BACKBONES[name](attention=CA)
+    network = build(architecture, 10)
+    kinds = [type(module).__name__ for module in network.modules()]
+    assert kinds.count("CoordinateAttention") == attended
+    for block in (block for block in network.modules() if isinstance(block, Block)):
+        pieces = [piece for piece, _ in block.named_children()]
+        if "attention" in pieces:
+            assert pieces[pieces.index("attention") - 1] == "depthwise"
+
+
+def test_squeeze_of_efficientnet() -> None:
+    network = build(efficientnet_b0(), 10)
+    first, second = network.stages[0][0], network.stages[1][0]
+    assert first.attention.reduce.out_channels == 32 // 4
+    assert second.attention.reduce.out_channels == 16 // 4
+    assert isinstance(first.attention.activation, nn.SiLU)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("attention", COMPARED_ATTENTIONS.values(), ids=lambda attention: attention.label)
+def test_the_space_around_a_backbone_holds_it(name: str, attention: Attention) -> None:
+    architecture = BACKBONES[name](attention=attention)
+    space = named_space(name)
+    if name == "mobilenetv2" or attention.kind != "se" or name == "mobilenext":
+        assert space.assemble(lambda key, options: space.choices(architecture)[key]) == architecture
+    else:  # EfficientNet's own SE has another ratio in its first stage
+        assert space.choices(efficientnet_b0())["stage0.attention"] == "se"
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_names(name: str) -> None:
+    make: Backbone = BACKBONES[name]
+    assert hand_designed(name) == make()
+    assert hand_designed(f"{name}-ca") == make(attention=CA)
+    assert hand_designed(f"{name}-none") == make(attention=NO_ATTENTION)
+    assert hand_designed(f"{name}-cbam") is None
+    assert hand_designed(f"{name}x") is None
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("width", [0.35, 1.0, 2.0])
+def test_any_width_and_resolution(name: str, width: float) -> None:
+    architecture = BACKBONES[name](width, CA, 96)
+    assert Architecture.from_json(architecture.to_json()) == architecture
+    assert architecture.resolution == 96
+    assert measure(architecture, 10).params == _size(build(architecture, 10))

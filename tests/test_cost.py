@@ -1,0 +1,92 @@
+"""The cost table against a direct count of built networks, by torch's counter and by fvcore."""
+
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch.utils.flop_counter import FlopCounterMode
+
+from search_space import Architecture, Cost, build, measure
+from search_space.cost import Counter
+from search_space.spaces import named_space
+
+SPACES = ("mobilenetv2", "mobilenext", "efficientnet_b0")
+
+
+def _draw(name: str, rng: random.Random) -> Architecture:
+    return named_space(name).assemble(lambda key, options: rng.choice(options))
+
+
+def _built(architecture: Architecture, device: str = "meta") -> tuple[torch.nn.Module, torch.Tensor]:
+    with torch.device(device):
+        network = build(architecture).eval()
+        return network, torch.empty(1, 3, architecture.resolution, architecture.resolution)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_table_equals_direct_count(name: str) -> None:
+    space = named_space(name)
+    rng = random.Random(0)
+    resolutions = set()
+    for index in range(100):
+        architecture = _draw(name, rng)
+        resolutions.add(architecture.resolution)
+        network, x = _built(architecture)
+        with torch.no_grad(), Counter() as counter:
+            network(x)
+        params = sum(parameter.numel() for parameter in network.parameters())
+        cost = measure(architecture)
+        assert cost == Cost(counter.macs, params)
+        assert cost.elementwise == counter.elementwise
+        table = space.cost(architecture)
+        assert table == cost
+        assert table.elementwise == cost.elementwise
+        if index % 10 == 0:
+            with FlopCounterMode(display=False) as theirs, torch.no_grad():
+                network(x)
+            assert cost.macs * 2 == theirs.get_total_flops()
+    assert resolutions == {128, 160, 192, 224, 256, 288}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_fvcore_counts_the_same(name: str) -> None:
+    rng = random.Random(1)
+    for _ in range(3):
+        architecture = _draw(name, rng)
+        network, x = _built(architecture, "cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            analysis = FlopCountAnalysis(network, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            by_operator = analysis.by_operator()
+        assert by_operator["conv"] + by_operator["linear"] == measure(architecture).macs
+
+
+def test_encoded_batches() -> None:
+    space = named_space("mobilenext")
+    rng = random.Random(2)
+    architectures = [_draw("mobilenext", rng) for _ in range(50)]
+    codes = np.array([space.costs.encode(architecture) for architecture in architectures])
+    for architecture, row in zip(architectures, space.costs.costs(codes).tolist(), strict=True):
+        cost = space.cost(architecture)
+        assert row == [cost.macs, cost.params, cost.elementwise]
+
+
+def test_counter_of_known_operations() -> None:
+    conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    x = torch.randn(1, 3, 10, 12)
+    with Counter() as counter, torch.no_grad():
+        y = conv(x)  # 8·120 outputs of 27 MACs
+        y = y.sigmoid()  # writes 960
+        y = y * y.mean(3, keepdim=True)  # reads 960, writes 960
+        y.transpose(2, 3)  # a view
+    assert counter.macs == 8 * 120 * 27
+    assert counter.elementwise == 3 * 960
+
+
+def test_costs_of_a_foreign_architecture_are_counted() -> None:
+    space = named_space("mobilenext")
+    foreign = named_space("mobilenetv2").smallest
+    assert space.cost(foreign) == measure(foreign)

@@ -1,0 +1,117 @@
+"""Spaces from TOML files: the examples, and what is wrong with a file."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from search_space import Attention, InputError, build
+from search_space.spaces import named_space
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "spaces").glob("*.toml"))
+
+GOOD = """
+name = "mine"
+resolution = [32]
+activation = "relu6"
+stem = { width = 8, stride = 2 }
+
+[[stage]]
+block = "inverted_residual"
+stride = 2
+width = [8, 16]
+depth = [1, 2]
+expansion = [2]
+kernel_size = [3, 5]
+attention = ["none", "se/4", "ca/8"]
+
+[[stage]]
+block = "inverted_residual"
+stride = 1
+width = [16]
+depth = [1]
+expansion = [3]
+kernel_size = [3]
+attention = ["none"]
+"""
+
+
+def test_there_are_two_examples() -> None:
+    assert len(EXAMPLES) == 2
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(path: Path) -> None:
+    space = named_space(str(path))
+    low, high = space.count()
+    assert low == high > 10_000
+    rng = random.Random(0)
+    for _ in range(5):
+        architecture = space.sample(rng)
+        assert space.choices(architecture)
+        build(architecture, 3)
+
+
+def test_what_a_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    space = named_space(str(path))
+    assert space.name == "mine"
+    assert space.resolution == (32,)
+    assert space.stem_width == 8
+    assert space.head_width is None
+    assert space.stages[0].attention == (Attention("none"), Attention("se", 4), Attention("ca", 8))
+    # Two widths, two depths, two kernels, three attentions; the second stage is fixed.
+    assert space.count() == (24, 24)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("width = [8, 16]", "", r"line 7: stage\[0\].width: missing"),
+        ("width = [8, 16]", "widht = [8, 16]", r"line 10: stage\[0\].widht: unknown key; known: attention, block"),
+        ("width = [8, 16]", "width = [8, 8]", r"line 10: stage\[0\].width: 8 is given twice"),
+        ("width = [8, 16]", "width = [8, 0]", r"line 10: stage\[0\].width: expected an integer from 1 to 8192, got 0"),
+        ("width = [8, 16]", "width = 8", r"line 10: stage\[0\].width: expected a list of integers, got 8"),
+        ("width = [8, 16]", "width = []", r"line 10: stage\[0\].width: expected a list of integers"),
+        ("width = [8, 16]", "width = [8, true]", r"line 10: stage\[0\].width: expected an integer .* got True"),
+        ("width = [8, 16]", "width = [8]\nwidth = [16]", "Cannot overwrite a value .at line 11"),
+        ("depth = [1, 2]", "depth = [1, 99]", r"line 11: stage\[0\].depth: expected integers from 1 to 32, got 99"),
+        ("kernel_size = [3, 5]", "kernel_size = [3, 4]", r"line 13: stage\[0\].kernel_size: expected an odd integer"),
+        ("expansion = [2]", "expansion = [17]", r"line 12: stage\[0\].expansion: expected an integer from 1 to 16"),
+        ('"se/4"', '"se"', r"line 14: stage\[0\].attention: reduction: attention 'se' needs a reduction ratio"),
+        ('"se/4"', '"cbm/4"', r"line 14: stage\[0\].attention: attention 'cbm' is unknown; known: none, se, ca"),
+        ('"se/4"', '"se/0"', r"line 14: stage\[0\].attention.reduction: expected an integer from 1 to 1024, got 0"),
+        ('"se/4"', '"SE 4"', r"line 14: stage\[0\].attention: expected an op and a ratio such as ca/16, got 'SE 4'"),
+        ('"se/4"', '"ca/8"', r"line 14: stage\[0\].attention: ca/8 is given twice"),
+        ("stride = 2\nwidth", "stride = 3\nwidth", r"line 9: stage\[0\].stride: expected an integer from 1 to 2"),
+        (
+            'block = "inverted_residual"\nstride = 1',
+            'block = "res"\nstride = 1',
+            r"line 17: stage\[1\].block: 'res'",
+        ),
+        ("[32]", "[99999]", r"line 3: resolution: expected an integer from 1 to 4096, got 99999"),
+        ('"relu6"', '"gelu"', "line 4: activation: 'gelu' is unknown; known: relu, relu6"),
+        ("width = 8, stride", "width = -1, stride", "line 5: stem.width: expected an integer from 1 to 8192, got -1"),
+        ("width = 8, stride = 2", "width = 8", "line 5: stem.stride: missing"),
+        ('name = "mine"', "", "name: missing"),
+        ('name = "mine"', 'name = "a/b"', "line 2: name: expected a name of letters"),
+        ('name = "mine"', 'name = "mine', "line 2"),
+    ],
+)
+def test_errors_name_line_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    assert old in GOOD
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(InputError, match=message) as raised:
+        named_space(str(path))
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        named_space(str(tmp_path / "absent.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        named_space(str(tmp_path / "binary.toml"))

@@ -1,0 +1,75 @@
+"""Mutation and crossover."""
+
+import dataclasses
+import random
+
+import pytest
+
+from search_space import Attention, Budget, InputError
+from search_space.space import SearchSpace
+from search_space.variation import crossover, mutate
+
+
+@pytest.fixture(scope="module")
+def small_space(tiny_space: SearchSpace) -> SearchSpace:
+    """A few hundred architectures."""
+    options = dataclasses.replace(
+        tiny_space.stages[0], attention=(Attention("none"), Attention("se", 4), Attention("ca", 2)), kernel_size=(3,)
+    )
+    return dataclasses.replace(tiny_space, name="small", resolution=(16,), stages=(options, options))
+
+
+def _half(space: SearchSpace) -> Budget:
+    costs = sorted(space.cost(architecture).macs for architecture in space.enumerate())
+    return Budget(max_macs=costs[len(costs) // 2])
+
+
+def test_mutation_reaches_everything_within_the_budget(small_space: SearchSpace) -> None:
+    budget = _half(small_space)
+    within = {a for a in small_space.enumerate() if budget.allows(small_space.cost(a))}
+    assert 100 < len(within) < 1000
+    rng = random.Random(0)
+    architecture = small_space.smallest
+    reached = {architecture}
+    for _ in range(40 * len(within)):
+        child = mutate(small_space, architecture, rng, budget, rate=0.3)
+        assert child != architecture
+        architecture = child
+        reached.add(child)
+    assert reached == within
+
+
+def test_mutation_keeps_most_decisions(small_space: SearchSpace) -> None:
+    rng = random.Random(1)
+    parent = small_space.sample(rng)
+    made = small_space.choices(parent)
+    kept = []
+    for _ in range(200):
+        child = small_space.choices(mutate(small_space, parent, rng, rate=0.1))
+        kept.append(sum(child.get(name) == choice for name, choice in made.items()) / len(made))
+    assert 0.6 < sum(kept) / len(kept) < 1
+
+
+def test_crossover_takes_from_both_parents(small_space: SearchSpace) -> None:
+    rng = random.Random(2)
+    one, other = small_space.smallest, small_space.largest
+    children = [crossover(small_space, one, other, rng) for _ in range(100)]
+    for child in children:
+        for name, choice in small_space.choices(child).items():
+            parents = [small_space.choices(parent).get(name) for parent in (one, other)]
+            assert choice in parents or None in parents
+    assert len(set(children)) > 20
+    assert crossover(small_space, one, one, rng) == one
+
+
+def test_budgets_hold(small_space: SearchSpace) -> None:
+    rng = random.Random(3)
+    budget = _half(small_space)
+    for _ in range(100):
+        child = crossover(small_space, small_space.largest, small_space.smallest, rng, budget)
+        assert budget.allows(small_space.cost(child))
+    # Nearly everything is over this one: the bounded number of tries ends in a draw from the budget.
+    tight = Budget(max_macs=small_space.cost(small_space.smallest).macs)
+    assert mutate(small_space, small_space.largest, rng, tight, rate=0.05) == small_space.smallest
+    with pytest.raises(InputError, match="smallest network"):
+        mutate(small_space, small_space.largest, rng, Budget(max_macs=10))
