@@ -13,7 +13,7 @@ become negative borrows and lands in the upper half of its base, where nothing c
 
 import random
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ BUCKETS = {0: 1, 1: 1 << 15, 2: 1 << 7, 3: 1 << 5}
 """Buckets for each bound, by the number of bounds."""
 
 MAX_REDRAWS = 10_000
+MAX_LISTED = 10_000  # so few that listing them all is quicker than the user notices
 
 _LIMB_BITS = 20
 
@@ -95,7 +96,13 @@ class BudgetTable:
         """Lower and upper bound on the number of architectures within the budget; equal where exact."""
         if self._exact:
             return self.total, self.total
+        if self.total <= MAX_LISTED:
+            return self._listed, self._listed
         return sum(chain.within(chain.surely) for chain in self._chains), self.total
+
+    @cached_property
+    def _listed(self) -> int:
+        return sum(1 for _ in self.all())
 
     def sample(self, rng: Rng) -> Architecture:
         """A uniform draw from the architectures within the budget."""

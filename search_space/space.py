@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -141,19 +141,47 @@ class SearchSpace:
         return replace(stage, attention=tuple(NO_ATTENTION if count is None else attention for count in channels))
 
     def choices(self, architecture: Architecture) -> dict[str, Any]:
-        """The decisions that assemble `architecture`, by name. Raises InputError if the space does not hold it."""
+        """The decisions that assemble `architecture`, or its twin in the space, by name.
+
+        Raises InputError if the space does not hold it.
+        """
         made: dict[str, Any] = {}
+        canonical = self.canonical(architecture)
 
-        def follow(name: str, options: Sequence[_Option]) -> _Option:
-            choice = decided(architecture, name)
-            if choice not in options:
-                raise InputError(f"{name}: {choice!r} is not in space {self.name} ({', '.join(map(str, options))})")
-            made[name] = choice
-            return choice
+        def follow(name: str, options: Sequence[_Option]) -> _Option:  # noqa: ARG001
+            made[name] = decided(canonical, name)
+            return cast(_Option, made[name])
 
-        if len(architecture.stages) != len(self.stages) or self.assemble(follow) != architecture:
-            raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
+        self.assemble(follow)
         return made
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The architecture of the space that is the same network: itself, or a twin written otherwise.
+
+        Raises InputError naming the field that the space does not hold.
+        """
+        stages = []
+        if len(architecture.stages) == len(self.stages) and architecture.resolution in self.resolution:
+            in_width = self.stem_width
+            for index, stage in enumerate(architecture.stages):
+                # Outcomes are few thousand, and most architectures are already as the space writes them.
+                outcomes = self.stage_outcomes(index, in_width)
+                if stage not in outcomes:
+                    meant = self._structure(stage, in_width)
+                    twin = next((other for other in outcomes if self._structure(other, in_width) == meant), None)
+                    if twin is None:
+                        raise InputError(
+                            f"stages[{index}]: {stage.block}, width {stage.width}, depth {stage.depth}, expansion "
+                            f"{stage.expansion}, kernel {stage.kernel_size}, {stage.attention_label} is not in space "
+                            f"{self.name}"
+                        )
+                    stage = twin
+                stages.append(stage)
+                in_width = stage.width
+        found = self.architecture(architecture.resolution, tuple(stages)) if stages else None
+        if found is None or replace(found, stages=architecture.stages) != architecture:
+            raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
+        return found
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "SearchSpace":
@@ -182,7 +210,21 @@ class SearchSpace:
 
     def stage_outcomes(self, index: int, in_width: int) -> tuple[Stage, ...]:
         """Every stage that may stand at `index` after `in_width` channels."""
-        return tuple(every_outcome(lambda choose: self.assemble_stage(index, in_width, choose)))
+        key = (index, in_width)
+        if key not in self._outcomes:
+            self._outcomes[key] = tuple(every_outcome(lambda choose: self.assemble_stage(index, in_width, choose)))
+        return self._outcomes[key]
+
+    @cached_property
+    def _outcomes(self) -> dict[tuple[int, int], tuple[Stage, ...]]:
+        return {}
+
+    def _structure(self, stage: Stage, in_width: int) -> tuple[object, ...]:
+        """Equal exactly for stages that are the same network after `in_width` channels."""
+        return tuple(
+            (block_structure(block), attention_ops.structure(block.attention, block.attention_channels or 1))
+            for block in stage_blocks(stage, in_width, self.activation)
+        )
 
     @property
     def stem_part(self) -> ConvPart:

@@ -75,10 +75,11 @@ def test_squeeze_of_efficientnet() -> None:
 def test_the_space_around_a_backbone_holds_it(name: str, attention: Attention) -> None:
     architecture = BACKBONES[name](attention=attention)
     space = named_space(name)
-    if name == "mobilenetv2" or attention.kind != "se" or name == "mobilenext":
-        assert space.assemble(lambda key, options: space.choices(architecture)[key]) == architecture
-    else:  # EfficientNet's own SE has another ratio in its first stage
-        assert space.choices(efficientnet_b0())["stage0.attention"] == "se"
+    made = space.choices(architecture)
+    twin = space.assemble(lambda key, options: made[key])
+    assert space.canonical(architecture) == twin
+    assert [str(module) for module in build(twin, 10).modules()] == [str(m) for m in build(architecture, 10).modules()]
+    assert space.cost(twin) == measure(architecture)
 
 
 @pytest.mark.parametrize("name", BACKBONES)

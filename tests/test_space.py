@@ -149,6 +149,7 @@ def test_count_of_parameters_and_of_both(tiny_space: SearchSpace) -> None:
 
 def test_coarse_buckets_bound_the_count(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BUCKETS, 1, 50)
+    monkeypatch.setattr("search_space.sampling.MAX_LISTED", 0)
     budget_table.cache_clear()
     budget = Budget(
         max_macs=(tiny_space.cost(tiny_space.smallest).macs + tiny_space.cost(tiny_space.largest).macs) // 2
