@@ -1,0 +1,83 @@
+"""The cost table against a direct count of the built network, for random architectures of the three spaces.
+
+    python -m benchmarks.cost_exactness [--networks N] [--seed N]
+
+Every attention and ratio of the spaces and all their resolutions, 128 to 288, are drawn uniformly by decision. The
+direct count runs the whole network on the meta device under torch's dispatch-level formulas; every 50th network is also
+counted by torch's own FlopCounterMode, and 200 in all by fvcore. A difference ends the run with exit code 1.
+"""
+
+import argparse
+import random
+import sys
+import time
+import warnings
+from collections import Counter as Tally
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from search_space.cost import Cost, Counter
+from search_space.network import Network
+from search_space.spaces import named_space
+
+SPACES = ("mobilenetv2", "mobilenext", "efficientnet_b0")
+BY_FVCORE = 200
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    spaces = [named_space(name) for name in SPACES]
+    counted: Tally[str] = Tally()
+    attentions: Tally[str] = Tally()
+    resolutions: Tally[int] = Tally()
+    started = time.monotonic()
+    for index in range(arguments.networks):
+        space = spaces[index % len(spaces)]
+        architecture = space.assemble(lambda name, options: rng.choice(options))
+        with torch.device("meta"):
+            network = Network(architecture, space.num_classes).eval()
+            x = torch.empty(1, 3, architecture.resolution, architecture.resolution)
+        with torch.no_grad(), Counter() as counter:
+            network(x)
+        cost = space.cost(architecture)
+        direct = Cost(counter.macs, sum(parameter.numel() for parameter in network.parameters()), counter.elementwise)
+        same = cost == direct and cost.elementwise == direct.elementwise
+        if index % 50 == 0:
+            with torch.no_grad(), FlopCounterMode(display=False) as theirs:
+                network(x)
+            same &= cost.macs * 2 == theirs.get_total_flops()
+            counted["torch's FlopCounterMode"] += 1
+        if index % max(1, arguments.networks // BY_FVCORE) == 0 and counted["fvcore"] < BY_FVCORE:
+            same &= cost.macs == _by_fvcore(Network(architecture, space.num_classes).eval(), architecture.resolution)
+            counted["fvcore"] += 1
+        if not same:
+            sys.exit(f"{space.name}: {architecture.to_json()}: the table says {cost}, the direct count {direct}")
+        counted[space.name] += 1
+        attentions.update(attention.label for stage in architecture.stages for attention in stage.attention)
+        resolutions[architecture.resolution] += 1
+        if index % 1000 == 999:
+            print(f"{index + 1} networks, no difference, {time.monotonic() - started:.0f} s", flush=True)
+    for name, count in counted.items():
+        print(f"{name:24} {count:6} networks: MACs and parameters equal")
+    print(f"resolutions {dict(sorted(resolutions.items()))}")
+    print(f"attention of blocks {dict(sorted(attentions.items()))}")
+
+
+def _by_fvcore(network: Network, resolution: int) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore uses what torch has deprecated
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(network, torch.empty(1, 3, resolution, resolution))
+        counts = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+        return int(counts["conv"] + counts["linear"])
+
+
+if __name__ == "__main__":
+    main()
