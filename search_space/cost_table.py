@@ -5,6 +5,7 @@ its input, which the resolution decides. So a table over (resolution, stage, wid
 architecture of the space.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("macs", "params", "elementwise")
 """The fields of Cost, in the order of a table's columns."""
+
+_FREE = (0,) * len(COLUMNS)
 
 
 class Outcomes(NamedTuple):
@@ -95,32 +98,34 @@ class CostTable:
     def _outcomes(self, index: int, in_width: int, sizes: Sequence[int]) -> Outcomes:
         space = self.space
         stages = space.stage_outcomes(index, in_width)
-        costs = np.zeros((len(sizes), len(stages), len(COLUMNS)), dtype=np.int64)
         last = index == len(space.stages) - 1
-        blocks = [stage_blocks(stage, in_width, space.activation) for stage in stages]
-        for row, first_size in enumerate(sizes):
-            fixed: dict[int, Cost] = {}
-            for column, (stage, parts) in enumerate(zip(stages, blocks, strict=True)):
-                size = first_size
-                total = costs[row, column]
-                for part in parts:
-                    cost = part_cost(part, size)
-                    total += (cost.macs, cost.params, cost.elementwise)
-                    size = part.output_size(size)
-                if last:
-                    if stage.width not in fixed:
-                        fixed[stage.width] = _tail(space, stage.width, size)
-                    total += _row(fixed[stage.width])
-        return Outcomes(stages, np.array([stage.width for stage in stages]), costs)
+        # A stage's blocks after the first are mostly alike: each is looked up once.
+        blocks = [Counter(stage_blocks(stage, in_width, space.activation)) for stage in stages]
+        costs = []
+        for first_size in sizes:
+            later_size = strided(first_size, space.stages[index].stride)
+            fixed = {stage.width: _tail(space, stage.width, later_size) for stage in stages} if last else {}
+            rows = []
+            for stage, parts in zip(stages, blocks, strict=True):
+                total = fixed.get(stage.width, _FREE)
+                first = True
+                for part, count in parts.items():
+                    one = part_cost(part, first_size if first else later_size)
+                    # A first block equal to later ones has their size as well: its stride is 1.
+                    total = tuple(sum_ + count * more for sum_, more in zip(total, _row(one), strict=True))
+                    first = False
+                rows.append(total)
+            costs.append(rows)
+        return Outcomes(stages, np.array([stage.width for stage in stages]), np.array(costs, dtype=np.int64))
 
 
-def _tail(space: "SearchSpace", width: int, size: int) -> Cost:
+def _tail(space: "SearchSpace", width: int, size: int) -> tuple[int, ...]:
     """Cost of head and classifier after a last stage of `width` channels."""
     total = Cost()
     for part in space.tail_parts(width):
         total += part_cost(part, size)
-    return total
+    return _row(total)
 
 
-def _row(cost: Cost) -> tuple[int, int, int]:
+def _row(cost: Cost) -> tuple[int, ...]:
     return cost.macs, cost.params, cost.elementwise
