@@ -205,7 +205,7 @@ def test_impossible_joint_budgets_end(tiny_space: SearchSpace, monkeypatch: pyte
     assert space.count(Budget(max_params=params))[1] > 0
     assert not any(budget.allows(space.cost(architecture)) for architecture in space.enumerate())
     monkeypatch.setattr("search_space.sampling.MAX_REDRAWS", 50)
-    with pytest.raises(InputError, match=r"50 draws .* met no architecture within all of its bounds; loosen one"):
+    with pytest.raises(InputError, match="loosen one"):
         space.sample(random.Random(0), budget)
 
 
