@@ -6,17 +6,20 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, build
+from search_space.backbones import mobilenetv2
+from search_space.pretrained import published
 from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.spaces import SPACES, named_space
 from training.evaluation import recompute_batch_statistics
 
 
-@pytest.fixture(scope="module", params=["tiny", "mobilenetv2-32"])
+@pytest.fixture(scope="module", params=["tiny", *SPACES])
 def space(request: pytest.FixtureRequest, tiny_space: SearchSpace) -> SearchSpace:
     return tiny_space if request.param == "tiny" else named_space(request.param)
 
@@ -33,7 +36,7 @@ def store(space: SearchSpace) -> WeightStore:
 
 def _some(space: SearchSpace, count: int) -> list[Architecture]:
     rng = random.Random(7)
-    return [space.sample(rng) for _ in range(count)]
+    return [space.assemble(lambda name, options: rng.choice(options)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -42,6 +45,21 @@ def test_view_equals_extracted_module_bit_for_bit(space: SearchSpace, store: Wei
         network = store.extract(architecture).train()
         x = torch.randn(4, 3, 32, 24).contiguous(memory_format=layout)
         assert torch.equal(store(architecture, x), network(x))
+
+
+def test_published_weights_are_shared() -> None:
+    space = named_space("mobilenetv2")
+    source = published(mobilenetv2(), torchvision.models.mobilenet_v2().state_dict())
+    store = WeightStore(space)
+    reports = store.carry_over(source)
+    assert reports.keys() == {"none", "se", "ca"}
+    network = store.extract(space.canonical(mobilenetv2()))
+    for (name, parameter), theirs in zip(network.named_parameters(), source.parameters(), strict=True):
+        assert torch.equal(parameter, theirs), name
+    # New attention starts with constant gates; batch statistics, recomputed for each candidate, make up for it.
+    attended = store.extract(space.canonical(mobilenetv2(attention=Attention("ca", 32))))
+    x = torch.randn(2, 96, 5, 5)
+    torch.testing.assert_close(attended.stages[1][0].attention.eval()(x), x / 4)
 
 
 def test_gradients_equal_those_of_the_extracted_module(space: SearchSpace, store: WeightStore) -> None:

@@ -1,13 +1,43 @@
-"""Mutation and crossover."""
+"""Mutation and crossover, and with them the neighbours that must not be twins."""
 
 import dataclasses
+import functools
 import random
 
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from search_space import Attention, Budget, InputError
+from search_space import Architecture, Attention, Budget, InputError
+from search_space.network import Network
 from search_space.space import SearchSpace
+from search_space.spaces import SPACES, named_space
 from search_space.variation import crossover, mutate
+
+
+@functools.cache
+def _named(name: str) -> SearchSpace:
+    return named_space(name)
+
+
+def _network(architecture: Architecture) -> tuple[int, str, tuple[torch.Size, ...]]:
+    """All that tells a network apart: its resolution, its modules and the shapes of its parameters."""
+    with torch.device("meta"):
+        network = Network(architecture, 10)
+    return architecture.resolution, str(network), tuple(parameter.shape for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", SPACES)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32))
+def test_distinct_architectures_are_distinct_networks(name: str, seed: int) -> None:
+    space, rng = _named(name), random.Random(seed)
+    one = space.assemble(lambda key, options: rng.choice(options))
+    # Near each other, where twins would be: a decision or two apart.
+    other = mutate(space, one, rng, rate=0.02)
+    assert one != other
+    assert _network(one) != _network(other)
 
 
 @pytest.fixture(scope="module")
