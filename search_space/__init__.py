@@ -1,6 +1,6 @@
 """What can be built, and what it costs."""
 
-from search_space import attention, backbones
+from search_space import attention, backbones, further_attention
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.cost import Budget, Cost, measure
 from search_space.errors import InputError
@@ -19,5 +19,6 @@ __all__ = [
     "attention",
     "backbones",
     "build",
+    "further_attention",
     "measure",
 ]

@@ -1,9 +1,9 @@
-"""The attention ops and their registry.
+"""The registry of attention ops, and the ops that the named spaces search.
 
-A new op is one class and one line:
+A new op is one class and one line (in `search_space/further_attention.py`, which is imported with the package):
 
-    @register("eca")
-    class EfficientChannelAttention(nn.Module):
+    @register("mine")
+    class MyAttention(nn.Module):
         def __init__(self, channels: int): ...
 
 Its constructor takes `channels`, and `reduction` and `activation` (a module class, the surrounding block's) where
