@@ -11,6 +11,7 @@ from presets import RetrainSettings, check_init, recipe
 from reports.tables import Row, comparison_table
 from search_space.baselines import compared
 from search_space.cost import measure
+from search_space.pretrained import check_family
 from studies import run_folder
 from studies.source import read_source
 from training.data import load_data
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str]) -> None:
     source = read_source(settings.source, settings.data)
     data = load_data(source.data, source.architecture.resolution, device, reporter)
     source.check(data)
+    if settings.init == "torchvision":
+        check_family(source.architecture)
     networks = {"found" if source.space else "given": source.architecture}
     if settings.compare:
         macs = measure(source.architecture, data.num_classes).macs

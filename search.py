@@ -12,6 +12,7 @@ from presets import SearchSettings, check_init, preset
 from reports.tables import front_table
 from search_space.cost import Budget, human
 from search_space.errors import InputError
+from search_space.pretrained import check_family
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter)
     space = replace(space, num_classes=data.num_classes)
+    if settings.init == "torchvision":
+        check_family(space.largest)
     budget = Budget(settings.max_macs, settings.max_params)
     recipe = replace(
         chosen.recipe,

@@ -47,15 +47,8 @@ class Transferred:
         return f"{text}; the function is {'preserved' if self.preserved else 'not preserved exactly'}"
 
 
-def published(architecture: Architecture, state: dict[str, Tensor] | None = None) -> Network:
-    """torchvision's ImageNet network of the architecture's family, with 1000 classes, as one of ours.
-
-    Args:
-        state: a state dictionary of torchvision's `mobilenet_v2` or `efficientnet_b0`; by default the published one,
-            which is downloaded once into torch's cache.
-
-    Raises InputError for a family that torchvision has no weights of, or if they cannot be fetched.
-    """
+def check_family(architecture: Architecture) -> Architecture:
+    """torchvision's architecture of the family. Raises InputError if it publishes no weights of one."""
     blocks = {stage.block for stage in architecture.stages}
     families = {"relu6": mobilenetv2(), "silu": efficientnet_b0()}
     source = families.get(architecture.activation)
@@ -69,6 +62,19 @@ def published(architecture: Architecture, state: dict[str, Tensor] | None = None
             f"--init torchvision: the network has {len(architecture.stages)} stages, the published one "
             f"{len(source.stages)}; use --init scratch"
         )
+    return source
+
+
+def published(architecture: Architecture, state: dict[str, Tensor] | None = None) -> Network:
+    """torchvision's ImageNet network of the architecture's family, with 1000 classes, as one of ours.
+
+    Args:
+        state: a state dictionary of torchvision's `mobilenet_v2` or `efficientnet_b0`; by default the published one,
+            which is downloaded once into torch's cache.
+
+    Raises InputError for a family that torchvision has no weights of, or if they cannot be fetched.
+    """
+    source = check_family(architecture)
     network = build(source)
     if state is None:
         state = _fetched(architecture.activation)

@@ -91,6 +91,15 @@ class SearchSpace:
         _check_options("resolution", self.resolution)
         if self.activation not in ACTIVATIONS:
             raise InputError(f"activation: {self.activation!r} is unknown; known: {', '.join(ACTIVATIONS)}")
+        before = (self.stem_width,)
+        for index, options in enumerate(self.stages):
+            shared = set(before) & set(options.width)
+            if options.block == "sandglass_thin" and options.stride == 1 and shared:
+                raise InputError(
+                    f"stages[{index}].width: {min(shared)} is a width of the stage before as well; a sandglass_thin of "
+                    "stride 1 has to change it"
+                )
+            before = options.width
         # An architecture checks its own fields.
         for resolution in self.resolution:
             first = [
@@ -139,6 +148,15 @@ class SearchSpace:
         else:
             attention = Attention(kind)
         return replace(stage, attention=tuple(NO_ATTENTION if count is None else attention for count in channels))
+
+    def extreme(self, name: str, options: Sequence[Any], *, largest: bool) -> Any:
+        """The option that makes the largest (or smallest) tensors; of no meaning for an attention's kind."""
+        what = dimension(name)
+        # A ratio divides: an attention's reduction, and the expansion of a sandglass.
+        divides = what == "reduction"
+        if what == "expansion":
+            divides = self.stages[int(name.partition(".")[0].removeprefix("stage"))].block.startswith("sandglass")
+        return max(options) if largest != divides else min(options)
 
     def choices(self, architecture: Architecture) -> dict[str, Any]:
         """The decisions that assemble `architecture`, or its twin in the space, by name.

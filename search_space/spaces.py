@@ -16,11 +16,13 @@ def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
     return (NO_ATTENTION, *(Attention(kind, ratio) for kind in ("se", "ca") for ratio in ratios))
 
 
-def _around(rows: Sequence[Row], ratios: tuple[int, ...] = (8, 16, 24, 32)) -> tuple[StageOptions, ...]:
-    """Stages elastic around a backbone's rows: widths a quarter narrower and wider, a block less and more."""
+def _around(
+    rows: Sequence[Row], ratios: tuple[int, ...] = (8, 16, 24, 32), by: float = 0.25
+) -> tuple[StageOptions, ...]:
+    """Stages elastic around a backbone's rows: widths narrower and wider `by` a part, a block less and more."""
     stages = []
     for row in rows:
-        widths = {max(8, int(row.width * factor) // 8 * 8) for factor in (0.75, 1.0, 1.25)}
+        widths = {max(8, int(row.width * factor) // 8 * 8) for factor in (1 - by, 1.0, 1 + by)}
         stages.append(
             StageOptions(
                 block=row.block,
@@ -55,7 +57,7 @@ def mobilenext() -> SearchSpace:
         resolution=RESOLUTIONS,
         stem_width=32,
         stem_stride=2,
-        stages=_around(MOBILENEXT),
+        stages=_around(MOBILENEXT, by=0.2),  # by more, neighbouring stages could have the same width
         head_width=None,
         activation="relu6",
     )

@@ -156,7 +156,8 @@ class TestSandwich:
             for pick, architecture in ((max, largest), (min, smallest)):
                 stage = architecture.stages[index]
                 assert stage.depth == pick(options.depth)
-                assert stage.expansion == pick(options.expansion)
+                if not options.block.startswith("sandglass"):  # where twins leave other extremes
+                    assert stage.expansion == pick(options.expansion)
                 assert stage.kernel_size == pick(options.kernel_size)
                 assert stage.width == pick(options.width)
 
@@ -164,6 +165,8 @@ class TestSandwich:
         sandwich = self._sandwich(space)
         steps = 30
         for index in range(len(space.stages)):
+            if space.stages[index].block == "sandglass_thin":
+                continue  # a block that changes the shape has no place for attention
             trained = [a.stages[index].attention[0] for step in range(steps) for a in sandwich.architectures(step)]
             counts = Counter(attention.kind for attention in trained)
             assert counts == dict.fromkeys(("none", "se", "ca"), steps * 4 // 3)

@@ -70,7 +70,7 @@ class Sandwich:
                 return self._kind(name, options, turn)
             if what == "reduction" or index >= 2:
                 return rng.choice(options)
-            return max(options) if index == 0 else min(options)
+            return self.store.space.extreme(name, options, largest=index == 0)
 
         return self.store.space.assemble(choose)
 

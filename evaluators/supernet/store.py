@@ -132,7 +132,7 @@ def _widest(space: SearchSpace) -> dict[str, Architecture]:
             what = dimension(name)
             if what == "attention":
                 return kind if kind in options else options[0]
-            return min(options) if what == "reduction" else max(options)
+            return space.extreme(name, options, largest=True)
 
         found[kind] = space.assemble(choose)
     return found
