@@ -91,7 +91,7 @@ class SearchSpace:
         _check_options("resolution", self.resolution)
         if self.activation not in ACTIVATIONS:
             raise InputError(f"activation: {self.activation!r} is unknown; known: {', '.join(ACTIVATIONS)}")
-        before = (self.stem_width,)
+        before: tuple[int, ...] = (self.stem_width,)
         for index, options in enumerate(self.stages):
             shared = set(before) & set(options.width)
             if options.block == "sandglass_thin" and options.stride == 1 and shared:
