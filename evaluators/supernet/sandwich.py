@@ -2,9 +2,9 @@
 
 Each step trains the largest network on the labels, and the smallest and some random ones on the largest's soft
 predictions (BigNAS, arXiv:2003.11142, section 3.1; the sandwich rule is from arXiv:1903.05134). Largest and smallest
-mean depth, width, expansion, kernel and resolution. Attention is not ordered that way: at every stage its kinds come
-round as random permutations over the networks trained, then a reduction ratio is drawn within the kind, so that every
-kind is trained equally often (strict fairness, FairNAS, arXiv:1907.01845).
+mean depth, width, expansion, kernel and resolution. Attention is not ordered that way: at every stage, or block where
+each has its own, its kinds come round as random permutations over the networks trained, then a reduction ratio is drawn
+within the kind, so that every kind is trained equally often (strict fairness, FairNAS, arXiv:1907.01845).
 """
 
 import random
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
-from search_space.space import dimension
+from search_space.decisions import dimension
 from training.loop import autocast
 from training.resize import resized
 from training.seeds import derive
@@ -65,17 +65,16 @@ class Sandwich:
         rng = random.Random(derive(self.seed, "sandwich", turn))
 
         def choose(name: str, options: Sequence[Any]) -> Any:
-            what = dimension(name)
-            if what == "attention":
-                return self._kind(name, options, turn)
-            if what == "reduction" or index >= 2:
-                return rng.choice(options)
-            return self.store.space.extreme(name, options, largest=index == 0)
+            return self._kind(name, options, turn) if dimension(name) == "attention" else rng.choice(options)
 
-        return self.store.space.assemble(choose)
+        space = self.store.space
+        return space.extreme(choose, largest=index == 0) if index < 2 else space.assemble(choose)
 
     def _kind(self, name: str, kinds: Sequence[str], turn: int) -> str:
-        """The kind whose turn it is at a stage: each is used once in every `len(kinds)` turns, in a random order."""
+        """The kind whose turn it is where `name` decides: each once in every `len(kinds)` turns, in a random order.
+
+        A block that not every network has misses turns, whichever kind's they are.
+        """
         round_, position = divmod(turn, len(kinds))
         order = list(kinds)
         random.Random(derive(self.seed, name, round_)).shuffle(order)
