@@ -64,10 +64,11 @@ class Heads:
         """How many costs of an outcome are rounded down to buckets."""
         return 1 + max(len(rest) for rest in self.rests)
 
-    def differences(self) -> NDArray[np.int64]:
-        """Numbers of which every difference of two outcomes' costs is a sum, by column."""
+    @property
+    def addends(self) -> NDArray[np.int64]:
+        """Every number that an outcome's cost is a sum of, by column."""
         groups = dict.fromkeys(group for rest in self.rests for group in rest)
-        return np.concatenate([self.costs - self.costs[0], *(self.above(group) for group in groups)])
+        return np.concatenate([self.costs, *(self.above(group) for group in groups)])
 
 
 @dataclass(frozen=True)

@@ -148,9 +148,8 @@ class BudgetTable:
                 layer.append(heads)
             layers.append(layer)
             rooms.append(room)
-        everything = [own.differences() for layer in layers for heads in layer for own in heads.values()]
-        lowest = [own.costs[:1] for layer in layers for heads in layer for own in heads.values()]
-        unit = np.maximum(1, np.gcd.reduce(np.concatenate([*everything, *lowest]), axis=0))
+        everything = [own for layer in layers for heads in layer for own in heads.values()]
+        unit = np.maximum(1, np.gcd.reduce(np.concatenate([own.addends for own in everything]), axis=0))
         # A room beyond the dearest of everything changes nothing.
         dearest = [
             np.max([own.dearest for layer in layers for own in layer[index].values()], axis=0)
@@ -158,7 +157,7 @@ class BudgetTable:
         ]
         rooms = [np.minimum(room, np.sum(dearest, axis=0)) for room in rooms]
         most = np.max(rooms, axis=0)
-        alone = any(own.roundings > 1 for layer in layers for heads in layer for own in heads.values())
+        alone = any(own.roundings > 1 for own in everything)
         buckets = BUCKETS[len(names)] // (FEWER if alone and len(names) == 1 else 1)
         bucket = unit * np.maximum(1, -(-most // (unit * buckets)))
         chains = [
