@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from search_space.architecture import Architecture
+from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.network import build
@@ -30,13 +30,15 @@ from search_space.spaces import named_space
 from training import digits
 from training.checkpoint import load_weights
 from training.data import Dataset, Split, load_data
-from training.files import write_atomically
+from training.files import write_atomically, write_json
 from training.progress import Reporter, duration
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 
+NETWORKS = "networks.json"
+GROUPS = ("equal", "range")
 WINDOW = 0.03
 MAX_DRAWS = 100_000
 TEST_CANVASES = 8_000  # canvases are free; the originals they are made from are not
@@ -61,18 +63,37 @@ class Plan:
     recipe: Recipe
     seed: int = 0
 
-    def networks(self) -> list[tuple[str, Architecture]]:
-        """Each network's group and architecture, the groups in turn; a longer plan begins with a shorter one's."""
+    def networks(self, folder: Path) -> list[tuple[str, Architecture]]:
+        """Each network's group and architecture, the groups in turn.
+
+        They are drawn once and kept in the folder: what is drawn later goes on from there, even by another version.
+        """
+        path = folder / NETWORKS
+        kept = [(str(group), Architecture.from_dict(data)) for group, data in read_json(path)] if path.exists() else []
+        counts = {group: sum(1 for own, _ in kept if own == group) for group in GROUPS}
+        wanted = {"equal": self.equal, "range": self.across}
+        if any(counts[group] < wanted[group] for group in GROUPS):
+            kept += self._drawn(kept, counts)
+            write_json(path, [(group, architecture.to_dict()) for group, architecture in kept])
+        numbers = dict.fromkeys(GROUPS, 0)
+        chosen = []
+        for group, architecture in kept:
+            if numbers[group] < wanted[group]:
+                chosen.append((group, architecture))
+            numbers[group] += 1
+        return chosen
+
+    def _drawn(self, kept: list[tuple[str, Architecture]], counts: dict[str, int]) -> list[tuple[str, Architecture]]:
         space = self.search_space()
-        groups = {
+        targets_of = {
             "equal": [self.equal_macs] * self.equal,
             "range": [_spread(index, *self.macs_range) for index in range(self.across)],
         }
         drawn: list[tuple[str, Architecture]] = []
-        seen: set[str] = set()
+        seen = {architecture.digest() for _, architecture in kept}
         for index in range(max(self.equal, self.across)):
-            for group, targets in groups.items():
-                if index < len(targets):
+            for group, targets in targets_of.items():
+                if counts[group] <= index < len(targets):
                     rng = random.Random(derive(self.seed, "truth", group, index))
                     architecture = draw_near(space, targets[index], rng, seen)
                     seen.add(architecture.digest())
@@ -132,7 +153,8 @@ class Truth:
 
 def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Truth:
     """Trains what is not trained yet, in `workers` processes of one thread; prints what one network costs first."""
-    networks = plan.networks()
+    folder.mkdir(parents=True, exist_ok=True)
+    networks = plan.networks(folder)
     jobs = [(index, seed) for seed in range(plan.seeds) for index in range(len(networks))]
     open_jobs = [job for job in jobs if not _result(folder, networks[job[0]][1], job[1]).exists()]
     if open_jobs:
@@ -155,7 +177,7 @@ def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Truth:
 def read(plan: Plan, folder: Path) -> Truth:
     """The results of a plan whose trainings are all done."""
     rows = []
-    for _, architecture in plan.networks():
+    for _, architecture in plan.networks(folder):
         results = [np.load(_result(folder, architecture, seed), allow_pickle=False) for seed in range(plan.seeds)]
         rows.append([(r["validation"], r["correct"], r["counted"], r["seconds"]) for r in results])
     return Truth(
@@ -172,7 +194,7 @@ def _result(folder: Path, architecture: Architecture, seed: int) -> Path:
 
 def _run(plan: Plan, folder: Path, jobs: Sequence[tuple[int, int]]) -> None:
     torch.set_num_threads(1)
-    networks = plan.networks()
+    networks = plan.networks(folder)
     quiet = Reporter(quiet=True)
     side = max(architecture.resolution for _, architecture in networks)
     data = load_data(plan.data, side, torch.device("cpu"), quiet)
