@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
+        budget=budget,
         init=settings.init,
     )
     identity = {
