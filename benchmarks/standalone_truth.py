@@ -131,14 +131,17 @@ def _spread(index: int, low: int, high: int) -> int:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Results:
     """What the trainings came to, by network and seed.
 
     Attributes:
+        networks: each one's group and architecture.
         validation: accuracies, networks × seeds.
         correct: right answers on the test pictures by original, networks × seeds × originals; `counted` pictures each.
     """
 
+    networks: list[tuple[str, Architecture]]
+    macs: list[int]
     validation: NDArray[np.float64]
     correct: NDArray[np.int64]
     counted: NDArray[np.int64]
@@ -151,7 +154,7 @@ class Truth:
         return shares
 
 
-def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Truth:
+def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Results:
     """Trains what is not trained yet, in `workers` processes of one thread; prints what one network costs first."""
     folder.mkdir(parents=True, exist_ok=True)
     networks = plan.networks(folder)
@@ -174,13 +177,17 @@ def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Truth:
     return read(plan, folder)
 
 
-def read(plan: Plan, folder: Path) -> Truth:
+def read(plan: Plan, folder: Path) -> Results:
     """The results of a plan whose trainings are all done."""
     rows = []
-    for _, architecture in plan.networks(folder):
+    networks = plan.networks(folder)
+    space = plan.search_space()
+    for _, architecture in networks:
         results = [np.load(_result(folder, architecture, seed), allow_pickle=False) for seed in range(plan.seeds)]
         rows.append([(r["validation"], r["correct"], r["counted"], r["seconds"]) for r in results])
-    return Truth(
+    return Results(
+        networks,
+        [space.cost(architecture).macs for _, architecture in networks],
         np.array([[float(seed[0]) for seed in row] for row in rows]),
         np.array([[seed[1] for seed in row] for row in rows]),
         np.array(rows[0][0][2]),
