@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from command_line import count, flag, positional, whole
+from evaluators import zero_cost
+from evaluators.choice import EVALUATORS
 from evaluators.supernet import Scoring, SupernetRecipe
 from search_space.backbones import BACKBONES
 from search_space.errors import InputError
@@ -23,7 +25,8 @@ class SearchSettings:
     data: str = flag("digits", f"pictures: {SPECS}")
     max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count)
     max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count)
-    evaluator: str = flag("supernet", "how a candidate is scored: supernet")
+    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}")
+    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}")
     sampler: str = flag("tpe", f"who proposes candidates: {', '.join(SAMPLERS)}")
     trials: int = flag(240, "distinct candidates to evaluate", whole(1))
     startup: int = flag(40, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))

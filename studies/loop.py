@@ -53,7 +53,7 @@ def search(
             study.accept(proposal, candidate, budget.excess(cost))
             candidates.append(candidate)
             seen.add(architecture.digest())
-            advance(f"best {max(candidate.metrics.accuracy for candidate in candidates):.3f}")
+            advance(f"best {max(candidate.score for candidate in candidates):.3f}")
     return candidates
 
 

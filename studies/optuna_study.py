@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from evaluators.base import Metrics
+from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture
 from search_space.cost import Cost
 from search_space.errors import InputError
@@ -57,13 +57,23 @@ class OptunaProposal:
 
 
 class OptunaStudy:
-    """A study of two objectives: accuracy up, MACs down. Opens the one in `storage` or makes it."""
+    """A study of two objectives: the evaluator's up, MACs down. Opens the one in `storage` or makes it."""
 
-    def __init__(self, space: SearchSpace, storage: str, *, sampler: str, seed: int, startup: int):
+    def __init__(
+        self,
+        space: SearchSpace,
+        storage: str,
+        *,
+        sampler: str,
+        seed: int,
+        startup: int,
+        objective: str = "accuracy",
+    ):
         check_sampler(sampler)
         self.space = space
         self.seed = seed
         self.startup = startup
+        self.objective = objective
         self._make_sampler = SAMPLERS[sampler]
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
@@ -76,7 +86,7 @@ class OptunaStudy:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 if self._stored.metric_names is None:
-                    self._stored.set_metric_names(["accuracy", "MACs"])
+                    self._stored.set_metric_names([objective, "MACs"])
             for trial in self._stored.get_trials(deepcopy=False):
                 self._take(trial)
         except (SQLAlchemyError, OptunaError, InputError, ValueError, KeyError, TypeError) as error:
@@ -90,7 +100,7 @@ class OptunaStudy:
     def _take(self, trial: FrozenTrial) -> None:
         """A stored trial into the mirror; one that a user queued or told by hand is not this search's."""
         if trial.state == TrialState.COMPLETE and "digest" in trial.user_attrs:
-            self._candidates.append(_candidate(trial))
+            self._candidates.append(_candidate(trial, self.objective))
         elif trial.state != TrialState.PRUNED or "rejected" not in trial.user_attrs:
             return
         self._mirror.add_trial(trial)
@@ -145,12 +155,11 @@ class OptunaStudy:
             "attention": " ".join(stage.attention_label for stage in candidate.architecture.stages),
             "macs": candidate.cost.macs,
             "params": candidate.cost.params,
-            "accuracy": candidate.metrics.accuracy,
-            "loss": candidate.metrics.loss,
         }
+        attributes = {**numbers(candidate.metrics), **attributes}  # a score may be one of the counts
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        self._mirror.tell(trial, [candidate.metrics.accuracy, candidate.cost.macs])
+        self._mirror.tell(trial, [candidate.score, candidate.cost.macs])
         self._store(trial)
         self._candidates.append(candidate)
 
@@ -158,10 +167,11 @@ class OptunaStudy:
         self._stored.add_trial(self._mirror.get_trials(deepcopy=False)[trial.number])
 
 
-def _candidate(trial: FrozenTrial) -> Candidate:
+def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
     attributes = trial.user_attrs
+    named = attributes if objective == "accuracy" else {objective: trial.values[0]}
     return Candidate(
         Architecture.from_json(attributes["architecture"]),
         Cost(attributes["macs"], attributes["params"]),
-        Metrics(attributes["accuracy"], attributes["loss"]),
+        read_numbers(objective, named),
     )

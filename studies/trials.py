@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from evaluators.base import Metrics
+from evaluators.base import Metrics, Score, number
 from search_space.architecture import Architecture
 from search_space.cost import Cost
 
@@ -14,12 +14,17 @@ class Candidate:
 
     architecture: Architecture
     cost: Cost
-    metrics: Metrics
+    metrics: Metrics | Score
+
+    @property
+    def score(self) -> float:
+        """What candidates are ranked by: the accuracy, or a score's value."""
+        return number(self.metrics)
 
     @property
     def merit(self) -> tuple[float, int, int, str]:
         """Sorts the best first: most accurate, then fewest MACs, fewest parameters, lowest digest."""
-        return (-self.metrics.accuracy, self.cost.macs, self.cost.params, self.architecture.digest())
+        return (-self.score, self.cost.macs, self.cost.params, self.architecture.digest())
 
 
 class Proposal(Protocol):
