@@ -9,7 +9,7 @@ from pathlib import Path
 import command_line
 from evaluators.choice import EVALUATORS, Task, check_evaluator
 from evaluators.zero_cost import check_score
-from presets import SearchSettings, check_init, preset
+from presets import SearchSettings, check_init, preset, proxy_settings
 from reports.tables import front_table, front_title
 from search_space.cost import Budget, human
 from search_space.pretrained import check_family
@@ -60,10 +60,10 @@ def main(arguments: Sequence[str]) -> None:
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
-        budget=budget,
         init=settings.init,
         supernet=recipe,
         scoring=chosen.scoring,
+        proxy=proxy_settings(chosen, settings),
         score=settings.score,
     )
     evaluator = EVALUATORS[settings.evaluator](task)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluators.base import Evaluator
+from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
 from evaluators.zero_cost import Scorer, ZeroCostEvaluator
 from search_space.cost import Budget
@@ -27,6 +28,7 @@ class Task:
     init: str
     supernet: SupernetRecipe
     scoring: Scoring
+    proxy: ProxySettings
     score: str
 
 
@@ -39,8 +41,13 @@ def _supernet(task: Task) -> Evaluator:
         seed=task.seed,
         folder=task.folder,
         reporter=task.reporter,
+        budget=task.budget,
         init=task.init,
     )
+
+
+def _proxy(task: Task) -> Evaluator:
+    return ProxyEvaluator(task.data, task.proxy, seed=task.seed, folder=task.folder, init=task.init)
 
 
 def _zero_cost(task: Task) -> Evaluator:
@@ -50,7 +57,11 @@ def _zero_cost(task: Task) -> Evaluator:
     return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
 
 
-EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {"supernet": _supernet, "zero-cost": _zero_cost}
+EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {
+    "supernet": _supernet,
+    "proxy": _proxy,
+    "zero-cost": _zero_cost,
+}
 
 
 def check_evaluator(name: str) -> None:

@@ -1,13 +1,14 @@
 """Proposals by Optuna's samplers, with the study kept in Optuna storage.
 
-The sampler works on a mirror of the study in memory; the storage gets each trial once, whole, when it is told. So a
-kill leaves no half-told trial, a trial costs one write, and proposing does not slow down with the storage. At every
-proposal the sampler is made afresh, seeded by the run's seed and the number of trials told: what it proposes depends
-on nothing else.
+The sampler works on a mirror of the study in memory; the storage gets each trial once, whole, when it and all before
+it have been told. So a kill leaves no half-told trial, a trial costs one write, and proposing does not slow down with
+the storage. At every proposal the sampler is made afresh, seeded by the run's seed and the number of trials so far:
+what it proposes depends on nothing else.
 """
 
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,7 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
         self._mirror = optuna.create_study(directions=directions)
+        self._untold: deque[FrozenTrial] = deque()
         self._candidates: list[Candidate] = []
         try:
             self._stored = optuna.create_study(
@@ -89,6 +91,7 @@ class OptunaStudy:
                     self._stored.set_metric_names([objective, "MACs"])
             for trial in self._stored.get_trials(deepcopy=False):
                 self._take(trial)
+            self._written = self.told()
         except (SQLAlchemyError, OptunaError, InputError, ValueError, KeyError, TypeError) as error:
             if no_room_left(error):
                 raise
@@ -104,6 +107,26 @@ class OptunaStudy:
         elif trial.state != TrialState.PRUNED or "rejected" not in trial.user_attrs:
             return
         self._mirror.add_trial(trial)
+
+    def keep_whole(self, generation: int) -> None:
+        """Forgets what was told of a generation of so many candidates that was not told to its end.
+
+        Its trials stay in the storage, and are not written a second time.
+        """
+        if generation == 1:
+            return
+        self._candidates = self._candidates[: len(self._candidates) // generation * generation]
+        trials = self._mirror.get_trials(deepcopy=False)
+        self._mirror = optuna.create_study(directions=self._mirror.directions)
+        # A generation begins right after the last candidate of the one before.
+        left = len(self._candidates)
+        for trial in trials:
+            if left:
+                self._mirror.add_trial(trial)
+                left -= trial.state == TrialState.COMPLETE
+            else:
+                self._untold.append(trial)
+        self._written = self.told()
 
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
@@ -142,7 +165,7 @@ class OptunaStudy:
         trial.set_constraint("budget", excess)
         trial.set_user_attr("rejected", reason)
         self._mirror.tell(trial, state=TrialState.PRUNED)
-        self._store(trial)
+        self._store()
 
     def accept(self, proposal: OptunaProposal, candidate: Candidate, excess: float) -> None:
         """Tells the sampler, and writes the trial to the storage."""
@@ -156,15 +179,27 @@ class OptunaStudy:
             "macs": candidate.cost.macs,
             "params": candidate.cost.params,
         }
+        if candidate.rungs:
+            attributes["rungs"] = list(candidate.rungs)
         attributes = {**numbers(candidate.metrics), **attributes}  # a score may be one of the counts
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         self._mirror.tell(trial, [candidate.score, candidate.cost.macs])
-        self._store(trial)
+        self._store()
         self._candidates.append(candidate)
 
-    def _store(self, trial: optuna.Trial) -> None:
-        self._stored.add_trial(self._mirror.get_trials(deepcopy=False)[trial.number])
+    def _store(self) -> None:
+        """Writes the trials that have been told, in the mirror's order: none before one that is still open."""
+        trials = self._mirror.get_trials(deepcopy=False)
+        for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials[self._written :]):
+            if not self._untold:
+                self._stored.add_trial(trial)
+            elif self._untold.popleft().params != trial.params:
+                raise InputError(
+                    f"trial {trial.number}: another than the one that this study was told before it was stopped; use "
+                    "another --out"
+                )
+            self._written += 1
 
 
 def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
@@ -174,4 +209,5 @@ def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
         Architecture.from_json(attributes["architecture"]),
         Cost(attributes["macs"], attributes["params"]),
         read_numbers(objective, named),
+        tuple(attributes.get("rungs", ())),
     )
