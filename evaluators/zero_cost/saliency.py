@@ -13,7 +13,7 @@ from search_space.network import Network
 ZICO_BATCHES = 4
 
 _ACTIVATIONS = tuple(ACTIVATIONS.values())
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+_NORM = nn.modules.batchnorm._BatchNorm  # a group normalisation is part of a gate
 
 
 @register("synflow")
@@ -26,7 +26,7 @@ def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
     from layer to layer, so the sigmoid of an attention's gate is as good as one: the score hardly sees attention.
     """
     network.double().eval()
-    _replace(network, (*_NORMS, *_ACTIVATIONS))
+    _replace(network, (_NORM, *_ACTIVATIONS))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
