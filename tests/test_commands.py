@@ -200,8 +200,6 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet, proxy, zero-cost"),
         (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
         (["--proxy-epochs", "3,1"], "proxy epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),
-        (["--proxy-epochs", "1,x"], "argument --proxy-epochs: '1,x': expected an integer from 1 to 100000"),
-        (["--proxy-pictures", "1.5"], "argument --proxy-pictures: '1.5': expected a share above 0 and up to 1"),
         (["--data", "mnist"], "--data mnist: unknown; known: digits, digits:clutter, folder:PATH"),
         (["--data", "folder:/absent"], "no such folder: /absent"),
         (["--trials", "0"], "argument --trials: '0': expected an integer from 1"),
@@ -235,9 +233,6 @@ def test_other_evaluators(
     study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/run/study.db")
     assert study.metric_names == [objective, "MACs"]
     assert all(objective in trial.user_attrs for trial in study.best_trials)
-    again = _run(tmp_path, "search.py", *data, *flags, "--out", "run")
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.splitlines()[-4:-3] == result.stdout.splitlines()[-4:-3]
 
 
 def test_another_configuration_is_refused(finished: tuple[Path, str], small: list[str]) -> None:

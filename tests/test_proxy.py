@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from command_line import share, wholes
 from evaluators import proxy
 from evaluators.base import Halving, Metrics, StagedEvaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings
@@ -244,6 +245,16 @@ def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
         Halving(**settings)
     with pytest.raises(InputError, match="proxy pictures: expected a share above 0 and up to 1, got 0"):
         ProxySettings(pictures=0)
+
+
+@pytest.mark.parametrize("text", ["0", "1.5", "-1", "nan", "half"])
+def test_shares_and_lists_are_parsed(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a share above 0 and up to 1, such as 0\.5"):
+        share(text)
+    assert share("0.25") == 0.25
+    with pytest.raises(ValueError, match="expected an integer from 1 to 9"):
+        wholes(1, 9)("1,x")
+    assert wholes(1, 9)("1,3,9") == (1, 3, 9)
 
 
 class TestTraining:

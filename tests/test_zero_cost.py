@@ -16,11 +16,16 @@ from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, s
 from evaluators.zero_cost.az_nas import _entropy
 from evaluators.zero_cost.registry import register, score_function
 from evaluators.zero_cost.scoring import Batch
+from reports.tables import front_table, front_title
 from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
 from search_space.blocks import attend
 from search_space.space import SearchSpace
+from studies import run_folder
+from studies.front import pareto_front
+from studies.loop import search
+from studies.optuna_study import OptunaStudy
 from training.data import Dataset, load_data
 from training.progress import Reporter
 
@@ -253,3 +258,24 @@ def test_identity_tells_scores_apart(scorer: Scorer) -> None:
     assert len({json.dumps(identity) for identity in identities}) == len(names())
     assert "reference" in identities[0]["batch"]
     assert "reference" not in identities[-1]["batch"]
+
+
+@pytest.mark.parametrize("name", ["synflow", "macs"])
+def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: SearchSpace, tmp_path: Path, name: str) -> None:
+    def opened() -> OptunaStudy:
+        storage = f"sqlite:///{tmp_path}/study.db"
+        return OptunaStudy(tiny_space, storage, sampler="tpe", seed=0, startup=3, objective=name)
+
+    evaluator = ZeroCostEvaluator(scorer, name, tmp_path, QUIET)
+    candidates = search(opened(), evaluator, tiny_space, Budget(), trials=5, startup=3, seed=0, reporter=QUIET)
+    assert opened().candidates() == candidates
+    assert all(candidate.metrics == evaluator.evaluate(candidate.architecture) for candidate in candidates)
+    run_folder.write_results(tmp_path, candidates, 5, Budget(), scorer.data)
+    assert run_folder.finished_front(tmp_path, 5, name) == pareto_front(candidates)
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["metrics"] == {name: max(candidate.score for candidate in candidates)}
+    with pytest.raises(InputError, match="not a run's front"):
+        run_folder.finished_front(tmp_path, 5)
+    table = front_table(candidates, front_title(5, Budget(), name, 0), name)
+    assert table.columns[0].header == name
+    assert str(table.title).endswith(f"ranked untrained by {name}")
