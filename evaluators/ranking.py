@@ -5,6 +5,7 @@ million in a second. What is predicted is drawn, mutated or recombined a chunk a
 memory does not grow with how many are ranked.
 """
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +22,7 @@ from training.seeds import derive
 
 MUTATIONS = 24
 SURENESS = 1.0
+SPARE = 32  # kept beyond what is asked for, in case of a bound that is checked only at the end
 MAX_CHUNKS = 4  # of candidates drawn, for each chunk wanted within the budget
 
 
@@ -58,13 +60,14 @@ def best_within(
         means, deviations = predictor.predict_codes(codes)
         bounds = means + sureness * deviations
         # More than are wanted, since some are known or come twice.
-        first = np.argsort(-bounds, kind="stable")[: keep + len(seen)]
+        first = np.argsort(-bounds, kind="stable")[: keep + SPARE + len(seen)]
         found = {tuple(codes[row].tolist()): float(bounds[row]) for row in first}
         kept |= {row: bound for row, bound in found.items() if row not in seen}
         # Equal bounds stay in the order of their discovery: sorting is stable.
-        kept = dict(sorted(kept.items(), key=lambda item: -item[1])[:keep])
-    architectures = [own.decode(np.array(row)) for row in kept]
-    return [architecture for architecture in architectures if budget.allows(space.cost(architecture))]
+        kept = dict(sorted(kept.items(), key=lambda item: -item[1])[: keep + SPARE])
+    # An encoding knows MACs and parameters; the space knows every cost that a budget may bound.
+    allowed = (a for a in (own.decode(np.array(row)) for row in kept) if budget.allows(space.cost(a)))
+    return list(itertools.islice(allowed, keep))
 
 
 def _candidates(
@@ -78,7 +81,8 @@ def _candidates(
     """Codes within the budget, in chunks: draws and mutations first, then recombinations until there are `count`."""
     own = encoding(space)
     python_rng, rng = random.Random(derive(seed, "mutations")), np.random.default_rng(derive(seed, "recombinations"))
-    near = own.encode([*good, *(mutate(space, python_rng.choice(good), python_rng) for _ in range(MUTATIONS) if good)])
+    mutants = (mutate(space, python_rng.choice(good), python_rng) for _ in range(MUTATIONS if good else 0))
+    near = own.encode([*good, *mutants])
     first = np.concatenate([draws, near])
     total = 0
     for start in range(0, len(first), CHUNK):

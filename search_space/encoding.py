@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from search_space.architecture import Architecture, Stage
 from search_space.blocks import NO_ATTENTION, stage_blocks, strided
 from search_space.cost import part_cost
+from search_space.errors import InputError
 from search_space.space import SearchSpace
 
 COLUMNS = ("macs", "params")
@@ -72,9 +73,14 @@ class Encoding:
         self._arrays: list[_Arrays | None] = [None for _ in space.stages]
 
     def encode(self, architectures: Iterable[Architecture]) -> Codes:
-        """The codes of architectures. Raises KeyError for a resolution that the space does not offer."""
+        """The codes of architectures. Raises InputError where resolution or number of stages are not the space's."""
         codes = []
         for architecture in architectures:
+            if architecture.resolution not in self._resolutions or len(architecture.stages) != len(self._met):
+                raise InputError(
+                    f"architecture {architecture.digest()[:12]}: {len(architecture.stages)} stages at resolution "
+                    f"{architecture.resolution} are not in space {self.space.name}"
+                )
             code = [self._resolutions[architecture.resolution]]
             in_width = self.space.stem_width
             for index, stage in enumerate(architecture.stages):

@@ -86,6 +86,11 @@ class TestEncoding:
                     assert row[f"stage{index} share of {kind}"] == (stage.attention[0].kind == kind)
             assert row["log2 macs"] == np.log2(space.cost(architecture).macs)
 
+    def test_another_space_is_refused(self, space: SearchSpace, tiny_space: SearchSpace) -> None:
+        other = tiny_space.smallest
+        with pytest.raises(InputError, match=f"^architecture {other.digest()[:12]}: 2 stages at resolution 16 are not"):
+            encoding(space).encode([other])
+
     def test_recombined_architectures_are_in_the_space(self, space: SearchSpace, drawn: list[Architecture]) -> None:
         own = encoding(space)
         codes = own.recombine(own.encode(drawn[:30]), 300, np.random.default_rng(0))
