@@ -82,7 +82,9 @@ def main(arguments: Sequence[str]) -> None:
             f"supernet: {recipe.epochs} epochs; then {settings.trials} candidates by sampler {settings.sampler}"
         )
         storage = f"sqlite:///{folder / run_folder.STUDY}"
-        study = OptunaStudy(space, storage, sampler=settings.sampler, seed=settings.seed, startup=settings.startup)
+        study = OptunaStudy(
+            space, storage, sampler=settings.sampler, seed=settings.seed, startup=settings.startup, budget=budget
+        )
         evaluator.prepare()
         candidates = search(
             study,
