@@ -90,6 +90,7 @@ def main(arguments: Sequence[str]) -> None:
             seed=settings.seed,
             startup=settings.startup,
             objective=evaluator.objective,
+            budget=budget,
         )
         evaluator.prepare()
         candidates = search(

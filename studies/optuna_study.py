@@ -22,9 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture
-from search_space.cost import Cost
+from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.space import SearchSpace
+from studies.predictor_sampler import PredictorSampler
 from studies.trials import Candidate
 from training.files import no_room_left
 from training.seeds import derive
@@ -40,7 +41,10 @@ def _random(seed: int, _startup: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
+PREDICTOR = "predictor"
+
+# The predictor's proposals are enqueued whole: Optuna's own sampler decides nothing in them.
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "random": _random, PREDICTOR: _random}
 
 
 def check_sampler(name: str) -> None:
@@ -68,6 +72,7 @@ class OptunaStudy:
         sampler: str,
         seed: int,
         startup: int,
+        budget: Budget | None = None,
         objective: str = "accuracy",
     ):
         check_sampler(sampler)
@@ -76,6 +81,7 @@ class OptunaStudy:
         self.startup = startup
         self.objective = objective
         self._make_sampler = SAMPLERS[sampler]
+        self._predictor = PredictorSampler(space, budget or Budget(), seed) if sampler == PREDICTOR else None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
         self._mirror = optuna.create_study(directions=directions)
@@ -143,6 +149,12 @@ class OptunaStudy:
 
     def ask(self) -> OptunaProposal:
         """The sampler's next proposal."""
+        if self._predictor is not None:
+            return self.propose(self._predictor.architecture(self._candidates, self.told()))
+        return self._asked()
+
+    def _asked(self) -> OptunaProposal:
+        """The next trial of the mirror: one that was enqueued, or the sampler's own."""
         seed = derive(self.seed, "sampler", self.told()) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # TPE's group option
@@ -157,7 +169,7 @@ class OptunaStudy:
     def propose(self, architecture: Architecture) -> OptunaProposal:
         """A proposal of this architecture, as if the sampler had made it."""
         self._mirror.enqueue_trial(self.space.choices(architecture))
-        return self.ask()
+        return self._asked()
 
     def reject(self, proposal: OptunaProposal, reason: str, excess: float) -> None:
         """Tells the sampler that the proposal is infeasible or a repeat, as a pruned trial with its constraint."""
