@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.network import Network
 from search_space.spaces import named_space
@@ -37,7 +37,7 @@ def main() -> None:
     space = named_space("mobilenetv2-32")
     data = load_data("digits", 32, torch.device("cpu"))
     store = WeightStore(space)
-    sandwich = Sandwich(store, seed=0, random_networks=1, label_smoothing=0.0)
+    sandwich = Sandwich(store, SupernetRecipe(random_networks=1, within_budget=False), seed=0)
     batches = [batch for epoch in range(-(-arguments.steps // 187)) for batch in data.train.batches(64, seed=epoch)]
     shared: list[float] = []
     alone: list[float] = []

@@ -236,3 +236,24 @@ def test_convolution_of_large_counts_is_exact(size: int, largest: bool) -> None:
         assert result.number(9, buckets) == expected
         assert result.number(3, buckets) == counts[buckets]
     assert padded(size) >= 2 * size - 1
+
+
+@pytest.mark.parametrize("attention_per", ["stage", "block"])
+@pytest.mark.parametrize("macs", [700_000, 900_000, 1_000_000, 1_207_447, 1_300_000, 2_000_000])
+def test_counts_obey_the_recursion(macs: int, attention_per: str) -> None:
+    """Each count against the sum over costs of the counts after them, in integers of any size.
+
+    Counts after different widths are of different lengths: limbs must not be mixed up.
+    """
+    space = replace(named_space("mobilenetv2-32"), attention_per=attention_per)
+    (chain,) = space.table(Budget(max_macs=macs))._chains
+    for index, by_width in enumerate(chain.moves):
+        for width, moves in by_width.items():
+            for remaining in (chain.remaining, chain.remaining // 3):
+                ways = sum(
+                    int(own) * chain.completions[index + 1].number(after, remaining - cost)
+                    for after, histogram in moves.histograms.items()
+                    for cost, own in enumerate(histogram.tolist())
+                    if own and cost <= remaining
+                )
+                assert ways == chain.completions[index].number(width, remaining)

@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
-from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, build
 from search_space.backbones import mobilenetv2
@@ -151,7 +151,7 @@ class TestSandwich:
     """Which networks a step trains."""
 
     def _sandwich(self, space: SearchSpace) -> Sandwich:
-        return Sandwich(WeightStore(space), seed=3, random_networks=2, label_smoothing=0.0)
+        return Sandwich(WeightStore(space), SupernetRecipe(random_networks=2), seed=3)
 
     def test_largest_and_smallest(self, space: SearchSpace) -> None:
         largest, smallest, *random_ones = self._sandwich(space).architectures(5)
@@ -220,7 +220,7 @@ class TestAttentionPerBlock:
         assert mixed > 5
 
     def test_every_kind_is_trained_equally_often_in_every_block(self, store: WeightStore) -> None:
-        sandwich = Sandwich(store, seed=3, random_networks=2, label_smoothing=0.0)
+        sandwich = Sandwich(store, SupernetRecipe(random_networks=2), seed=3)
         networks = [architecture for step in range(60) for architecture in sandwich.architectures(step)]
         for index in range(2):
             kinds = [tuple(own.kind for own in architecture.stages[index].attention) for architecture in networks]

@@ -26,6 +26,7 @@ class Split:
     def __init__(self, pictures: Pictures, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device):
         self.images = pictures.images.to(device)
         self.labels = pictures.labels.to(device)
+        self.sources = pictures.sources
         self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, -1, 1, 1)
 
