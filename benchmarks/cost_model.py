@@ -14,6 +14,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,8 +22,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from search_space.architecture import Architecture
 from search_space.cost import Budget, measure
 from search_space.network import Network
+from search_space.space import SearchSpace
 from search_space.spaces import named_space
 
 _Input = TypeVar("_Input")
@@ -41,13 +44,7 @@ def main() -> None:
     start = time.perf_counter()
     table = space.costs
     setup = time.perf_counter() - start
-    start = time.perf_counter()
-    budget = space.table(Budget(max_macs=300_000_000))
-    counted = time.perf_counter() - start
-    rng = random.Random(0)
-    start = time.perf_counter()
-    architectures = [budget.sample(rng) for _ in range(2000)]
-    sampling = (time.perf_counter() - start) / len(architectures)
+    architectures, counted, sampling = _drawn(space)
     codes = np.array([table.encode(architecture) for architecture in architectures])
     many = np.tile(codes, (50, 1))
     built = [(Network(a, 1000).eval(), a.resolution, a) for a in architectures[:PEERS]]
@@ -77,6 +74,24 @@ def main() -> None:
         print(f"{name:26} {rate:14,.1f} a second   {rate / fastest:12,.1f} × the fastest peer")
     print(f"set-up: costs of all outcomes {setup:.2f} s, counting within 300M MACs {counted:.2f} s")
     print(f"a sample within the budget: {1000 * sampling:.2f} ms")
+    blocks = replace(space, attention_per="block")
+    start = time.perf_counter()
+    blocks.costs  # noqa: B018 (computes them)
+    setup = time.perf_counter() - start
+    _, counted, sampling = _drawn(blocks)
+    print(f"attention per block: costs, what is counted already left out, {setup:.2f} s, counting {counted:.2f} s")
+    print(f"a sample within the budget: {1000 * sampling:.2f} ms")
+
+
+def _drawn(space: SearchSpace) -> tuple[list[Architecture], float, float]:
+    """Architectures within 300M MACs, and the seconds of counting and of one sample."""
+    start = time.perf_counter()
+    budget = space.table(Budget(max_macs=300_000_000))
+    counted = time.perf_counter() - start
+    rng = random.Random(0)
+    start = time.perf_counter()
+    architectures = [budget.sample(rng) for _ in range(2000)]
+    return architectures, counted, (time.perf_counter() - start) / len(architectures)
 
 
 def _rate(run: Callable[[_Input], object], inputs: Sequence[_Input], seconds: float) -> float:

@@ -123,7 +123,7 @@ class Scale:
         return np.bincount(sums[fits], weights[fits], self.size).astype(np.int64) * self.valid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rest:
     """The ways in which some groups of blocks get their attention, by cost in joint buckets."""
 
@@ -172,34 +172,48 @@ class Moves:
     """The outcomes of a stage after one input width, at one resolution.
 
     Attributes:
-        histograms: by output width, how many outcomes cost each number of joint buckets.
+        widths: the widths after it, ascending.
     """
 
     def __init__(self, heads: Heads, rests: Rests):
-        scale = rests.scale
-        self.heads: dict[int, list[tuple[Shape, tuple[Attention, ...], int, Rest]]] = {}
-        self.histograms: dict[int, NDArray[np.int64]] = {}
-        spent = scale.joint(heads.costs)
-        together: dict[tuple[int, tuple[AttentionCosts, ...]], list[int]] = {}
-        for index, (number, option) in enumerate(heads.chosen):
-            shape, groups = heads.shapes[number], heads.rests[number]
-            width = shape.stage.width
-            together.setdefault((width, groups), []).append(index)
-            if spent[index] >= 0:
-                first = heads.firsts[number][option : option + 1]
-                entry = (shape, first, int(spent[index]), rests.rest(heads, groups))
-                self.heads.setdefault(width, []).append(entry)
-        for (width, groups), indexes in sorted(together.items(), key=lambda item: item[0][0]):
-            histogram = scale.histogram(spent[indexes], *rests.rest(heads, groups).arrays)
-            self.histograms[width] = self.histograms.get(width, 0) + histogram
-        self._widths = list(self.histograms)
-        here = [np.flatnonzero(histogram) for histogram in self.histograms.values()]
-        self._spent = np.concatenate(here)
-        ways = np.concatenate([own[at] for own, at in zip(self.histograms.values(), here, strict=True)])
+        self._scale = rests.scale
+        spent = self._scale.joint(heads.costs)
+        together: dict[int, dict[Rest, list[int]]] = {}
+        for index, (number, _) in enumerate(heads.chosen):
+            rest = rests.rest(heads, heads.rests[number])
+            together.setdefault(heads.shapes[number].stage.width, {}).setdefault(rest, []).append(index)
+        self.widths = tuple(sorted(together))
+        histograms = np.zeros((len(self.widths), self._scale.size), dtype=np.int64)
+        for histogram, width in zip(histograms, self.widths, strict=True):
+            for rest, indexes in together[width].items():
+                histogram += self._scale.histogram(spent[indexes], *rest.arrays)
+        # Of each width, the numbers of joint buckets that outcomes cost, and how many cost so much.
+        self._column, self._spent = np.nonzero(histograms)
+        ways = histograms[self._column, self._spent]
         # Sums of ways × words stay below 2^63, or are of Python's integers.
         self._ways = ways if ways.sum() < 1 << (62 - WORD_BITS) else ways.astype(object)
-        self._column = np.repeat(np.arange(len(here)), [len(at) for at in here])
-        self._base = self._column * scale.size - self._spent
+        self._position = self._column * self._scale.size - self._spent
+        self._heads = [self._sorted(heads, spent, together[width]) for width in self.widths]
+
+    @staticmethod
+    def _sorted(
+        heads: Heads, spent: NDArray[np.int64], indexes: dict[Rest, list[int]]
+    ) -> tuple[list[int], list[tuple[Shape, tuple[Attention, ...], Rest]], int]:
+        """Some heads' costs in ascending order, the heads, and the most that a rest of theirs costs."""
+        listed = [(int(spent[index]), index, rest) for rest, own in indexes.items() for index in own]
+        listed.sort(key=lambda entry: entry[:2])
+        fitting = [entry for entry in listed if entry[0] >= 0]
+        found = []
+        for _, index, rest in fitting:
+            number, option = heads.chosen[index]
+            found.append((heads.shapes[number], heads.firsts[number][option : option + 1], rest))
+        return [cost for cost, _, _ in fitting], found, max((max(rest.ways) for rest in indexes), default=0)
+
+    def histograms(self) -> dict[int, NDArray[np.int64]]:
+        """By output width, how many outcomes cost each number of joint buckets."""
+        found = np.zeros((len(self.widths), self._scale.size), dtype=np.int64)
+        found[self._column, self._spent] = self._ways
+        return dict(zip(self.widths, found, strict=True))
 
     def at(self, ticket: int, remaining: int, after: Counts) -> tuple[Stage, int, int]:
         """Of all ways to go on from here within `remaining` joint buckets, the stage of the one of that number.
@@ -207,7 +221,7 @@ class Moves:
         `after` counts the ways to go on after it. Returns also what the stage costs, and the number of the way among
         those after it.
         """
-        words = after.words[:, self._base + remaining]
+        words = after.words[:, self._position + remaining]
         # An outcome that does not fit reads some other number, times zero.
         below = np.cumsum(words * (self._ways * (self._spent <= remaining)), axis=1)
         chosen = bisect.bisect_right(range(len(self._spent)), ticket, key=lambda index: integer(below[:, index]))
@@ -215,10 +229,13 @@ class Moves:
             ticket -= integer(below[:, chosen - 1])
         rank, ticket = divmod(ticket, integer(words[:, chosen]))
         spent = int(self._spent[chosen])
-        heads = self.heads[self._widths[self._column[chosen]]]
-        head, rank = _ranked((rest.ways.get(spent - own) for _, _, own, rest in heads), rank)
-        shape, first, own, rest = heads[head]
-        return shape.attended([*first, *rest.at(spent - own, rank)]), spent, ticket
+        costs, heads, reach = self._heads[self._column[chosen]]
+        first = bisect.bisect_left(costs, spent - reach)
+        until = bisect.bisect_right(costs, spent)
+        ways = (heads[index][2].ways.get(spent - costs[index]) for index in range(first, until))
+        number, rank = _ranked(ways, rank)
+        shape, attention, rest = heads[first + number]
+        return shape.attended([*attention, *rest.at(spent - costs[first + number], rank)]), spent, ticket
 
 
 def _ranked(ways: Iterable[int | None], rank: int) -> tuple[int, int]:

@@ -189,12 +189,12 @@ def _chain(
 
 def _count(moves: list[dict[int, Moves]], scale: Scale) -> list[Counts]:
     """Completions from every stage and input width within each number of joint buckets."""
-    last_widths = {width for own in moves[-1].values() for width in own.histograms}
+    last_widths = [width for own in moves[-1].values() for width in own.widths]
     limbs = dict.fromkeys(last_widths, scale.valid[None].astype(np.int64))
     counts = [Counts(limbs, scale.size)]
     for layer in reversed(moves):
         spectra = {width: spectrum(rows) for width, rows in limbs.items()}
-        limbs = {width: convolved(own.histograms, spectra, scale.size) * scale.valid for width, own in layer.items()}
+        limbs = {width: convolved(own.histograms(), spectra, scale.size) * scale.valid for width, own in layer.items()}
         counts.insert(0, Counts(limbs, scale.size))
     return counts
 

@@ -252,7 +252,7 @@ def test_counts_obey_the_recursion(macs: int, attention_per: str) -> None:
             for remaining in (chain.remaining, chain.remaining // 3):
                 ways = sum(
                     int(own) * chain.completions[index + 1].number(after, remaining - cost)
-                    for after, histogram in moves.histograms.items()
+                    for after, histogram in moves.histograms().items()
                     for cost, own in enumerate(histogram.tolist())
                     if own and cost <= remaining
                 )

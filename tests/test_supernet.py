@@ -206,21 +206,21 @@ class TestSandwich:
 class TestAttentionPerBlock:
     """A space in which every block has an attention of its own."""
 
-    @pytest.fixture(scope="class")
-    def store(self, tiny_space: SearchSpace) -> WeightStore:
+    @pytest.fixture
+    def block_store(self, tiny_space: SearchSpace) -> WeightStore:
         return WeightStore(dataclasses.replace(tiny_space, attention_per="block"))
 
-    def test_views_equal_extracted_modules(self, store: WeightStore) -> None:
+    def test_views_equal_extracted_modules(self, block_store: WeightStore) -> None:
         mixed = 0
-        for architecture in _some(store.space, 20):
+        for architecture in _some(block_store.space, 20):
             mixed += any(len(set(stage.attention)) > 1 for stage in architecture.stages)
-            network = store.extract(architecture).train()
+            network = block_store.extract(architecture).train()
             x = torch.randn(4, 3, 32, 24)
-            assert torch.equal(store(architecture, x), network(x))
+            assert torch.equal(block_store(architecture, x), network(x))
         assert mixed > 5
 
-    def test_every_kind_is_trained_equally_often_in_every_block(self, store: WeightStore) -> None:
-        sandwich = Sandwich(store, SupernetRecipe(random_networks=2), seed=3)
+    def test_every_kind_is_trained_equally_often_in_every_block(self, block_store: WeightStore) -> None:
+        sandwich = Sandwich(block_store, SupernetRecipe(random_networks=2), seed=3)
         networks = [architecture for step in range(60) for architecture in sandwich.architectures(step)]
         for index in range(2):
             kinds = [tuple(own.kind for own in architecture.stages[index].attention) for architecture in networks]
