@@ -5,6 +5,7 @@ There is no second definition of the networks. A sub-network is the ordinary mod
 batch statistics belong to a candidate.
 """
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from search_space.blocks import BlockPart, Part
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace, dimension
+from training.synchronised_norm import synchronise
 
 MAX_CACHED_MODULES = 4096
 
@@ -33,11 +35,15 @@ class WeightStore(nn.Module):
 
     Each is kept under the position of its part, its role and, inside an attention, the attention's kind; so the
     reduction ratios of one kind share, and different kinds do not.
+
+    Args:
+        sync_batch_norm: whether sub-networks normalise by the statistics of every process's share of a batch.
     """
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: SearchSpace, *, sync_batch_norm: bool = False):
         super().__init__()
         self.space = space
+        self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
         for architecture in _widest(space).values():
@@ -48,6 +54,17 @@ class WeightStore(nn.Module):
                     key = _key(name, part, local)
                     if key not in self.tensors:
                         self.tensors[key] = nn.Parameter(parameter.detach().clone())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
+        """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
+        copied = WeightStore.__new__(WeightStore)
+        memo[id(self)] = copied
+        nn.Module.__init__(copied)
+        copied.space = self.space
+        copied.sync_batch_norm = self.sync_batch_norm
+        copied.tensors = copy.deepcopy(self.tensors, memo)
+        copied._modules_cache = OrderedDict()
+        return copied.train(self.training)
 
     @torch.no_grad()
     def carry_over(self, source: Network) -> dict[str, Transferred]:
@@ -112,6 +129,8 @@ class WeightStore(nn.Module):
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        if self.sync_batch_norm:
+            synchronise(module)
         views = {}
         for local, parameter in module.named_parameters():
             key = _key(name, part, local)
