@@ -19,7 +19,7 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or world() == 1:
             return super().forward(x)
-        wide = x.float()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         own_variance, own_mean = torch.var_mean(wide, (0, 2, 3), correction=0)
         means, variances = gathered(torch.stack((own_mean, own_variance))).unbind(1)
         mean = means.mean(0)
