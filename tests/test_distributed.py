@@ -255,8 +255,7 @@ def test_standalone_training_by_two_processes(ranks: Ranks, folder: Path, pictur
     assert one is not None
     assert two is not None
     assert one["model"].keys() == two["model"].keys()
-    # Batch statistics are among them.
-    torch.testing.assert_close(two["model"], one["model"], rtol=1e-3, atol=1e-4)
+    assert _farthest(one["model"], two["model"]) < 2e-3  # batch statistics are among them
     assert two["history"][0]["loss"] == pytest.approx(one["history"][0]["loss"], rel=1e-4)
     assert two["history"][0]["validation_loss"] == pytest.approx(one["history"][0]["validation_loss"], rel=1e-4)
     names = {"architecture.json", "checkpoint", "metrics.jsonl", "weights.safetensors"}
