@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.network import Network, build
@@ -75,7 +75,7 @@ def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
 
 
 def _sandwich(store: WeightStore) -> Sandwich:
-    return Sandwich(store, seed=0, random_networks=1, label_smoothing=0.0)
+    return Sandwich(store, SupernetRecipe(random_networks=1, within_budget=False), seed=0)
 
 
 def _random(space: SearchSpace, rng: random.Random) -> Architecture:
@@ -191,8 +191,9 @@ def train_ofa(space: SearchSpace, batches: Batches) -> None:
 
         def forward(self, architecture: Architecture, images: Tensor) -> Tensor:
             out: Tensor = self.stem(images)
+            block: Any
             for stage, blocks in zip(architecture.stages, self.stages, strict=True):
-                for block in list(blocks)[: stage.depth]:
+                for block in list(blocks.children())[: stage.depth]:
                     block.conv.active_kernel_size = stage.kernel_size
                     block.conv.active_expand_ratio = stage.expansion
                     out = block(out)

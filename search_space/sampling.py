@@ -224,7 +224,12 @@ def _count(outcomes: list[dict[int, _Outcomes]], valid: NDArray[np.bool_]) -> li
     last_widths = {int(width) for layer in outcomes[-1].values() for width in layer.widths}
     limbs: list[dict[int, NDArray[np.int64]]] = [dict.fromkeys(last_widths, valid[None].astype(np.int64))]
     for layer in reversed(outcomes):
-        spectra = {width: _spectrum(counts, size) for width, counts in limbs[0].items()}
+        # Counts after one width can need more limbs than after another: all get as many, or sums would mix limbs up.
+        most = max(len(counts) for counts in limbs[0].values())
+        spectra = {
+            width: _spectrum(np.pad(counts, ((0, most - len(counts)), (0, 0))), size)
+            for width, counts in limbs[0].items()
+        }
         limbs.insert(0, {width: _completions(here, spectra, size) * valid for width, here in layer.items()})
     return [{width: _integers(counts) for width, counts in stage.items()} for stage in limbs]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Metrics
+from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
@@ -89,7 +89,7 @@ def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budge
     write_json(folder / FRONT, {"front": front, "budget": bounds, "data": data.name, "evaluated": evaluated})
 
 
-def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
+def finished_front(folder: Path, evaluated: int, objective: str = "accuracy") -> list[Candidate] | None:
     """The front of a run that finished after evaluating so many candidates; None if there is none."""
     path = folder / FRONT
     if not path.exists() or not (folder / BEST).exists():
@@ -100,8 +100,8 @@ def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
             return None
         front = []
         for entry in content["front"]:
-            cost, metrics = Cost(**entry["cost"]), Metrics(**entry["metrics"])
-            if type(cost.macs) is not int or type(cost.params) is not int or type(metrics.accuracy) is not float:
+            cost, metrics = Cost(**entry["cost"]), read_numbers(objective, entry["metrics"])
+            if type(cost.macs) is not int or type(cost.params) is not int:
                 raise InputError("numbers")
             front.append(Candidate(Architecture.from_dict(entry["architecture"]), cost, metrics))
         return front
@@ -133,7 +133,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
         "architecture": candidate.architecture.to_dict(),
         "digest": candidate.architecture.digest(),
         "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
-        "metrics": {"accuracy": candidate.metrics.accuracy, "loss": candidate.metrics.loss},
+        "metrics": numbers(candidate.metrics),
     }
 
 

@@ -35,7 +35,13 @@ ROOT = Path(__file__).parent.parent
 QUIET = Reporter(quiet=True)
 CPU = torch.device("cpu")
 SUPERNET = SupernetRecipe(
-    epochs=2, batch_size=16, learning_rate=0.05, ema_decay=0.9, augmentation="crop-flip", random_networks=1
+    epochs=2,
+    batch_size=16,
+    learning_rate=0.05,
+    ema_decay=0.9,
+    augmentation="crop-flip",
+    random_networks=1,
+    within_budget=False,
 )
 STANDALONE = Recipe(epochs=1, batch_size=16, learning_rate=0.05)
 
@@ -51,7 +57,7 @@ def _supernet(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(distributed.rank())  # other first weights: the first rank's count
     store = WeightStore(space, sync_batch_norm=recipe.sync_batch_norm)
-    sandwich = Sandwich(store, seed=3, random_networks=recipe.random_networks, label_smoothing=0.0)
+    sandwich = Sandwich(store, recipe, seed=3)
 
     def step(images: Tensor, labels: Tensor, number: int) -> float:
         if number == kill_at:
@@ -221,7 +227,7 @@ def test_gradients_are_averaged_and_none_stays_none(ranks: Ranks) -> None:
 
 def test_a_loss_that_breaks_on_one_rank_ends_both(ranks: Ranks, folder: Path, tiny_space: SearchSpace) -> None:
     assert ranks[0]["diverged"] == ranks[1]["diverged"]
-    sandwich = Sandwich(WeightStore(tiny_space), seed=3, random_networks=1, label_smoothing=0.0)
+    sandwich = Sandwich(WeightStore(tiny_space), SUPERNET, seed=3)
     trained = sandwich.architectures(5)
     digests = ", ".join(architecture.digest()[:12] for architecture in trained)
     assert ranks[0]["diverged"] == (

@@ -232,3 +232,21 @@ def test_convolution_of_large_counts_is_exact() -> None:
     assert list(result) == expected
     assert max(expected) > 2**90
     assert _padded(size) >= 2 * size - 1
+
+
+@pytest.mark.parametrize("macs", [700_000, 900_000, 1_000_000, 1_207_447, 1_300_000, 2_000_000])
+def test_counts_obey_the_recursion(macs: int) -> None:
+    """Each count against the sum over outcomes of the counts after them, in integers of any size."""
+    (chain,) = named_space("mobilenetv2-32").table(Budget(max_macs=macs))._chains
+    for index, by_width in enumerate(chain.outcomes):
+        for width, outcomes in by_width.items():
+            for remaining in (chain.remaining, chain.remaining // 2, chain.remaining // 3):
+                left = remaining - outcomes.buckets
+                ways = sum(
+                    int(chain.counts[index + 1][after][rest])
+                    for after, rest, bucket in zip(
+                        outcomes.widths.tolist(), left.tolist(), outcomes.buckets, strict=True
+                    )
+                    if bucket >= 0 and rest >= 0
+                )
+                assert ways == chain.counts[index][width][remaining]

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, build
 from search_space.backbones import mobilenetv2
@@ -147,7 +147,7 @@ class TestSandwich:
     """Which networks a step trains."""
 
     def _sandwich(self, space: SearchSpace) -> Sandwich:
-        return Sandwich(WeightStore(space), seed=3, random_networks=2, label_smoothing=0.0)
+        return Sandwich(WeightStore(space), SupernetRecipe(random_networks=2), seed=3)
 
     def test_largest_and_smallest(self, space: SearchSpace) -> None:
         largest, smallest, *random_ones = self._sandwich(space).architectures(5)

@@ -31,6 +31,7 @@ class Split:
         place = device if _fits(pictures.images.nbytes, device) else torch.device("cpu")
         self.images = pictures.images.to(place)
         self.labels = pictures.labels.to(place)
+        self.sources = pictures.sources
         self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, -1, 1, 1)
 

@@ -30,13 +30,18 @@ _Floats = NDArray[np.float32]
 
 
 def compose(variant: str, split: str, seed: int = 0, count: int | None = None) -> Pictures:
-    """The canvases of a split: `SIZES[split]` of them, or `count`; the same for the same seed."""
+    """The canvases of a split: `SIZES[split]` of them, or `count`; the same for the same seed.
+
+    A canvas's source is the number of the handwritten digit that its label is of.
+    """
     rng = np.random.default_rng([seed, list(SIZES).index(split)])
     digits, labels = source(split)
-    images, chosen = VARIANTS[variant](digits, labels, count or SIZES[split], rng)
+    images, chosen = VARIANTS[variant](digits, count or SIZES[split], rng)
     noisy = images + rng.standard_normal(images.shape, dtype=np.float32) * 0.2
     pixels = (noisy.clip(0, 1) * 255).round().astype(np.uint8)
-    return Pictures(torch.from_numpy(pixels)[:, None], torch.from_numpy(chosen.astype(np.int64)))
+    return Pictures(
+        torch.from_numpy(pixels)[:, None], torch.from_numpy(labels[chosen]), torch.from_numpy(chosen.astype(np.int64))
+    )
 
 
 @lru_cache(maxsize=len(SIZES))
@@ -60,9 +65,7 @@ def source(split: str) -> tuple[_Floats, NDArray[np.int64]]:
     return images[chosen], labels[chosen]
 
 
-def _pointed(
-    digits: _Floats, labels: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> tuple[_Floats, NDArray[np.int64]]:
+def _pointed(digits: _Floats, count: int, rng: np.random.Generator) -> tuple[_Floats, NDArray[np.int64]]:
     size, border, pitch, tick = 11, 3, 14, 5
     canvases = np.zeros((count, SIDE, SIDE), dtype=np.float32)
     large = _enlarged(digits, size)
@@ -79,12 +82,10 @@ def _pointed(
     stroke = np.ones((count, tick, 2), dtype=np.float32)
     _paste(canvases, stroke, start[:, 0], np.zeros(count, dtype=np.int64))
     _paste(canvases, stroke.transpose(0, 2, 1), np.zeros(count, dtype=np.int64), start[:, 1])
-    return canvases, labels[chosen[np.arange(count), marked[:, 0], marked[:, 1]]]
+    return canvases, chosen[np.arange(count), marked[:, 0], marked[:, 1]]
 
 
-def _clutter(
-    digits: _Floats, labels: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> tuple[_Floats, NDArray[np.int64]]:
+def _clutter(digits: _Floats, count: int, rng: np.random.Generator) -> tuple[_Floats, NDArray[np.int64]]:
     size, fragments, piece = 16, 4, 8
     canvases = np.zeros((count, SIDE, SIDE), dtype=np.float32)
     large = _enlarged(digits, size)
@@ -100,13 +101,13 @@ def _clutter(
     chosen = rng.integers(len(digits), size=count)
     top, left = rng.integers(0, SIDE - size + 1, size=(2, count))
     _paste(canvases, large[chosen], top, left)
-    return canvases, labels[chosen]
+    return canvases, chosen
 
 
-VARIANTS: dict[
-    str,
-    Callable[[_Floats, NDArray[np.int64], int, np.random.Generator], tuple[_Floats, NDArray[np.int64]]],
-] = {"pointed": _pointed, "clutter": _clutter}
+VARIANTS: dict[str, Callable[[_Floats, int, np.random.Generator], tuple[_Floats, NDArray[np.int64]]]] = {
+    "pointed": _pointed,
+    "clutter": _clutter,
+}
 
 
 def _enlarged(digits: _Floats, size: int) -> _Floats:

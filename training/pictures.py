@@ -6,7 +6,12 @@ from torch import Tensor
 
 
 class Pictures(NamedTuple):
-    """Images N×C×H×W (uint8, C of 1 or 3) and labels N (int64)."""
+    """Images N×C×H×W (uint8, C of 1 or 3) and labels N (int64).
+
+    `sources` (N, int64) says which pictures are made from the same original, where several are: such pictures are not
+    independent, and an interval has to be drawn over originals.
+    """
 
     images: Tensor
     labels: Tensor
+    sources: Tensor | None = None

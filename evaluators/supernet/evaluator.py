@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
+from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.pretrained import published
 from search_space.space import SearchSpace
@@ -24,33 +25,11 @@ from training.evaluation import Metrics, evaluate, recompute_batch_statistics
 from training.files import remove_leftovers
 from training.loop import fit
 from training.progress import Reporter
-from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
 
 WEIGHTS = "supernet.safetensors"
 CHECKPOINT = "supernet.checkpoint"
-
-
-@dataclass(frozen=True)
-class SupernetRecipe(Recipe):
-    """A recipe for the shared weights.
-
-    Attributes:
-        random_networks: networks of a step beside the largest and the smallest.
-        largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
-            (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
-    """
-
-    random_networks: int = 2
-    largest_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.random_networks <= 64:
-            raise InputError(f"random_networks: expected 0 to 64, got {self.random_networks}")
-        if not 0 <= self.largest_epochs <= 100_000:
-            raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +54,8 @@ class SupernetEvaluator:
     them. Scores are remembered by digest.
     """
 
+    objective = "accuracy"
+
     def __init__(
         self,
         space: SearchSpace,
@@ -85,6 +66,7 @@ class SupernetEvaluator:
         seed: int,
         folder: Path,
         reporter: Reporter,
+        budget: Budget | None = None,
         init: str = "scratch",
     ):
         self.space = space
@@ -94,10 +76,15 @@ class SupernetEvaluator:
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
+        self.budget = budget or Budget()
         self.init = init
         torch.manual_seed(derive(seed, "supernet"))
         self.store = WeightStore(space, sync_batch_norm=recipe.sync_batch_norm).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
+
+    def about(self) -> str:
+        """What is done before candidates are scored."""
+        return f"supernet: {self.recipe.epochs} epochs"
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
@@ -120,6 +107,8 @@ class SupernetEvaluator:
             "seed": self.seed,
             "init": self.init,
         }
+        if self.recipe.within_budget:
+            trained["budget"] = asdict(self.budget)
         described = json.dumps(trained, sort_keys=True)
         if distributed.from_first(lambda: self._finished(path, described)):
             return
@@ -128,10 +117,10 @@ class SupernetEvaluator:
                 self.reporter.say(f"init torchvision, attention {kind}: {report}")
         step = Sandwich(
             self.store,
+            self.recipe,
             seed=self.seed,
-            random_networks=self.recipe.random_networks,
+            budget=self.budget,
             largest_steps=self.recipe.largest_epochs * max(1, len(self.data.train) // self.recipe.batch_size),
-            label_smoothing=self.recipe.label_smoothing,
         )
         store, _ = fit(
             self.store,

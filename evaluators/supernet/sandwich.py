@@ -1,24 +1,69 @@
-"""Training the shared weights: the sandwich rule with in-place distillation, and even turns for attention kinds.
+"""Which networks a step of the supernet trains, and on what: the sandwich rule, distillation, even turns for attention.
 
-Each step trains the largest network on the labels, and the smallest and some random ones on the largest's soft
-predictions (BigNAS, arXiv:2003.11142, section 3.1; the sandwich rule is from arXiv:1903.05134). Largest and smallest
-mean depth, width, expansion, kernel and resolution. Attention is not ordered that way: at every stage its kinds come
-round as random permutations over the networks trained, then a reduction ratio is drawn within the kind, so that every
-kind is trained equally often (strict fairness, FairNAS, arXiv:1907.01845).
+A step trains the largest network on the labels, and the smallest and some random ones on the largest's soft
+predictions (BigNAS, arXiv:2003.11142, section 3.1; the sandwich rule is from arXiv:1903.05134). Each part can be left
+out; without the largest every network learns from the labels. Largest and smallest mean depth, width, expansion, kernel
+and resolution. Random networks are drawn uniformly from those within the budget, where the search will look.
+
+Attention is not ordered by size: at every stage its kinds come round as random permutations over the networks trained,
+whatever the draw from the budget says, then a reduction ratio is drawn within the kind, so that every kind is trained
+equally often (strict fairness, FairNAS, arXiv:1907.01845).
 """
 
+import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
-from search_space.space import dimension
+from search_space.cost import Budget
+from search_space.errors import InputError
+from search_space.space import SearchSpace, decided, dimension
 from training.loop import autocast
+from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
+
+MAX_REDRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class SupernetRecipe(Recipe):
+    """A recipe for the shared weights.
+
+    Attributes:
+        largest: whether every step trains the space's largest network, on the labels.
+        smallest: whether every step trains its smallest.
+        random_networks: networks of a step beside these.
+        distillation: whether the others learn from the largest's predictions, not from the labels.
+        largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
+            (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
+        within_budget: whether random networks are drawn uniformly from the budget, or else decision by decision.
+        window: random networks have at least this share of the budget's MACs; 0 for no lower bound.
+    """
+
+    largest: bool = True
+    smallest: bool = True
+    random_networks: int = 2
+    distillation: bool = True
+    largest_epochs: int = 0
+    within_budget: bool = True
+    window: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.random_networks <= 64:
+            raise InputError(f"random_networks: expected 0 to 64, got {self.random_networks}")
+        if not self.largest + self.smallest + self.random_networks:
+            raise InputError("random_networks: 0 without largest and smallest leaves a step nothing to train")
+        if not 0 <= self.largest_epochs <= 100_000:
+            raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
+        if not 0 <= self.window < 1:
+            raise InputError(f"window: expected a share from 0 to below 1, got {self.window}")
 
 
 class Sandwich:
@@ -29,50 +74,77 @@ class Sandwich:
     """
 
     def __init__(
-        self, store: WeightStore, *, seed: int, random_networks: int, label_smoothing: float, largest_steps: int = 0
+        self,
+        store: WeightStore,
+        recipe: SupernetRecipe,
+        *,
+        seed: int,
+        budget: Budget | None = None,
+        largest_steps: int = 0,
     ):
         self.store = store
+        self.recipe = recipe
         self.seed = seed
-        self.networks = 2 + random_networks
-        self.label_smoothing = label_smoothing
+        self.budget = budget or Budget()
         self.largest_steps = largest_steps
+        self._sizes = ["largest"] * recipe.largest + ["smallest"] * recipe.smallest
+        self._sizes += ["random"] * recipe.random_networks
 
     def __call__(self, images: Tensor, labels: Tensor, step: int) -> float:
-        """Adds the gradients of all networks of the step; returns the largest one's loss on the labels."""
-        largest, *others = self.architectures(step)
-        with autocast(images.device):
-            logits = self.store(largest, resized(images, largest.resolution))
-            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        loss.backward()
-        target = logits.detach().float().softmax(1)
-        for architecture in others:
+        """Adds the gradients of all networks of the step; returns the first one's loss on the labels."""
+        recipe = self.recipe
+        target: Tensor | None = None
+        first: Tensor | None = None
+        for architecture in self.architectures(step):
             with autocast(images.device):
-                logits = self.store(architecture, resized(images, architecture.resolution))
-                # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
-                distilled = nn.functional.cross_entropy(logits.float(), target)
-            distilled.backward()
-        return loss.item()
+                logits = self.store(architecture, resized(images, architecture.resolution)).float()
+                if target is not None:
+                    # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
+                    loss = nn.functional.cross_entropy(logits, target)
+                else:
+                    loss = nn.functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            loss.backward()
+            if first is None:
+                first = loss.detach()
+                if recipe.largest and recipe.distillation:
+                    target = logits.detach().softmax(1)
+        assert first is not None
+        return first.item()
 
     def architectures(self, step: int) -> list[Architecture]:
         """What the step trains, the largest first; a function of the seed and the step alone."""
         later = step - self.largest_steps
         if later < 0:
-            return [self._architecture(step, 0)]
-        first = self.largest_steps + later * self.networks
-        return [self._architecture(first + index, index) for index in range(self.networks)]
+            return [self._architecture(step, "largest")]
+        first = self.largest_steps + later * len(self._sizes)
+        return [self._architecture(first + index, size) for index, size in enumerate(self._sizes)]
 
-    def _architecture(self, turn: int, index: int) -> Architecture:
+    def _architecture(self, turn: int, size: str) -> Architecture:
+        """The network of a turn; every network that is trained has one."""
+        space = self.store.space
         rng = random.Random(derive(self.seed, "sandwich", turn))
+        drawn = self._drawn(space, rng) if size == "random" and self.recipe.within_budget else None
 
         def choose(name: str, options: Sequence[Any]) -> Any:
             what = dimension(name)
             if what == "attention":
                 return self._kind(name, options, turn)
-            if what == "reduction" or index >= 2:
+            if what == "reduction" or (size == "random" and drawn is None):
                 return rng.choice(options)
-            return self.store.space.extreme(name, options, largest=index == 0)
+            if drawn is not None:
+                return decided(drawn, name)
+            return space.extreme(name, options, largest=size == "largest")
 
-        return self.store.space.assemble(choose)
+        return space.assemble(choose)
+
+    def _drawn(self, space: SearchSpace, rng: random.Random) -> Architecture:
+        """A uniform draw from the budget, or from its window."""
+        least = math.ceil(self.recipe.window * (self.budget.max_macs or 0))
+        for _ in range(MAX_REDRAWS):
+            architecture = space.sample(rng, self.budget)
+            if not least or space.cost(architecture).macs >= least:
+                return architecture
+        raise InputError(f"window: {MAX_REDRAWS} draws met no network of {least} MACs or more; lower it")
 
     def _kind(self, name: str, kinds: Sequence[str], turn: int) -> str:
         """The kind whose turn it is at a stage: each is used once in every `len(kinds)` turns, in a random order."""

@@ -1,0 +1,220 @@
+"""How well each evaluator ranks networks, held against training every network by itself.
+
+    python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--workers N]
+                                          [--supernet NAME=JSON ...] [--table FILE] [--folder FOLDER]
+
+Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
+apart, and `--across` the range of MACs. What one network costs is printed first. Evaluators score on validation
+pictures; the truth is the accuracy on the test split, the mean over seeds. Printed for each evaluator, over all
+networks and over those of equal MACs: Kendall's τ with its 95% bootstrap interval (networks and originals of the test
+pictures drawn anew), Spearman's ρ, regret at 1, 5 and 10 in percentage points, seconds a network; then how much higher
+the supernet's τ is than each other's, by paired resamples. The ceiling is the τ of one seed with another.
+
+`--supernet NAME=JSON` trains one more supernet, with these settings in place of the preset's, and lists it beside the
+others. A killed run goes on where it was; several processes may work in one folder. `--table FILE` keeps the trained
+networks as a table that the evaluator `tabular` reads.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table as Grid
+
+from benchmarks.standalone_truth import GROUPS, Plan, Results, train
+from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
+from evaluators.supernet import SupernetEvaluator, SupernetRecipe
+from presets import preset
+from search_space.architecture import Architecture, read_json
+from search_space.cost import Budget, human
+from training.data import Dataset, load_data
+from training.files import write_json
+from training.progress import Reporter, duration
+from training.recipe import Recipe
+
+# At 4 or 5 epochs one seed differs from another by more than one network from another: all wait a while before they
+# learn anything, and how long is luck.
+RECIPE = Recipe(epochs=8, batch_size=64, learning_rate=0.4, weight_decay=2e-4)
+REGRETS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """An evaluator's scores, higher for better, and its seconds: of preparation, and of each network."""
+
+    values: list[float]
+    preparation: float
+    each: float
+
+
+def main() -> None:
+    """Trains, scores, prints."""
+    arguments = _arguments()
+    plan = Plan(
+        space=arguments.space,
+        data=arguments.data,
+        equal=arguments.equal,
+        across=arguments.across,
+        seeds=arguments.seeds,
+        equal_macs=arguments.equal_macs,
+        macs_range=tuple(arguments.macs_range),
+        recipe=replace(RECIPE, epochs=arguments.epochs),
+    )
+    folder = arguments.folder or Path("runs") / f"rank-{arguments.data.partition('/')[0].replace(':', '-')}"
+    reporter = Reporter()
+    results = train(plan, folder / "trained", arguments.workers, reporter)
+    torch.set_num_threads(arguments.threads)
+    space = plan.search_space()
+    data = load_data(plan.data, max(space.resolution), torch.device("cpu"), reporter)
+    space = replace(space, num_classes=data.num_classes)
+    networks = [architecture for _, architecture in results.networks]
+    supernets: dict[str, dict[str, Any]] = {"supernet": {}}
+    for given in arguments.supernet:
+        name, _, settings = given.partition("=")
+        supernets[name] = json.loads(settings)
+    ways: dict[str, Callable[[], Scores]] = {
+        "MACs": lambda: _counts([space.cost(a).macs for a in networks]),
+        "parameters": lambda: _counts([space.cost(a).params for a in networks]),
+    }
+    budget = Budget(max_macs=round(plan.macs_range[1] * 1.03))
+    for name, settings in supernets.items():
+        ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
+            settings, name, plan, data, networks, budget, folder / name, reporter
+        )
+    scores = {name: _kept(folder / f"scores-{name}.json", networks, way) for name, way in ways.items()}
+    console = Console(width=110)
+    for title, chosen in _groups(results).items():
+        _print(console, f"{plan.data}: {title}", results, chosen, scores)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--space", default="mobilenetv2-32")
+    parser.add_argument("--equal", type=int, default=32, help="networks of equal MACs")
+    parser.add_argument("--across", type=int, default=32, help="networks across the range of MACs")
+    parser.add_argument("--equal-macs", type=int, default=1_000_000)
+    parser.add_argument("--macs-range", type=int, nargs=2, default=(650_000, 1_600_000))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help="of each network's own training")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread that train networks")
+    parser.add_argument("--threads", type=int, default=2, help="of the evaluators")
+    parser.add_argument("--supernet", action="append", default=[], metavar="NAME=JSON")
+    parser.add_argument("--table", type=Path, default=None)
+    parser.add_argument("--folder", type=Path, default=None, help="default: runs/rank-DATA")
+    return parser.parse_args()
+
+
+def _counts(counts: Sequence[int]) -> Scores:
+    return Scores([float(count) for count in counts], 0.0, 0.0)
+
+
+def _supernet(
+    settings: dict[str, Any],
+    name: str,
+    plan: Plan,
+    data: Dataset,
+    networks: list[Architecture],
+    budget: Budget,
+    folder: Path,
+    reporter: Reporter,
+) -> Scores:
+    chosen = preset("digits")
+    recipe = SupernetRecipe(**{**asdict(chosen.recipe), **settings})
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluator = SupernetEvaluator(
+        replace(plan.search_space(), num_classes=data.num_classes),
+        data,
+        recipe,
+        chosen.scoring,
+        seed=plan.seed,
+        folder=folder,
+        reporter=reporter,
+        budget=budget,
+    )
+    reporter.say(f"{name}: {recipe}")
+    started = time.monotonic()
+    evaluator.prepare()
+    prepared = time.monotonic()
+    values = [evaluator.evaluate(architecture, thorough=True).accuracy for architecture in networks]
+    return Scores(values, prepared - started, (time.monotonic() - prepared) / len(networks))
+
+
+def _kept(path: Path, networks: list[Architecture], score: Callable[[], Scores]) -> Scores:
+    """The scores in the file if they are of these networks; else made, and written there."""
+    digests = [architecture.digest() for architecture in networks]
+    if path.exists():
+        kept = read_json(path)
+        if kept["digests"] == digests:
+            return Scores(**kept["scores"])
+    scores = score()
+    write_json(path, {"digests": digests, "scores": asdict(scores)})
+    return scores
+
+
+def _groups(results: Results) -> dict[str, NDArray[np.int64]]:
+    """The networks that each table is about."""
+    groups = np.array([group for group, _ in results.networks])
+    macs = human(
+        round(float(np.mean([m for m, group in zip(results.macs, groups, strict=True) if group == GROUPS[0]])))
+    )
+    return {
+        f"all {len(groups)} networks": np.arange(len(groups)),
+        f"{(groups == GROUPS[0]).sum()} networks of equal MACs ({macs} ± 3%)": np.flatnonzero(groups == GROUPS[0]),
+    }
+
+
+def _print(
+    console: Console, title: str, results: Results, chosen: NDArray[np.int64], scores: dict[str, Scores]
+) -> None:
+    correct = results.correct[chosen].sum(1)
+    counted = results.counted * results.correct.shape[1]
+    accuracy = results.test[chosen].mean(1)
+    truth = Truth(accuracy, resampled_accuracy(correct, counted, RESAMPLES))
+    console.print(
+        f"\n{title}: test accuracy {_share(accuracy.min())} to {_share(accuracy.max())}, {_noise(results, chosen)}"
+    )
+    grid = Grid("evaluator", "Kendall's τ", "Spearman's ρ", "regret at 1", "at 5", "at 10", "preparation", "a network")
+    rows = {name: [score.values[index] for index in chosen] for name, score in scores.items()}
+    for name, values in rows.items():
+        regrets = [f"{100 * truth.regret(values, count):.2f}" for count in REGRETS]
+        seconds = (duration(scores[name].preparation), duration(scores[name].each))
+        grid.add_row(name, str(truth.tau(values)), f"{truth.spearman(values):.2f}", *regrets, *seconds)
+    if results.test.shape[1] > 1:
+        # Each seed's accuracies as scores of the other's.
+        one, other = results.test[chosen, 0], results.test[chosen, 1]
+        ceiling = Truth(one, resampled_accuracy(results.correct[chosen, 0], results.counted, RESAMPLES))
+        regrets = [f"{100 * ceiling.regret(list(other), count):.2f}" for count in REGRETS]
+        tau, rho = ceiling.tau(list(other)), ceiling.spearman(list(other))
+        grid.add_row("a seed by another (ceiling)", str(tau), f"{rho:.2f}", *regrets, "", "")
+    console.print(grid)
+    best = rows["supernet"]
+    for name, values in rows.items():
+        if name != "supernet":
+            console.print(f"  τ of supernet less τ of {name}: {truth.advantage(best, values)}")
+
+
+def _noise(results: Results, chosen: NDArray[np.int64]) -> str:
+    """How exactly the accuracies are known."""
+    test = results.test[chosen]
+    if test.shape[1] < 2:
+        return "one seed"
+    # The mean of s seeds has the variance of one of them over s.
+    spread = float(np.sqrt((test.var(1, ddof=1) / test.shape[1]).mean()))
+    return f"standard error of a network's mean over {test.shape[1]} seeds {100 * spread:.2f} points"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Rank statistics against scipy's, and what intervals have to do."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evaluators.ranking import Truth, kendall, resampled_accuracy
+
+
+@pytest.mark.parametrize("levels", [3, 1000])  # with many ties, and with few
+def test_tau_and_rho_equal_scipy(levels: int) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        one, other = rng.integers(levels, size=(2, 30)).astype(float)
+        assert kendall(one, other) == pytest.approx(stats.kendalltau(one, other).statistic)
+        assert Truth(other).spearman(one) == pytest.approx(stats.spearmanr(one, other).statistic)
+
+
+def test_a_constant_score_has_no_tau() -> None:
+    assert np.isnan(kendall([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]))
+
+
+def test_intervals_hold_the_value_of_the_population() -> None:
+    """Of normal scores with correlation r, τ is 2/π·asin(r): about 95 of 100 intervals hold it."""
+    rng = np.random.default_rng(1)
+    r, held = 0.7, 0
+    expected = 2 / np.pi * np.arcsin(r)
+    for index in range(60):
+        scores, noise = rng.normal(size=(2, 40))
+        accuracy = r * scores + np.sqrt(1 - r**2) * noise
+        interval = Truth(accuracy, np.broadcast_to(accuracy, (300, 40)), seed=index).tau(list(scores))
+        held += interval.low <= expected <= interval.high
+    assert 50 <= held <= 60
+
+
+def test_an_advantage_is_paired() -> None:
+    """Two scores that share their errors differ less than their own intervals say."""
+    rng = np.random.default_rng(2)
+    accuracy, error = rng.normal(size=(2, 50))
+    better, worse = accuracy + 0.8 * error, accuracy + 1.1 * error
+    truth = Truth(accuracy)
+    gain = truth.advantage(list(better), list(worse))
+    assert gain.low > 0
+    assert truth.tau(list(worse)).high > truth.tau(list(better)).low
+    assert gain.value == pytest.approx(truth.tau(list(better)).value - truth.tau(list(worse)).value)
+
+
+def test_regret() -> None:
+    truth = Truth(np.array([0.5, 0.9, 0.7, 0.8]))
+    scores = [4.0, 1.0, 2.0, 3.0]
+    assert [round(truth.regret(scores, count), 6) for count in (1, 2, 3, 4)] == [0.4, 0.1, 0.1, 0.0]
+
+
+def test_originals_are_resampled_whole() -> None:
+    """All of an original's pictures right or wrong together: the spread is that of 50 draws, not of 5,000."""
+    rng = np.random.default_rng(3)
+    right = rng.integers(2, size=50)
+    correct = np.array([100 * right, np.full(50, 50)])
+    resampled = resampled_accuracy(correct, np.full(50, 100), 2000)
+    share = right.mean()
+    assert resampled[:, 0].mean() == pytest.approx(share, abs=0.01)
+    assert resampled[:, 0].std() == pytest.approx(np.sqrt(share * (1 - share) / 50), rel=0.1)
+    assert np.allclose(resampled[:, 1], 0.5)
