@@ -1,14 +1,14 @@
 """The supernet's weights: the widest tensor of every parameter, and sub-networks as views of them.
 
-There is no second definition of the networks. A sub-network is the ordinary module of its architecture, run by
-`torch.func.functional_call` on leading channels and centred kernels of the stored tensors. Parameters only are stored:
-batch statistics belong to a candidate.
+There is no second definition of the networks. A sub-network is the ordinary module of its architecture, run on leading
+channels and centred kernels of the stored tensors. Parameters only are stored: batch statistics belong to a candidate.
 """
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,20 @@ from search_space.decisions import dimension
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
+from training.synchronised_norm import synchronise
 
 MAX_CACHED_MODULES = 4096
 
 
 class _View(NamedTuple):
-    """Where a part's parameter is stored, and how it is cut: (axis, start, length) for each axis not whole."""
+    """A parameter of a part: the module in it that has the parameter as `own`, the stored tensor, and how that is cut.
 
+    Attributes:
+        cuts: (axis, start, length) for each axis not whole.
+    """
+
+    holder: nn.Module
+    own: str
     key: str
     cuts: tuple[tuple[int, int, int], ...]
 
@@ -35,11 +42,15 @@ class WeightStore(nn.Module):
 
     Each is kept under the position of its part, its role and, inside an attention, the attention's kind; so the
     reduction ratios of one kind share, and different kinds do not.
+
+    Args:
+        sync_batch_norm: whether sub-networks normalise by the statistics of every process's share of a batch.
     """
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: SearchSpace, *, sync_batch_norm: bool = False):
         super().__init__()
         self.space = space
+        self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
         channels = _most_channels(space)
@@ -51,6 +62,17 @@ class WeightStore(nn.Module):
                     key = _key(name, part, local)
                     if key not in self.tensors:
                         self.tensors[key] = nn.Parameter(parameter.detach().clone())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
+        """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
+        copied = WeightStore.__new__(WeightStore)
+        memo[id(self)] = copied
+        nn.Module.__init__(copied)
+        copied.space = self.space
+        copied.sync_batch_norm = self.sync_batch_norm
+        copied.tensors = copy.deepcopy(self.tensors, memo)
+        copied._modules_cache = OrderedDict()
+        return copied.train(self.training)
 
     @torch.no_grad()
     def carry_over(self, source: Network) -> dict[str, Transferred]:
@@ -72,18 +94,15 @@ class WeightStore(nn.Module):
 
         No module is constructed except for parts not seen lately, and nothing but gradients is written.
         """
-        network = self._skeleton(architecture)
-        return torch.func.functional_call(network, self.views(architecture), (images,))
+        network = Network(architecture, self.space.num_classes, self._on_views)
+        return cast(Tensor, network.train()(images))
 
     def views(self, architecture: Architecture) -> dict[str, Tensor]:
         """The sub-network's parameters by the names its module has for them, as views of the stored tensors."""
         views = {}
         for name, part in parts(architecture, self.space.num_classes):
             for local, view in self._part(name, part)[1].items():
-                tensor: Tensor = self.tensors[view.key]
-                for axis, start, length in view.cuts:
-                    tensor = tensor.narrow(axis, start, length)
-                views[f"{name}.{local}"] = tensor
+                views[f"{name}.{local}"] = self._cut(view)
         return views
 
     def extract(self, architecture: Architecture) -> Network:
@@ -100,8 +119,22 @@ class WeightStore(nn.Module):
                 parameter.copy_(views[name])
         return network
 
-    def _skeleton(self, architecture: Architecture) -> Network:
-        return Network(architecture, self.space.num_classes, lambda name, part: self._part(name, part)[0]).train()
+    def _on_views(self, name: str, part: Part) -> nn.Module:
+        """A part's cached module, its parameters set to views until it is used next.
+
+        That is what `torch.func.functional_call` does for the length of a call, at twice the overhead: it looks every
+        parameter up by its path, and puts the former ones back.
+        """
+        module, views = self._part(name, part)
+        for view in views.values():
+            view.holder._parameters[view.own] = cast(nn.Parameter, self._cut(view))
+        return module
+
+    def _cut(self, view: _View) -> Tensor:
+        tensor: Tensor = self.tensors[view.key]
+        for axis, start, length in view.cuts:
+            tensor = tensor.narrow(axis, start, length)
+        return tensor
 
     def _part(self, name: str, part: Part) -> tuple[nn.Module, dict[str, _View]]:
         """A part's module without storage or batch statistics, and where its parameters are; cached, bounded."""
@@ -115,10 +148,13 @@ class WeightStore(nn.Module):
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        if self.sync_batch_norm:
+            synchronise(module)
         views = {}
         for local, parameter in module.named_parameters():
             key = _key(name, part, local)
-            views[local] = _View(key, _cuts(self.tensors[key].shape, parameter.shape))
+            path, _, own = local.rpartition(".")
+            views[local] = _View(module.get_submodule(path), own, key, _cuts(self.tensors[key].shape, parameter.shape))
         self._modules_cache[name, part] = module, views
         if len(self._modules_cache) > MAX_CACHED_MODULES:
             self._modules_cache.popitem(last=False)
