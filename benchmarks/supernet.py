@@ -28,8 +28,9 @@ from torch import Tensor
 from benchmarks import supernet_contenders as contenders
 from search_space.architecture import Attention
 from search_space.blocks import NO_ATTENTION
-from search_space.space import SearchSpace, StageOptions
+from search_space.space import SearchSpace
 from search_space.spaces import named_space
+from search_space.stage_program import StageOptions
 from training.data import load_data
 
 BATCH = 64

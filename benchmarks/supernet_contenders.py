@@ -15,7 +15,8 @@ from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.network import Network, build
-from search_space.space import SearchSpace, StageOptions
+from search_space.space import SearchSpace
+from search_space.stage_program import StageOptions
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Contender = Callable[[SearchSpace, Batches], None]
