@@ -101,6 +101,21 @@ def test_views_share_leading_channels_and_centred_kernels() -> None:
         _cuts((8,), (9,))
 
 
+def test_kernels_of_their_own(space: SearchSpace) -> None:
+    """With `own_kernels` a training step of one kernel size leaves the weights of the others as they are."""
+    store = WeightStore(space, own_kernels=True)
+    for architecture in _some(space, 4):
+        x = torch.randn(2, 3, 32, 24)
+        store.zero_grad()
+        out = store(architecture, x)
+        assert torch.equal(out, store.extract(architecture).train()(x))
+        out.sum().backward()
+        for index, stage in enumerate(architecture.stages):
+            for key, tensor in store.tensors.items():
+                if key.startswith(f"stages/{index}/") and "/kernel" in key:
+                    assert tensor.grad is None or f"/kernel{stage.kernel_size}/" in key, key
+
+
 def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: SearchSpace) -> None:
     keys = set(store.tensors)
     assert any("/attention/se/" in key for key in keys)
@@ -206,7 +221,7 @@ class TestSandwich:
 class TestAttentionPerBlock:
     """A space in which every block has an attention of its own."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def store(self, tiny_space: SearchSpace) -> WeightStore:
         return WeightStore(dataclasses.replace(tiny_space, attention_per="block"))
 

@@ -79,7 +79,9 @@ class SupernetEvaluator:
         self.budget = budget or Budget()
         self.init = init
         torch.manual_seed(derive(seed, "supernet"))
-        self.store = WeightStore(space, sync_batch_norm=recipe.sync_batch_norm).to(data.device)
+        self.store = WeightStore(space, own_kernels=recipe.own_kernels, sync_batch_norm=recipe.sync_batch_norm).to(
+            data.device
+        )
         self._scores: dict[tuple[str, bool], Metrics] = {}
 
     def about(self) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, ConvPart, Part, stage_blocks
+from search_space.blocks import AttentionPart, BlockPart, ConvPart, Part, stage_blocks
 from search_space.decisions import dimension
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
@@ -44,22 +44,26 @@ class WeightStore(nn.Module):
     reduction ratios of one kind share, and different kinds do not.
 
     Args:
+        own_kernels: whether each kernel size has depthwise weights and norms of its own, or else all sizes share the
+            largest's, the smaller ones its centre. The centre of a 5×5 kernel that is trained as a whole serves a 3×3
+            network badly, so sharing it ranks small kernels too low.
         sync_batch_norm: whether sub-networks normalise by the statistics of every process's share of a batch.
     """
 
-    def __init__(self, space: SearchSpace, *, sync_batch_norm: bool = False):
+    def __init__(self, space: SearchSpace, *, own_kernels: bool = False, sync_batch_norm: bool = False):
         super().__init__()
         self.space = space
+        self.own_kernels = own_kernels
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
         channels = _most_channels(space)
-        for architecture in _widest(space).values():
+        for _, architecture in _widest(space, own_kernels):
             for name, part in parts(architecture, space.num_classes):
                 module = _widened(name, part, channels)
                 initialise(module)
                 for local, parameter in module.named_parameters():
-                    key = _key(name, part, local)
+                    key = self._key(name, part, local)
                     if key not in self.tensors:
                         self.tensors[key] = nn.Parameter(parameter.detach().clone())
 
@@ -69,6 +73,7 @@ class WeightStore(nn.Module):
         memo[id(self)] = copied
         nn.Module.__init__(copied)
         copied.space = self.space
+        copied.own_kernels = self.own_kernels
         copied.sync_batch_norm = self.sync_batch_norm
         copied.tensors = copy.deepcopy(self.tensors, memo)
         copied._modules_cache = OrderedDict()
@@ -80,11 +85,12 @@ class WeightStore(nn.Module):
 
         Raises InputError if the network is of another family.
         """
-        reports = {}
-        for kind, architecture in _widest(self.space).items():
+        reports: dict[str, Transferred] = {}
+        for kind, architecture in _widest(self.space, self.own_kernels):
             network = self.extract(architecture)
             # A new attention's gates start constant; batch statistics, recomputed for each candidate, make up for it.
-            reports[kind] = transfer(source, network, compensate=False)
+            report = transfer(source, network, compensate=False)
+            reports.setdefault(kind, report)  # of the largest kernels
             for view, parameter in zip(self.views(architecture).values(), network.parameters(), strict=True):
                 view.copy_(parameter)
         return reports
@@ -152,7 +158,7 @@ class WeightStore(nn.Module):
             synchronise(module)
         views = {}
         for local, parameter in module.named_parameters():
-            key = _key(name, part, local)
+            key = self._key(name, part, local)
             path, _, own = local.rpartition(".")
             views[local] = _View(module.get_submodule(path), own, key, _cuts(self.tensors[key].shape, parameter.shape))
         self._modules_cache[name, part] = module, views
@@ -160,11 +166,27 @@ class WeightStore(nn.Module):
             self._modules_cache.popitem(last=False)
         return module, views
 
+    def _key(self, name: str, part: Part, local: str) -> str:
+        """Where a parameter is stored: by position and role, by an attention's kind, perhaps by kernel size."""
+        role, _, rest = local.partition(".")
+        if isinstance(part, BlockPart):
+            piece = dict(part.pieces)[role]
+            if isinstance(piece, AttentionPart):
+                role = f"{role}.{piece.attention.kind}"
+            elif self.own_kernels and isinstance(piece, ConvPart) and piece.kernel_size > 1:
+                role = f"{role}.kernel{piece.kernel_size}"
+        path = ".".join((name, role, rest) if rest else (name, role))
+        return path.replace(".", "/")  # a parameter's name must not hold dots
 
-def _widest(space: SearchSpace) -> dict[str, Architecture]:
-    """The architectures that are largest in every dimension, one for each attention kind."""
+
+def _widest(space: SearchSpace, every_kernel: bool) -> list[tuple[str, Architecture]]:
+    """The architectures that are largest in every dimension, one for each attention kind, with that kind.
+
+    With `every_kernel` as many of each kind as it takes to have every kernel size, the largest first.
+    """
     kinds = dict.fromkeys(attention.kind for options in space.stages for attention in options.attention)
-    found = {}
+    sizes = [sorted(options.kernel_size, reverse=True) for options in space.stages]
+    found = []
     for kind in kinds:
 
         def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
@@ -172,7 +194,13 @@ def _widest(space: SearchSpace) -> dict[str, Architecture]:
                 return kind if kind in options else options[0]
             return min(options)  # of ratios, which divide
 
-        found[kind] = space.extreme(choose, largest=True)
+        largest = space.extreme(choose, largest=True)
+        for turn in range(max(map(len, sizes)) if every_kernel else 1):
+            stages = (
+                replace(stage, kernel_size=own[min(turn, len(own) - 1)])
+                for stage, own in zip(largest.stages, sizes, strict=True)
+            )
+            found.append((kind, replace(largest, stages=tuple(stages)) if every_kernel else largest))
     return found
 
 
@@ -208,13 +236,6 @@ def _widened(name: str, part: Part, channels: dict[str, tuple[int, int]]) -> nn.
         else:
             module.add_module(role, piece.create())
     return module
-
-
-def _key(name: str, part: Part, local: str) -> str:
-    """Where a parameter is stored: by position and role, and by the kind inside an attention."""
-    if isinstance(part, BlockPart) and local.startswith("attention."):
-        local = f"attention.{part.attention.kind}.{local.removeprefix('attention.')}"
-    return f"{name}.{local}".replace(".", "/")  # a parameter's name must not hold dots
 
 
 def _cuts(stored: Sequence[int], wanted: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
