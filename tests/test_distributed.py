@@ -43,7 +43,8 @@ SUPERNET = SupernetRecipe(
     random_networks=1,
     within_budget=False,
 )
-STANDALONE = Recipe(epochs=1, batch_size=16, learning_rate=0.05)
+# One step: in four, rounding grows until float32 and float64 end 3e-3 apart in one process, too.
+STANDALONE = Recipe(epochs=1, batch_size=64, learning_rate=0.05)
 
 
 class Killed(BaseException):
@@ -261,7 +262,7 @@ def test_standalone_training_by_two_processes(ranks: Ranks, folder: Path, pictur
     assert one is not None
     assert two is not None
     assert one["model"].keys() == two["model"].keys()
-    assert _farthest(one["model"], two["model"]) < 2e-3  # batch statistics are among them
+    assert _farthest(one["model"], two["model"]) < 1e-4  # batch statistics are among them
     assert two["history"][0]["loss"] == pytest.approx(one["history"][0]["loss"], rel=1e-4)
     assert two["history"][0]["validation_loss"] == pytest.approx(one["history"][0]["validation_loss"], rel=1e-4)
     names = {"architecture.json", "checkpoint", "metrics.jsonl", "weights.safetensors"}

@@ -1,5 +1,6 @@
 """Weight sharing: sub-networks are views, and are trained fairly."""
 
+import copy
 import dataclasses
 import random
 from collections import Counter
@@ -152,6 +153,21 @@ def test_no_module_is_made_twice(space: SearchSpace, monkeypatch: pytest.MonkeyP
     store(architecture, x)
     monkeypatch.setattr("search_space.blocks.ConvNormActivation.__init__", lambda *a, **k: pytest.fail("constructed"))
     store(architecture, x)
+
+
+def test_a_copy_shares_neither_tensors_nor_cached_modules(tiny_space: SearchSpace) -> None:
+    store = WeightStore(tiny_space)
+    architecture = tiny_space.largest
+    x = torch.randn(2, 3, 16, 16)
+    before = store(architecture, x)
+    copied = copy.deepcopy(store)
+    assert not copied._modules_cache
+    assert copied.space is store.space
+    with torch.no_grad():
+        for tensor in store.parameters():
+            tensor.zero_()
+    assert torch.equal(copied(architecture, x), before)
+    assert not store(architecture, x).any()
 
 
 def test_the_cache_is_bounded(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
