@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search_space.cost import human
 from search_space.errors import InputError
+from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
 from training.progress import complain
@@ -115,27 +116,34 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
         continues: whether the same command again goes on where it stopped; said after Ctrl-C.
     """
     try:
-        main(sys.argv[1:])
+        with distributed.joined():
+            main(sys.argv[1:])
     except InputError as error:
-        complain(f"error: {error}")
+        _complain(f"error: {error}")
         sys.exit(2)
     except DivergedError as error:
-        complain(f"error: {error}")
+        _complain(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        complain("stopped; run the same command again to continue" if continues else "stopped")
+        _complain("stopped; run the same command again to continue" if continues else "stopped")
         sys.exit(130)
     except (OSError, SQLAlchemyError, OptunaError, RuntimeError) as error:
         if no_room_left(error):
-            complain(
+            _complain(
                 f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
             )
         elif isinstance(error, OSError) and error.filename is not None:
-            complain(f"error: {error.filename}: {error.strerror}")
-        else:
+            _complain(f"error: {error.filename}: {error.strerror}")
+        elif distributed.is_first_to_complain():
             raise
         sys.exit(2)
     sys.exit(0)
+
+
+def _complain(message: str) -> None:
+    """One line for all processes that work together."""
+    if distributed.is_first_to_complain():
+        complain(message)
 
 
 def _first_line(error: Exception) -> str:
@@ -166,5 +174,5 @@ class _Parser(argparse.ArgumentParser):
     """Reports a mistake in one line."""
 
     def error(self, message: str) -> NoReturn:
-        complain(f"error: {message}; see {self.prog} --help")
+        _complain(f"error: {message}; see {self.prog} --help")
         sys.exit(2)

@@ -14,6 +14,7 @@ from search_space.cost import measure
 from search_space.pretrained import check_family
 from studies import run_folder
 from studies.source import read_source
+from training import distributed
 from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.progress import Reporter, duration
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = command_line.parse_settings(RetrainSettings, arguments, example=EXAMPLE)
     started = time.monotonic()
-    reporter = Reporter(settings.quiet)
+    reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
     check_init(settings.init)
     chosen = recipe(settings.recipe)
@@ -50,8 +51,14 @@ def main(arguments: Sequence[str]) -> None:
         "recipe": asdict(chosen),
         "init": settings.init,
     }
-    free = {"data": source.data, "device": str(device), "threads": default_threads(), "seeds": settings.seeds}
-    with run_folder.opened(out, identity, free) as recorded:
+    free = {
+        "data": source.data,
+        "device": str(device),
+        "threads": default_threads(),
+        "processes": distributed.world(),
+        "seeds": settings.seeds,
+    }
+    with distributed.entered_by_first(run_folder.opened(out, identity, free)) as recorded:
         use_threads(recorded["threads"])
         rows = []
         results = []
@@ -83,7 +90,8 @@ def main(arguments: Sequence[str]) -> None:
                 )
             accuracies = tuple(result.test.accuracy for result in trained)
             rows.append(Row(name, architecture, cost, accuracies, tuple(result.seconds for result in trained)))
-        run_folder.merge_results(out, results)
+        if distributed.rank() == 0:
+            run_folder.merge_results(out, results)
         title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
         reporter.show(comparison_table(rows, title))
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import command_line
 from evaluators.choice import EVALUATORS, Task, check_evaluator
+from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from presets import SearchSettings, check_init, preset, proxy_settings
 from reports.tables import front_table, front_title
@@ -18,6 +19,7 @@ from studies import run_folder
 from studies.front import pareto_front, rescore
 from studies.loop import search
 from studies.optuna_study import OptunaStudy, check_sampler
+from training import distributed
 from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.progress import Reporter, duration
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
     started = time.monotonic()
-    reporter = Reporter(settings.quiet)
+    reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter)
@@ -75,13 +77,23 @@ def main(arguments: Sequence[str]) -> None:
         "sampler": {"name": settings.sampler, "startup": settings.startup, "rescored": chosen.rescored},
         "seed": settings.seed,
     }
-    free = {"data": settings.data, "trials": settings.trials, "device": str(device), "threads": default_threads()}
-    with run_folder.opened(folder, identity, free) as recorded:
+    free = {
+        "data": settings.data,
+        "trials": settings.trials,
+        "device": str(device),
+        "threads": default_threads(),
+        "processes": distributed.world(),
+    }
+    with distributed.entered_by_first(run_folder.opened(folder, identity, free)) as recorded:
         use_threads(recorded["threads"])
         reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
         reporter.say(f"within {budget}: {_about(*table.count())} architectures")
         reporter.say(f"data {data.name}: {pictures}")
         reporter.say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
+        if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
+            if isinstance(evaluator, SupernetEvaluator):
+                evaluator.prepare()
+            return
         storage = f"sqlite:///{folder / run_folder.STUDY}"
         study = OptunaStudy(
             space,
@@ -93,6 +105,7 @@ def main(arguments: Sequence[str]) -> None:
             budget=budget,
         )
         evaluator.prepare()
+        distributed.leave()
         candidates = search(
             study,
             evaluator,

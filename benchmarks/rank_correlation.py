@@ -1,7 +1,7 @@
 """How well each evaluator ranks networks, held against training every network by itself.
 
     python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--workers N]
-                                          [--supernet NAME=JSON ...] [--table FILE] [--folder FOLDER]
+                                          [--supernet NAME=JSON ...] [--no-proxy] [--table FILE] [--folder FOLDER]
 
 Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
 apart, and `--across` the range of MACs. What one network costs is printed first. Evaluators score on validation
@@ -18,7 +18,7 @@ networks as a table that the evaluator `tabular` reads.
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from benchmarks.standalone_truth import GROUPS, Plan, Results, train
+from evaluators import zero_cost
+from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
+from evaluators.table import Entry, Table, write_table
 from presets import preset
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget, human
@@ -39,6 +42,7 @@ from training.data import Dataset, load_data
 from training.files import write_json
 from training.progress import Reporter, duration
 from training.recipe import Recipe
+from training.seeds import derive
 
 # At 4 or 5 epochs one seed differs from another by more than one network from another: all wait a while before they
 # learn anything, and how long is luck.
@@ -80,11 +84,16 @@ def main() -> None:
     for given in arguments.supernet:
         name, _, settings = given.partition("=")
         supernets[name] = json.loads(settings)
-    ways: dict[str, Callable[[], Scores]] = {
-        "MACs": lambda: _counts([space.cost(a).macs for a in networks]),
-        "parameters": lambda: _counts([space.cost(a).params for a in networks]),
-    }
+    if arguments.table:
+        write_table(arguments.table, _table(plan, results))
     budget = Budget(max_macs=round(plan.macs_range[1] * 1.03))
+    scorer = zero_cost.Scorer(space, budget, data, plan.seed)
+    ways: dict[str, Callable[[], Scores]] = {
+        name: lambda name=name: _zero_cost(name, networks, scorer)  # type: ignore[misc]
+        for name in zero_cost.names()
+    }
+    if not arguments.no_proxy:
+        ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
     for name, settings in supernets.items():
         ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
             settings, name, plan, data, networks, budget, folder / name, reporter
@@ -108,13 +117,40 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread that train networks")
     parser.add_argument("--threads", type=int, default=2, help="of the evaluators")
     parser.add_argument("--supernet", action="append", default=[], metavar="NAME=JSON")
+    parser.add_argument("--no-proxy", action="store_true", help="leave out the short training of every network")
     parser.add_argument("--table", type=Path, default=None)
     parser.add_argument("--folder", type=Path, default=None, help="default: runs/rank-DATA")
     return parser.parse_args()
 
 
-def _counts(counts: Sequence[int]) -> Scores:
-    return Scores([float(count) for count in counts], 0.0, 0.0)
+def _zero_cost(name: str, networks: list[Architecture], scorer: zero_cost.Scorer) -> Scores:
+    found = zero_cost.scores(networks, [name], scorer)[name]
+    return Scores(found.values, 0.0, found.seconds)
+
+
+def _proxy(plan: Plan, data: Dataset, networks: list[Architecture], folder: Path) -> Scores:
+    """By the accuracy after the preset's second rung, without halving: every network is trained so far."""
+    evaluator = ProxyEvaluator(data, preset("digits").proxy, seed=derive(plan.seed, "proxy"), folder=folder)
+    evaluator.prepare()
+    started = time.monotonic()
+    values = []
+    for architecture in networks:
+        values.append([evaluator.rung(architecture, rung) for rung in (0, 1)][-1].accuracy)
+        evaluator.drop(architecture)
+    return Scores(values, 0.0, (time.monotonic() - started) / len(networks))
+
+
+def _table(plan: Plan, results: Results) -> Table:
+    space = plan.search_space()
+    entries = []
+    for index, (group, architecture) in enumerate(results.networks):
+        cost = space.cost(architecture)
+        validation, test = (
+            tuple(round(float(accuracy), 6) for accuracy in values[index])
+            for values in (results.validation, results.test)
+        )
+        entries.append(Entry(architecture, cost.macs, cost.params, group, validation, test))
+    return Table(plan.space, plan.data, asdict(plan.recipe), tuple(entries))
 
 
 def _supernet(

@@ -159,6 +159,7 @@ class ProxyEvaluator:
             identity={"architecture": architecture.digest(), "rung": rung},
             reporter=Reporter(quiet=True),
             what=f"proxy {architecture.digest()[:12]}, rung {rung + 1}",
+            networks=lambda number: (architecture,),
         )
         batches = list(zip(range(CALIBRATION), self.pictures.batches(EVALUATION_BATCH), strict=False))
         recompute_batch_statistics(network, ((resized(images, side), labels) for _, (images, labels) in batches))

@@ -1,5 +1,6 @@
 """Weight sharing: sub-networks are views, and are trained fairly."""
 
+import copy
 import dataclasses
 import random
 from collections import Counter
@@ -101,6 +102,21 @@ def test_views_share_leading_channels_and_centred_kernels() -> None:
         _cuts((8,), (9,))
 
 
+def test_kernels_of_their_own(space: SearchSpace) -> None:
+    """With `own_kernels` a training step of one kernel size leaves the weights of the others as they are."""
+    store = WeightStore(space, own_kernels=True)
+    for architecture in _some(space, 4):
+        x = torch.randn(2, 3, 32, 24)
+        store.zero_grad()
+        out = store(architecture, x)
+        assert torch.equal(out, store.extract(architecture).train()(x))
+        out.sum().backward()
+        for index, stage in enumerate(architecture.stages):
+            for key, tensor in store.tensors.items():
+                if key.startswith(f"stages/{index}/") and "/kernel" in key:
+                    assert tensor.grad is None or f"/kernel{stage.kernel_size}/" in key, key
+
+
 def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: SearchSpace) -> None:
     keys = set(store.tensors)
     assert any("/attention/se/" in key for key in keys)
@@ -137,6 +153,21 @@ def test_no_module_is_made_twice(space: SearchSpace, monkeypatch: pytest.MonkeyP
     store(architecture, x)
     monkeypatch.setattr("search_space.blocks.ConvNormActivation.__init__", lambda *a, **k: pytest.fail("constructed"))
     store(architecture, x)
+
+
+def test_a_copy_shares_neither_tensors_nor_cached_modules(tiny_space: SearchSpace) -> None:
+    store = WeightStore(tiny_space)
+    architecture = tiny_space.largest
+    x = torch.randn(2, 3, 16, 16)
+    before = store(architecture, x)
+    copied = copy.deepcopy(store)
+    assert not copied._modules_cache
+    assert copied.space is store.space
+    with torch.no_grad():
+        for tensor in store.parameters():
+            tensor.zero_()
+    assert torch.equal(copied(architecture, x), before)
+    assert not store(architecture, x).any()
 
 
 def test_the_cache_is_bounded(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,20 +238,20 @@ class TestAttentionPerBlock:
     """A space in which every block has an attention of its own."""
 
     @pytest.fixture
-    def block_store(self, tiny_space: SearchSpace) -> WeightStore:
+    def store(self, tiny_space: SearchSpace) -> WeightStore:
         return WeightStore(dataclasses.replace(tiny_space, attention_per="block"))
 
-    def test_views_equal_extracted_modules(self, block_store: WeightStore) -> None:
+    def test_views_equal_extracted_modules(self, store: WeightStore) -> None:
         mixed = 0
-        for architecture in _some(block_store.space, 20):
+        for architecture in _some(store.space, 20):
             mixed += any(len(set(stage.attention)) > 1 for stage in architecture.stages)
-            network = block_store.extract(architecture).train()
+            network = store.extract(architecture).train()
             x = torch.randn(4, 3, 32, 24)
-            assert torch.equal(block_store(architecture, x), network(x))
+            assert torch.equal(store(architecture, x), network(x))
         assert mixed > 5
 
-    def test_every_kind_is_trained_equally_often_in_every_block(self, block_store: WeightStore) -> None:
-        sandwich = Sandwich(block_store, SupernetRecipe(random_networks=2), seed=3)
+    def test_every_kind_is_trained_equally_often_in_every_block(self, store: WeightStore) -> None:
+        sandwich = Sandwich(store, SupernetRecipe(random_networks=2), seed=3)
         networks = [architecture for step in range(60) for architecture in sandwich.architectures(step)]
         for index in range(2):
             kinds = [tuple(own.kind for own in architecture.stages[index].attention) for architecture in networks]

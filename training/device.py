@@ -5,21 +5,37 @@ import os
 import torch
 
 from search_space.errors import InputError
+from training import distributed
 
 
 def resolve_device(name: str) -> torch.device:
-    """`cpu`, `cuda`, or for `auto` a GPU if there is one. Raises InputError for a GPU where there is none."""
+    """`cpu`, `cuda`, or for `auto` a GPU if there is one; of several processes here, each gets a GPU of its own.
+
+    Raises InputError for a GPU where there is none, or fewer than processes.
+    """
     if name not in ("cpu", "cuda", "auto"):
         raise InputError(f"--device {name}: unknown; known: cpu, cuda, auto")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise InputError("--device cuda: torch sees no GPU here; use --device cpu or auto")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+    if name == "cpu" or not available:
+        return torch.device("cpu")
+    processes, devices = distributed.local_world(), torch.cuda.device_count()
+    if processes == 1:
+        return torch.device("cuda")
+    if processes > devices:
+        raise InputError(
+            f"--device {name}: {processes} processes, but {devices} GPUs here; start {devices}, or use --device cpu"
+        )
+    device = torch.device("cuda", distributed.local_rank())
+    torch.cuda.set_device(device)
+    return device
 
 
 def default_threads() -> int:
-    """The processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processors this process may run on: its share of them where `torchrun` started several here."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, processors // distributed.local_world())
 
 
 def use_threads(count: int) -> None:

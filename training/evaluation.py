@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from training import distributed
 from training.loop import autocast
 
 
@@ -17,8 +18,12 @@ class Metrics(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Metrics:
-    """Metrics over all batches, in evaluation mode."""
+def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False) -> Metrics:
+    """Metrics over all batches, in evaluation mode.
+
+    Args:
+        shared: over the batches of all processes, each of which calls this with its share.
+    """
     network.eval()
     correct = torch.zeros((), dtype=torch.int64)
     loss = torch.zeros((), dtype=torch.float64)
@@ -30,7 +35,9 @@ def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Me
         correct += (logits.argmax(1) == labels).sum().cpu()
         loss += nn.functional.cross_entropy(logits, labels, reduction="sum").double().cpu()
         count += len(labels)
-    return Metrics(int(correct) / count, float(loss) / count)
+    sums = [float(correct), float(loss), float(count)]
+    correct_sum, loss_sum, count_sum = distributed.total(sums) if shared else sums
+    return Metrics(correct_sum / count_sum, loss_sum / count_sum)
 
 
 @torch.no_grad()

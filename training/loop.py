@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from training import distributed
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Split
+from training.files import write_json
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.seeds import derive
 
 Step = Callable[[Tensor, Tensor, int], float]
 """Forward and backward of one batch: images, labels and the number of the step; returns the loss."""
+
+Networks = Callable[[int], Sequence[Architecture]]
+"""What a step of that number trains."""
+
+DIVERGED = "diverged.json"
 
 History = list[dict[str, float]]
 """An entry an epoch: its number, mean loss, seconds, and what the caller adds."""
@@ -40,6 +48,7 @@ def fit(
     identity: dict[str, Any],
     reporter: Reporter,
     what: str,
+    networks: Networks = lambda number: (),
     after_epoch: Callable[[nn.Module, History], None] = lambda model, history: None,
 ) -> tuple[nn.Module, History]:
     """Trains `model` for the recipe's epochs, from the checkpoint's epoch if there is one.
@@ -47,19 +56,27 @@ def fit(
     A killed training that is started again ends with the same weights bit for bit (on CPU with the same number of
     threads): every draw is seeded by (seed, epoch), and the checkpoint of each finished epoch holds all other state.
 
+    Of several processes (`training.distributed`) each takes its share of every batch, and all end with the same
+    weights; the first alone reads and writes files. Continued by as many processes it ends with the same bits, too.
+
     Args:
-        step: computes gradients into `model`'s parameters.
+        step: computes gradients into `model`'s parameters: the mean over the images it is given.
+        networks: named, and written to `diverged.json` beside the checkpoint, if the training diverges.
         identity: plain values that say what is trained; a checkpoint of another training is refused.
         after_epoch: is given the model to use (the average, if there is one) and the history, to whose last entry it
-            may add. Called before the checkpoint is written, so again after a kill between the two.
+            may add. Called before the checkpoint is written, so again after a kill between the two. Called on every
+            rank: what it writes, only the first may write.
 
     Returns:
         The model to use and the history, an entry an epoch.
 
     Raises:
-        DivergedError: a loss or a gradient is not finite; names the step.
-        InputError: the checkpoint is broken, or that of another training.
+        DivergedError: a loss or a gradient is not finite; names the step and the networks.
+        InputError: the checkpoint is broken, or that of another training, or of one with another number of processes;
+            or the batch cannot be shared evenly.
     """
+    _check_shares(pictures, recipe)
+    distributed.copy_from_first([*model.parameters(), *model.buffers()])
     steps_per_epoch = max(1, len(pictures) // recipe.batch_size)
     steps = recipe.epochs * steps_per_epoch
     optimizer = _optimizer(model, recipe)
@@ -69,10 +86,15 @@ def fit(
     identity = {**identity, "recipe": asdict(recipe), "seed": seed}
     history: History = []
 
-    state = load_checkpoint(checkpoint)
+    state = distributed.from_first(lambda: load_checkpoint(checkpoint))
     if state is not None:
         if state.get("identity") != identity:
             raise InputError(f"{checkpoint}: belongs to another training; use another --out, or remove it")
+        if state.get("processes") != distributed.world():
+            raise InputError(
+                f"{checkpoint}: of a training by {state.get('processes')} processes, now there are "
+                f"{distributed.world()}; start as many, or remove it to train from the beginning"
+            )
         try:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
@@ -89,23 +111,22 @@ def fit(
 
     with reporter.track(what, steps, "steps", first * steps_per_epoch) as advance:
         for epoch in range(first, recipe.epochs):
-            torch.manual_seed(derive(seed, "epoch", epoch))
+            torch.manual_seed(derive(seed, "epoch", epoch, distributed.rank()))
             model.train()
             started = time.monotonic()
             total = 0.0
             order = derive(seed, "order", epoch)
-            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augmentation)
+            share = (distributed.rank(), distributed.world())
+            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augmentation, share=share)
             for index, (images, labels) in enumerate(batches):
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()
-                loss = step(images, labels, number)
+                loss = distributed.average_gradients(model.parameters(), step(images, labels, number))
                 norm = float(nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm))
                 for name, value in (("loss", loss), ("gradient's norm", norm)):
                     if not math.isfinite(value):
-                        raise DivergedError(
-                            f"{what}: the {name} became {value} at step {number} (epoch {epoch + 1}); the checkpoint "
-                            "of the last whole epoch is kept; lower the learning rate"
-                        )
+                        where = f"{what}: the {name} became {value} at step {number} (epoch {epoch + 1})"
+                        raise DivergedError(f"{where}{_named(networks(number), number, checkpoint)}")
                 optimizer.step()
                 schedule.step()
                 if average is not None:
@@ -114,24 +135,56 @@ def fit(
                 advance(f"loss {loss:.3f}")
             seconds = time.monotonic() - started
             history.append({"epoch": epoch + 1, "loss": total / steps_per_epoch, "seconds": seconds})
+            for kept in {id(module): module for module in (model, usable)}.values():
+                # Batch statistics of every rank's pictures.
+                distributed.average([buffer for buffer in kept.buffers() if buffer.is_floating_point()])
             after_epoch(usable, history)
-            save_checkpoint(
-                checkpoint,
-                {
-                    "identity": identity,
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "average": average.state_dict() if average is not None else None,
-                    "history": history,
-                },
-            )
+            if distributed.rank() == 0:
+                save_checkpoint(
+                    checkpoint,
+                    {
+                        "identity": identity,
+                        "processes": distributed.world(),
+                        "model": model.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "average": average.state_dict() if average is not None else None,
+                        "history": history,
+                    },
+                )
     return usable, history
 
 
 def autocast(device: torch.device) -> torch.autocast:
     """bfloat16 on a GPU, nothing elsewhere."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _check_shares(pictures: Split, recipe: Recipe) -> None:
+    """Every process must have as many pictures of a step as the others, and two at least for batch statistics."""
+    world = distributed.world()
+    if world == 1:
+        return
+    if recipe.batch_size % world:
+        raise InputError(
+            f"--batch-size {recipe.batch_size}: {world} processes cannot share it evenly; give a multiple of {world}"
+        )
+    if min(recipe.batch_size, len(pictures)) < 2 * world:
+        raise InputError(
+            f"--batch-size {recipe.batch_size}: {world} processes want two of {len(pictures)} pictures each"
+        )
+
+
+def _named(networks: Sequence[Architecture], number: int, checkpoint: Path) -> str:
+    """The networks of a diverged step and what is left, for the error; writes the networks beside the checkpoint."""
+    text = ""
+    if networks:
+        path = checkpoint.with_name(DIVERGED)
+        if distributed.rank() == 0:
+            write_json(path, {"step": number, "architectures": [network.to_dict() for network in networks]})
+        digests = ", ".join(network.digest()[:12] for network in networks)
+        text = f", training {'network' if len(networks) == 1 else 'networks'} {digests} (see {path})"
+    return f"{text}; the checkpoint of the last whole epoch is kept; lower the learning rate"
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:

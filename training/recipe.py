@@ -31,6 +31,8 @@ class Recipe:
         label_smoothing: share of a label that is spread over all classes.
         clip_norm: bound on the norm of the whole gradient.
         ema_decay: of the exponential moving average of the weights, a step; 0 for none.
+        sync_batch_norm: whether batch statistics are of the whole batch where several processes share it; else each
+            process normalises by its own share's, as is usual on GPUs with many pictures each.
         augmentation: `none`, or `crop-flip` for shifts by up to an eighth of the side and mirroring.
     """
 
@@ -44,6 +46,7 @@ class Recipe:
     clip_norm: float = 5.0
     ema_decay: float = 0.0
     augmentation: str = "none"
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from search_space.architecture import Architecture
 from search_space.network import build
 from search_space.pretrained import published, transfer
+from training import distributed
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset, Split
 from training.evaluation import Metrics, evaluate
@@ -19,6 +20,7 @@ from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
+from training.synchronised_norm import synchronise
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
 EVALUATION_BATCH = 256
@@ -46,24 +48,30 @@ def train_standalone(
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
 
     Writes `architecture.json`, `weights.safetensors` (the best epoch's), `metrics.jsonl` (a line an epoch) and the
-    checkpoint that a killed training continues from.
+    checkpoint that a killed training continues from. Several processes train and test together; the first writes.
 
     Args:
         init: `scratch`, or `torchvision` to start from the published weights of the same family.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT))
-    write_json(folder / ARCHITECTURE, architecture.to_dict())
+    first = distributed.rank() == 0
+    if first:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT))
+        write_json(folder / ARCHITECTURE, architecture.to_dict())
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, data.num_classes)
-    if init == "torchvision" and not (folder / CHECKPOINT).exists():
+    if first and init == "torchvision" and not (folder / CHECKPOINT).exists():
         reporter.say(f"{what}: init torchvision: {transfer(published(architecture), network)}")
+    if recipe.sync_batch_norm:
+        synchronise(network)
     network = network.to(data.device).to(memory_format=torch.channels_last)
 
     def after_epoch(model: nn.Module, history: History) -> None:
         metrics = _evaluate(model, architecture, data.validation)
         best = max((entry["validation_accuracy"] for entry in history[:-1]), default=-1.0)
         history[-1] |= {"validation_accuracy": metrics.accuracy, "validation_loss": metrics.loss}
+        if not first:
+            return
         if metrics.accuracy > best:
             save_weights(folder / WEIGHTS, model.state_dict(), {"architecture": architecture.to_json()})
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
@@ -79,9 +87,10 @@ def train_standalone(
         identity={"architecture": architecture.digest(), "data": data.identity, "init": init},
         reporter=reporter,
         what=what,
+        networks=lambda number: (architecture,),
         after_epoch=after_epoch,
     )
-    tensors, _ = load_weights(folder / WEIGHTS)
+    tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
     network.load_state_dict(tensors)
     return Trained(_evaluate(network, architecture, data.test), sum(entry["seconds"] for entry in history))
 
@@ -100,8 +109,9 @@ def label_step(network: nn.Module, resolution: int, label_smoothing: float) -> S
 
 
 def _evaluate(network: nn.Module, architecture: Architecture, split: Split) -> Metrics:
-    batches = split.batches(EVALUATION_BATCH)
-    return evaluate(network, ((resized(images, architecture.resolution), labels) for images, labels in batches))
+    batches = split.batches(EVALUATION_BATCH, share=(distributed.rank(), distributed.world()))
+    sized = ((resized(images, architecture.resolution), labels) for images, labels in batches)
+    return evaluate(network, sized, shared=True)
 
 
 def _write(path: Path, text: str) -> None:

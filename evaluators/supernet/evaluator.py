@@ -18,6 +18,7 @@ from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.pretrained import published
 from search_space.space import SearchSpace
+from training import distributed
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
@@ -78,7 +79,9 @@ class SupernetEvaluator:
         self.budget = budget or Budget()
         self.init = init
         torch.manual_seed(derive(seed, "supernet"))
-        self.store = WeightStore(space).to(data.device)
+        self.store = WeightStore(space, own_kernels=recipe.own_kernels, sync_batch_norm=recipe.sync_batch_norm).to(
+            data.device
+        )
         self._scores: dict[tuple[str, bool], Metrics] = {}
 
     def about(self) -> str:
@@ -90,8 +93,14 @@ class SupernetEvaluator:
         return {"name": "supernet", "recipe": asdict(self.recipe), "scoring": asdict(self.scoring), "init": self.init}
 
     def prepare(self) -> None:
-        """Trains the shared weights, or goes on with it; reads them if they are finished."""
-        remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
+        """Trains the shared weights, or goes on with it; reads them if they are finished.
+
+        Several processes train together (`training.distributed`). The first can then score; the others have no part in
+        that, and may end.
+        """
+        first = distributed.rank() == 0
+        if first:
+            remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
         path = self.folder / WEIGHTS
         trained = {
             "space": asdict(self.space),
@@ -103,13 +112,9 @@ class SupernetEvaluator:
         if self.recipe.within_budget:
             trained["budget"] = asdict(self.budget)
         described = json.dumps(trained, sort_keys=True)
-        if path.exists():
-            tensors, metadata = load_weights(path)
-            if metadata.get("trained") != described:
-                raise InputError(f"{path}: weights of another supernet; use another --out, or remove it")
-            self._load(path, tensors)
+        if distributed.from_first(lambda: self._finished(path, described)):
             return
-        if self.init == "torchvision" and not (self.folder / CHECKPOINT).exists():
+        if first and self.init == "torchvision" and not (self.folder / CHECKPOINT).exists():
             for kind, report in self.store.carry_over(published(self.space.largest)).items():
                 self.reporter.say(f"init torchvision, attention {kind}: {report}")
         step = Sandwich(
@@ -129,9 +134,11 @@ class SupernetEvaluator:
             identity=json.loads(described),
             reporter=self.reporter,
             what="supernet",
+            networks=step.architectures,
         )
         tensors = dict(store.state_dict())
-        save_weights(path, tensors, {"trained": described})
+        if first:
+            save_weights(path, tensors, {"trained": described})
         self._load(path, tensors)
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
@@ -147,6 +154,16 @@ class SupernetEvaluator:
             validation = self.data.validation.batches(self.scoring.batch_size) if thorough else self._validation
             self._scores[key] = evaluate(network, sized(validation))
         return self._scores[key]
+
+    def _finished(self, path: Path, described: str) -> bool:
+        """Whether the weights are there already, trained as described; reads them."""
+        if not path.exists():
+            return False
+        tensors, metadata = load_weights(path)
+        if metadata.get("trained") != described:
+            raise InputError(f"{path}: weights of another supernet; use another --out, or remove it")
+        self._load(path, tensors)
+        return True
 
     def _load(self, path: Path, tensors: dict[str, Tensor]) -> None:
         try:

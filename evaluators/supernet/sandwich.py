@@ -44,6 +44,7 @@ class SupernetRecipe(Recipe):
         largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
             (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
         within_budget: whether random networks are drawn uniformly from the budget, or else decision by decision.
+        own_kernels: whether each kernel size has depthwise weights of its own, not the centre of the largest's.
         window: random networks have at least this share of the budget's MACs; 0 for no lower bound.
     """
 
@@ -54,6 +55,7 @@ class SupernetRecipe(Recipe):
     largest_epochs: int = 0
     within_budget: bool = True
     window: float = 0.0
+    own_kernels: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

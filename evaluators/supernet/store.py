@@ -1,31 +1,38 @@
 """The supernet's weights: the widest tensor of every parameter, and sub-networks as views of them.
 
-There is no second definition of the networks. A sub-network is the ordinary module of its architecture, run by
-`torch.func.functional_call` on leading channels and centred kernels of the stored tensors. Parameters only are stored:
-batch statistics belong to a candidate.
+There is no second definition of the networks. A sub-network is the ordinary module of its architecture, run on leading
+channels and centred kernels of the stored tensors. Parameters only are stored: batch statistics belong to a candidate.
 """
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, ConvPart, Part, stage_blocks
+from search_space.blocks import AttentionPart, BlockPart, ConvPart, Part, stage_blocks
 from search_space.decisions import dimension
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
+from training.synchronised_norm import synchronise
 
 MAX_CACHED_MODULES = 4096
 
 
 class _View(NamedTuple):
-    """Where a part's parameter is stored, and how it is cut: (axis, start, length) for each axis not whole."""
+    """A parameter of a part: the module in it that has the parameter as `own`, the stored tensor, and how that is cut.
 
+    Attributes:
+        cuts: (axis, start, length) for each axis not whole.
+    """
+
+    holder: nn.Module
+    own: str
     key: str
     cuts: tuple[tuple[int, int, int], ...]
 
@@ -35,22 +42,42 @@ class WeightStore(nn.Module):
 
     Each is kept under the position of its part, its role and, inside an attention, the attention's kind; so the
     reduction ratios of one kind share, and different kinds do not.
+
+    Args:
+        own_kernels: whether each kernel size has depthwise weights and norms of its own, or else all sizes share the
+            largest's, the smaller ones its centre. The centre of a 5×5 kernel that is trained as a whole serves a 3×3
+            network badly, so sharing it ranks small kernels too low.
+        sync_batch_norm: whether sub-networks normalise by the statistics of every process's share of a batch.
     """
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: SearchSpace, *, own_kernels: bool = False, sync_batch_norm: bool = False):
         super().__init__()
         self.space = space
+        self.own_kernels = own_kernels
+        self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
         channels = _most_channels(space)
-        for architecture in _widest(space).values():
+        for _, architecture in _widest(space, own_kernels):
             for name, part in parts(architecture, space.num_classes):
                 module = _widened(name, part, channels)
                 initialise(module)
                 for local, parameter in module.named_parameters():
-                    key = _key(name, part, local)
+                    key = self._key(name, part, local)
                     if key not in self.tensors:
                         self.tensors[key] = nn.Parameter(parameter.detach().clone())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
+        """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
+        copied = WeightStore.__new__(WeightStore)
+        memo[id(self)] = copied
+        nn.Module.__init__(copied)
+        copied.space = self.space
+        copied.own_kernels = self.own_kernels
+        copied.sync_batch_norm = self.sync_batch_norm
+        copied.tensors = copy.deepcopy(self.tensors, memo)
+        copied._modules_cache = OrderedDict()
+        return copied.train(self.training)
 
     @torch.no_grad()
     def carry_over(self, source: Network) -> dict[str, Transferred]:
@@ -58,11 +85,12 @@ class WeightStore(nn.Module):
 
         Raises InputError if the network is of another family.
         """
-        reports = {}
-        for kind, architecture in _widest(self.space).items():
+        reports: dict[str, Transferred] = {}
+        for kind, architecture in _widest(self.space, self.own_kernels):
             network = self.extract(architecture)
             # A new attention's gates start constant; batch statistics, recomputed for each candidate, make up for it.
-            reports[kind] = transfer(source, network, compensate=False)
+            report = transfer(source, network, compensate=False)
+            reports.setdefault(kind, report)  # of the largest kernels
             for view, parameter in zip(self.views(architecture).values(), network.parameters(), strict=True):
                 view.copy_(parameter)
         return reports
@@ -72,18 +100,15 @@ class WeightStore(nn.Module):
 
         No module is constructed except for parts not seen lately, and nothing but gradients is written.
         """
-        network = self._skeleton(architecture)
-        return torch.func.functional_call(network, self.views(architecture), (images,))
+        network = Network(architecture, self.space.num_classes, self._on_views)
+        return cast(Tensor, network.train()(images))
 
     def views(self, architecture: Architecture) -> dict[str, Tensor]:
         """The sub-network's parameters by the names its module has for them, as views of the stored tensors."""
         views = {}
         for name, part in parts(architecture, self.space.num_classes):
             for local, view in self._part(name, part)[1].items():
-                tensor: Tensor = self.tensors[view.key]
-                for axis, start, length in view.cuts:
-                    tensor = tensor.narrow(axis, start, length)
-                views[f"{name}.{local}"] = tensor
+                views[f"{name}.{local}"] = self._cut(view)
         return views
 
     def extract(self, architecture: Architecture) -> Network:
@@ -100,8 +125,22 @@ class WeightStore(nn.Module):
                 parameter.copy_(views[name])
         return network
 
-    def _skeleton(self, architecture: Architecture) -> Network:
-        return Network(architecture, self.space.num_classes, lambda name, part: self._part(name, part)[0]).train()
+    def _on_views(self, name: str, part: Part) -> nn.Module:
+        """A part's cached module, its parameters set to views until it is used next.
+
+        That is what `torch.func.functional_call` does for the length of a call, at twice the overhead: it looks every
+        parameter up by its path, and puts the former ones back.
+        """
+        module, views = self._part(name, part)
+        for view in views.values():
+            view.holder._parameters[view.own] = cast(nn.Parameter, self._cut(view))
+        return module
+
+    def _cut(self, view: _View) -> Tensor:
+        tensor: Tensor = self.tensors[view.key]
+        for axis, start, length in view.cuts:
+            tensor = tensor.narrow(axis, start, length)
+        return tensor
 
     def _part(self, name: str, part: Part) -> tuple[nn.Module, dict[str, _View]]:
         """A part's module without storage or batch statistics, and where its parameters are; cached, bounded."""
@@ -115,20 +154,39 @@ class WeightStore(nn.Module):
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        if self.sync_batch_norm:
+            synchronise(module)
         views = {}
         for local, parameter in module.named_parameters():
-            key = _key(name, part, local)
-            views[local] = _View(key, _cuts(self.tensors[key].shape, parameter.shape))
+            key = self._key(name, part, local)
+            path, _, own = local.rpartition(".")
+            views[local] = _View(module.get_submodule(path), own, key, _cuts(self.tensors[key].shape, parameter.shape))
         self._modules_cache[name, part] = module, views
         if len(self._modules_cache) > MAX_CACHED_MODULES:
             self._modules_cache.popitem(last=False)
         return module, views
 
+    def _key(self, name: str, part: Part, local: str) -> str:
+        """Where a parameter is stored: by position and role, by an attention's kind, perhaps by kernel size."""
+        role, _, rest = local.partition(".")
+        if isinstance(part, BlockPart):
+            piece = dict(part.pieces)[role]
+            if isinstance(piece, AttentionPart):
+                role = f"{role}.{piece.attention.kind}"
+            elif self.own_kernels and isinstance(piece, ConvPart) and piece.kernel_size > 1:
+                role = f"{role}.kernel{piece.kernel_size}"
+        path = ".".join((name, role, rest) if rest else (name, role))
+        return path.replace(".", "/")  # a parameter's name must not hold dots
 
-def _widest(space: SearchSpace) -> dict[str, Architecture]:
-    """The architectures that are largest in every dimension, one for each attention kind."""
+
+def _widest(space: SearchSpace, every_kernel: bool) -> list[tuple[str, Architecture]]:
+    """The architectures that are largest in every dimension, one for each attention kind, with that kind.
+
+    With `every_kernel` as many of each kind as it takes to have every kernel size, the largest first.
+    """
     kinds = dict.fromkeys(attention.kind for options in space.stages for attention in options.attention)
-    found = {}
+    sizes = [sorted(options.kernel_size, reverse=True) for options in space.stages]
+    found = []
     for kind in kinds:
 
         def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
@@ -136,7 +194,13 @@ def _widest(space: SearchSpace) -> dict[str, Architecture]:
                 return kind if kind in options else options[0]
             return min(options)  # of ratios, which divide
 
-        found[kind] = space.extreme(choose, largest=True)
+        largest = space.extreme(choose, largest=True)
+        for turn in range(max(map(len, sizes)) if every_kernel else 1):
+            stages = (
+                replace(stage, kernel_size=own[min(turn, len(own) - 1)])
+                for stage, own in zip(largest.stages, sizes, strict=True)
+            )
+            found.append((kind, replace(largest, stages=tuple(stages)) if every_kernel else largest))
     return found
 
 
@@ -172,13 +236,6 @@ def _widened(name: str, part: Part, channels: dict[str, tuple[int, int]]) -> nn.
         else:
             module.add_module(role, piece.create())
     return module
-
-
-def _key(name: str, part: Part, local: str) -> str:
-    """Where a parameter is stored: by position and role, and by the kind inside an attention."""
-    if isinstance(part, BlockPart) and local.startswith("attention."):
-        local = f"attention.{part.attention.kind}.{local.removeprefix('attention.')}"
-    return f"{name}.{local}".replace(".", "/")  # a parameter's name must not hold dots
 
 
 def _cuts(stored: Sequence[int], wanted: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
