@@ -8,18 +8,20 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from search_space.architecture import Architecture
-from search_space.cost import Cost, human
+from search_space.cost import Cost, human, milliseconds
 from studies.trials import Candidate
 
 
 def front_table(front: Sequence[Candidate], title: str) -> Table:
-    """The front, most accurate first: validation accuracy, MACs, parameters, and each stage's attention."""
-    table = _table(title, ("accuracy", "MACs", "params", "attention by stage"))
+    """The front, most accurate first: validation accuracy, costs (latency where it is known), each stage's attention."""
+    timed = any(candidate.cost.latency_ns for candidate in front)
+    table = _table(title, ("accuracy", "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
     for candidate in sorted(front, key=lambda c: c.merit):
         table.add_row(
             _percent(candidate.metrics.accuracy),
             human(candidate.cost.macs),
             human(candidate.cost.params),
+            *((milliseconds(candidate.cost.latency_ns),) if timed else ()),
             _attention(candidate.architecture),
         )
     return table

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from search_space.architecture import Architecture, Stage
 from search_space.blocks import stage_blocks, strided
-from search_space.cost import Cost, part_cost
+from search_space.cost import Cost, fixed_cost, part_cost
 
 if TYPE_CHECKING:
     from search_space.space import SearchSpace
 
-COLUMNS = ("macs", "params", "elementwise")
+COLUMNS = ("macs", "params", "elementwise", "latency_ns")
 """The fields of Cost, in the order of a table's columns."""
 
 _FREE = (0,) * len(COLUMNS)
@@ -50,7 +50,10 @@ class CostTable:
             self.outcomes.append({width: self._outcomes(index, width, sizes) for width in widths})
             sizes = [strided(size, options.stride) for size in sizes]
             widths = tuple(dict.fromkeys(options.width))
-        self.stem = np.array([_row(part_cost(space.stem_part, resolution)) for resolution in space.resolution])
+        fixed = fixed_cost(space.latency)
+        self.stem = np.array(
+            [_row(fixed + part_cost(space.stem_part, resolution, space.latency)) for resolution in space.resolution]
+        )
         self._resolutions = {resolution: row for row, resolution in enumerate(space.resolution)}
         # For look-ups: the number of a stage's outcome, counted on over the widths before it, and all costs in a row.
         self._numbers: list[dict[tuple[int, Stage], int]] = []
@@ -85,15 +88,12 @@ class CostTable:
     def cost(self, architecture: Architecture) -> Cost:
         """The architecture's cost. Raises KeyError if the space does not hold it."""
         row = self._resolutions[architecture.resolution]
-        macs, params, elementwise = self.stem[row].tolist()
+        total = self.stem[row].tolist()
         width = self.space.stem_width
         for numbers, plain, stage in zip(self._numbers, self._plain, architecture.stages, strict=True):
-            one, two, three = plain[row][numbers[width, stage]]
-            macs += one
-            params += two
-            elementwise += three
+            total = [sum_ + more for sum_, more in zip(total, plain[row][numbers[width, stage]], strict=True)]
             width = stage.width
-        return Cost(macs, params, elementwise)
+        return Cost(*total)
 
     def _outcomes(self, index: int, in_width: int, sizes: Sequence[int]) -> Outcomes:
         space = self.space
@@ -110,7 +110,7 @@ class CostTable:
                 total = fixed.get(stage.width, _FREE)
                 first = True
                 for part, count in parts.items():
-                    one = part_cost(part, first_size if first else later_size)
+                    one = part_cost(part, first_size if first else later_size, space.latency)
                     # A first block equal to later ones has their size as well: its stride is 1.
                     total = tuple(sum_ + count * more for sum_, more in zip(total, _row(one), strict=True))
                     first = False
@@ -123,9 +123,9 @@ def _tail(space: "SearchSpace", width: int, size: int) -> tuple[int, ...]:
     """Cost of head and classifier after a last stage of `width` channels."""
     total = Cost()
     for part in space.tail_parts(width):
-        total += part_cost(part, size)
+        total += part_cost(part, size, space.latency)
     return _row(total)
 
 
 def _row(cost: Cost) -> tuple[int, ...]:
-    return cost.macs, cost.params, cost.elementwise
+    return cost.macs, cost.params, cost.elementwise, cost.latency_ns

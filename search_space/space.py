@@ -1,7 +1,7 @@
 """A search space: one decision program whose every run is an architecture."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar, cast
 
@@ -22,6 +22,7 @@ from search_space.blocks import (
 from search_space.cost import Budget, Cost, measure
 from search_space.cost_table import COLUMNS, CostTable
 from search_space.errors import InputError
+from search_space.latency import LatencyTable
 from search_space.sampling import BudgetTable, Rng, budget_table
 
 _Option = TypeVar("_Option", bound=Hashable)
@@ -73,7 +74,10 @@ class StageOptions:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Every architecture that `assemble` can return. Costs are for a classifier of `num_classes`.
+    """Every architecture that `assemble` can return.
+
+    Costs are for a classifier of `num_classes`, with latencies if there is a table; that is no part of what `to_dict`
+    describes, since it changes no network.
 
     Raises InputError, `field: problem`, for options that repeat, are out of range or name something unknown.
     """
@@ -86,6 +90,7 @@ class SearchSpace:
     head_width: int | None
     activation: str
     num_classes: int = 1000
+    latency: LatencyTable | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_options("resolution", self.resolution)
@@ -201,9 +206,15 @@ class SearchSpace:
             raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, tuples and values: all that says which networks there are, without the latencies."""
+        described = asdict(replace(self, latency=None))
+        del described["latency"]
+        return described
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "SearchSpace":
-        """The space that `dataclasses.asdict` described, lists for tuples. Raises InputError if it is none."""
+        """The space that `to_dict` described, lists for tuples. Raises InputError if it is none."""
         try:
             stages = []
             for stage in data["stages"]:
@@ -219,7 +230,7 @@ class SearchSpace:
         try:
             return self.costs.cost(architecture)
         except (KeyError, ValueError):
-            return measure(architecture, self.num_classes)
+            return measure(architecture, self.num_classes, self.latency)
 
     @cached_property
     def costs(self) -> CostTable:
@@ -301,7 +312,7 @@ class SearchSpace:
         return self.cheapest("macs", sign=-1)
 
     def cheapest(self, measure_name: str, sign: int = 1) -> Architecture:
-        """The architecture with the lowest (`sign=-1`: highest) `macs` or `params`."""
+        """The architecture with the lowest (`sign=-1`: highest) `macs`, `params` or `latency_ns`."""
         column = COLUMNS.index(measure_name)
         best: tuple[int, tuple[Stage, ...], int] | None = None
         for row, resolution in enumerate(self.resolution):

@@ -143,8 +143,7 @@ class OptunaStudy:
             "architecture": candidate.architecture.to_json(),
             "digest": candidate.architecture.digest(),
             "attention": " ".join(stage.attention_label for stage in candidate.architecture.stages),
-            "macs": candidate.cost.macs,
-            "params": candidate.cost.params,
+            **candidate.cost.to_dict(),
             "accuracy": candidate.metrics.accuracy,
             "loss": candidate.metrics.loss,
         }
@@ -162,6 +161,6 @@ def _candidate(trial: FrozenTrial) -> Candidate:
     attributes = trial.user_attrs
     return Candidate(
         Architecture.from_json(attributes["architecture"]),
-        Cost(attributes["macs"], attributes["params"]),
+        Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0)),
         Metrics(attributes["accuracy"], attributes["loss"]),
     )

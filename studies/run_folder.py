@@ -101,7 +101,8 @@ def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
         front = []
         for entry in content["front"]:
             cost, metrics = Cost(**entry["cost"]), Metrics(**entry["metrics"])
-            if type(cost.macs) is not int or type(cost.params) is not int or type(metrics.accuracy) is not float:
+            numbers = (cost.macs, cost.params, cost.latency_ns)
+            if any(type(number) is not int for number in numbers) or type(metrics.accuracy) is not float:
                 raise InputError("numbers")
             front.append(Candidate(Architecture.from_dict(entry["architecture"]), cost, metrics))
         return front
@@ -132,7 +133,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
     return {
         "architecture": candidate.architecture.to_dict(),
         "digest": candidate.architecture.digest(),
-        "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
+        "cost": candidate.cost.to_dict(),
         "metrics": {"accuracy": candidate.metrics.accuracy, "loss": candidate.metrics.loss},
     }
 

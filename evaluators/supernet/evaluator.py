@@ -88,7 +88,7 @@ class SupernetEvaluator:
         remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
         path = self.folder / WEIGHTS
         trained = {
-            "space": asdict(self.space),
+            "space": self.space.to_dict(),
             "data": self.data.identity,
             "recipe": asdict(self.recipe),
             "seed": self.seed,
