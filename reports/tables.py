@@ -13,7 +13,7 @@ from studies.trials import Candidate
 
 
 def front_table(front: Sequence[Candidate], title: str) -> Table:
-    """The front, most accurate first: validation accuracy, costs (latency where it is known), each stage's attention."""
+    """The front, most accurate first: validation accuracy, costs (latency if known), and each stage's attention."""
     timed = any(candidate.cost.latency_ns for candidate in front)
     table = _table(title, ("accuracy", "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
     for candidate in sorted(front, key=lambda c: c.merit):

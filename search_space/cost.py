@@ -191,7 +191,7 @@ def piece_cost(piece: Piece, size: int) -> Cost:
 
 @functools.lru_cache(maxsize=1 << 18)
 def part_cost(part: Part, size: int, latency: LatencyTable | None = None) -> Cost:
-    """Cost of a part on an input of `size`×`size` pixels. Raises InputError for a piece that the latency table lacks."""
+    """Cost of a part on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
     total = Cost(latency_ns=0 if latency is None else latency.nanoseconds(part, size))
     if not isinstance(part, BlockPart):
         return total + piece_cost(part, size)

@@ -185,7 +185,7 @@ class LatencyTable:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def nanoseconds(self, part: Part, size: int) -> int:
-        """Time of a part on an input of `size`×`size` pixels. Raises InputError for a piece that is not in the table."""
+        """Time of a part on an input of `size`×`size` pixels. Raises InputError for a piece that is missing."""
         total = 0
         for piece, side in timed_pieces(part, size):
             name = key(piece, side)
