@@ -92,6 +92,7 @@ def _split(model: Any, count: int) -> list[bytes]:
                 node.input[index] = names.get(name, name)
             for index, name in enumerate(node.output):
                 node.output[index] = names.get(name, name)
+            del node.metadata_props[:]  # stack traces, with the paths of this machine
         for value in (*part.input, *part.output):
             value.name = names[value.name]
         made = helper.make_model(part, opset_imports=model.opset_import, ir_version=model.ir_version)

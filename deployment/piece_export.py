@@ -35,7 +35,7 @@ def export_pieces(space: SearchSpace, folder: Path, reporter: Reporter) -> None:
     ):
         for start in range(0, len(lacking), GROUP):
             chosen = lacking[start : start + GROUP]
-            modules: list[nn.Module] = [nn.ReLU()]
+            modules: list[nn.Module] = [nn.Identity()]
             inputs: list[Tensor] = [torch.rand(1, 1, 1, 1)]
             for name in chosen:
                 piece, size = pieces[name]
