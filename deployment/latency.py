@@ -76,9 +76,7 @@ def measure_table(
     It is written after every group of pieces, so a killed measurement goes on where it was. Raises InputError for a
     file of another device, runtime or number of threads.
     """
-    table = LatencyTable(device_name(runtime.device), runtime.described, runtime.threads, {})
-    if path.exists():
-        table = same_device(read_latency_table(path), table, path)
+    table = _same_device(path, runtime) if path.exists() else _empty(runtime)
     remove_leftovers(path.parent, (path.name,))
     pieces = space_pieces(space)
     lacking = [name for name in pieces if name not in table.pieces]
@@ -103,8 +101,22 @@ def measure_table(
     return table
 
 
-def same_device(found: LatencyTable, here: LatencyTable, path: Path) -> LatencyTable:
-    """The table found in a file, if it is of the device, runtime and threads that are `here`. Raises InputError."""
+def kept_table(path: Path, runtime: Runtime) -> LatencyTable:
+    """The table in the folder of a run that has begun. Raises InputError if there is none, or one of another device."""
+    if not path.exists():
+        raise InputError(
+            f"--out {path.parent}: holds another run, without {path.name}; use another --out, or give the same settings"
+        )
+    return _same_device(path, runtime)
+
+
+def _empty(runtime: Runtime) -> LatencyTable:
+    return LatencyTable(device_name(runtime.device), runtime.described, runtime.threads, {})
+
+
+def _same_device(path: Path, runtime: Runtime) -> LatencyTable:
+    """The table in a file. Raises InputError if it is not of this device, runtime and number of threads."""
+    found, here = read_latency_table(path), _empty(runtime)
     if (found.device, found.runtime, found.threads) != (here.device, here.runtime, here.threads):
         raise InputError(
             f"{path}: a latency table of another device: {found}; here it is {here}; use it with --latency-table, or "

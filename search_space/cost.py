@@ -227,9 +227,14 @@ def human(count: int) -> str:
     return str(count)
 
 
-def milliseconds(nanoseconds: int) -> str:
-    """A latency as people read it: 23.4 ms, 1.23 ms, 0.152 ms."""
-    value = nanoseconds / 10**6
+def nanoseconds(milliseconds: float | None) -> int | None:
+    """A bound on latency in the unit that costs are counted in, at least 1."""
+    return None if milliseconds is None else max(1, round(milliseconds * 10**6))
+
+
+def milliseconds(count: int) -> str:
+    """Nanoseconds as people read them: 23.4 ms, 1.23 ms, 0.152 ms."""
+    value = count / 10**6
     return f"{value:.3f} ms" if value < 1 else f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms"
 
 

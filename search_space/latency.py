@@ -154,18 +154,18 @@ class LatencyTable:
         for name in ("device", "runtime"):
             text = getattr(self, name)
             if not isinstance(text, str) or not 1 <= len(text) <= 200 or not text.isprintable():
-                raise InputError(f"{name}: expected one line of 1 to 200 characters, got {str(text)[:60]!r}")
+                raise InputError(f"{name}: expected one line of 1 to 200 characters, got {repr(text)[:60]}")
         _check_integer("threads", self.threads, 1, 4096)
         _check_integer("call_ns", self.call_ns, 0, MAX_NANOSECONDS)
         _check_integer("constant_ns", self.constant_ns, -MAX_NANOSECONDS, MAX_NANOSECONDS)
         _check_integer("networks", self.networks, 0, 10**6)
         if type(self.scale) not in (int, float) or not 0.01 <= self.scale <= 100:
-            raise InputError(f"scale: expected a number from 0.01 to 100, got {str(self.scale)[:60]!r}")
+            raise InputError(f"scale: expected a number from 0.01 to 100, got {repr(self.scale)[:60]}")
         if not isinstance(self.pieces, dict) or len(self.pieces) > MAX_PIECES:
             raise InputError(f"pieces: expected an object of at most {MAX_PIECES} times by name")
         for name, value in self.pieces.items():
             if not isinstance(name, str) or len(name) > MAX_KEY:
-                raise InputError(f"pieces: expected names of at most {MAX_KEY} characters, got {str(name)[:60]!r}")
+                raise InputError(f"pieces: expected names of at most {MAX_KEY} characters, got {repr(name)[:60]}")
             if value is None:
                 raise InputError(f"pieces[{name!r}]: null; fill in the time that it takes, in nanoseconds")
             _check_integer(f"pieces[{name!r}]", value, 1, MAX_NANOSECONDS)
@@ -201,8 +201,8 @@ class LatencyTable:
         if lacking:
             raise InputError(
                 f"{source}: lacks {len(lacking)} of the {len(needed)} pieces of space {space.name} "
-                f"({space.num_classes} classes), the first of them {lacking[0]!r}; measure the same file further: "
-                f"measure_latency.py --space {space.name} --classes {space.num_classes} --out {source}"
+                f"({space.num_classes} classes), the first of them {lacking[0]!r}; measure it further by "
+                f"measure_latency.py with this --space, --classes {space.num_classes} and --out {source}"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ class LatencyTable:
             raise InputError("not a latency table: expected an object")
         for name in data:
             if name not in known:
-                raise InputError(f"{str(name)[:60]!r}: unknown field; a latency table has {', '.join(known)}")
+                raise InputError(f"{repr(name)[:60]}: unknown field; a latency table has {', '.join(known)}")
         for name in ("device", "runtime", "threads", "pieces"):
             if name not in data:
                 raise InputError(f"{name}: missing")
@@ -253,4 +253,4 @@ def fitted(sums: list[int], measured: list[int]) -> tuple[float, int]:
 
 def _check_integer(place: str, value: object, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise InputError(f"{place}: expected an integer from {low} to {high}, got {str(value)[:60]}")
+        raise InputError(f"{place}: expected an integer from {low} to {high}, got {repr(value)[:60]}")

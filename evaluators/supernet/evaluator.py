@@ -96,6 +96,8 @@ class SupernetEvaluator:
         }
         if self.recipe.within_budget:
             trained["budget"] = asdict(self.budget)
+            if self.budget.max_latency_ns is not None and self.space.latency is not None:
+                trained["latency"] = self.space.latency.digest
         described = json.dumps(trained, sort_keys=True)
         if path.exists():
             tensors, metadata = load_weights(path)
