@@ -22,7 +22,6 @@ from training.seeds import derive
 
 ROUNDS = 20
 BURST = 3  # calls in a row: the first finds other pieces' data in the caches
-GROUP = 64  # pieces prepared and measured together, and written when they are done
 NETWORKS = 12
 SECONDS_EACH = 2.0  # at most, of measuring one piece or network; at least three rounds
 
@@ -87,8 +86,8 @@ def measure_table(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive("latency weights"))
         with reporter.track("latency", len(pieces), "pieces", len(pieces) - len(lacking)) as advance:
-            for start in range(0, len(lacking), GROUP):
-                names = lacking[start : start + GROUP]
+            for start in range(0, len(lacking), runtime.group):
+                names = lacking[start : start + runtime.group]
                 call_ns, times = _group([pieces[name] for name in names], runtime, rounds)
                 call_ns = min(call_ns, table.call_ns or call_ns)
                 known = {**table.pieces, **dict(zip(names, times, strict=True))}

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deployment.latency import GROUP, settled
+from deployment.latency import settled
 from deployment.onnx_export import onnx_models
 from search_space.latency import space_pieces
 from search_space.space import SearchSpace
@@ -15,6 +15,7 @@ from training.progress import Reporter
 
 TABLE, FILES = "latency.json", "files.json"
 CALL = "call.onnx"
+GROUP = 64  # pieces exported together
 
 
 def export_pieces(space: SearchSpace, folder: Path, reporter: Reporter) -> None:

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from search_space.architecture import Architecture
 from search_space.blocks import BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
-from search_space.latency import LatencyTable
+from search_space.latency import Addition, LatencyTable
 from search_space.network import parts
 
 
@@ -179,8 +179,10 @@ def _conv_cost_per_pixel(piece: ConvPart) -> Cost:
 
 
 @functools.lru_cache(maxsize=1 << 18)
-def piece_cost(piece: Piece, size: int) -> Cost:
-    """Cost of a piece on an input of `size`×`size` pixels, without latency."""
+def piece_cost(piece: Piece, size: int, latency: LatencyTable | None = None) -> Cost:
+    """Cost of a piece on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
+    if latency is not None:
+        return piece_cost(piece, size) + Cost(latency_ns=latency.nanoseconds(piece, size))
     if isinstance(piece, ConvPart):
         # A convolution, and what follows it, does the same at every pixel of its output.
         pixels = piece.output_size(size) ** 2
@@ -192,13 +194,14 @@ def piece_cost(piece: Piece, size: int) -> Cost:
 @functools.lru_cache(maxsize=1 << 18)
 def part_cost(part: Part, size: int, latency: LatencyTable | None = None) -> Cost:
     """Cost of a part on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
-    total = Cost(latency_ns=0 if latency is None else latency.nanoseconds(part, size))
     if not isinstance(part, BlockPart):
-        return total + piece_cost(part, size)
+        return piece_cost(part, size, latency)
+    total = Cost()
     if part.skips:
-        total += Cost(elementwise=part.out_channels * size * size)
+        adding = 0 if latency is None else latency.nanoseconds(Addition(part.out_channels), size)
+        total = Cost(elementwise=part.out_channels * size * size, latency_ns=adding)
     for _, piece in part.pieces:
-        total += piece_cost(piece, size)
+        total += piece_cost(piece, size, latency)
         size = piece.output_size(size)
     return total
 

@@ -84,6 +84,11 @@ def key(piece: Timed, size: int) -> str:
     return f"{text} @{size}"
 
 
+def takes_time(piece: Timed) -> bool:
+    """Whether there is anything to measure."""
+    return not (isinstance(piece, AttentionPart) and piece.attention.kind == "none")
+
+
 def timed_pieces(part: Part, size: int) -> Iterator[tuple[Timed, int]]:
     """The pieces of a part that take time, each with the side of its input, for an input of `size`×`size` pixels."""
     if not isinstance(part, BlockPart):
@@ -92,7 +97,7 @@ def timed_pieces(part: Part, size: int) -> Iterator[tuple[Timed, int]]:
     if part.skips:
         yield Addition(part.out_channels), size
     for _, piece in part.pieces:
-        if not (isinstance(piece, AttentionPart) and piece.attention.kind == "none"):
+        if takes_time(piece):
             yield piece, size
         size = piece.output_size(size)
 
@@ -184,15 +189,14 @@ class LatencyTable:
         """SHA-256 of the table as canonical JSON."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
-    def nanoseconds(self, part: Part, size: int) -> int:
-        """Time of a part on an input of `size`×`size` pixels. Raises InputError for a piece that is missing."""
-        total = 0
-        for piece, side in timed_pieces(part, size):
-            name = key(piece, side)
-            if name not in self.pieces:
-                raise InputError(f"latency table of {self}: lacks {name!r}; measure it with measure_latency.py")
-            total += max(0, round(self.scale * (self.pieces[name] - self.call_ns)))
-        return total
+    def nanoseconds(self, piece: Timed, size: int) -> int:
+        """Time of a piece on `size`×`size` pixels within a network. Raises InputError for one that is missing."""
+        if not takes_time(piece):
+            return 0
+        name = key(piece, size)
+        if name not in self.pieces:
+            raise InputError(f"latency table of {self}: lacks {name!r}; measure it with measure_latency.py")
+        return max(0, round(self.scale * (self.pieces[name] - self.call_ns)))
 
     def check(self, space: "SearchSpace", source: str) -> None:
         """Raises InputError, naming the first, if the table from `source` lacks pieces of the space."""
