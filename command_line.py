@@ -63,6 +63,19 @@ def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     return parse
 
 
+def wholes(low: int, high: int = 10**9) -> Callable[[str], tuple[int, ...]]:
+    """Parser of integers within bounds, with commas between."""
+    one = whole(low, high)
+    return lambda text: tuple(one(part) for part in text.split(","))
+
+
+def share(text: str) -> float:
+    """A share above 0 and up to 1, e.g. 0.5."""
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,9})?", text) or not 0 < float(text) <= 1:
+        raise ValueError("expected a share above 0 and up to 1, such as 0.5")
+    return float(text)
+
+
 def parse_settings(
     settings: type[_Settings],
     arguments: Sequence[str],

@@ -1,10 +1,14 @@
 """The settings of the commands, and the presets that set all of them at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from command_line import count, flag, milliseconds, positional, whole
+from command_line import count, flag, milliseconds, positional, share, whole, wholes
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
+from evaluators import zero_cost
+from evaluators.base import Halving
+from evaluators.choice import EVALUATORS
+from evaluators.proxy import ProxySettings
 from evaluators.supernet import Scoring, SupernetRecipe
 from search_space.backbones import BACKBONES
 from search_space.errors import InputError
@@ -30,7 +34,14 @@ class SearchSettings:
     )
     latency_table: str | None = flag(None, "a file of times measured by measure_latency.py, or on another device")
     runtime: str = flag("eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}")
-    evaluator: str = flag("supernet", "how a candidate is scored: supernet")
+    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}")
+    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}")
+    proxy_epochs: tuple[int, ...] | None = flag(
+        None, "passes of the proxy training by the end of each rung, e.g. 1,3,9", wholes(1, 100_000)
+    )
+    proxy_pictures: float | None = flag(None, "share of the training pictures that a proxy training sees", share)
+    proxy_resolution: float | None = flag(None, "share of its resolution that a proxy training has", share)
+    generation: int | None = flag(None, "candidates that compete for the proxy's later rungs", whole(1, 100_000))
     sampler: str = flag("tpe", f"who proposes candidates: {', '.join(SAMPLERS)}")
     trials: int = flag(240, "distinct candidates to evaluate", whole(1))
     startup: int = flag(40, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
@@ -91,6 +102,7 @@ class Preset:
     settings: SearchSettings
     recipe: SupernetRecipe
     scoring: Scoring
+    proxy: ProxySettings
     rescored: int  # candidates scored thoroughly at the end
 
 
@@ -101,6 +113,12 @@ PRESETS = {
             epochs=9, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
         ),
         scoring=Scoring(calibration=512, validation=1000, batch_size=256),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=128, learning_rate=0.3, weight_decay=2e-4),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
         rescored=32,
     ),
 }
@@ -115,6 +133,20 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"preset {name!r}: unknown; known: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
+    """The preset's, with what the flags say. Raises InputError for what cannot be."""
+    return replace(
+        preset.proxy,
+        halving=replace(
+            preset.proxy.halving,
+            epochs=settings.proxy_epochs or preset.proxy.halving.epochs,
+            generation=settings.generation or preset.proxy.halving.generation,
+        ),
+        pictures=settings.proxy_pictures or preset.proxy.pictures,
+        resolution=settings.proxy_resolution or preset.proxy.resolution,
+    )
 
 
 def check_init(name: str) -> None:

@@ -11,11 +11,11 @@ import torch
 import command_line
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.supernet import SupernetEvaluator
-from presets import SearchSettings, check_init, preset
-from reports.tables import front_table
+from evaluators.choice import EVALUATORS, Task, check_evaluator
+from evaluators.zero_cost import check_score
+from presets import SearchSettings, check_init, preset, proxy_settings
+from reports.tables import front_table, front_title
 from search_space.cost import Budget, human, nanoseconds
-from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
 from search_space.pretrained import check_family
 from search_space.space import SearchSpace
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     chosen = preset(settings.preset)
     check_sampler(settings.sampler)
     check_init(settings.init)
-    if settings.evaluator != "supernet":
-        raise InputError(f"--evaluator {settings.evaluator}: unknown; known: supernet")
+    check_evaluator(settings.evaluator)
+    check_score(settings.score)
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
     started = time.monotonic()
@@ -61,17 +61,20 @@ def main(arguments: Sequence[str]) -> None:
     )
     table = space.table(budget)
     pictures = f"{len(data.train)} training, {len(data.validation)} validation pictures"
-    evaluator = SupernetEvaluator(
-        space,
-        data,
-        recipe,
-        chosen.scoring,
+    task = Task(
+        space=space,
+        budget=budget,
+        data=data,
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
-        budget=budget,
         init=settings.init,
+        supernet=recipe,
+        scoring=chosen.scoring,
+        proxy=proxy_settings(chosen, settings),
+        score=settings.score,
     )
+    evaluator = EVALUATORS[settings.evaluator](task)
     identity = {
         "space": space.to_dict(),
         "latency": space.latency and space.latency.digest,
@@ -87,11 +90,17 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
         reporter.say(f"within {budget}: {_about(*table.count())} architectures")
         reporter.say(f"data {data.name}: {pictures}")
-        reporter.say(
-            f"supernet: {recipe.epochs} epochs; then {settings.trials} candidates by sampler {settings.sampler}"
-        )
+        reporter.say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
         storage = f"sqlite:///{folder / run_folder.STUDY}"
-        study = OptunaStudy(space, storage, sampler=settings.sampler, seed=settings.seed, startup=settings.startup)
+        study = OptunaStudy(
+            space,
+            storage,
+            sampler=settings.sampler,
+            seed=settings.seed,
+            startup=settings.startup,
+            objective=evaluator.objective,
+            budget=budget,
+        )
         evaluator.prepare()
         candidates = search(
             study,
@@ -103,13 +112,13 @@ def main(arguments: Sequence[str]) -> None:
             seed=settings.seed,
             reporter=reporter,
         )
-        front = run_folder.finished_front(folder, len(candidates))
+        front = run_folder.finished_front(folder, len(candidates), evaluator.objective)
         if front is None:
             best_again = rescore(candidates, evaluator, chosen.rescored, reporter)
             run_folder.write_results(folder, best_again, len(candidates), budget, data)
             front = pareto_front(best_again)
-        title = f"front of {len(candidates)} candidates within {budget}, {len(data.validation)} validation pictures"
-        reporter.show(front_table(front, title))
+        title = front_title(len(candidates), budget, evaluator.objective, len(data.validation))
+        reporter.show(front_table(front, title, evaluator.objective))
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
         reporter.say(f"watch:  optuna-dashboard {storage}")

@@ -1,11 +1,40 @@
 """What the search loop needs of an evaluator. The loop never sees a tensor."""
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from search_space.architecture import Architecture
+from search_space.errors import InputError
 from training.evaluation import Metrics
 
-__all__ = ["Evaluator", "Metrics"]
+__all__ = ["Evaluator", "Halving", "Metrics", "Score", "StagedEvaluator", "number", "numbers", "read_numbers"]
+
+
+class Score(NamedTuple):
+    """A number that ranks candidates and is no accuracy: what it is, and its value, the higher the better."""
+
+    name: str
+    value: float
+
+
+def number(metrics: Metrics | Score) -> float:
+    """What ranks candidates, the higher the better."""
+    return metrics.value if isinstance(metrics, Score) else metrics.accuracy
+
+
+def numbers(metrics: Metrics | Score) -> dict[str, float]:
+    """The metrics by name."""
+    return {metrics.name: metrics.value} if isinstance(metrics, Score) else metrics._asdict()
+
+
+def read_numbers(objective: str, named: Mapping[str, Any]) -> Metrics | Score:
+    """The opposite of `numbers`. Raises KeyError or TypeError where they are not what `objective` needs."""
+    names = Metrics._fields if objective == "accuracy" else (objective,)
+    values = [named[name] for name in names]
+    if not all(type(value) is float for value in values):
+        raise TypeError(f"{', '.join(names)}: expected numbers")
+    return Metrics(*values) if objective == "accuracy" else Score(objective, *values)
 
 
 class Evaluator(Protocol):
@@ -15,14 +44,70 @@ class Evaluator(Protocol):
     that is started again scores alike.
     """
 
+    @property
+    def objective(self) -> str:
+        """What ranks the candidates: `accuracy`, or a score's name."""
+        ...
+
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
+        ...
+
+    def about(self) -> str:
+        """What is going to be done, in a line for the user who waits for it."""
         ...
 
     def prepare(self) -> None:
         """Does the work that all scores share, or goes on with it after a kill. Called once, before any score."""
         ...
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics | Score:
         """The candidate's metrics; `thorough` on all validation pictures, else on as many as rank the many."""
+        ...
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Successive halving of a generation of candidates.
+
+    Attributes:
+        generation: candidates that compete; they are proposed together, and told together.
+        epochs: that a candidate has been trained for in all by the end of each rung.
+        eta: one of so many goes on to the next rung.
+        bins: parts of equal size, by MACs, within which candidates are ranked.
+    """
+
+    generation: int = 27
+    epochs: tuple[int, ...] = (1, 3, 9)
+    eta: int = 3
+    bins: int = 3
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("generation", 1, 100_000), ("eta", 2, 1000), ("bins", 1, 1000)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"proxy {name}: expected {low} to {high}, got {getattr(self, name)}")
+        if not self.epochs or not self.epochs[0] >= 1 or not self.epochs[-1] <= 100_000:
+            raise InputError(f"proxy epochs: expected 1 to 100000 for every rung, got {self.epochs}")
+        if list(self.epochs) != sorted(set(self.epochs)):
+            raise InputError(f"proxy epochs: expected more by the end of each rung, such as 1,3,9, got {self.epochs}")
+
+
+@runtime_checkable
+class StagedEvaluator(Evaluator, Protocol):
+    """Scores candidates by rungs of training, of which the search loop has only the promising take the next."""
+
+    @property
+    def halving(self) -> Halving:
+        """Rungs and promotions."""
+        ...
+
+    def rung(self, architecture: Architecture, rung: int) -> Metrics:
+        """The candidate's metrics after a rung (from 0), which goes on from where the rung before ended.
+
+        A function of the architecture and the rung, also after a kill; what is known already is not trained again.
+        """
+        ...
+
+    def drop(self, architecture: Architecture) -> None:
+        """The candidate takes no further rung."""
         ...

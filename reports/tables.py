@@ -8,17 +8,23 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from search_space.architecture import Architecture
-from search_space.cost import Cost, human, milliseconds
+from search_space.cost import Budget, Cost, human, milliseconds
 from studies.trials import Candidate
 
 
-def front_table(front: Sequence[Candidate], title: str) -> Table:
-    """The front, most accurate first: validation accuracy, costs (latency if known), and each stage's attention."""
+def front_title(candidates: int, budget: Budget, objective: str, pictures: int) -> str:
+    """What a front is of: the number of candidates, the budget, and what they were ranked by."""
+    by = f"{pictures} validation pictures" if objective == "accuracy" else f"ranked untrained by {objective}"
+    return f"front of {candidates} candidates within {budget}, {by}"
+
+
+def front_table(front: Sequence[Candidate], title: str, objective: str = "accuracy") -> Table:
+    """The front, best first: validation accuracy or score, costs (latency if known), and each stage's attention."""
     timed = any(candidate.cost.latency_ns for candidate in front)
-    table = _table(title, ("accuracy", "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
+    table = _table(title, (objective, "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
     for candidate in sorted(front, key=lambda c: c.merit):
         table.add_row(
-            _percent(candidate.metrics.accuracy),
+            _percent(candidate.score) if objective == "accuracy" else f"{candidate.score:.5g}",
             human(candidate.cost.macs),
             human(candidate.cost.params),
             *((milliseconds(candidate.cost.latency_ns),) if timed else ()),

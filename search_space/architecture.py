@@ -144,12 +144,12 @@ class Architecture:
         return cls.from_dict(parse_json(text))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, longest: int = MAX_JSON_CHARACTERS) -> Any:
     """The parsed content of a JSON file. Raises InputError naming the file, for a missing or a broken one."""
     try:
         with open(path, "rb") as file:
-            raw = file.read(4 * MAX_JSON_CHARACTERS + 1)
-        return parse_json(raw.decode())
+            raw = file.read(4 * longest + 1)
+        return parse_json(raw.decode(), longest)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -160,10 +160,10 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: {error}") from None
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, longest: int = MAX_JSON_CHARACTERS) -> Any:
     """The value of a JSON text of bounded size, without repeated keys. Raises InputError."""
-    if len(text) > MAX_JSON_CHARACTERS:
-        raise InputError(f"JSON text of {len(text)} characters: at most {MAX_JSON_CHARACTERS} are read")
+    if len(text) > longest:
+        raise InputError(f"JSON text of {len(text)} characters: at most {longest} are read")
     try:
         return json.loads(text, object_pairs_hook=_unique_keys)
     except InputError:

@@ -7,12 +7,13 @@ dispatch level: every distinct piece of a network is run once on the meta device
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from search_space.architecture import Architecture
 from search_space.blocks import BlockPart, ConvPart, Part, Piece
@@ -96,6 +97,11 @@ class Counter(TorchDispatchMode):
         self.macs = 0
         self.elementwise = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else the first count imports torch's compiler, 1.7 s, to keep it out of a mode that nothing here compiles.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -104,7 +110,9 @@ class Counter(TorchDispatchMode):
         if out is None:
             out = func(*args, **kwargs)
         formula = flop_registry.get(func.overloadpacket)
-        if formula is not None:
+        if func.overloadpacket is torch.ops.aten.convolution:  # as the registry's formula, on shapes alone
+            self.macs += conv_flop_count(args[0].shape, args[1].shape, out.shape, transposed=args[6]) // 2
+        elif formula is not None:
             self.macs += formula(*args, **kwargs, out_val=out) // 2
         elif not func.is_view:
             self.elementwise += max(_largest(args), _largest((out,)))
@@ -133,15 +141,36 @@ _NOTHING = torch.empty(0, device="meta")
 def _meta_shortcut(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a frequent operation on meta tensors returns, without running it: torch takes up to 1 ms for each.
 
+    And 1.7 s for the first of some, for which it imports its compiler.
+
     There are no values, so the input itself stands for a result of its shape. None for any other operation.
     """
-    if not args or not isinstance(args[0], Tensor) or not args[0].is_meta or kwargs:
+    if not args or kwargs:
         return None
-    x, packet = args[0], func.overloadpacket
+    packet = func.overloadpacket
+    if packet is torch.ops.aten.cat and all(part.is_meta for part in args[0]):
+        axis = args[1] if len(args) > 1 else 0
+        shape = list(args[0][0].shape)
+        shape[axis] = sum(part.shape[axis] for part in args[0])
+        return torch.empty(shape, device="meta")
+    x = args[0]
+    if not isinstance(x, Tensor) or not x.is_meta:
+        return None
     if packet in _SAME_SHAPE:
         return x
     if packet in _BROADCAST and isinstance(args[1], Tensor):
-        return torch.empty(torch.broadcast_shapes(x.shape, args[1].shape), device="meta")
+        axes = zip_longest(reversed(x.shape), reversed(args[1].shape), fillvalue=1)
+        return torch.empty([max(sizes) for sizes in axes][::-1], device="meta")
+    if packet is torch.ops.aten.convolution and not args[6]:
+        weight, (stride, padding, dilation) = args[1], args[3:6]
+        kernel = weight.shape[2:]
+        out = [
+            (size + 2 * padding[axis] - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1
+            for axis, size in enumerate(x.shape[2:])
+        ]
+        return torch.empty(len(x), len(weight), *out, device="meta")
+    if packet is torch.ops.aten.addmm:
+        return torch.empty(args[1].shape[0], args[2].shape[1], device="meta")
     if packet is torch.ops.aten.native_batch_norm:
         return x, _NOTHING, _NOTHING
     if func is torch.ops.aten.mean.dim and args[1]:

@@ -1,36 +1,58 @@
 """The costs of everything that a space can put at each stage, as arrays: one architecture's cost is a few look-ups.
 
-Cost is additive along the chain of stages: a stage's depends on the stage itself, the width before it and the size of
-its input, which the resolution decides. So a table over (resolution, stage, width before, outcome) costs every
-architecture of the space.
+Cost is additive: a stage's depends on its shape, the width before it, the size of its input, which the resolution
+decides, and on the attention of each group of blocks that decide together. So an architecture's cost is the sum of one
+row for the stem, and for each stage one for its shape and one for each group's attention.
 """
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_space.architecture import Architecture, Stage
-from search_space.blocks import stage_blocks, strided
-from search_space.cost import Cost, fixed_cost, part_cost
+from search_space.architecture import Architecture, Attention, Stage
+from search_space.blocks import NO_ATTENTION, AttentionPart, BlockPart, stage_blocks, strided
+from search_space.cost import Cost, fixed_cost, part_cost, piece_cost
+from search_space.stage_program import Group, Shape
 
 if TYPE_CHECKING:
     from search_space.space import SearchSpace
 
-COLUMNS = ("macs", "params", "elementwise", "latency_ns")
+COLUMNS = tuple(field.name for field in fields(Cost))
 """The fields of Cost, in the order of a table's columns."""
 
-_FREE = (0,) * len(COLUMNS)
+
+_FIXED = ("stem_width", "stem_stride", "head_width", "activation")
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionCosts:
+    """What a group of blocks may have as its attention, and its costs: resolutions × options × columns."""
+
+    options: tuple[Attention, ...]
+    costs: NDArray[np.int64]
 
 
 class Outcomes(NamedTuple):
-    """What may stand at a stage after one input width, and its costs: resolutions × outcomes × columns."""
+    """What may stand at a stage after one input width.
 
-    stages: tuple[Stage, ...]
+    Its shapes and their costs without attention, resolutions × shapes × columns, and what the groups of each may have.
+    """
+
+    shapes: tuple[Shape, ...]
     widths: NDArray[np.int64]
     costs: NDArray[np.int64]
+    groups: tuple[tuple[AttentionCosts, ...], ...]
+
+
+class _Row(NamedTuple):
+    """Where a shape's costs stand among the table's rows, and those of its groups' attentions."""
+
+    number: int
+    groups: tuple[tuple[tuple[int, ...], dict[Attention, int]], ...]  # (blocks, rows by attention)
+    placeless: tuple[int, ...]
 
 
 class CostTable:
@@ -44,79 +66,179 @@ class CostTable:
     def __init__(self, space: "SearchSpace"):
         self.space = space
         self.outcomes: list[dict[int, Outcomes]] = []
+        # Groups of the same channels and sizes share their costs.
+        self._interned: dict[tuple[object, ...], AttentionCosts] = {}
         sizes = [strided(resolution, space.stem_stride) for resolution in space.resolution]
         widths: Sequence[int] = (space.stem_width,)
         for index, options in enumerate(space.stages):
             self.outcomes.append({width: self._outcomes(index, width, sizes) for width in widths})
             sizes = [strided(size, options.stride) for size in sizes]
-            widths = tuple(dict.fromkeys(options.width))
+            widths = options.width
         fixed = fixed_cost(space.latency)
         self.stem = np.array(
             [_row(fixed + part_cost(space.stem_part, resolution, space.latency)) for resolution in space.resolution]
         )
         self._resolutions = {resolution: row for row, resolution in enumerate(space.resolution)}
-        # For look-ups: the number of a stage's outcome, counted on over the widths before it, and all costs in a row.
-        self._numbers: list[dict[tuple[int, Stage], int]] = []
-        self._costs: list[NDArray[np.int64]] = []
-        self._plain: list[list[list[list[int]]]] = []
+        # For look-ups: all costs in a row. The first is nothing's, for a group that a shape does not have.
+        blocks = [np.zeros((len(space.resolution), 1, len(COLUMNS)), dtype=np.int64)]
+        attentions: dict[AttentionCosts, dict[Attention, int]] = {}
+        length = 1
+        for known in self._interned.values():
+            attentions[known] = {option: length + number for number, option in enumerate(known.options)}
+            blocks.append(known.costs)
+            length += len(known.options)
+        self._rows: list[dict[tuple[object, ...], _Row]] = []
         for by_width in self.outcomes:
-            keys = [(width, stage) for width, outcomes in by_width.items() for stage in outcomes.stages]
-            self._numbers.append({key: number for number, key in enumerate(keys)})
-            self._costs.append(np.concatenate([outcomes.costs for outcomes in by_width.values()], axis=1))
-            self._plain.append(self._costs[-1].tolist())
+            rows: dict[tuple[object, ...], _Row] = {}
+            for width, outcomes in by_width.items():
+                for number, (shape, costs) in enumerate(zip(outcomes.shapes, outcomes.groups, strict=True)):
+                    own = (group.blocks for group in shape.groups)
+                    placed = tuple(zip(own, (attentions[group] for group in costs), strict=True))
+                    rows[_key(width, shape.stage)] = _Row(length + number, placed, shape.placeless)
+                blocks.append(outcomes.costs)
+                length += len(outcomes.shapes)
+            self._rows.append(rows)
+        self._lengths = [1 + max(len(row.groups) for row in rows.values()) for rows in self._rows]
+        self._costs = np.concatenate(blocks, axis=1)
+        self._plain = self._costs.tolist()
 
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
-        """The architecture as the number of its resolution and of each stage's outcome.
+        """The architecture as the number of its resolution and of each stage's rows; as many for every architecture.
 
         Raises KeyError if the space does not hold it.
         """
         code = [self._resolutions[architecture.resolution]]
-        width = self.space.stem_width
-        for numbers, stage in zip(self._numbers, architecture.stages, strict=True):
-            code.append(numbers[width, stage])
-            width = stage.width
+        for length, numbers in zip(self._lengths, self._numbers(architecture), strict=True):
+            code += [*numbers, *[0] * (length - len(numbers))]
         return tuple(code)
 
     def costs(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Costs of encoded architectures: N×(1 + stages) to N×columns."""
+        """Costs of encoded architectures: N×(length of a code) to N×columns."""
         resolution = codes[:, 0]
         total: NDArray[np.int64] = self.stem[resolution]
-        for index, costs in enumerate(self._costs):
-            total = total + costs[resolution, codes[:, index + 1]]
+        for numbers in codes.T[1:]:
+            total = total + self._costs[resolution, numbers]
         return total
 
     def cost(self, architecture: Architecture) -> Cost:
         """The architecture's cost. Raises KeyError if the space does not hold it."""
         row = self._resolutions[architecture.resolution]
-        total = self.stem[row].tolist()
+        plain = self._plain[row]
+        rows = [plain[number] for numbers in self._numbers(architecture) for number in numbers]
+        return Cost(*map(sum, zip(self.stem[row].tolist(), *rows, strict=True)))
+
+    def cheapest(self, column_name: str, sign: int = 1) -> Architecture:
+        """The architecture of the lowest (`sign=-1`: highest) cost in a column."""
+        column = COLUMNS.index(column_name)
+        best: tuple[int, tuple[Stage, ...], int] | None = None
+        for row, resolution in enumerate(self.space.resolution):
+            # Shortest path along the chain of stages, by output width.
+            start = sign * int(self.stem[row, column])
+            paths: dict[int, tuple[int, tuple[Stage, ...]]] = {self.space.stem_width: (start, ())}
+            for by_width in self.outcomes:
+                longer: dict[int, tuple[int, tuple[Stage, ...]]] = {}
+                for width, (cost, stages) in paths.items():
+                    outcomes = by_width[width]
+                    attention = [
+                        sum(int((sign * group.costs[row, :, column]).min()) for group in groups)
+                        for groups in outcomes.groups
+                    ]
+                    totals = cost + sign * outcomes.costs[row, :, column] + np.array(attention)
+                    for out_width in np.unique(outcomes.widths).tolist():
+                        here = np.flatnonzero(outcomes.widths == out_width)
+                        chosen = int(here[np.argmin(totals[here])])
+                        total = int(totals[chosen])
+                        if out_width not in longer or total < longer[out_width][0]:
+                            options = [
+                                group.options[int((sign * group.costs[row, :, column]).argmin())]
+                                for group in outcomes.groups[chosen]
+                            ]
+                            longer[out_width] = (total, (*stages, outcomes.shapes[chosen].attended(options)))
+                paths = longer
+            for cost, stages in paths.values():
+                if best is None or cost < best[0]:
+                    best = (cost, stages, resolution)
+        assert best is not None
+        return self.space.architecture(best[2], best[1])
+
+    def _numbers(self, architecture: Architecture) -> list[list[int]]:
+        """The rows of each stage: its shape's, then its groups'. Raises KeyError if the space does not hold it."""
+        if any(getattr(architecture, name) != getattr(self.space, name) for name in _FIXED):
+            raise KeyError(architecture)
+        found = []
         width = self.space.stem_width
-        for numbers, plain, stage in zip(self._numbers, self._plain, architecture.stages, strict=True):
-            total = [sum_ + more for sum_, more in zip(total, plain[row][numbers[width, stage]], strict=True)]
+        for rows, stage in zip(self._rows, architecture.stages, strict=True):
+            row = rows[_key(width, stage)]
+            numbers = [row.number]
+            for blocks, attentions in row.groups:
+                own = [stage.attention[block] for block in blocks]
+                if own.count(own[0]) != len(own):
+                    raise KeyError(stage)
+                numbers.append(attentions[own[0]])
+            if any(stage.attention[block] != NO_ATTENTION for block in row.placeless):
+                raise KeyError(stage)
+            found.append(numbers)
             width = stage.width
-        return Cost(*total)
+        return found
 
     def _outcomes(self, index: int, in_width: int, sizes: Sequence[int]) -> Outcomes:
         space = self.space
-        stages = space.stage_outcomes(index, in_width)
+        shapes = space.stage_shapes(index, in_width)
+        later_sizes = [strided(size, space.stages[index].stride) for size in sizes]
         last = index == len(space.stages) - 1
-        # A stage's blocks after the first are mostly alike: each is looked up once.
-        blocks = [Counter(stage_blocks(stage, in_width, space.activation)) for stage in stages]
         costs = []
-        for first_size in sizes:
-            later_size = strided(first_size, space.stages[index].stride)
-            fixed = {stage.width: _tail(space, stage.width, later_size) for stage in stages} if last else {}
+        groups = []
+        for shape in shapes:
+            parts = stage_blocks(shape.stage, in_width, space.activation)
             rows = []
-            for stage, parts in zip(stages, blocks, strict=True):
-                total = fixed.get(stage.width, _FREE)
-                first = True
-                for part, count in parts.items():
-                    one = part_cost(part, first_size if first else later_size, space.latency)
-                    # A first block equal to later ones has their size as well: its stride is 1.
-                    total = tuple(sum_ + count * more for sum_, more in zip(total, _row(one), strict=True))
-                    first = False
+            for first_size, later_size in zip(sizes, later_sizes, strict=True):
+                total = np.array(_row(part_cost(parts[0], first_size, space.latency)))
+                if len(parts) > 1:  # without attention, all after the first are alike
+                    total += (len(parts) - 1) * np.array(_row(part_cost(parts[1], later_size, space.latency)))
+                if last:
+                    total += _tail(space, shape.stage.width, later_size)
                 rows.append(total)
             costs.append(rows)
-        return Outcomes(stages, np.array([stage.width for stage in stages]), np.array(costs, dtype=np.int64))
+            own = []
+            for group in shape.groups:
+                seen = tuple(_attention_seen(parts[j], sizes if j == 0 else later_sizes) for j in group.blocks)
+                own.append(self._attention_costs(index, group, seen))
+            groups.append(tuple(own))
+        return Outcomes(
+            shapes,
+            np.array([shape.stage.width for shape in shapes]),
+            np.array(costs, dtype=np.int64).transpose(1, 0, 2),
+            tuple(groups),
+        )
+
+    def _attention_costs(
+        self, index: int, group: Group, seen: tuple[tuple[AttentionPart, tuple[int, ...]], ...]
+    ) -> AttentionCosts:
+        """Of a group of blocks in which attention sees these parts at these sizes, one for each resolution."""
+        if (index, seen) not in self._interned:
+            options = self.space.programs[index].attentions(group)
+            costs = np.zeros((len(self.space.resolution), len(options), len(COLUMNS)), dtype=np.int64)
+            for part, sizes in seen:
+                for number, attention in enumerate(options):
+                    piece = replace(part, attention=attention)
+                    costs[:, number] += [_row(piece_cost(piece, size, self.space.latency)) for size in sizes]
+            self._interned[index, seen] = AttentionCosts(options, costs)
+        return self._interned[index, seen]
+
+
+def _attention_seen(part: BlockPart, sizes: Sequence[int]) -> tuple[AttentionPart, tuple[int, ...]]:
+    """What stands for attention in a block, and the size of its map for each size of the block's input."""
+    seen = list(sizes)
+    for _, piece in part.pieces:
+        if isinstance(piece, AttentionPart):
+            return piece, tuple(seen)
+        seen = [piece.output_size(size) for size in seen]
+    raise ValueError(f"{part} has no place for attention")
+
+
+def _key(in_width: int, stage: Stage) -> tuple[object, ...]:
+    """What tells a stage's shape apart after a width."""
+    return in_width, stage.block, stage.width, stage.stride, stage.expansion, stage.kernel_size, stage.depth
 
 
 def _tail(space: "SearchSpace", width: int, size: int) -> tuple[int, ...]:
@@ -128,4 +250,4 @@ def _tail(space: "SearchSpace", width: int, size: int) -> tuple[int, ...]:
 
 
 def _row(cost: Cost) -> tuple[int, ...]:
-    return cost.macs, cost.params, cost.elementwise, cost.latency_ns
+    return tuple(getattr(cost, name) for name in COLUMNS)

@@ -43,7 +43,8 @@ from search_space.blocks import AttentionPart, BlockPart, ClassifierPart, ConvPa
 from search_space.errors import InputError
 
 if TYPE_CHECKING:
-    from search_space.space import SearchSpace, StageOptions
+    from search_space.space import SearchSpace
+    from search_space.stage_program import StageOptions
 
 MAX_PIECES = 50_000
 MAX_NANOSECONDS = 10**12

@@ -5,6 +5,7 @@ resolution = [96, 128]
 activation = "relu6"
 stem = { width = 16, stride = 2 }
 head = { width = 640 }                 # leave it out for a network without a head convolution
+attention_per = "block"                # each block has its own; leave it out for one a stage
 
 [[stage]]
 block = "inverted_residual"
@@ -22,11 +23,13 @@ from typing import Any
 
 from search_space.architecture import Attention
 from search_space.errors import InputError
-from search_space.space import SearchSpace, StageOptions
+from search_space.space import SearchSpace
+from search_space.stage_program import ATTENTION_PER, StageOptions
 
 MAX_CHARACTERS = 1_000_000
 
-_KEYS = {"name", "resolution", "activation", "stem", "head", "stage"}
+_KEYS = {"name", "resolution", "activation", "stem", "head", "attention_per", "stage"}
+_FREE_KEYS = {"head", "attention_per"}
 _STAGE_KEYS = {"block", "stride", "width", "depth", "expansion", "kernel_size", "attention"}
 _TABLE_FIELDS = {
     "stem_width": "stem.width",
@@ -63,7 +66,7 @@ class _Reader:
         self.lines = _key_lines(text)
 
     def space(self, content: dict[str, Any]) -> SearchSpace:
-        self._keys(content, _KEYS, _KEYS - {"head"}, "")
+        self._keys(content, _KEYS, _KEYS - _FREE_KEYS, "")
         stages = content["stage"]
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
             raise self._error("stage", "expected [[stage]] tables")
@@ -84,6 +87,7 @@ class _Reader:
                 stages=options,
                 head_width=head.get("width"),
                 activation=content["activation"],
+                attention_per=content.get("attention_per", ATTENTION_PER[0]),
             ),
         )
 

@@ -6,8 +6,9 @@ from search_space.architecture import Attention
 from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, Row
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
-from search_space.space import SearchSpace, StageOptions
+from search_space.space import SearchSpace
 from search_space.space_file import read_space
+from search_space.stage_program import StageOptions
 
 RESOLUTIONS = (128, 160, 192, 224, 256, 288)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from search_space.architecture import Architecture
 from search_space.cost import Budget
-from search_space.space import SearchSpace, decided
+from search_space.decisions import decided
+from search_space.space import SearchSpace
 
 MAX_TRIES = 200
 

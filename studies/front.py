@@ -14,7 +14,7 @@ def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
     """
     front: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.cost.macs, *c.merit)):
-        if not front or candidate.metrics.accuracy > front[-1].metrics.accuracy:
+        if not front or candidate.score > front[-1].score:
             front.append(candidate)
     return front
 

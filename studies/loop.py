@@ -1,11 +1,13 @@
-"""The one search loop: ask for an architecture within the budget, have it evaluated, tell."""
+"""The one search loop: ask for architectures within the budget, have them evaluated, tell."""
 
 import random
+from collections.abc import Sequence
 
-from evaluators.base import Evaluator
+from evaluators.base import Evaluator, StagedEvaluator
 from search_space.architecture import Architecture
 from search_space.cost import Budget
 from search_space.space import SearchSpace
+from studies.halving import halve
 from studies.trials import Candidate, Proposal, Study
 from training.progress import Reporter
 from training.seeds import derive
@@ -30,31 +32,48 @@ def search(
     Cost is known before anything is evaluated, so a proposal over the budget, or seen before, costs no evaluation: the
     study is told, and asked again, a bounded number of times; then one is drawn uniformly from within the budget.
 
+    An evaluator that trains in rungs gets whole generations of candidates, so there may be more than `trials`. The
+    study is told a candidate once, when its generation is over.
+
     Args:
         startup: the first so many proposals are drawn from within the budget.
     """
+    generation = evaluator.halving.generation if isinstance(evaluator, StagedEvaluator) else 1
+    study.keep_whole(generation)
     candidates = study.candidates()
     seen = {candidate.architecture.digest() for candidate in candidates}
     with reporter.track("search", trials, "candidates", len(candidates)) as advance:
         while len(candidates) < trials:
-            proposal: Proposal | None = None
-            if len(candidates) >= startup:
-                proposal = _asked(study, space, budget, seen)
-            if proposal is None:
-                rng = random.Random(derive(seed, "draw", study.told()))
-                drawn = _drawn(space, budget, seen, rng)
-                if drawn is None:
-                    reporter.say(f"all {len(candidates)} architectures within the budget have been evaluated")
-                    break
-                proposal = study.propose(drawn)
-            architecture = proposal.architecture
-            cost = space.cost(architecture)
-            candidate = Candidate(architecture, cost, evaluator.evaluate(architecture))
-            study.accept(proposal, candidate, budget.excess(cost))
-            candidates.append(candidate)
-            seen.add(architecture.digest())
-            advance(f"best {max(candidate.metrics.accuracy for candidate in candidates):.3f}")
+            proposals: list[Proposal] = []
+            while len(proposals) < generation:
+                proposal = _asked(study, space, budget, seen) if len(candidates) >= startup else None
+                if proposal is None:
+                    rng = random.Random(derive(seed, "draw", study.told()))
+                    drawn = _drawn(space, budget, seen, rng)
+                    if drawn is None:
+                        break
+                    proposal = study.propose(drawn)
+                proposals.append(proposal)
+                seen.add(proposal.architecture.digest())
+            if not proposals:
+                reporter.say(f"all {len(candidates)} architectures within the budget have been evaluated")
+                break
+            evaluated = _evaluated(evaluator, space, proposals, reporter)
+            for proposal, candidate in zip(proposals, evaluated, strict=True):
+                study.accept(proposal, candidate, budget.excess(candidate.cost))
+                candidates.append(candidate)
+                advance(f"best {max(candidate.score for candidate in candidates):.3f}")
     return candidates
+
+
+def _evaluated(
+    evaluator: Evaluator, space: SearchSpace, proposals: Sequence[Proposal], reporter: Reporter
+) -> list[Candidate]:
+    """The proposals' candidates, in order."""
+    entrants = [(proposal.architecture, space.cost(proposal.architecture)) for proposal in proposals]
+    if isinstance(evaluator, StagedEvaluator):
+        return halve(entrants, evaluator, reporter)
+    return [Candidate(architecture, cost, evaluator.evaluate(architecture)) for architecture, cost in entrants]
 
 
 def _asked(study: Study, space: SearchSpace, budget: Budget, seen: set[str]) -> Proposal | None:

@@ -1,13 +1,14 @@
 """Proposals by Optuna's samplers, with the study kept in Optuna storage.
 
-The sampler works on a mirror of the study in memory; the storage gets each trial once, whole, when it is told. So a
-kill leaves no half-told trial, a trial costs one write, and proposing does not slow down with the storage. At every
-proposal the sampler is made afresh, seeded by the run's seed and the number of trials told: what it proposes depends
-on nothing else.
+The sampler works on a mirror of the study in memory; the storage gets each trial once, whole, when it and all before
+it have been told. So a kill leaves no half-told trial, a trial costs one write, and proposing does not slow down with
+the storage. At every proposal the sampler is made afresh, seeded by the run's seed and the number of trials so far:
+what it proposes depends on nothing else.
 """
 
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from evaluators.base import Metrics
+from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture
-from search_space.cost import Cost
+from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.space import SearchSpace
+from studies.predictor_sampler import PredictorSampler
 from studies.trials import Candidate
 from training.files import no_room_left
 from training.seeds import derive
@@ -39,7 +41,10 @@ def _random(seed: int, _startup: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
+PREDICTOR = "predictor"
+
+# The predictor's proposals are enqueued whole: Optuna's own sampler decides nothing in them.
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "random": _random, PREDICTOR: _random}
 
 
 def check_sampler(name: str) -> None:
@@ -57,17 +62,30 @@ class OptunaProposal:
 
 
 class OptunaStudy:
-    """A study of two objectives: accuracy up, MACs down. Opens the one in `storage` or makes it."""
+    """A study of two objectives: the evaluator's up, MACs down. Opens the one in `storage` or makes it."""
 
-    def __init__(self, space: SearchSpace, storage: str, *, sampler: str, seed: int, startup: int):
+    def __init__(
+        self,
+        space: SearchSpace,
+        storage: str,
+        *,
+        sampler: str,
+        seed: int,
+        startup: int,
+        budget: Budget | None = None,
+        objective: str = "accuracy",
+    ):
         check_sampler(sampler)
         self.space = space
         self.seed = seed
         self.startup = startup
+        self.objective = objective
         self._make_sampler = SAMPLERS[sampler]
+        self._predictor = PredictorSampler(space, budget or Budget(), seed) if sampler == PREDICTOR else None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
         self._mirror = optuna.create_study(directions=directions)
+        self._untold: deque[FrozenTrial] = deque()
         self._candidates: list[Candidate] = []
         try:
             self._stored = optuna.create_study(
@@ -76,9 +94,10 @@ class OptunaStudy:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 if self._stored.metric_names is None:
-                    self._stored.set_metric_names(["accuracy", "MACs"])
+                    self._stored.set_metric_names([objective, "MACs"])
             for trial in self._stored.get_trials(deepcopy=False):
                 self._take(trial)
+            self._written = self.told()
         except (SQLAlchemyError, OptunaError, InputError, ValueError, KeyError, TypeError) as error:
             if no_room_left(error):
                 raise
@@ -90,10 +109,30 @@ class OptunaStudy:
     def _take(self, trial: FrozenTrial) -> None:
         """A stored trial into the mirror; one that a user queued or told by hand is not this search's."""
         if trial.state == TrialState.COMPLETE and "digest" in trial.user_attrs:
-            self._candidates.append(_candidate(trial))
+            self._candidates.append(_candidate(trial, self.objective))
         elif trial.state != TrialState.PRUNED or "rejected" not in trial.user_attrs:
             return
         self._mirror.add_trial(trial)
+
+    def keep_whole(self, generation: int) -> None:
+        """Forgets what was told of a generation of so many candidates that was not told to its end.
+
+        Its trials stay in the storage, and are not written a second time.
+        """
+        if generation == 1:
+            return
+        self._candidates = self._candidates[: len(self._candidates) // generation * generation]
+        trials = self._mirror.get_trials(deepcopy=False)
+        self._mirror = optuna.create_study(directions=self._mirror.directions)
+        # A generation begins right after the last candidate of the one before.
+        left = len(self._candidates)
+        for trial in trials:
+            if left:
+                self._mirror.add_trial(trial)
+                left -= trial.state == TrialState.COMPLETE
+            else:
+                self._untold.append(trial)
+        self._written = self.told()
 
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
@@ -110,6 +149,12 @@ class OptunaStudy:
 
     def ask(self) -> OptunaProposal:
         """The sampler's next proposal."""
+        if self._predictor is not None:
+            return self.propose(self._predictor.architecture(self._candidates, self.told()))
+        return self._asked()
+
+    def _asked(self) -> OptunaProposal:
+        """The next trial of the mirror: one that was enqueued, or the sampler's own."""
         seed = derive(self.seed, "sampler", self.told()) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # TPE's group option
@@ -124,7 +169,7 @@ class OptunaStudy:
     def propose(self, architecture: Architecture) -> OptunaProposal:
         """A proposal of this architecture, as if the sampler had made it."""
         self._mirror.enqueue_trial(self.space.choices(architecture))
-        return self.ask()
+        return self._asked()
 
     def reject(self, proposal: OptunaProposal, reason: str, excess: float) -> None:
         """Tells the sampler that the proposal is infeasible or a repeat, as a pruned trial with its constraint."""
@@ -132,7 +177,7 @@ class OptunaStudy:
         trial.set_constraint("budget", excess)
         trial.set_user_attr("rejected", reason)
         self._mirror.tell(trial, state=TrialState.PRUNED)
-        self._store(trial)
+        self._store()
 
     def accept(self, proposal: OptunaProposal, candidate: Candidate, excess: float) -> None:
         """Tells the sampler, and writes the trial to the storage."""
@@ -144,23 +189,36 @@ class OptunaStudy:
             "digest": candidate.architecture.digest(),
             "attention": " ".join(stage.attention_label for stage in candidate.architecture.stages),
             **candidate.cost.to_dict(),
-            "accuracy": candidate.metrics.accuracy,
-            "loss": candidate.metrics.loss,
         }
+        if candidate.rungs:
+            attributes["rungs"] = list(candidate.rungs)
+        attributes = {**numbers(candidate.metrics), **attributes}  # a score may be one of the counts
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        self._mirror.tell(trial, [candidate.metrics.accuracy, candidate.cost.macs])
-        self._store(trial)
+        self._mirror.tell(trial, [candidate.score, candidate.cost.macs])
+        self._store()
         self._candidates.append(candidate)
 
-    def _store(self, trial: optuna.Trial) -> None:
-        self._stored.add_trial(self._mirror.get_trials(deepcopy=False)[trial.number])
+    def _store(self) -> None:
+        """Writes the trials that have been told, in the mirror's order: none before one that is still open."""
+        trials = self._mirror.get_trials(deepcopy=False)
+        for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials[self._written :]):
+            if not self._untold:
+                self._stored.add_trial(trial)
+            elif self._untold.popleft().params != trial.params:
+                raise InputError(
+                    f"trial {trial.number}: another than the one that this study was told before it was stopped; use "
+                    "another --out"
+                )
+            self._written += 1
 
 
-def _candidate(trial: FrozenTrial) -> Candidate:
+def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
     attributes = trial.user_attrs
+    named = attributes if objective == "accuracy" else {objective: trial.values[0]}
     return Candidate(
         Architecture.from_json(attributes["architecture"]),
         Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0)),
-        Metrics(attributes["accuracy"], attributes["loss"]),
+        read_numbers(objective, named),
+        tuple(attributes.get("rungs", ())),
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Metrics
+from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
@@ -102,7 +102,7 @@ def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budge
     write_json(folder / FRONT, {"front": front, "budget": bounds, "data": data.name, "evaluated": evaluated})
 
 
-def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
+def finished_front(folder: Path, evaluated: int, objective: str = "accuracy") -> list[Candidate] | None:
     """The front of a run that finished after evaluating so many candidates; None if there is none."""
     path = folder / FRONT
     if not path.exists() or not (folder / BEST).exists():
@@ -113,9 +113,8 @@ def finished_front(folder: Path, evaluated: int) -> list[Candidate] | None:
             return None
         front = []
         for entry in content["front"]:
-            cost, metrics = Cost(**entry["cost"]), Metrics(**entry["metrics"])
-            numbers = (cost.macs, cost.params, cost.latency_ns)
-            if any(type(number) is not int for number in numbers) or type(metrics.accuracy) is not float:
+            cost, metrics = Cost(**entry["cost"]), read_numbers(objective, entry["metrics"])
+            if any(type(count) is not int for count in (cost.macs, cost.params, cost.latency_ns)):
                 raise InputError("numbers")
             front.append(Candidate(Architecture.from_dict(entry["architecture"]), cost, metrics))
         return front
@@ -147,7 +146,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
         "architecture": candidate.architecture.to_dict(),
         "digest": candidate.architecture.digest(),
         "cost": candidate.cost.to_dict(),
-        "metrics": {"accuracy": candidate.metrics.accuracy, "loss": candidate.metrics.loss},
+        "metrics": numbers(candidate.metrics),
     }
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from search_space.architecture import Attention
 from search_space.blocks import NO_ATTENTION
-from search_space.space import SearchSpace, StageOptions
+from search_space.space import SearchSpace
+from search_space.stage_program import StageOptions
 from training.digits import source
 
 

@@ -20,6 +20,7 @@ from search_space import attention as attention_ops
 from search_space.architecture import Attention
 from search_space.attention import CoordinateAttention, SqueezeExcitation
 from search_space.cost import Counter
+from search_space.decisions import dimension
 from search_space.errors import InputError
 from search_space.further_attention import (
     BlockAttention,
@@ -29,8 +30,9 @@ from search_space.further_attention import (
     PlaneGate,
     TripletAttention,
 )
-from search_space.space import SearchSpace, StageOptions, dimension
+from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space
+from search_space.stage_program import StageOptions
 
 RATIOS = (4, 16)
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 
@@ -195,7 +197,9 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--init", "magic"], "--init magic: unknown; known: scratch, torchvision"),
         (["--init", "torchvision"], "the network has 5 stages, the published one 7; use --init scratch"),
         (["--sampler", "magic"], "--sampler magic: unknown; known: tpe, random"),
-        (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet"),
+        (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet, proxy, zero-cost"),
+        (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
+        (["--proxy-epochs", "3,1"], "proxy epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),
         (["--data", "mnist"], "--data mnist: unknown; known: digits, digits:clutter, folder:PATH"),
         (["--data", "folder:/absent"], "no such folder: /absent"),
         (["--trials", "0"], "argument --trials: '0': expected an integer from 1"),
@@ -207,6 +211,28 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
 )
 def test_bad_input_to_search(tmp_path: Path, arguments: list[str], message: str) -> None:
     assert message in _refused(tmp_path, "search.py", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("flags", "objective", "evaluated"),
+    [
+        (["--evaluator", "zero-cost", "--score", "naswot"], "naswot", 6),
+        (["--evaluator", "proxy", "--proxy-epochs", "1,2", "--generation", "4"], "accuracy", 8),
+    ],
+)
+def test_other_evaluators(
+    picture_folder: Path, tmp_path: Path, flags: list[str], objective: str, evaluated: int
+) -> None:
+    data = ["--data", f"folder:{picture_folder}", "--max-macs", "1M", "--trials", "6", "--startup", "4"]
+    result = _run(tmp_path, "search.py", *data, *flags, "--out", "run")
+    assert result.returncode == 0, result.stderr
+    assert re.search(rf"^ +{objective} +MACs +params", result.stdout, re.MULTILINE)
+    front, best = (json.loads((tmp_path / "run" / name).read_text()) for name in ("front.json", "best.json"))
+    assert front["evaluated"] == evaluated
+    assert best["metrics"][objective] == max(entry["metrics"][objective] for entry in front["front"])
+    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/run/study.db")
+    assert study.metric_names == [objective, "MACs"]
+    assert all(objective in trial.user_attrs for trial in study.best_trials)
 
 
 def test_another_configuration_is_refused(finished: tuple[Path, str], small: list[str]) -> None:

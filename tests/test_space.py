@@ -13,8 +13,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_space import Architecture, Attention, Budget, Cost, InputError, build
-from search_space.sampling import BUCKETS, _completions, _integers, _Outcomes, _padded, _spectrum, budget_table
-from search_space.space import SearchSpace, dimension, every_outcome
+from search_space.decisions import dimension, every_outcome
+from search_space.exact_counts import LIMB_BITS, Counts, convolved, padded, spectrum
+from search_space.sampling import BUCKETS, budget_table
+from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space
 
 
@@ -122,7 +124,7 @@ def test_twins_would_arise_from_ratios(tiny_space: SearchSpace) -> None:
     # 8 hidden channels: max(8, 8 // 2) == max(8, 8 // 8), so coordinate attention is offered with one ratio.
     names = _names(tiny_space, 0)
     assert not any("ca_reduction" in name for name in names if "8,16" in name)
-    stages = tiny_space.stage_outcomes(0, 8)
+    stages = every_outcome(lambda choose: tiny_space.assemble_stage(0, 8, choose))
     narrow = {stage.attention[0] for stage in stages if stage.width == 8 and stage.expansion == 1}
     assert sorted(a.label for a in narrow) == ["ca/2", "se/4", "se/8", "–"]
 
@@ -218,34 +220,39 @@ def test_unknown_space() -> None:
         named_space("resnet")
 
 
-def test_convolution_of_large_counts_is_exact() -> None:
+@pytest.mark.parametrize("size", [500, 1 << 15])
+@pytest.mark.parametrize("largest", [True, False])
+def test_convolution_of_large_counts_is_exact(size: int, largest: bool) -> None:
+    # The worst that can be: every limb of the counts and of the histogram at its largest.
     rng = random.Random(0)
-    size, outcomes = 500, 700
-    counts = [rng.randrange(2**90) for _ in range(size)]
-    limbs = np.array([[count >> (20 * k) & (2**20 - 1) for count in counts] for k in range(5)], dtype=np.int64)
-    costs = np.array([rng.randrange(size + 50) for _ in range(outcomes)])
-    stage = named_space("mobilenetv2-32").smallest.stages[0]
-    after = {7: _spectrum(limbs, size)}
-    result = _integers(_completions(_Outcomes((stage,) * outcomes, np.full(outcomes, 7), costs), after, size))
-    expected = [sum(counts[b - c] for c in costs if c <= b) for b in range(size)]
-    assert list(result) == expected
-    assert max(expected) > 2**90
-    assert _padded(size) >= 2 * size - 1
+    counts = [2**98 - 1 if largest else rng.randrange(2**98) for _ in range(size)]
+    ways = np.array([2**42 - 1 if largest else rng.randrange(2**42) for _ in range(size)])
+    mask = (1 << LIMB_BITS) - 1
+    limbs = np.array([[count >> (LIMB_BITS * k) & mask for count in counts] for k in range(7)], dtype=np.int64)
+    result = Counts({9: convolved({7: ways}, {7: spectrum(limbs)}, size), 3: limbs}, size)
+    for buckets in (0, 1, 17, size // 3, size - 1):
+        expected = sum(counts[buckets - cost] * int(ways[cost]) for cost in range(buckets + 1))
+        assert result.number(9, buckets) == expected
+        assert result.number(3, buckets) == counts[buckets]
+    assert padded(size) >= 2 * size - 1
 
 
+@pytest.mark.parametrize("attention_per", ["stage", "block"])
 @pytest.mark.parametrize("macs", [700_000, 900_000, 1_000_000, 1_207_447, 1_300_000, 2_000_000])
-def test_counts_obey_the_recursion(macs: int) -> None:
-    """Each count against the sum over outcomes of the counts after them, in integers of any size."""
-    (chain,) = named_space("mobilenetv2-32").table(Budget(max_macs=macs))._chains
-    for index, by_width in enumerate(chain.outcomes):
-        for width, outcomes in by_width.items():
-            for remaining in (chain.remaining, chain.remaining // 2, chain.remaining // 3):
-                left = remaining - outcomes.buckets
+def test_counts_obey_the_recursion(macs: int, attention_per: str) -> None:
+    """Each count against the sum over costs of the counts after them, in integers of any size.
+
+    Counts after different widths are of different lengths: limbs must not be mixed up.
+    """
+    space = replace(named_space("mobilenetv2-32"), attention_per=attention_per)
+    (chain,) = space.table(Budget(max_macs=macs))._chains
+    for index, by_width in enumerate(chain.moves):
+        for width, moves in by_width.items():
+            for remaining in (chain.remaining, chain.remaining // 3):
                 ways = sum(
-                    int(chain.counts[index + 1][after][rest])
-                    for after, rest, bucket in zip(
-                        outcomes.widths.tolist(), left.tolist(), outcomes.buckets, strict=True
-                    )
-                    if bucket >= 0 and rest >= 0
+                    int(own) * chain.completions[index + 1].number(after, remaining - cost)
+                    for after, histogram in moves.histograms.items()
+                    for cost, own in enumerate(histogram.tolist())
+                    if own and cost <= remaining
                 )
-                assert ways == chain.counts[index][width][remaining]
+                assert ways == chain.completions[index].number(width, remaining)

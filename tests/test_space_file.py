@@ -65,6 +65,15 @@ def test_what_a_file_says(tmp_path: Path) -> None:
     assert space.count() == (24, 24)
 
 
+def test_attention_per_block(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace("resolution", 'attention_per = "block"\nresolution', 1))
+    space = named_space(str(path))
+    assert space.attention_per == "block"
+    # Two widths, two kernels, three attentions for one block and nine for two.
+    assert space.count() == (2 * 2 * (3 + 9),) * 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -95,6 +104,17 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         ("width = 8, stride", "width = -1, stride", "line 5: stem.width: expected an integer from 1 to 8192, got -1"),
         ("width = 8, stride = 2", "width = 8", "line 5: stem.stride: missing"),
         ('name = "mine"', "", "name: missing"),
+        (
+            "resolution",
+            'attention_per = "row"\nresolution',
+            "line 3: attention_per: 'row' is unknown; known: stage, block",
+        ),
+        ("resolution", "attention_per = [2]\nresolution", r"line 3: attention_per: \[2\] is unknown"),
+        (
+            "depth = [1, 2]",
+            'depth = [1, 2]\nattention_per = "block"',
+            r"line 12: stage\[0\].attention_per: unknown key",
+        ),
         ('name = "mine"', 'name = "a/b"', "line 2: name: expected a name of letters"),
         ('name = "mine"', 'name = "mine', "line 2"),
     ],

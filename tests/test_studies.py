@@ -63,12 +63,13 @@ def _search(
     sampler: str = "tpe",
     budget: Budget | None = None,
 ) -> list[Candidate]:
-    study = OptunaStudy(space, f"sqlite:///{folder}/study.db", sampler=sampler, seed=3, startup=8)
+    budget = budget or _budget(space)
+    study = OptunaStudy(space, f"sqlite:///{folder}/study.db", sampler=sampler, seed=3, startup=8, budget=budget)
     return search(
         study,
         evaluator or Analytic(space),
         space,
-        budget or _budget(space),
+        budget,
         trials=trials,
         startup=8,
         seed=3,
@@ -299,5 +300,5 @@ class TestRunFolder:
 
 
 def test_unknown_sampler(tiny_space: SearchSpace) -> None:
-    with pytest.raises(InputError, match="--sampler magic: unknown; known: tpe, random"):
+    with pytest.raises(InputError, match="--sampler magic: unknown; known: tpe, random, predictor"):
         OptunaStudy(tiny_space, "sqlite://", sampler="magic", seed=0, startup=1)

@@ -1,7 +1,9 @@
 """Weight sharing: sub-networks are views, and are trained fairly."""
 
+import dataclasses
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, build
 from search_space.backbones import mobilenetv2
+from search_space.blocks import stage_blocks
 from search_space.pretrained import published
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space
+from search_space.stage_program import StageOptions
 from training.evaluation import recompute_batch_statistics
 
 
@@ -197,6 +201,71 @@ class TestSandwich:
             nn.utils.clip_grad_norm_(sandwich.store.parameters(), 5.0)
             optimizer.step()
         assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+class TestAttentionPerBlock:
+    """A space in which every block has an attention of its own."""
+
+    @pytest.fixture(scope="class")
+    def store(self, tiny_space: SearchSpace) -> WeightStore:
+        return WeightStore(dataclasses.replace(tiny_space, attention_per="block"))
+
+    def test_views_equal_extracted_modules(self, store: WeightStore) -> None:
+        mixed = 0
+        for architecture in _some(store.space, 20):
+            mixed += any(len(set(stage.attention)) > 1 for stage in architecture.stages)
+            network = store.extract(architecture).train()
+            x = torch.randn(4, 3, 32, 24)
+            assert torch.equal(store(architecture, x), network(x))
+        assert mixed > 5
+
+    def test_every_kind_is_trained_equally_often_in_every_block(self, store: WeightStore) -> None:
+        sandwich = Sandwich(store, SupernetRecipe(random_networks=2), seed=3)
+        networks = [architecture for step in range(60) for architecture in sandwich.architectures(step)]
+        for index in range(2):
+            kinds = [tuple(own.kind for own in architecture.stages[index].attention) for architecture in networks]
+            assert Counter(own[0] for own in kinds) == dict.fromkeys(("none", "se", "ca"), 80)
+            # The second block is in some networks only, and so misses turns, of every kind alike.
+            counts = Counter(own[1] for own in kinds if len(own) == 2)
+            assert len(counts) == 3
+            assert max(counts.values()) < 1.5 * min(counts.values())
+            pairs = Counter(own for own in kinds if len(own) == 2)
+            assert len(pairs) == 9
+        assert {len(stage.attention) for stage in networks[0].stages} == {2}
+        assert {len(stage.attention) for stage in networks[1].stages} == {1}
+
+
+def _bottlenecks(space: SearchSpace, index: int, in_width: int) -> dict[tuple[int, int], int]:
+    """Channels within a sandglass, by width and expansion."""
+    found = {}
+    for shape in space.stage_shapes(index, in_width):
+        pieces = dict(stage_blocks(shape.stage, in_width, space.activation)[0].pieces)
+        found[shape.stage.width, shape.stage.expansion] = pieces["expand"].in_channels
+    return found
+
+
+def test_the_largest_sandglass_has_the_widest_bottleneck() -> None:
+    # The rule on its least channels overrules the ratio: here the higher ratio has more of them.
+    space = named_space(str(Path(__file__).parent.parent / "examples" / "spaces" / "sandglass.toml"))
+    assert _bottlenecks(space, 0, 16) == {(32, 2): 8, (32, 4): 16, (48, 2): 8, (48, 4): 16}
+    largest = space.extreme(lambda name, options: options[0], largest=True).stages[0]
+    smallest = space.extreme(lambda name, options: options[0], largest=False).stages[0]
+    assert (largest.width, largest.expansion) == (48, 4)
+    assert (smallest.width, smallest.expansion) == (32, 2)
+    store = WeightStore(space)
+    for architecture in _some(space, 20):
+        store(architecture, torch.randn(2, 3, 32, 32))
+
+
+def test_a_narrower_input_can_have_the_widest_bottleneck() -> None:
+    first = StageOptions("sandglass", 2, (12, 16), (1,), (2,), (3,), (Attention("none"),))
+    space = SearchSpace("few", (32,), 8, 2, (first, dataclasses.replace(first, width=(48,))), None, "relu6", 4)
+    assert [_bottlenecks(space, 1, width) for width in (12, 16)] == [{(48, 2): 16}, {(48, 2): 8}]
+    store = WeightStore(space)
+    for architecture in space.enumerate():
+        network = store.extract(architecture).train()
+        x = torch.randn(2, 3, 32, 32)
+        assert torch.equal(store(architecture, x), network(x))
 
 
 def test_batch_statistics_are_the_plain_average(tiny_space: SearchSpace) -> None:

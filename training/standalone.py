@@ -14,7 +14,7 @@ from training.checkpoint import load_weights, save_weights
 from training.data import Dataset, Split
 from training.evaluation import Metrics, evaluate
 from training.files import remove_leftovers, write_atomically, write_json
-from training.loop import History, autocast, fit
+from training.loop import History, Step, autocast, fit
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
@@ -60,13 +60,6 @@ def train_standalone(
         reporter.say(f"{what}: init torchvision: {transfer(published(architecture), network)}")
     network = network.to(data.device).to(memory_format=torch.channels_last)
 
-    def step(images: Tensor, labels: Tensor, _number: int) -> float:
-        with autocast(images.device):
-            logits = network(resized(images, architecture.resolution))
-            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-        loss.backward()
-        return loss.item()
-
     def after_epoch(model: nn.Module, history: History) -> None:
         metrics = _evaluate(model, architecture, data.validation)
         best = max((entry["validation_accuracy"] for entry in history[:-1]), default=-1.0)
@@ -78,7 +71,7 @@ def train_standalone(
 
     _, history = fit(
         network,
-        step,
+        label_step(network, architecture.resolution, recipe.label_smoothing),
         data.train,
         recipe,
         seed=derive(seed, "training"),
@@ -91,6 +84,19 @@ def train_standalone(
     tensors, _ = load_weights(folder / WEIGHTS)
     network.load_state_dict(tensors)
     return Trained(_evaluate(network, architecture, data.test), sum(entry["seconds"] for entry in history))
+
+
+def label_step(network: nn.Module, resolution: int, label_smoothing: float) -> Step:
+    """The step of a training on labels, at so many pixels a side."""
+
+    def step(images: Tensor, labels: Tensor, _number: int) -> float:
+        with autocast(images.device):
+            logits = network(resized(images, resolution))
+            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        loss.backward()
+        return loss.item()
+
+    return step
 
 
 def _evaluate(network: nn.Module, architecture: Architecture, split: Split) -> Metrics:

@@ -53,6 +53,8 @@ class SupernetEvaluator:
     them. Scores are remembered by digest.
     """
 
+    objective = "accuracy"
+
     def __init__(
         self,
         space: SearchSpace,
@@ -78,6 +80,10 @@ class SupernetEvaluator:
         torch.manual_seed(derive(seed, "supernet"))
         self.store = WeightStore(space).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
+
+    def about(self) -> str:
+        """What is done before candidates are scored."""
+        return f"supernet: {self.recipe.epochs} epochs"
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""

@@ -5,9 +5,9 @@ predictions (BigNAS, arXiv:2003.11142, section 3.1; the sandwich rule is from ar
 out; without the largest every network learns from the labels. Largest and smallest mean depth, width, expansion, kernel
 and resolution. Random networks are drawn uniformly from those within the budget, where the search will look.
 
-Attention is not ordered by size: at every stage its kinds come round as random permutations over the networks trained,
-whatever the draw from the budget says, then a reduction ratio is drawn within the kind, so that every kind is trained
-equally often (strict fairness, FairNAS, arXiv:1907.01845).
+Attention is not ordered by size: at every stage, or block where each has its own, its kinds come round as random
+permutations over the networks trained, whatever the draw from the budget says, then a reduction ratio is drawn within
+the kind, so that every kind is trained equally often (strict fairness, FairNAS, arXiv:1907.01845).
 """
 
 import math
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.cost import Budget
+from search_space.decisions import decided, dimension
 from search_space.errors import InputError
-from search_space.space import SearchSpace, decided, dimension
+from search_space.space import SearchSpace
 from training.loop import autocast
 from training.recipe import Recipe
 from training.resize import resized
@@ -129,13 +130,11 @@ class Sandwich:
             what = dimension(name)
             if what == "attention":
                 return self._kind(name, options, turn)
-            if what == "reduction" or (size == "random" and drawn is None):
+            if what == "reduction" or drawn is None:
                 return rng.choice(options)
-            if drawn is not None:
-                return decided(drawn, name)
-            return space.extreme(name, options, largest=size == "largest")
+            return decided(drawn, name)
 
-        return space.assemble(choose)
+        return space.assemble(choose) if size == "random" else space.extreme(choose, largest=size == "largest")
 
     def _drawn(self, space: SearchSpace, rng: random.Random) -> Architecture:
         """A uniform draw from the budget, or from its window."""
@@ -147,7 +146,10 @@ class Sandwich:
         raise InputError(f"window: {MAX_REDRAWS} draws met no network of {least} MACs or more; lower it")
 
     def _kind(self, name: str, kinds: Sequence[str], turn: int) -> str:
-        """The kind whose turn it is at a stage: each is used once in every `len(kinds)` turns, in a random order."""
+        """The kind whose turn it is where `name` decides: each once in every `len(kinds)` turns, in a random order.
+
+        A block that not every network has misses turns, whichever kind's they are.
+        """
         round_, position = divmod(turn, len(kinds))
         order = list(kinds)
         random.Random(derive(self.seed, name, round_)).shuffle(order)

@@ -7,16 +7,18 @@ batch statistics belong to a candidate.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, Part
+from search_space.blocks import BlockPart, ConvPart, Part, stage_blocks
+from search_space.decisions import dimension
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
-from search_space.space import SearchSpace, dimension
+from search_space.space import SearchSpace
 
 MAX_CACHED_MODULES = 4096
 
@@ -40,9 +42,10 @@ class WeightStore(nn.Module):
         self.space = space
         self.tensors = nn.ParameterDict()
         self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
+        channels = _most_channels(space)
         for architecture in _widest(space).values():
             for name, part in parts(architecture, space.num_classes):
-                module = part.create()
+                module = _widened(name, part, channels)
                 initialise(module)
                 for local, parameter in module.named_parameters():
                     key = _key(name, part, local)
@@ -129,13 +132,46 @@ def _widest(space: SearchSpace) -> dict[str, Architecture]:
     for kind in kinds:
 
         def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
-            what = dimension(name)
-            if what == "attention":
+            if dimension(name) == "attention":
                 return kind if kind in options else options[0]
-            return space.extreme(name, options, largest=True)
+            return min(options)  # of ratios, which divide
 
-        found[kind] = space.assemble(choose)
+        found[kind] = space.extreme(choose, largest=True)
     return found
+
+
+def _most_channels(space: SearchSpace) -> dict[str, tuple[int, int]]:
+    """The most input and output channels that any network of the space has at each convolution of its blocks.
+
+    The largest network has them, but for a sandglass: the rule on its least channels can leave it with fewer inside.
+    """
+    most: dict[str, tuple[int, int]] = {}
+    widths: tuple[int, ...] = (space.stem_width,)
+    for index, options in enumerate(space.stages):
+        for in_width in widths:
+            for shape in space.stage_shapes(index, in_width):
+                for block, part in enumerate(stage_blocks(shape.stage, in_width, space.activation)):
+                    for role, piece in part.pieces:
+                        if isinstance(piece, ConvPart):
+                            name = f"stages.{index}.{block}.{role}"
+                            ins, outs = most.get(name, (0, 0))
+                            most[name] = max(ins, piece.in_channels), max(outs, piece.out_channels)
+        widths = options.width
+    return most
+
+
+def _widened(name: str, part: Part, channels: dict[str, tuple[int, int]]) -> nn.Module:
+    """The part's module, its convolutions with so many channels."""
+    if not isinstance(part, BlockPart):
+        return part.create()
+    module = nn.Module()
+    for role, piece in part.pieces:
+        if isinstance(piece, ConvPart):
+            ins, outs = channels[f"{name}.{role}"]
+            module.add_module(role, replace(piece, in_channels=ins, out_channels=outs).create())
+        else:
+            module.add_module(role, piece.create())
+    return module
 
 
 def _key(name: str, part: Part, local: str) -> str:

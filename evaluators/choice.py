@@ -1,0 +1,70 @@
+"""The evaluators that `--evaluator` names, and what they are made from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluators.base import Evaluator
+from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.zero_cost import Scorer, ZeroCostEvaluator
+from search_space.cost import Budget
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from training.data import Dataset
+from training.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be searched, and how each evaluator would go about it."""
+
+    space: SearchSpace
+    budget: Budget
+    data: Dataset
+    seed: int
+    folder: Path
+    reporter: Reporter
+    init: str
+    supernet: SupernetRecipe
+    scoring: Scoring
+    proxy: ProxySettings
+    score: str
+
+
+def _supernet(task: Task) -> Evaluator:
+    return SupernetEvaluator(
+        task.space,
+        task.data,
+        task.supernet,
+        task.scoring,
+        seed=task.seed,
+        folder=task.folder,
+        reporter=task.reporter,
+        budget=task.budget,
+        init=task.init,
+    )
+
+
+def _proxy(task: Task) -> Evaluator:
+    return ProxyEvaluator(task.data, task.proxy, seed=task.seed, folder=task.folder, init=task.init)
+
+
+def _zero_cost(task: Task) -> Evaluator:
+    if task.init != "scratch":
+        raise InputError(f"--init {task.init}: zero-cost scores are those of untrained networks; use --init scratch")
+    scorer = Scorer(task.space, task.budget, task.data, task.seed)
+    return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
+
+
+EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {
+    "supernet": _supernet,
+    "proxy": _proxy,
+    "zero-cost": _zero_cost,
+}
+
+
+def check_evaluator(name: str) -> None:
+    """Raises InputError for an unknown evaluator."""
+    if name not in EVALUATORS:
+        raise InputError(f"--evaluator {name}: unknown; known: {', '.join(EVALUATORS)}")

@@ -1,0 +1,182 @@
+"""Candidates scored by short trainings of their own: fewer epochs, fewer pictures, a lower resolution."""
+
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluators.base import Halving
+from search_space.architecture import Architecture, read_json
+from search_space.errors import InputError
+from search_space.network import Network, build
+from search_space.pretrained import published, transfer
+from training.checkpoint import load_weights, save_weights
+from training.data import Dataset, Split
+from training.evaluation import Metrics, evaluate, recompute_batch_statistics
+from training.files import remove_leftovers, write_json
+from training.loop import fit
+from training.pictures import Pictures
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.resize import resized
+from training.seeds import derive
+from training.standalone import EVALUATION_BATCH, label_step
+
+RESULTS, FOLDER = "proxy.json", "proxy"
+CALIBRATION = 2  # batches for batch statistics: a short training leaves their running averages behind the weights
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """How a candidate is trained.
+
+    Attributes:
+        recipe: of every rung; its epochs are those of the rung. Each rung is a cycle of the learning rate of its own,
+            from the warm-up to zero: a rung's accuracy is one of settled weights, and does not depend on how many
+            rungs follow. Where rungs grow by one factor this is SGDR with that factor (arXiv:1608.03983, section 3).
+        halving: rungs and promotions.
+        pictures: share of the training pictures, the same ones for every candidate.
+        resolution: share of the architecture's own resolution.
+    """
+
+    recipe: Recipe = field(default_factory=Recipe)
+    halving: Halving = field(default_factory=Halving)
+    pictures: float = 0.5
+    resolution: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("pictures", "resolution"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(f"proxy {name}: expected a share above 0 and up to 1, got {getattr(self, name)}")
+
+
+class ProxyEvaluator:
+    """Trains candidates rung by rung; the search loop decides who goes on.
+
+    What each rung gave stays in `proxy.json`, so nothing is trained twice. A candidate's weights are on disk only
+    between its first rung and its last or its dropping.
+    """
+
+    objective = "accuracy"
+
+    def __init__(
+        self,
+        data: Dataset,
+        settings: ProxySettings,
+        *,
+        seed: int,
+        folder: Path,
+        init: str = "scratch",
+    ):
+        self.data = data
+        self.settings = settings
+        self.seed = seed
+        self.folder = folder
+        self.init = init
+        count = max(1, round(settings.pictures * len(data.train)))
+        chosen = torch.arange(count, device=data.train.labels.device) * len(data.train) // count
+        pictures = Pictures(data.train.images[chosen], data.train.labels[chosen])
+        self.pictures = Split(pictures, data.mean, data.std, data.device)
+        self._results: dict[str, list[Metrics]] = {}
+
+    @property
+    def halving(self) -> Halving:
+        """Rungs and promotions."""
+        return self.settings.halving
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values: every setting that can change a score."""
+        return {"name": "proxy", "settings": asdict(self.settings), "init": self.init}
+
+    def about(self) -> str:
+        """What is done, for the user who waits for it."""
+        halving = self.halving
+        resolution = f", resolution × {self.settings.resolution:g}" if self.settings.resolution < 1 else ""
+        return (
+            f"proxy: {', '.join(map(str, halving.epochs))} epochs of {len(self.pictures)} pictures{resolution}, one of "
+            f"{halving.eta} going on; generations of {halving.generation}"
+        )
+
+    def prepare(self) -> None:
+        """Reads what earlier rungs gave."""
+        remove_leftovers(self.folder, (RESULTS,))
+        path = self.folder / RESULTS
+        if not path.exists():
+            return
+        try:
+            self._results = {
+                digest: [Metrics(float(accuracy), float(loss)) for accuracy, loss in rungs]
+                for digest, rungs in read_json(path).items()
+            }
+        except (AttributeError, TypeError, ValueError):
+            raise InputError(f"{path}: not the results of a proxy; use another --out") from None
+
+    def rung(self, architecture: Architecture, rung: int) -> Metrics:
+        """Validation metrics after the candidate's rung (from 0), which goes on from the rung before it."""
+        known = self._results.setdefault(architecture.digest(), [])
+        if rung >= len(known):
+            network = self._trained(architecture, rung)
+            batches = self.data.validation.batches(EVALUATION_BATCH)
+            side = self._side(architecture)
+            known.append(evaluate(network, ((resized(images, side), labels) for images, labels in batches)))
+            write_json(self.folder / RESULTS, self._results)
+        return known[rung]
+
+    def drop(self, architecture: Architecture) -> None:
+        """Removes the candidate's weights."""
+        shutil.rmtree(self._folder(architecture), ignore_errors=True)
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+        """Metrics after the first rung; `thorough` after the last one."""
+        for rung in range(len(self.halving.epochs) if thorough else 1):
+            metrics = self.rung(architecture, rung)
+        self.drop(architecture)
+        return metrics
+
+    def _trained(self, architecture: Architecture, rung: int) -> Network:
+        """The network after the rung: from its file, or trained from the rung before."""
+        folder = self._folder(architecture)
+        weights, checkpoint = folder / f"{rung}.safetensors", folder / f"{rung}.checkpoint"
+        if weights.exists():
+            network = self._fresh(architecture)
+            network.load_state_dict(load_weights(weights)[0])
+            return network
+        network = self._trained(architecture, rung - 1) if rung else self._fresh(architecture)
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder, (weights.name, checkpoint.name))
+        epochs = self.halving.epochs
+        recipe = replace(self.settings.recipe, epochs=epochs[rung] - (epochs[rung - 1] if rung else 0))
+        side = self._side(architecture)
+        fit(
+            network,
+            label_step(network, side, recipe.label_smoothing),
+            self.pictures,
+            recipe,
+            seed=derive(self.seed, "proxy", architecture.digest(), rung),
+            checkpoint=checkpoint,
+            identity={"architecture": architecture.digest(), "rung": rung},
+            reporter=Reporter(quiet=True),
+            what=f"proxy {architecture.digest()[:12]}, rung {rung + 1}",
+        )
+        batches = list(zip(range(CALIBRATION), self.pictures.batches(EVALUATION_BATCH), strict=False))
+        recompute_batch_statistics(network, ((resized(images, side), labels) for _, (images, labels) in batches))
+        save_weights(weights, network.state_dict(), {"architecture": architecture.to_json()})
+        checkpoint.unlink(missing_ok=True)
+        if rung:
+            (folder / f"{rung - 1}.safetensors").unlink(missing_ok=True)
+        return network
+
+    def _fresh(self, architecture: Architecture) -> Network:
+        torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
+        network = build(architecture, self.data.num_classes)
+        if self.init == "torchvision":
+            transfer(published(architecture), network)
+        return network.to(self.data.device).to(memory_format=torch.channels_last)
+
+    def _side(self, architecture: Architecture) -> int:
+        return max(1, round(architecture.resolution * self.settings.resolution))
+
+    def _folder(self, architecture: Architecture) -> Path:
+        return self.folder / FOLDER / architecture.digest()

@@ -1,0 +1,80 @@
+"""Candidates scored without any training."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evaluators.base import Score
+from evaluators.zero_cost.registry import AGGREGATES, check_score, components
+from evaluators.zero_cost.scoring import Scorer, scores
+from search_space.architecture import Architecture, read_json
+from search_space.errors import InputError
+from training.files import remove_leftovers, write_json
+from training.progress import Reporter
+
+REFERENCE = "reference.json"
+TIMED = 3  # candidates
+
+
+class ZeroCostEvaluator:
+    """Ranks candidates by one of the registered scores or aggregates."""
+
+    def __init__(self, scorer: Scorer, name: str, folder: Path, reporter: Reporter):
+        check_score(name)
+        self.scorer = scorer
+        self.folder = folder
+        self.objective = name
+        self.reporter = reporter
+        self._scores: dict[str, Score] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values: every setting that can change a score."""
+        batch = asdict(self.scorer.batch)
+        if self.objective not in AGGREGATES:
+            del batch["reference"]
+        return {"name": "zero-cost", "score": self.objective, "batch": batch}
+
+    def about(self) -> str:
+        """What is done, for the user who waits for it."""
+        parts = components(self.objective)
+        if self.objective not in AGGREGATES:
+            return f"zero-cost: {self.objective}"
+        return f"zero-cost: {self.objective} of {', '.join(parts)} among {self.scorer.batch.reference} networks"
+
+    def prepare(self) -> None:
+        """Scores the networks that aggregates rank among, or reads those scores; says how long a candidate takes."""
+        if self.objective in AGGREGATES:
+            self._prepare_reference(self.folder / REFERENCE)
+        timed = scores(self.scorer.sample()[:TIMED], [self.objective], self.scorer)
+        self.reporter.say(f"{self.objective}: {timed[self.objective].seconds:.3f} s a candidate")
+
+    def _prepare_reference(self, path: Path) -> None:
+        remove_leftovers(self.folder, (REFERENCE,))
+        parts = components(self.objective)
+        if path.exists():
+            self.scorer.references.update(_read_reference(path, parts, self.scorer.batch.reference))
+            return
+        with self.reporter.track(f"{self.objective}: reference", len(parts), "scores") as advance:
+            for part in parts:
+                self.scorer.reference(part)
+                advance(part)
+        write_json(path, {part: self.scorer.reference(part) for part in parts})
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Score:
+        """The candidate's score; there is no more thorough one."""
+        digest = architecture.digest()
+        if digest not in self._scores:
+            self._scores[digest] = Score(self.objective, self.scorer.score(architecture, self.objective))
+        return self._scores[digest]
+
+
+def _read_reference(path: Path, parts: Sequence[str], count: int) -> dict[str, list[float]]:
+    content = read_json(path)
+    found: dict[str, list[float]] = {}
+    for part in parts:
+        row = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(row, list) or len(row) != count or not all(type(value) is float for value in row):
+            raise InputError(f"{path}: not the scores of the reference networks; remove it")
+        found[part] = row
+    return found

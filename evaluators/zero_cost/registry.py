@@ -1,0 +1,86 @@
+"""The registry of zero-cost scores, the counts among them, and the aggregates made of several.
+
+A new score is one function and one line, in a module that `evaluators/zero_cost/__init__.py` imports:
+
+    @register("mine")
+    def mine(network: Network, images: Tensor, labels: Tensor) -> float:
+        ...
+
+It gets a freshly initialised network of its own in training mode, which it may change, and the same batch as every
+other candidate (N×3×H×W at the architecture's resolution). Higher is better. It may draw from torch's random state,
+which is seeded for it and put back afterwards. From its registration on a score is a choice of `--score`, and is put
+through the contract tests of the registry.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from search_space.cost import measure
+from search_space.errors import InputError
+from search_space.network import Network
+
+ScoreFunction = Callable[[Network, Tensor, Tensor], float]
+
+_REGISTRY: dict[str, ScoreFunction] = {}
+
+AGGREGATES: dict[str, tuple[str, ...]] = {
+    # AZ-NAS (arXiv:2403.19232, section 3); its complexity is the count of MACs.
+    "az_nas": ("expressivity", "progressivity", "trainability", "macs"),
+    # The scores that look at different things: paths, patterns, gradients, size.
+    "consensus": ("synflow", "naswot", "zico", "macs"),
+}
+"""Scores made of the ranks of others: see `Scorer.score`."""
+
+
+def register(name: str) -> Callable[[ScoreFunction], ScoreFunction]:
+    """Decorator that makes a function known as the score `name`."""
+
+    def add(function: ScoreFunction) -> ScoreFunction:
+        if name in _REGISTRY or name in AGGREGATES:
+            raise ValueError(f"score {name!r} is registered already")
+        _REGISTRY[name] = function
+        return function
+
+    return add
+
+
+def single_scores() -> tuple[str, ...]:
+    """The registered scores that a network has by itself, in order of registration."""
+    return tuple(_REGISTRY)
+
+
+def names() -> tuple[str, ...]:
+    """Every score: the aggregates first, then the single ones."""
+    return (*AGGREGATES, *_REGISTRY)
+
+
+def components(name: str) -> tuple[str, ...]:
+    """The single scores that a score is made of. Raises InputError for an unknown name."""
+    check_score(name)
+    return AGGREGATES.get(name, (name,))
+
+
+def score_function(name: str) -> ScoreFunction:
+    """The function of a single score. Raises InputError for an unknown name."""
+    if name not in _REGISTRY:
+        raise InputError(f"score {name!r}: unknown; known: {', '.join(_REGISTRY)}")
+    return _REGISTRY[name]
+
+
+def check_score(name: str) -> None:
+    """Raises InputError for an unknown score."""
+    if name not in names():
+        raise InputError(f"--score {name}: unknown; known: {', '.join(names())}")
+
+
+@register("macs")
+def macs(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Multiply-accumulates for one picture: what any other score has to beat."""
+    return float(measure(network.architecture, network.num_classes).macs)
+
+
+@register("params")
+def params(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Trainable parameters."""
+    return float(sum(parameter.numel() for parameter in network.parameters()))

@@ -1,0 +1,119 @@
+"""Scores from the paths, the activations and the gradients of an untrained network."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from evaluators.zero_cost.registry import register
+from search_space.blocks import ACTIVATIONS
+from search_space.network import Network
+
+ZICO_BATCHES = 4
+
+_ACTIVATIONS = tuple(ACTIVATIONS.values())
+_NORM = nn.modules.batchnorm._BatchNorm  # a group normalisation is part of a gate
+
+
+@register("synflow")
+def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Logarithm of the synaptic flow, Σ θ·∂R/∂θ with R = 1ᵀ f(1; |θ|) (SynFlow, arXiv:2006.05467).
+
+    As those who rank architectures by it do (arXiv:2101.08134): over the weights of convolutions and
+    linear layers, on one picture of ones, without normalisation, in double precision. Every signal is then positive,
+    where ReLU is the identity; the bound of ReLU6 would cut all of them off, so no activation is applied. Signals grow
+    from layer to layer, so the sigmoid of an attention's gate is as good as one: the score hardly sees attention.
+    """
+    network.double().eval()
+    _replace(network, (_NORM, *_ACTIVATIONS))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()
+    network(torch.ones_like(images[:1], dtype=torch.float64)).sum().backward()
+    flow = sum(float((weight * gradient).sum()) for weight, gradient in _gradients(network))
+    return math.log(flow)
+
+
+@register("naswot")
+def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Logarithm of the determinant of the kernel of activation patterns (NASWOT, arXiv:2006.04647).
+
+    The kernel holds, for each two pictures, the number of units that are active for both or for neither. A unit is an
+    input of an activation, and active where it is positive: which of ReLU's two pieces applies. ReLU6 has a third piece
+    above 6, which normalised inputs hardly reach; SiLU and hard-swish have no pieces, and change their nature at
+    zero as well. Activations inside an attention count. Its sigmoid gates do not: a gate is never shut, so it has no
+    pattern.
+    """
+    kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        active = (inputs[0] > 0).flatten(1).float()
+        kernel.add_(active @ active.T + (1 - active) @ (1 - active).T)
+
+    for module in network.modules():
+        if isinstance(module, _ACTIVATIONS):
+            module.register_forward_pre_hook(count)
+    with torch.no_grad():
+        network(images)
+    sign, logarithm = torch.linalg.slogdet(kernel)
+    # Two pictures of one pattern throughout make the determinant zero, and rounding can make it negative.
+    return float(logarithm) if sign > 0 else -math.inf
+
+
+@register("zico")
+def zico(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Gradients that are large for their variation, Σ_layers log Σ_θ E|∂L/∂θ| / σ(∂L/∂θ) (ZiCo, arXiv:2301.11300).
+
+    Mean and deviation are over parts of the batch, and taken as the authors' code does: the deviation of the signed
+    gradient; weights whose gradient does not vary (behind a unit that is never active) are left out.
+    """
+    gradients = []
+    size = max(2, -(-len(images) // ZICO_BATCHES))
+    for part, labels_of_part in zip(images.split(size), labels.split(size), strict=True):
+        _backward(network, part, labels_of_part)
+        gradients.append([gradient.double() for _, gradient in _gradients(network)])
+    total, layers = 0.0, 0
+    for layer in zip(*gradients, strict=True):
+        stacked = torch.stack(layer).flatten(1)
+        deviation = stacked.std(0, correction=0)
+        varies = deviation > 0
+        if varies.any():
+            total += math.log(float((stacked.abs().mean(0)[varies] / deviation[varies]).sum()))
+            layers += 1
+    return total if layers else -math.inf
+
+
+@register("snip")
+def snip(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Logarithm of the loss's sensitivity to removing weights, Σ |θ·∂L/∂θ| (SNIP, arXiv:1810.02340)."""
+    _backward(network, images, labels)
+    return math.log(sum(float((weight * gradient).abs().sum()) for weight, gradient in _gradients(network)))
+
+
+@register("grad_norm")
+def grad_norm(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Euclidean norms of the gradients of the loss, summed over layers (arXiv:2101.08134)."""
+    _backward(network, images, labels)
+    return sum(float(gradient.norm()) for _, gradient in _gradients(network))
+
+
+def _backward(network: Network, images: Tensor, labels: Tensor) -> None:
+    network.zero_grad()
+    nn.functional.cross_entropy(network(images), labels).backward()
+
+
+def _gradients(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
+    """Weight and gradient of every convolution and linear layer."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
+            assert module.weight.grad is not None
+            yield module.weight.detach(), module.weight.grad
+
+
+def _replace(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
+    """Puts the identity in the place of every module of these kinds."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, kinds):
+                setattr(module, name, nn.Identity())

@@ -1,0 +1,136 @@
+"""Zero-cost scores of architectures: fresh weights, a fixed batch, and ranks within the budget for the aggregates."""
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from evaluators.zero_cost.registry import AGGREGATES, components, score_function
+from search_space.architecture import Architecture
+from search_space.cost import Budget
+from search_space.errors import InputError
+from search_space.network import build
+from search_space.space import SearchSpace
+from training.data import Dataset
+from training.resize import resized
+from training.seeds import derive
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a score is computed on.
+
+    Attributes:
+        size: training pictures, the same for every candidate.
+        reference: networks drawn from the budget, among which an aggregate ranks a candidate.
+    """
+
+    size: int = 64
+    reference: int = 64
+
+
+class Scores(NamedTuple):
+    """What a score gave for each architecture, and the seconds that one took on average."""
+
+    values: list[float]
+    seconds: float
+
+
+@dataclass
+class Scorer:
+    """Scores architectures; a score depends on the architecture, the seed, the data and, if aggregated, the budget.
+
+    Torch's global random state is left as it was.
+    """
+
+    space: SearchSpace
+    budget: Budget
+    data: Dataset
+    seed: int
+    batch: Batch = Batch()
+    references: dict[str, list[float]] = field(default_factory=dict)
+    _loaded: tuple[Tensor, Tensor] | None = None
+
+    def score(self, architecture: Architecture, name: str) -> float:
+        """The score, the higher the better.
+
+        An aggregate is Σ log(rank / m) over its components (AZ-NAS, arXiv:2403.19232). The paper ranks the
+        candidates of a whole search among each other; here a candidate is ranked among a fixed sample of m - 1
+        architectures, drawn uniformly from the budget, so that its score does not depend on what else was scored. The
+        best rank is m, and equals share theirs.
+
+        Raises InputError naming score and architecture if the score cannot be computed or is no finite number.
+        """
+        if name not in AGGREGATES:
+            return self._single(architecture, name)
+        return sum(
+            math.log(_rank(self._single(architecture, component), self.reference(component)))
+            for component in components(name)
+        )
+
+    def reference(self, name: str) -> list[float]:
+        """A single score of the reference networks."""
+        if name not in self.references:
+            self.references[name] = [self._single(architecture, name) for architecture in self.sample()]
+        return self.references[name]
+
+    def sample(self) -> list[Architecture]:
+        """The reference networks."""
+        rng = random.Random(derive(self.seed, "zero-cost reference"))
+        return [self.space.sample(rng, self.budget) for _ in range(self.batch.reference)]
+
+    def _single(self, architecture: Architecture, name: str) -> float:
+        images, labels = self._pictures()
+        images = resized(images, architecture.resolution)
+        devices = [images.device] if images.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.enable_grad():
+            seed = derive(self.seed, "zero-cost", architecture.digest())
+            torch.default_generator.manual_seed(seed)
+            for device in devices:  # and of no other device, whose state would stay changed
+                torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+            network = build(architecture, self.data.num_classes)
+            network = network.to(images.device).to(memory_format=torch.channels_last)
+            try:
+                value = score_function(name)(network.train(), images, labels)
+            except (RuntimeError, ArithmeticError, ValueError) as error:
+                raise _failed(name, architecture, (str(error).splitlines() or [type(error).__name__])[0]) from error
+        if not math.isfinite(value):
+            raise _failed(name, architecture, f"it is {value}")
+        return value
+
+    def _pictures(self) -> tuple[Tensor, Tensor]:
+        if self._loaded is None:
+            batches = self.data.train.batches(self.batch.size, seed=derive(self.seed, "zero-cost batch"))
+            self._loaded = next(batches)
+        return self._loaded
+
+
+def scores(architectures: Sequence[Architecture], names: Sequence[str], scorer: Scorer) -> dict[str, Scores]:
+    """Every named score of every architecture. The seconds leave out what an aggregate does once, its reference."""
+    found = {}
+    for name in names:
+        for component in components(name) if name in AGGREGATES else ():
+            scorer.reference(component)
+        started = time.monotonic()
+        values = [scorer.score(architecture, name) for architecture in architectures]
+        found[name] = Scores(values, (time.monotonic() - started) / max(1, len(architectures)))
+    return found
+
+
+def _rank(value: float, reference: Sequence[float]) -> float:
+    """Share of the reference and the candidate itself that are no better than it, equals counted half."""
+    below = sum(other < value for other in reference)
+    equal = sum(other == value for other in reference)
+    return (1 + below + equal / 2) / (1 + len(reference))
+
+
+def _failed(name: str, architecture: Architecture, reason: str) -> InputError:
+    return InputError(
+        f"score {name} of architecture {architecture.digest()[:12]} cannot be computed: {reason}; use another --score "
+        "or --seed"
+    )
