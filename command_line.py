@@ -46,6 +46,13 @@ def count(text: str) -> int:
     return value
 
 
+def milliseconds(text: str) -> float:
+    """A time such as 20 or 1.5, in milliseconds."""
+    if not re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", text) or float(text) == 0:
+        raise ValueError("expected milliseconds such as 20 or 1.5")
+    return float(text)
+
+
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     """Parser of an integer within bounds."""
 

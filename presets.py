@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from command_line import count, flag, positional, share, whole, wholes
+from command_line import count, flag, milliseconds, positional, share, whole, wholes
+from deployment.latency import ROUNDS
+from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
 from evaluators.base import Halving
 from evaluators.choice import EVALUATORS
@@ -27,6 +29,11 @@ class SearchSettings:
     data: str = flag("digits", f"pictures: {SPECS}")
     max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count)
     max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count)
+    max_latency_ms: float | None = flag(
+        None, "budget of milliseconds for one picture; measured here if there is no table", milliseconds
+    )
+    latency_table: str | None = flag(None, "a file of times measured by measure_latency.py, or on another device")
+    runtime: str = flag("eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}")
     evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}")
     score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}")
     proxy_epochs: tuple[int, ...] | None = flag(
@@ -66,6 +73,25 @@ class RetrainSettings:
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)")
+    quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """Measure how long each piece of a space's networks takes, alone and on one picture, into a latency table.
+
+    Or export the pieces as ONNX files, for a device that this program does not run on.
+    """
+
+    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
+    classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
+    resolution: int | None = flag(None, "measure at this one of the space's resolutions only", whole(1, 4096))
+    runtime: str = flag("eager", f"what the pieces run in: {', '.join(RUNTIMES)}")
+    threads: int = flag(1, "threads of the runtime", whole(1, 4096))
+    device: str = flag("cpu", "cpu, cuda, or auto: a GPU if there is one")
+    rounds: int = flag(ROUNDS, "times that each piece has its turn, of which the quickest counts", whole(1, 10_000))
+    out: str = flag("latency.json", "the table's file; the same command again continues it")
+    export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
     quiet: bool = flag(False, "print errors only")
 
 

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
                     {
                         "network": name,
                         "architecture": architecture.to_dict(),
-                        "cost": asdict(cost),
+                        "cost": cost.to_dict(),
                         "seed": seed,
                         "test": result.test._asdict(),
                     }

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 import command_line
+from deployment.latency import kept_table, measure_table
+from deployment.runtimes import Runtime
 from evaluators.choice import EVALUATORS, Task, check_evaluator
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from presets import SearchSettings, check_init, preset, proxy_settings
 from reports.tables import front_table, front_title
-from search_space.cost import Budget, human
+from search_space.cost import Budget, human, nanoseconds
+from search_space.latency import LatencyTable, read_latency_table
 from search_space.pretrained import check_family
+from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
@@ -47,13 +53,15 @@ def main(arguments: Sequence[str]) -> None:
     space = replace(space, num_classes=data.num_classes)
     if settings.init == "torchvision":
         check_family(space.largest)
-    budget = Budget(settings.max_macs, settings.max_params)
+    space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
+    space = replace(space, latency=_latency(settings, space, folder, reporter))
+    budget = Budget(settings.max_macs, settings.max_params, nanoseconds(settings.max_latency_ms))
     recipe = replace(
         chosen.recipe,
         epochs=settings.supernet_epochs or chosen.recipe.epochs,
         batch_size=settings.batch_size or chosen.recipe.batch_size,
     )
-    table = space.table(budget)  # refuses a budget below the smallest network
+    table = space.table(budget)
     pictures = f"{len(data.train)} training, {len(data.validation)} validation pictures"
     task = Task(
         space=space,
@@ -70,7 +78,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     evaluator = EVALUATORS[settings.evaluator](task)
     identity = {
-        "space": asdict(space),
+        "space": space.to_dict(),
+        "latency": space.latency and space.latency.digest,
         "data": data.identity,
         "budget": asdict(budget),
         "evaluator": evaluator.identity(),
@@ -127,6 +136,22 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
         reporter.say(f"watch:  optuna-dashboard {storage}")
         reporter.say(f"next:   python retrain.py {folder} --compare")
+
+
+def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> LatencyTable | None:
+    """The table of latencies: the given one, or for a bound the one in the run's folder, measured if need be."""
+    if settings.latency_table is not None:
+        table = read_latency_table(Path(settings.latency_table))
+        table.check(space, settings.latency_table)
+        reporter.say(f"latency by {settings.latency_table}: {table}")
+        return table
+    if settings.max_latency_ms is None:
+        return None
+    runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
+    if run_folder.begun(folder):
+        return kept_table(folder / run_folder.LATENCY, runtime)
+    with run_folder.locked(folder):
+        return measure_table(space, runtime, folder / run_folder.LATENCY, reporter)
 
 
 def _about(low: int, high: int) -> str:

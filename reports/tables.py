@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from search_space.architecture import Architecture
-from search_space.cost import Budget, Cost, human
+from search_space.cost import Budget, Cost, human, milliseconds
 from studies.trials import Candidate
 
 
@@ -19,13 +19,15 @@ def front_title(candidates: int, budget: Budget, objective: str, pictures: int) 
 
 
 def front_table(front: Sequence[Candidate], title: str, objective: str = "accuracy") -> Table:
-    """The front, best first: validation accuracy or score, MACs, parameters, and each stage's attention."""
-    table = _table(title, (objective, "MACs", "params", "attention by stage"))
+    """The front, best first: validation accuracy or score, costs (latency if known), and each stage's attention."""
+    timed = any(candidate.cost.latency_ns for candidate in front)
+    table = _table(title, (objective, "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
     for candidate in sorted(front, key=lambda c: c.merit):
         table.add_row(
             _percent(candidate.score) if objective == "accuracy" else f"{candidate.score:.5g}",
             human(candidate.cost.macs),
             human(candidate.cost.params),
+            *((milliseconds(candidate.cost.latency_ns),) if timed else ()),
             _attention(candidate.architecture),
         )
     return table

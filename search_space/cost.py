@@ -18,6 +18,7 @@ from torch.utils.flop_counter import conv_flop_count, flop_registry
 from search_space.architecture import Architecture
 from search_space.blocks import BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
+from search_space.latency import Addition, LatencyTable
 from search_space.network import parts
 
 
@@ -31,14 +32,26 @@ class Cost:
         elementwise: elements that all other operations go through: normalisation, activation, gating, addition and
             concatenation by the elements they write, pooling by those it reads. Not compared, since it follows no
             convention that others share.
+        latency_ns: nanoseconds by a latency table; 0 without one. Not compared.
     """
 
     macs: int = 0
     params: int = 0
     elementwise: int = field(default=0, compare=False)
+    latency_ns: int = field(default=0, compare=False)
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.macs + other.macs, self.params + other.params, self.elementwise + other.elementwise)
+        return Cost(
+            self.macs + other.macs,
+            self.params + other.params,
+            self.elementwise + other.elementwise,
+            self.latency_ns + other.latency_ns,
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        """What results say of a cost: MACs, parameters, and the latency where it is known."""
+        known = {"latency_ns": self.latency_ns} if self.latency_ns else {}
+        return {"macs": self.macs, "params": self.params, **known}
 
 
 @dataclass(frozen=True)
@@ -47,15 +60,17 @@ class Budget:
 
     max_macs: int | None = None
     max_params: int | None = None
+    max_latency_ns: int | None = None
 
     def __post_init__(self) -> None:
-        for name, bound in (("max_macs", self.max_macs), ("max_params", self.max_params)):
+        named = (("max_macs", self.max_macs), ("max_params", self.max_params), ("max_latency_ns", self.max_latency_ns))
+        for name, bound in named:
             if bound is not None and (type(bound) is not int or bound < 1):
                 raise InputError(f"{name}: expected a positive integer, got {bound!r}")
 
     def bounds(self) -> list[tuple[str, int]]:
         """The bounded costs: the Cost field's name and its bound."""
-        named = (("macs", self.max_macs), ("params", self.max_params))
+        named = (("macs", self.max_macs), ("params", self.max_params), ("latency_ns", self.max_latency_ns))
         return [(name, bound) for name, bound in named if bound is not None]
 
     def excess(self, cost: Cost) -> float:
@@ -67,8 +82,11 @@ class Budget:
         return all(getattr(cost, name) <= bound for name, bound in self.bounds())
 
     def __str__(self) -> str:
-        units = {"macs": "MACs", "params": "parameters"}
-        return " and ".join(f"{human(bound)} {units[name]}" for name, bound in self.bounds()) or "no bound"
+        return " and ".join(shown(name, bound) for name, bound in self.bounds()) or "no bound"
+
+
+FLAGS = {"macs": "--max-macs", "params": "--max-params", "latency_ns": "--max-latency-ms"}
+"""The flag that bounds a cost, by the Cost field's name."""
 
 
 class Counter(TorchDispatchMode):
@@ -190,8 +208,10 @@ def _conv_cost_per_pixel(piece: ConvPart) -> Cost:
 
 
 @functools.lru_cache(maxsize=1 << 18)
-def piece_cost(piece: Piece, size: int) -> Cost:
-    """Cost of a piece on an input of `size`×`size` pixels."""
+def piece_cost(piece: Piece, size: int, latency: LatencyTable | None = None) -> Cost:
+    """Cost of a piece on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
+    if latency is not None:
+        return piece_cost(piece, size) + Cost(latency_ns=latency.nanoseconds(piece, size))
     if isinstance(piece, ConvPart):
         # A convolution, and what follows it, does the same at every pixel of its output.
         pixels = piece.output_size(size) ** 2
@@ -201,23 +221,31 @@ def piece_cost(piece: Piece, size: int) -> Cost:
 
 
 @functools.lru_cache(maxsize=1 << 18)
-def part_cost(part: Part, size: int) -> Cost:
-    """Cost of a part on an input of `size`×`size` pixels."""
+def part_cost(part: Part, size: int, latency: LatencyTable | None = None) -> Cost:
+    """Cost of a part on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
     if not isinstance(part, BlockPart):
-        return piece_cost(part, size)
-    total = Cost(elementwise=part.out_channels * size * size) if part.skips else Cost()
+        return piece_cost(part, size, latency)
+    total = Cost()
+    if part.skips:
+        adding = 0 if latency is None else latency.nanoseconds(Addition(part.out_channels), size)
+        total = Cost(elementwise=part.out_channels * size * size, latency_ns=adding)
     for _, piece in part.pieces:
-        total += piece_cost(piece, size)
+        total += piece_cost(piece, size, latency)
         size = piece.output_size(size)
     return total
 
 
-def measure(architecture: Architecture, num_classes: int = 1000) -> Cost:
+def fixed_cost(latency: LatencyTable | None) -> Cost:
+    """What every network costs beside its parts."""
+    return Cost(latency_ns=0 if latency is None else latency.constant_ns)
+
+
+def measure(architecture: Architecture, num_classes: int = 1000, latency: LatencyTable | None = None) -> Cost:
     """Cost of the architecture at its own resolution, as a sum over the table of its parts."""
-    total = Cost()
+    total = fixed_cost(latency)
     size = architecture.resolution
     for _, part in parts(architecture, num_classes):
-        total += part_cost(part, size)
+        total += part_cost(part, size, latency)
         size = part.output_size(size)
     return total
 
@@ -229,3 +257,21 @@ def human(count: int) -> str:
             value = count / factor
             return f"{value:.2f}{unit}" if value < 10 else f"{value:.1f}{unit}"
     return str(count)
+
+
+def nanoseconds(milliseconds: float | None) -> int | None:
+    """A bound on latency in the unit that costs are counted in, at least 1."""
+    return None if milliseconds is None else max(1, round(milliseconds * 10**6))
+
+
+def milliseconds(count: int) -> str:
+    """Nanoseconds as people read them: 23.4 ms, 1.23 ms, 0.152 ms."""
+    value = count / 10**6
+    return f"{value:.3f} ms" if value < 1 else f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms"
+
+
+def shown(name: str, value: int) -> str:
+    """A cost with its unit, by its field's name: 300.0M MACs, 3.51M parameters, 23.4 ms."""
+    if name == "latency_ns":
+        return milliseconds(value)
+    return f"{human(value)} {'MACs' if name == 'macs' else 'parameters'}"

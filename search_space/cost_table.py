@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.blocks import NO_ATTENTION, AttentionPart, BlockPart, stage_blocks, strided
-from search_space.cost import Cost, part_cost, piece_cost
+from search_space.cost import Cost, fixed_cost, part_cost, piece_cost
 from search_space.stage_program import Group, Shape
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ class CostTable:
             self.outcomes.append({width: self._outcomes(index, width, sizes) for width in widths})
             sizes = [strided(size, options.stride) for size in sizes]
             widths = options.width
-        self.stem = np.array([_row(part_cost(space.stem_part, resolution)) for resolution in space.resolution])
+        fixed = fixed_cost(space.latency)
+        self.stem = np.array(
+            [_row(fixed + part_cost(space.stem_part, resolution, space.latency)) for resolution in space.resolution]
+        )
         self._resolutions = {resolution: row for row, resolution in enumerate(space.resolution)}
         # For look-ups: all costs in a row. The first is nothing's, for a group that a shape does not have.
         blocks = [np.zeros((len(space.resolution), 1, len(COLUMNS)), dtype=np.int64)]
@@ -189,9 +192,9 @@ class CostTable:
             parts = stage_blocks(shape.stage, in_width, space.activation)
             rows = []
             for first_size, later_size in zip(sizes, later_sizes, strict=True):
-                total = np.array(_row(part_cost(parts[0], first_size)))
+                total = np.array(_row(part_cost(parts[0], first_size, space.latency)))
                 if len(parts) > 1:  # without attention, all after the first are alike
-                    total += (len(parts) - 1) * np.array(_row(part_cost(parts[1], later_size)))
+                    total += (len(parts) - 1) * np.array(_row(part_cost(parts[1], later_size, space.latency)))
                 if last:
                     total += _tail(space, shape.stage.width, later_size)
                 rows.append(total)
@@ -218,7 +221,7 @@ class CostTable:
             for part, sizes in seen:
                 for number, attention in enumerate(options):
                     piece = replace(part, attention=attention)
-                    costs[:, number] += [_row(piece_cost(piece, size)) for size in sizes]
+                    costs[:, number] += [_row(piece_cost(piece, size, self.space.latency)) for size in sizes]
             self._interned[index, seen] = AttentionCosts(options, costs)
         return self._interned[index, seen]
 
@@ -242,7 +245,7 @@ def _tail(space: "SearchSpace", width: int, size: int) -> tuple[int, ...]:
     """Cost of head and classifier after a last stage of `width` channels."""
     total = Cost()
     for part in space.tail_parts(width):
-        total += part_cost(part, size)
+        total += part_cost(part, size, space.latency)
     return _row(total)
 
 

@@ -1,7 +1,7 @@
 """A search space: one decision program whose every run is an architecture."""
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -18,6 +18,7 @@ from search_space.cost import Budget, Cost, measure
 from search_space.cost_table import CostTable
 from search_space.decisions import Choose, decide, decided, every_outcome
 from search_space.errors import InputError
+from search_space.latency import LatencyTable
 from search_space.sampling import BudgetTable, Rng, budget_table
 from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, StageProgram, check_options
 
@@ -28,7 +29,10 @@ MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Every architecture that `assemble` can return. Costs are for a classifier of `num_classes`.
+    """Every architecture that `assemble` can return.
+
+    Costs are for a classifier of `num_classes`, with latencies if there is a table; that is no part of what `to_dict`
+    describes, since it changes no network.
 
     A stage's attention is one for all of its blocks, or with `attention_per="block"` each block's own.
 
@@ -44,6 +48,7 @@ class SearchSpace:
     activation: str
     num_classes: int = 1000
     attention_per: str = "stage"
+    latency: LatencyTable | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_options("resolution", self.resolution)
@@ -158,9 +163,15 @@ class SearchSpace:
             raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, tuples and values: all that says which networks there are, without the latencies."""
+        described = asdict(replace(self, latency=None))
+        del described["latency"]
+        return described
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "SearchSpace":
-        """The space that `dataclasses.asdict` described, lists for tuples. Raises InputError if it is none."""
+        """The space that `to_dict` described, lists for tuples. Raises InputError if it is none."""
         try:
             stages = []
             for stage in data["stages"]:
@@ -176,7 +187,7 @@ class SearchSpace:
         try:
             return self.costs.cost(architecture)
         except (KeyError, ValueError):
-            return measure(architecture, self.num_classes)
+            return measure(architecture, self.num_classes, self.latency)
 
     @cached_property
     def costs(self) -> CostTable:
@@ -251,5 +262,5 @@ class SearchSpace:
         return self.cheapest("macs", sign=-1)
 
     def cheapest(self, measure_name: str, sign: int = 1) -> Architecture:
-        """The architecture with the lowest (`sign=-1`: highest) `macs` or `params`."""
+        """The architecture with the lowest (`sign=-1`: highest) `macs`, `params` or `latency_ns`."""
         return self.costs.cheapest(measure_name, sign)

@@ -188,8 +188,7 @@ class OptunaStudy:
             "architecture": candidate.architecture.to_json(),
             "digest": candidate.architecture.digest(),
             "attention": " ".join(stage.attention_label for stage in candidate.architecture.stages),
-            "macs": candidate.cost.macs,
-            "params": candidate.cost.params,
+            **candidate.cost.to_dict(),
         }
         if candidate.rungs:
             attributes["rungs"] = list(candidate.rungs)
@@ -219,7 +218,7 @@ def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
     named = attributes if objective == "accuracy" else {objective: trial.values[0]}
     return Candidate(
         Architecture.from_json(attributes["architecture"]),
-        Cost(attributes["macs"], attributes["params"]),
+        Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0)),
         read_numbers(objective, named),
         tuple(attributes.get("rungs", ())),
     )

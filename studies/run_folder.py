@@ -20,6 +20,7 @@ from training.data import Dataset
 from training.files import remove_leftovers, write_json
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
+LATENCY = "latency.json"
 MIN_FREE_BYTES = 64 << 20
 
 
@@ -29,15 +30,14 @@ def check_name(folder: Path) -> None:
         raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
 
 
-@contextmanager
-def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
+def begun(folder: Path) -> bool:
+    """Whether the folder holds a run already."""
+    return (folder / CONFIG).exists()
 
-    Args:
-        identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
-        free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
-    """
-    identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder if need be, and keeps every other process out of it. Raises InputError if one is in it."""
     check_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,19 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
             raise InputError(
                 f"--out {folder}: {room >> 20} MiB free on its disk, at least {MIN_FREE_BYTES >> 20} are needed"
             )
+        yield
+
+
+@contextmanager
+def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
+
+    Args:
+        identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
+        free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
+    """
+    identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
+    with locked(folder):
         path = folder / CONFIG
         if path.exists():
             config = read_json(path)
@@ -101,7 +114,7 @@ def finished_front(folder: Path, evaluated: int, objective: str = "accuracy") ->
         front = []
         for entry in content["front"]:
             cost, metrics = Cost(**entry["cost"]), read_numbers(objective, entry["metrics"])
-            if type(cost.macs) is not int or type(cost.params) is not int:
+            if any(type(count) is not int for count in (cost.macs, cost.params, cost.latency_ns)):
                 raise InputError("numbers")
             front.append(Candidate(Architecture.from_dict(entry["architecture"]), cost, metrics))
         return front
@@ -132,7 +145,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
     return {
         "architecture": candidate.architecture.to_dict(),
         "digest": candidate.architecture.digest(),
-        "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
+        "cost": candidate.cost.to_dict(),
         "metrics": numbers(candidate.metrics),
     }
 

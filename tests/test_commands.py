@@ -186,7 +186,7 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--max-macs", "10k"], "the smallest network of space mobilenetv2-32 (10 classes) has 617.7k (617728)"),
+        (["--max-macs", "10k"], "the smallest network of space mobilenetv2-32 (10 classes) has 617.7k MACs (617728)"),
         (["--max-macs", "lots"], "argument --max-macs: 'lots': expected a count such as 300M or 1200000"),
         (["--max-macs", "999999999999999G"], "argument --max-macs: '999999999999999G': expected at most 1000000G"),
         (["--out", "a?b"], "--out a?b: ?, # and % cannot stand in a study's address; choose another"),

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 import command_line
-from presets import RetrainSettings, SearchSettings, preset
+from presets import LatencySettings, RetrainSettings, SearchSettings, preset
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
@@ -18,6 +18,7 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
 SMALL = {
     "search.py": ["--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"],
     "retrain.py": ["--epochs", "1"],
+    "measure_latency.py": ["--rounds", "1"],
 }
 
 
@@ -51,11 +52,13 @@ def test_every_command_is_accepted(command: str) -> None:
         _settings(*arguments)
 
 
-def _settings(script: str, *arguments: str) -> SearchSettings | RetrainSettings:
+def _settings(script: str, *arguments: str) -> SearchSettings | RetrainSettings | LatencySettings:
     if script == "search.py":
         return command_line.parse_settings(
             SearchSettings, arguments, example="", defaults=lambda name: preset(name).settings
         )
+    if script == "measure_latency.py":
+        return command_line.parse_settings(LatencySettings, arguments, example="")
     assert script == "retrain.py"
     return command_line.parse_settings(RetrainSettings, arguments, example="")
 
@@ -75,11 +78,12 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 ran.append(command)
         elif program == "python" and arguments[0] in SMALL:
             settings = _settings(*arguments)
-            kind, _, path = (settings.data or "").partition(":")
-            source = settings.source if isinstance(settings, RetrainSettings) else None
-            if (kind == "folder" and not Path(path).is_dir()) or source in absent:
-                absent.add(settings.out or f"runs/{settings.preset if source is None else source}")
-                continue
+            if not isinstance(settings, LatencySettings):
+                kind, _, path = (settings.data or "").partition(":")
+                source = settings.source if isinstance(settings, RetrainSettings) else None
+                if (kind == "folder" and not Path(path).is_dir()) or source in absent:
+                    absent.add(settings.out or f"runs/{settings.preset if source is None else source}")
+                    continue
             monkeypatch.setattr("sys.argv", [*arguments, *SMALL[arguments[0]]])
             with pytest.raises(SystemExit) as ended:
                 runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")

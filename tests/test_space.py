@@ -73,11 +73,10 @@ class TestEverySpace:
             assert parameter.grad.isfinite().all(), key
 
     def test_from_dict(self, name: str) -> None:
-        import dataclasses
         import json
 
         space = named_space(name)
-        assert SearchSpace.from_dict(json.loads(json.dumps(dataclasses.asdict(space)))) == space
+        assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
 
 
 def test_digits_space_keeps_position() -> None:

@@ -103,7 +103,7 @@ class SupernetEvaluator:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
         path = self.folder / WEIGHTS
         trained = {
-            "space": asdict(self.space),
+            "space": self.space.to_dict(),
             "data": self.data.identity,
             "recipe": asdict(self.recipe),
             "seed": self.seed,
@@ -111,6 +111,8 @@ class SupernetEvaluator:
         }
         if self.recipe.within_budget:
             trained["budget"] = asdict(self.budget)
+            if self.budget.max_latency_ns is not None and self.space.latency is not None:
+                trained["latency"] = self.space.latency.digest
         described = json.dumps(trained, sort_keys=True)
         if distributed.from_first(lambda: self._finished(path, described)):
             return

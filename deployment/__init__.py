@@ -1,0 +1,1 @@
+"""What a network meets when it is shipped: runtimes, exported files, latency."""

@@ -1,0 +1,100 @@
+"""Modules as ONNX models, by torch's exporter: many at once, since each call of it costs seconds."""
+
+import logging
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search_space.errors import InputError
+
+OPSET = 18
+INPUT, OUTPUT = "images", "result"
+
+
+def onnx_module(name: str) -> Any:
+    """The imported package `onnx`, or another of the extra `export`. Raises InputError where it is not installed."""
+    try:
+        return __import__(name)
+    except ImportError:
+        raise InputError(f"{name} is not installed; get it by: pip install 'coordnas[export]'") from None
+
+
+class _Side(nn.Module):
+    """Modules side by side, each with its own input and output."""
+
+    def __init__(self, modules: Iterable[nn.Module]):
+        super().__init__()
+        self.parts = nn.ModuleList(modules)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part(x) for part, x in zip(self.parts, inputs, strict=True))
+
+
+def onnx_models(modules: Sequence[nn.Module], inputs: Sequence[Tensor]) -> list[bytes]:
+    """Each module in evaluation mode as an ONNX model, for an input of exactly the shape of the one given.
+
+    The input is called `images`, the output `result`. Raises InputError where onnx or onnxscript is not installed.
+    """
+    for name in ("onnx", "onnxscript"):
+        onnx_module(name)
+    numbers = range(len(modules))
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the exporter tells of conversions that are of no concern here
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of torch's exporter about torch itself
+            program = torch.onnx.export(
+                _Side(modules).eval(),
+                tuple(inputs),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[f"{INPUT}.{number}" for number in numbers],
+                output_names=[f"{OUTPUT}.{number}" for number in numbers],
+            )
+    finally:
+        logger.setLevel(level)
+    assert program is not None
+    return _split(program.model_proto, len(modules))
+
+
+def _split(model: Any, count: int) -> list[bytes]:
+    """The models that stand side by side in one, each with what its output depends on."""
+    helper = onnx_module("onnx").helper
+    graph = model.graph
+    made_by = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    known = {value.name: value for value in (*graph.input, *graph.output)}
+    models = []
+    for number in range(count):
+        wanted, nodes, weights = [f"{OUTPUT}.{number}"], set(), {}
+        while wanted:
+            name = wanted.pop()
+            if name in constants:
+                weights[name] = constants[name]
+            elif name in made_by and made_by[name] not in nodes:
+                nodes.add(made_by[name])
+                wanted += [given for given in graph.node[made_by[name]].input if given]
+        part = helper.make_graph(
+            [graph.node[index] for index in sorted(nodes)],
+            "network",
+            [known[f"{INPUT}.{number}"]],
+            [known[f"{OUTPUT}.{number}"]],
+            list(weights.values()),
+        )
+        names = {f"{INPUT}.{number}": INPUT, f"{OUTPUT}.{number}": OUTPUT}
+        for node in part.node:
+            for index, name in enumerate(node.input):
+                node.input[index] = names.get(name, name)
+            for index, name in enumerate(node.output):
+                node.output[index] = names.get(name, name)
+            del node.metadata_props[:]  # stack traces, with the paths of this machine
+        for value in (*part.input, *part.output):
+            value.name = names[value.name]
+        made = helper.make_model(part, opset_imports=model.opset_import, ir_version=model.ir_version)
+        models.append(made.SerializeToString())
+    return models

@@ -1,0 +1,48 @@
+"""Measure a latency table on this device, or export its pieces for another: see `python measure_latency.py --help`."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import command_line
+from deployment.latency import measure_table
+from deployment.piece_export import export_pieces
+from deployment.runtimes import Runtime
+from presets import LatencySettings
+from search_space.errors import InputError
+from search_space.spaces import named_space
+from training.device import resolve_device
+from training.progress import Reporter
+
+EXAMPLE = "example: python measure_latency.py --space mobilenetv2 --resolution 224 --runtime onnxruntime"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = command_line.parse_settings(LatencySettings, arguments, example=EXAMPLE)
+    reporter = Reporter(settings.quiet)
+    space = named_space(settings.space)
+    if settings.classes is not None:
+        space = replace(space, num_classes=settings.classes)
+    if settings.resolution is not None:
+        if settings.resolution not in space.resolution:
+            known = ", ".join(map(str, space.resolution))
+            raise InputError(f"--resolution {settings.resolution}: not in space {space.name}; it has {known}")
+        space = replace(space, resolution=(settings.resolution,))
+    if settings.export is not None:
+        folder = Path(settings.export)
+        export_pieces(space, folder, reporter)
+        reporter.say(f"{folder}: measure its files, and fill their times into {folder / 'latency.json'}")
+        return
+    path = Path(settings.out)
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {path.parent}; make it first")
+    runtime = Runtime(settings.runtime, settings.threads, resolve_device(settings.device))
+    table = measure_table(space, runtime, path, reporter, settings.rounds)
+    reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")
+    reporter.say(f"next:   python search.py --space {settings.space} --latency-table {path} --max-latency-ms …")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, continues=True))
