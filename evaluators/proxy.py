@@ -1,5 +1,6 @@
 """Candidates scored by short trainings of their own: fewer epochs, fewer pictures, a lower resolution."""
 
+import itertools
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -161,8 +162,10 @@ class ProxyEvaluator:
             what=f"proxy {architecture.digest()[:12]}, rung {rung + 1}",
             networks=lambda number: (architecture,),
         )
-        batches = list(zip(range(CALIBRATION), self.pictures.batches(EVALUATION_BATCH), strict=False))
-        recompute_batch_statistics(network, ((resized(images, side), labels) for _, (images, labels) in batches))
+        # Shuffled: in a folder's order the first pictures are all of one class.
+        shuffled = self.pictures.batches(EVALUATION_BATCH, seed=derive(self.seed, "proxy calibration"))
+        batches = itertools.islice(shuffled, CALIBRATION)
+        recompute_batch_statistics(network, ((resized(images, side), labels) for images, labels in batches))
         save_weights(weights, network.state_dict(), {"architecture": architecture.to_json()})
         checkpoint.unlink(missing_ok=True)
         if rung:

@@ -87,6 +87,7 @@ class OptunaStudy:
         self._mirror = optuna.create_study(directions=directions)
         self._untold: deque[FrozenTrial] = deque()
         self._candidates: list[Candidate] = []
+        self._open: dict[int, Architecture] = {}
         try:
             self._stored = optuna.create_study(
                 study_name=STUDY_NAME, storage=storage, directions=directions, load_if_exists=True
@@ -150,7 +151,7 @@ class OptunaStudy:
     def ask(self) -> OptunaProposal:
         """The sampler's next proposal."""
         if self._predictor is not None:
-            return self.propose(self._predictor.architecture(self._candidates, self.told()))
+            return self.propose(self._predictor.architecture(self._candidates, self.told(), list(self._open.values())))
         return self._asked()
 
     def _asked(self) -> OptunaProposal:
@@ -164,7 +165,9 @@ class OptunaStudy:
         def choose(name: str, options: Sequence[Any]) -> Any:
             return trial.suggest_categorical(name, options)
 
-        return OptunaProposal(self.space.assemble(choose), trial)
+        proposal = OptunaProposal(self.space.assemble(choose), trial)
+        self._open[trial.number] = proposal.architecture
+        return proposal
 
     def propose(self, architecture: Architecture) -> OptunaProposal:
         """A proposal of this architecture, as if the sampler had made it."""
@@ -202,6 +205,7 @@ class OptunaStudy:
     def _store(self) -> None:
         """Writes the trials that have been told, in the mirror's order: none before one that is still open."""
         trials = self._mirror.get_trials(deepcopy=False)
+        self._open = {number: found for number, found in self._open.items() if not trials[number].state.is_finished()}
         for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials[self._written :]):
             if not self._untold:
                 self._stored.add_trial(trial)

@@ -33,15 +33,21 @@ class PredictorSampler:
         self.seed = seed
         self._earlier: tuple[int, Predictor] | None = None
 
-    def architecture(self, candidates: Sequence[Candidate], told: int) -> Architecture:
-        """The next architecture, after so many proposals told. Not one of the candidates, if another is found."""
+    def architecture(
+        self, candidates: Sequence[Candidate], told: int, proposed: Sequence[Architecture] = ()
+    ) -> Architecture:
+        """The next architecture, after so many proposals. Not one of the candidates, if another is found.
+
+        Args:
+            proposed: architectures that are being evaluated, which it is not either.
+        """
         rng = random.Random(derive(self.seed, "predictor", told))
         if len(candidates) >= FEWEST:
             earlier = self._fitted_earlier(candidates)
             if not earlier.hopeless:
                 predictor = _fitted(self.space, self.seed, candidates, earlier.parameters)
                 for budget in (self._aim(candidates, rng), self.budget):
-                    best = self._best(candidates, predictor, budget, rng)
+                    best = self._best(candidates, predictor, budget, rng, proposed)
                     if best:
                         return best[0]
         return self.space.sample(rng, self.budget)
@@ -62,7 +68,12 @@ class PredictorSampler:
         return replace(self.budget, max_macs=rng.randint(min(macs), max(macs)))
 
     def _best(
-        self, candidates: Sequence[Candidate], predictor: Predictor, budget: Budget, rng: random.Random
+        self,
+        candidates: Sequence[Candidate],
+        predictor: Predictor,
+        budget: Budget,
+        rng: random.Random,
+        proposed: Sequence[Architecture],
     ) -> list[Architecture]:
         within = [candidate for candidate in candidates if budget.allows(candidate.cost)]
         good = sorted(within, key=lambda candidate: -candidate.score)[:GOOD]
@@ -74,7 +85,7 @@ class PredictorSampler:
             rng.getrandbits(62),
             draws=self._draws,
             good=[candidate.architecture for candidate in good],
-            known=[candidate.architecture for candidate in candidates],
+            known=[*(candidate.architecture for candidate in candidates), *proposed],
         )
 
     @cached_property

@@ -15,6 +15,7 @@ from evaluators.base import Halving, Metrics, StagedEvaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.space import SearchSpace
+from studies import predictor_sampler
 from studies.halving import cost_bins, halve
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
@@ -200,6 +201,28 @@ def test_more_trials_go_on_in_whole_generations(
     assert len(_search(tiny_space, tmp_path, Fake(HALVING, known), trials=2)) == 6
     assert _search(tiny_space, tmp_path, Fake(HALVING, known), trials=7) == whole[1]
     assert _trials(tmp_path) == whole[0]
+
+
+def test_the_predictor_knows_what_is_being_evaluated(
+    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = OptunaStudy(tiny_space, f"sqlite:///{tmp_path}/study.db", sampler="predictor", seed=3, startup=20)
+    fake = Fake(Halving(generation=40, epochs=(1,)), {})
+    # So regular that the predictor is sure of itself.
+    fake.rung = lambda architecture, _: Metrics(tiny_space.cost(architecture).macs / 1e7, 0.0)  # type: ignore[method-assign]
+    candidates = search(study, fake, tiny_space, Budget(), trials=40, startup=40, seed=3, reporter=QUIET)
+    known: list[list[Architecture]] = []
+    plain = predictor_sampler.best_within
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        known.append(options["known"])
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(predictor_sampler, "best_within", recorded)
+    asked = [study.ask().architecture for _ in range(2)]
+    evaluated = [candidate.architecture for candidate in candidates]
+    assert known[0] == evaluated
+    assert known[-1] == [*evaluated, asked[0]]
 
 
 def test_a_study_of_other_proposals_is_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
