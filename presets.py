@@ -36,6 +36,7 @@ class SearchSettings:
     runtime: str = flag("eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}")
     evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}")
     score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}")
+    table: str = flag("digits", "where --evaluator tabular looks trained networks up: digits, or a file FILE.json")
     proxy_epochs: tuple[int, ...] | None = flag(
         None, "passes of the proxy training by the end of each rung, e.g. 1,3,9", wholes(1, 100_000)
     )

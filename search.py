@@ -75,6 +75,7 @@ def main(arguments: Sequence[str]) -> None:
         scoring=chosen.scoring,
         proxy=proxy_settings(chosen, settings),
         score=settings.score,
+        table=settings.table,
     )
     evaluator = EVALUATORS[settings.evaluator](task)
     identity = {

@@ -7,6 +7,8 @@ from pathlib import Path
 from evaluators.base import Evaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.table import TABLES, read_table
+from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Scorer, ZeroCostEvaluator
 from search_space.cost import Budget
 from search_space.errors import InputError
@@ -30,6 +32,7 @@ class Task:
     scoring: Scoring
     proxy: ProxySettings
     score: str
+    table: str
 
 
 def _supernet(task: Task) -> Evaluator:
@@ -57,10 +60,16 @@ def _zero_cost(task: Task) -> Evaluator:
     return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
 
 
+def _tabular(task: Task) -> Evaluator:
+    path = Path(task.table) if task.table.endswith(".json") else TABLES / f"{task.table}.json"
+    return TabularEvaluator(task.space, read_table(path), surrogate=True)
+
+
 EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {
     "supernet": _supernet,
     "proxy": _proxy,
     "zero-cost": _zero_cost,
+    "tabular": _tabular,
 }
 
 
