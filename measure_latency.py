@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     runtime = Runtime(settings.runtime, settings.threads, resolve_device(settings.device))
     table = measure_table(space, runtime, path, reporter, settings.rounds)
     reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")
-    reporter.say(f"next:   python search.py --space {settings.space} --latency-table {path} --max-latency-ms …")
+    if settings.resolution is None:
+        reporter.say(f"next:   python search.py --space {settings.space} --latency-table {path} --max-latency-ms …")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ class LatencySettings:
 
     space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
     classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
-    resolution: int | None = flag(None, "measure at this one of the space's resolutions only", whole(1, 4096))
+    resolution: int | None = flag(
+        None, "measure at this one of the space's resolutions; a search needs all (default)", whole(1, 4096)
+    )
     runtime: str = flag("eager", f"what the pieces run in: {', '.join(RUNTIMES)}")
     threads: int = flag(1, "threads of the runtime", whole(1, 4096))
     device: str = flag("cpu", "cpu, cuda, or auto: a GPU if there is one")

@@ -68,7 +68,12 @@ def network_calls(
 
 
 def measure_table(
-    space: SearchSpace, runtime: Runtime, path: Path, reporter: Reporter, rounds: int = ROUNDS
+    space: SearchSpace,
+    runtime: Runtime,
+    path: Path,
+    reporter: Reporter,
+    rounds: int = ROUNDS,
+    networks: int = NETWORKS,
 ) -> LatencyTable:
     """The table of the space's pieces by this runtime, in the file; what the file has already is kept.
 
@@ -95,7 +100,7 @@ def measure_table(
                 write_json(path, table.to_dict())
                 for name in names:
                     advance(name)
-        table = _calibrated(table, space, runtime, rounds, reporter)
+        table = _calibrated(table, space, networks, runtime, rounds, reporter)
         write_json(path, table.to_dict())
     return table
 
@@ -149,10 +154,10 @@ def calibrators(space: SearchSpace, count: int = NETWORKS) -> list[Architecture]
 
 
 def _calibrated(
-    table: LatencyTable, space: SearchSpace, runtime: Runtime, rounds: int, reporter: Reporter
+    table: LatencyTable, space: SearchSpace, count: int, runtime: Runtime, rounds: int, reporter: Reporter
 ) -> LatencyTable:
     """The table with the scale and constant that fit some whole networks best."""
-    networks = calibrators(space)
+    networks = calibrators(space, count)
     times = quickest(network_calls(networks, space.num_classes, runtime, reporter), runtime, rounds)
     sums = [measure(network, space.num_classes, table).latency_ns for network in networks]
     scale, constant_ns = fitted(sums, times)

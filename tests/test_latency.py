@@ -273,10 +273,10 @@ stem = { width = 8, stride = 2 }
 [[stage]]
 block = "inverted_residual"
 stride = 2
-width = [8, 12]
+width = [12]
 depth = [1, 2]
-expansion = [1, 2]
-kernel_size = [3]
+expansion = [2]
+kernel_size = [3, 5]
 attention = ["none", "ca/8"]
 """
 
@@ -403,9 +403,11 @@ def test_measuring_in_onnxruntime(space_file: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     space = named_space(space_file)
-    monkey = Runtime("onnxruntime", 1, CPU)
-    table = measure_table(space, monkey, tmp_path / "t.json", Reporter(quiet=True), rounds=2)
+    runtime = Runtime("onnxruntime", 1, CPU)
+    table = measure_table(space, runtime, tmp_path / "t.json", Reporter(quiet=True), rounds=2, networks=3)
     assert set(table.pieces) == set(space_pieces(space))
+    assert table.runtime.startswith("onnxruntime, onnxruntime ")
+    assert table.networks == 3
 
 
 def test_without_onnx(space_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
