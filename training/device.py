@@ -33,7 +33,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def default_threads() -> int:
-    """The processors this process may run on: its share of them where `torchrun` started several here."""
+    """What OMP_NUM_THREADS says, else the processors this process may run on.
+
+    Its share of them where `torchrun` started several here, which sets OMP_NUM_THREADS to 1 unasked.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if distributed.local_world() == 1 and wanted.isdecimal() and 1 <= int(wanted) <= 4096:
+        return int(wanted)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, processors // distributed.local_world())
 
