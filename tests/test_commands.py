@@ -126,7 +126,7 @@ def test_ctrl_c_says_how_to_continue(small: list[str], tmp_path: Path) -> None:
     process = subprocess.Popen(
         _command("search.py", *small), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (tmp_path / "runs/digits/supernet.checkpoint").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
