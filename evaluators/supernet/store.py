@@ -59,7 +59,6 @@ class WeightStore(nn.Module):
                     key = _key(name, part, local)
                     if key not in self.tensors:
                         self.tensors[key] = nn.Parameter(parameter.detach().clone())
-        self.to(memory_format=torch.channels_last)  # as the images are: convolutions then need not rearrange
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
         """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
