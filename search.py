@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     if settings.init == "torchvision":
         check_family(space.largest)
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
-    space = replace(space, latency=_latency(settings, space, folder, reporter))
+    known = distributed.from_first(lambda: _latency(settings, space, folder, reporter))
+    space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(settings.max_latency_ms))
     recipe = replace(
         chosen.recipe,
@@ -139,20 +141,20 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"next:   python retrain.py {folder} --compare")
 
 
-def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> LatencyTable | None:
-    """The table of latencies: the given one, or for a bound the one in the run's folder, measured if need be."""
+def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
+    """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
     if settings.latency_table is not None:
         table = read_latency_table(Path(settings.latency_table))
         table.check(space, settings.latency_table)
         reporter.say(f"latency by {settings.latency_table}: {table}")
-        return table
+        return table.to_dict()
     if settings.max_latency_ms is None:
         return None
     runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
     if run_folder.begun(folder):
-        return kept_table(folder / run_folder.LATENCY, runtime)
+        return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
     with run_folder.locked(folder):
-        return measure_table(space, runtime, folder / run_folder.LATENCY, reporter)
+        return measure_table(space, runtime, folder / run_folder.LATENCY, reporter).to_dict()
 
 
 def _about(low: int, high: int) -> str:

@@ -60,3 +60,28 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = (np.kron(image, np.ones((4, 4))) * 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{index:02}.png")
     return root
+
+
+NARROW_SPACE = """
+name = "narrow"
+resolution = [16]
+activation = "relu6"
+stem = { width = 8, stride = 2 }
+
+[[stage]]
+block = "inverted_residual"
+stride = 2
+width = [12]
+depth = [1, 2]
+expansion = [2]
+kernel_size = [3, 5]
+attention = ["none", "ca/8"]
+"""
+
+
+@pytest.fixture
+def narrow_space_file(tmp_path: Path) -> Path:
+    """A space of the user's own, of 13 pieces that take time."""
+    path = tmp_path / "narrow.toml"
+    path.write_text(NARROW_SPACE)
+    return path

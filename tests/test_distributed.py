@@ -269,10 +269,11 @@ def test_standalone_training_by_two_processes(ranks: Ranks, folder: Path, pictur
     assert {entry.name for entry in (folder / "standalone").iterdir()} == names
 
 
-def test_torchrun_searches(picture_folder: Path, tmp_path: Path) -> None:
+def test_torchrun_searches(picture_folder: Path, narrow_space_file: Path, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     search = [str(ROOT / "search.py"), "--data", f"folder:{picture_folder}", "--out", "run"]
     small = ["--supernet-epochs", "1", "--batch-size", "8", "--trials", "3", "--startup", "3"]
+    small += ["--space", narrow_space_file.name, "--max-latency-ms", "1000"]  # measured by the first rank
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [*torchrun, *search, *small], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
@@ -280,7 +281,9 @@ def test_torchrun_searches(picture_folder: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("front of 3 candidates") == 1  # the first rank alone reports
     assert json.loads((tmp_path / "run" / "config.json").read_text())["free"]["processes"] == 2
-    assert {"best.json", "front.json", "supernet.safetensors"} <= {entry.name for entry in (tmp_path / "run").iterdir()}
+    assert {"best.json", "front.json", "latency.json", "supernet.safetensors"} <= {
+        entry.name for entry in (tmp_path / "run").iterdir()
+    }
 
 
 def test_the_ranks_batches_are_one_processs(picture_folder: Path) -> None:

@@ -264,28 +264,10 @@ def _ended(main: Any, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     return ended.value.code
 
 
-SPACE = """
-name = "narrow"
-resolution = [16]
-activation = "relu6"
-stem = { width = 8, stride = 2 }
-
-[[stage]]
-block = "inverted_residual"
-stride = 2
-width = [12]
-depth = [1, 2]
-expansion = [2]
-kernel_size = [3, 5]
-attention = ["none", "ca/8"]
-"""
-
-
 @pytest.fixture
-def space_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "narrow.toml").write_text(SPACE)
-    return "narrow.toml"
+def space_file(narrow_space_file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(narrow_space_file.parent)
+    return narrow_space_file.name
 
 
 def test_the_command_measures(space_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
