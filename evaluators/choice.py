@@ -62,6 +62,9 @@ def _zero_cost(task: Task) -> Evaluator:
 
 def _tabular(task: Task) -> Evaluator:
     path = Path(task.table) if task.table.endswith(".json") else TABLES / f"{task.table}.json"
+    if path.parent == TABLES and not path.exists():
+        known = ", ".join(sorted(file.stem for file in TABLES.glob("*.json")))
+        raise InputError(f"--table {task.table}: unknown; known: {known}, or a file FILE.json")
     return TabularEvaluator(task.space, read_table(path), surrogate=True)
 
 

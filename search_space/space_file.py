@@ -19,6 +19,7 @@ attention = ["none", "se/8", "ca/8", "ca/16"]
 
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Any
 
 from search_space.architecture import Attention
@@ -54,7 +55,7 @@ def read_space(path: str) -> SearchSpace:
     try:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"--space {path}: {error}") from None
+        raise InputError(f"--space {path}: {_repeated(text) or error}") from None
     return _Reader(path, text).space(content)
 
 
@@ -148,13 +149,28 @@ class _Reader:
         return InputError(f"--space {self.path}: {line}{key}: {problem}")
 
 
+def _repeated(text: str) -> str | None:
+    """The first key that stands twice in a table, with its line; tomllib does not name it."""
+    found: dict[str, int] = {}
+    for number, key in _keys_by_line(text):
+        if found.setdefault(key, number) != number:
+            return f"line {number}: {key}: given twice, first in line {found[key]}"
+    return None
+
+
 def _joined(place: str, key: str) -> str:
     return f"{place}.{key}" if place else key
 
 
 def _key_lines(text: str) -> dict[str, int]:
-    """On which line each key of a TOML text stands, as `name`, `stem`, `stage[0]`, `stage[0].width`."""
+    """On which line each key of a TOML text stands first, as `name`, `stem`, `stage[0]`, `stage[0].width`."""
     lines: dict[str, int] = {}
+    for number, key in _keys_by_line(text):
+        lines.setdefault(key, number)
+    return lines
+
+
+def _keys_by_line(text: str) -> Iterator[tuple[int, str]]:
     table = ""
     stages = 0
     for number, line in enumerate(text.splitlines(), start=1):
@@ -163,10 +179,9 @@ def _key_lines(text: str) -> dict[str, int]:
         if header and line.lstrip().startswith("[["):
             table = f"{header[1]}[{stages}]"
             stages += 1
-            lines.setdefault(table, number)
+            yield number, table
         elif header:
             table = header[1]
-            lines.setdefault(table, number)
+            yield number, table
         elif key:
-            lines.setdefault(_joined(table, key[1]), number)
-    return lines
+            yield number, _joined(table, key[1])

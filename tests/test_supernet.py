@@ -14,7 +14,7 @@ from torch import nn
 
 from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
-from search_space import Architecture, Attention, build
+from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.backbones import mobilenetv2
 from search_space.blocks import stage_blocks
 from search_space.pretrained import published
@@ -117,6 +117,19 @@ def test_kernels_of_their_own(space: SearchSpace) -> None:
                     assert tensor.grad is None or f"/kernel{stage.kernel_size}/" in key, key
 
 
+def test_published_weights_reach_every_kernel() -> None:
+    space = named_space("mobilenetv2")
+    source = published(mobilenetv2(), torchvision.models.mobilenet_v2().state_dict())
+    store = WeightStore(space, own_kernels=True)
+    assert store.carry_over(source).keys() == {"none", "se", "ca"}
+    theirs = source.stages[1][0].depthwise.conv.weight
+    for size in (3, 5, 7):
+        own = store.tensors[f"stages/1/0/depthwise/kernel{size}/conv/weight"]
+        edge = (size - 3) // 2
+        assert torch.equal(own[: len(theirs), :, edge : size - edge, edge : size - edge], theirs)
+        assert own[: len(theirs)].count_nonzero() == theirs.count_nonzero()  # zeros around
+
+
 def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: SearchSpace) -> None:
     keys = set(store.tensors)
     assert any("/attention/se/" in key for key in keys)
@@ -214,6 +227,57 @@ class TestSandwich:
         counts = Counter(attention for attention in last if attention.kind == "ca")
         assert set(counts) == {Attention("ca", 4), Attention("ca", 8), Attention("ca", 16)}
         assert max(counts.values()) < 1.6 * min(counts.values())
+
+    def test_random_networks_come_from_the_window(self) -> None:
+        """Whatever attention the turn adds, the rest is that of a draw from the budget, at least half of it."""
+        space = named_space("mobilenetv2-32")
+        recipe = SupernetRecipe(largest=False, smallest=False, random_networks=2, window=0.5)
+        sandwich = Sandwich(WeightStore(space), recipe, seed=3, budget=Budget(max_macs=800_000))
+        networks = [network for step in range(60) for network in sandwich.architectures(step)]
+        assert len(networks) == 120
+        bare = [
+            dataclasses.replace(
+                network,
+                stages=tuple(
+                    dataclasses.replace(stage, attention=(Attention("none"),) * stage.depth) for stage in network.stages
+                ),
+            )
+            for network in networks
+        ]
+        macs = [space.cost(network).macs for network in bare]
+        assert max(macs) <= 800_000
+        assert min(space.cost(network).macs for network in networks) >= 0.5 * 800_000
+        # Drawn decision by decision, hardly one would be as cheap.
+        free = Sandwich(sandwich.store, dataclasses.replace(recipe, within_budget=False), seed=3)
+        assert sum(space.cost(n).macs <= 800_000 for step in range(60) for n in free.architectures(step)) < 30
+
+    def test_a_step_needs_a_network(self) -> None:
+        with pytest.raises(InputError, match="random_networks: 0 without largest and smallest"):
+            SupernetRecipe(largest=False, smallest=False, random_networks=0)
+        with pytest.raises(InputError, match=r"window: expected a share from 0 to below 1, got 1\.5"):
+            SupernetRecipe(window=1.5)
+
+    def test_without_distillation_all_learn_from_the_labels(self, tiny_space: SearchSpace) -> None:
+        """The smallest network's gradient depends on the labels exactly if nothing is distilled."""
+        images, labels = torch.randn(8, 3, 24, 24), torch.randint(4, (8,))
+        for distillation in (True, False):
+            recipe = SupernetRecipe(random_networks=0, distillation=distillation)
+            sandwich = Sandwich(WeightStore(tiny_space), recipe, seed=3)
+            both, alone = [], []
+            for wanted in (labels, (labels + 1) % 4):
+                for result, own in ((both, sandwich), (alone, self._first_only(sandwich))):
+                    own.store.zero_grad()
+                    own(images, wanted, 0)
+                    result.append(own.store.tensors["classifier/weight"].grad.clone())  # type: ignore[union-attr]
+            smallest = [one - other for one, other in zip(both, alone, strict=True)]
+            assert torch.allclose(*smallest, atol=1e-6) == distillation
+
+    def _first_only(self, sandwich: Sandwich) -> Sandwich:
+        """A sandwich over the same store that trains the largest of its networks alone."""
+        recipe = dataclasses.replace(sandwich.recipe, smallest=False)
+        first = Sandwich(sandwich.store, recipe, seed=3)
+        first.architectures = lambda step: sandwich.architectures(step)[:1]  # type: ignore[method-assign]
+        return first
 
     def test_steps_replay(self, tiny_space: SearchSpace) -> None:
         one, other = self._sandwich(tiny_space), self._sandwich(tiny_space)
