@@ -1,10 +1,15 @@
-"""Rank statistics against scipy's, and what intervals have to do."""
+"""Rank statistics against scipy's, what intervals have to do, and the networks that a benchmark trains for truth."""
+
+import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.standalone_truth import Plan
 from evaluators.ranking import Truth, kendall, resampled_accuracy
+from training.recipe import Recipe
 
 
 @pytest.mark.parametrize("levels", [3, 1000])  # with many ties, and with few
@@ -61,3 +66,28 @@ def test_originals_are_resampled_whole() -> None:
     assert resampled[:, 0].mean() == pytest.approx(share, abs=0.01)
     assert resampled[:, 0].std() == pytest.approx(np.sqrt(share * (1 - share) / 50), rel=0.1)
     assert np.allclose(resampled[:, 1], 0.5)
+
+
+def test_networks_for_truth_are_drawn_once(tmp_path: Path) -> None:
+    plan = Plan(
+        space="mobilenetv2-32",
+        data="digits",
+        equal=3,
+        across=4,
+        seeds=1,
+        equal_macs=1_000_000,
+        macs_range=(650_000, 1_600_000),
+        recipe=Recipe(),
+    )
+    networks = plan.networks(tmp_path)
+    space = plan.search_space()
+    macs = {group: [space.cost(a).macs for own, a in networks if own == group] for group in ("equal", "range")}
+    assert all(970_000 <= count <= 1_030_000 for count in macs["equal"])
+    assert len(macs["equal"]) == 3
+    # A quarter of the logarithmic range apart, each within 3%.
+    assert sorted(macs["range"]) == pytest.approx([726_000, 814_000, 1_020_000, 1_277_000], rel=0.04)
+    longer = dataclasses.replace(plan, equal=5).networks(tmp_path)
+    assert [pair for pair in longer if pair in networks] == networks
+    assert len({architecture.digest() for _, architecture in longer}) == 9
+    # What is kept counts, not the seed.
+    assert dataclasses.replace(plan, seed=1).networks(tmp_path) == networks
