@@ -197,15 +197,13 @@ def _kept(path: Path, networks: list[Architecture], score: Callable[[], Scores])
 
 
 def _groups(results: Results) -> dict[str, NDArray[np.int64]]:
-    """The networks that each table is about."""
-    groups = np.array([group for group, _ in results.networks])
-    macs = human(
-        round(float(np.mean([m for m, group in zip(results.macs, groups, strict=True) if group == GROUPS[0]])))
-    )
-    return {
-        f"all {len(groups)} networks": np.arange(len(groups)),
-        f"{(groups == GROUPS[0]).sum()} networks of equal MACs ({macs} ± 3%)": np.flatnonzero(groups == GROUPS[0]),
-    }
+    """The networks that each table is about: all of them, and those of equal MACs."""
+    equal = np.array([group == GROUPS[0] for group, _ in results.networks])
+    found = {f"all {len(equal)} networks": np.arange(len(equal))} if not equal.all() else {}
+    if equal.any():
+        macs = human(round(float(np.array(results.macs)[equal].mean())))
+        found[f"{equal.sum()} networks of equal MACs ({macs} ± 3%)"] = np.flatnonzero(equal)
+    return found
 
 
 def _print(
