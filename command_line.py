@@ -77,6 +77,15 @@ def share(text: str) -> float:
     return float(text)
 
 
+def objectives(text: str) -> tuple[str, ...]:
+    """Objectives such as `accuracy,macs`: accuracy, and any costs, as names of Cost's fields."""
+    names = {"macs": "macs", "params": "params", "latency": "latency_ns"}
+    first, *costs = text.split(",")
+    if first != "accuracy" or len(set(costs)) < len(costs) or not set(costs) <= names.keys():
+        raise ValueError("expected accuracy, then any of macs, params and latency, such as accuracy,macs")
+    return (first, *(names[cost] for cost in costs))
+
+
 def parse_settings(
     settings: type[_Settings],
     arguments: Sequence[str],

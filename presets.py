@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from command_line import count, flag, milliseconds, positional, share, whole, wholes
+from command_line import count, flag, milliseconds, objectives, positional, share, whole, wholes
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -13,7 +13,8 @@ from evaluators.supernet import Scoring, SupernetRecipe
 from search_space.backbones import BACKBONES
 from search_space.errors import InputError
 from search_space.spaces import SPACES
-from studies.optuna_study import SAMPLERS
+from studies.samplers import sampler_names
+from studies.storages import KINDS
 from training.data import SPECS
 from training.recipe import Recipe
 
@@ -43,7 +44,14 @@ class SearchSettings:
     proxy_pictures: float | None = flag(None, "share of the training pictures that a proxy training sees", share)
     proxy_resolution: float | None = flag(None, "share of its resolution that a proxy training has", share)
     generation: int | None = flag(None, "candidates that compete for the proxy's later rungs", whole(1, 100_000))
-    sampler: str = flag("tpe", f"who proposes candidates: {', '.join(SAMPLERS)}")
+    sampler: str = flag("tpe", f"who proposes candidates: {', '.join(sampler_names())}, or your own FILE.py:NAME")
+    objectives: tuple[str, ...] | None = flag(
+        None,
+        "accuracy, and what to lower: macs, params, latency (default: what has a budget, or macs)",
+        objectives,
+    )
+    storage: str | None = flag(None, f"study that several processes share (default: the run's own): {KINDS}")
+    workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256))
     trials: int = flag(240, "distinct candidates to evaluate", whole(1))
     startup: int = flag(40, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))

@@ -25,7 +25,9 @@ from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
 from studies.loop import search
-from studies.optuna_study import OptunaStudy, check_sampler
+from studies.optuna_study import OptunaStudy
+from studies.samplers import Task as SamplerTask
+from studies.samplers import make_sampler, sampler_class
 from training import distributed
 from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         SearchSettings, arguments, example=EXAMPLE, defaults=lambda name: preset(name).settings
     )
     chosen = preset(settings.preset)
-    check_sampler(settings.sampler)
+    sampler_class(settings.sampler)
     check_init(settings.init)
     check_evaluator(settings.evaluator)
     check_score(settings.score)
@@ -80,13 +82,21 @@ def main(arguments: Sequence[str]) -> None:
         table=settings.table,
     )
     evaluator = EVALUATORS[settings.evaluator](task)
+    costs = tuple(name for name, _ in budget.bounds()) or ("macs",)
+    objectives = (evaluator.objective, *(costs if settings.objectives is None else settings.objectives[1:]))
+    sampler = make_sampler(settings.sampler, SamplerTask(space, budget, settings.seed, settings.startup, objectives))
     identity = {
         "space": space.to_dict(),
         "latency": space.latency and space.latency.digest,
         "data": data.identity,
         "budget": asdict(budget),
         "evaluator": evaluator.identity(),
-        "sampler": {"name": settings.sampler, "startup": settings.startup, "rescored": chosen.rescored},
+        "sampler": {
+            "name": settings.sampler,
+            "startup": settings.startup,
+            "objectives": objectives,
+            "rescored": chosen.rescored,
+        },
         "seed": settings.seed,
     }
     free = {
@@ -107,32 +117,15 @@ def main(arguments: Sequence[str]) -> None:
                 evaluator.prepare()
             return
         storage = f"sqlite:///{folder / run_folder.STUDY}"
-        study = OptunaStudy(
-            space,
-            storage,
-            sampler=settings.sampler,
-            seed=settings.seed,
-            startup=settings.startup,
-            objective=evaluator.objective,
-            budget=budget,
-        )
+        study = OptunaStudy(sampler, storage, identity=identity)
         evaluator.prepare()
         distributed.leave()
-        candidates = search(
-            study,
-            evaluator,
-            space,
-            budget,
-            trials=settings.trials,
-            startup=settings.startup,
-            seed=settings.seed,
-            reporter=reporter,
-        )
+        candidates = search(study, evaluator, trials=settings.trials, reporter=reporter)
         front = run_folder.finished_front(folder, len(candidates), evaluator.objective)
         if front is None:
-            best_again = rescore(candidates, evaluator, chosen.rescored, reporter)
-            run_folder.write_results(folder, best_again, len(candidates), budget, data)
-            front = pareto_front(best_again)
+            best_again = rescore(candidates, evaluator, chosen.rescored, reporter, costs)
+            front = pareto_front(best_again, costs)
+            run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
         title = front_title(len(candidates), budget, evaluator.objective, len(data.validation))
         reporter.show(front_table(front, title, evaluator.objective))
         took = f" ({reporter.took()})" if reporter.seconds else ""

@@ -36,6 +36,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
+from studies.samplers import Task, make_sampler
 from studies.trials import Candidate
 from training.progress import Reporter
 
@@ -184,10 +185,10 @@ def _searches(space: SearchSpace, target: Target, trials: int, seeds: int) -> No
     for sampler in ("random", "tpe", "predictor"):
         rows = []
         for seed in range(seeds):
-            study = OptunaStudy(space, "sqlite://", sampler=sampler, seed=seed, startup=40, budget=BUDGET)
+            study = OptunaStudy(make_sampler(sampler, Task(space, BUDGET, seed, startup=40)), "sqlite://")
             reporter = Reporter(quiet=True)
             start = time.process_time()
-            found = search(study, target, space, BUDGET, trials=trials, startup=40, seed=seed, reporter=reporter)
+            found = search(study, target, trials=trials, reporter=reporter)
             seconds = time.process_time() - start
             chosen = min(found, key=lambda candidate: candidate.merit)
             best = max(target.true(candidate.architecture) for candidate in found)

@@ -7,35 +7,46 @@ from studies.trials import Candidate
 from training.progress import Reporter
 
 
-def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that none is both at least as accurate and at most as costly (MACs) as, cheapest first.
+def pareto_front(candidates: Sequence[Candidate], costs: Sequence[str] = ("macs",)) -> list[Candidate]:
+    """The candidates that none is both at least as accurate and at most as costly as, cheapest first.
 
-    Of candidates equal in both, the first by merit stays.
+    Of candidates equal in all, the first by merit stays.
+
+    Args:
+        costs: fields of Cost that are held against accuracy.
     """
-    front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.cost.macs, *c.merit)):
-        if not front or candidate.score > front[-1].score:
-            front.append(candidate)
-    return front
+    front: list[tuple[tuple[int, ...], Candidate]] = []
+    for candidate in sorted(candidates, key=lambda c: c.merit):
+        own = tuple(getattr(candidate.cost, name) for name in costs)
+        # Whoever is on the front already is at least as accurate.
+        if not any(all(a <= b for a, b in zip(other, own, strict=True)) for other, _ in front):
+            front.append((own, candidate))
+    return sorted((candidate for _, candidate in front), key=lambda c: (c.cost.macs, *c.merit))
 
 
-def promising(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+def promising(candidates: Sequence[Candidate], count: int, costs: Sequence[str] = ("macs",)) -> list[Candidate]:
     """At least `count` candidates (or all): half of them the most accurate, the rest by fronts, outermost first."""
     chosen = sorted(candidates, key=lambda c: c.merit)[: count // 2]
     rest = [candidate for candidate in candidates if candidate not in chosen]
     while rest and len(chosen) < count:
-        front = pareto_front(rest)
+        front = pareto_front(rest, costs)
         chosen += front
         rest = [candidate for candidate in rest if candidate not in front]
     return chosen
 
 
-def rescore(candidates: Sequence[Candidate], evaluator: Evaluator, count: int, reporter: Reporter) -> list[Candidate]:
+def rescore(
+    candidates: Sequence[Candidate],
+    evaluator: Evaluator,
+    count: int,
+    reporter: Reporter,
+    costs: Sequence[str] = ("macs",),
+) -> list[Candidate]:
     """The promising candidates with thorough metrics.
 
     The quick scores of the many lie close together; a front made of them would be one of lucky draws.
     """
-    chosen = promising(candidates, count)
+    chosen = promising(candidates, count, costs)
     rescored = []
     with reporter.track("best again", len(chosen), "candidates") as advance:
         for candidate in chosen:

@@ -11,19 +11,21 @@ from collections.abc import Sequence
 from evaluators.base import Metrics, StagedEvaluator
 from search_space.architecture import Architecture
 from search_space.cost import Cost
-from studies.trials import Candidate
+from studies.trials import Candidate, Failure
+from training.files import no_room_left
 from training.progress import Reporter
 
 
 def halve(
     entrants: Sequence[tuple[Architecture, Cost]], evaluator: StagedEvaluator, reporter: Reporter
-) -> list[Candidate]:
-    """The entrants in their order, each with the metrics of the last rung it took.
+) -> list[Candidate | Failure]:
+    """The entrants in their order, each with the metrics of the last rung it took, or why it failed.
 
     Of each bin, the best `1 / eta` go on, rounded down, but at least one; ties go to the cheaper.
     """
     halving = evaluator.halving
     rungs: dict[str, list[Metrics]] = {architecture.digest(): [] for architecture, _ in entrants}
+    failed: dict[str, Failure] = {}
 
     def candidate(entrant: tuple[Architecture, Cost]) -> Candidate:
         taken = rungs[entrant[0].digest()]
@@ -33,8 +35,14 @@ def halve(
     for rung, epochs in enumerate(halving.epochs):
         running = [entrant for members in bins for entrant in members]
         for architecture, _ in running:
-            rungs[architecture.digest()].append(evaluator.rung(architecture, rung))
-        best = max(metrics[-1].accuracy for metrics in rungs.values())
+            try:
+                rungs[architecture.digest()].append(evaluator.rung(architecture, rung))
+            except Exception as error:
+                if no_room_left(error):
+                    raise
+                failed[architecture.digest()] = Failure(architecture, reason(error))
+        bins = [[entrant for entrant in members if entrant[0].digest() not in failed] for members in bins]
+        best = max((metrics[-1].accuracy for metrics in rungs.values() if metrics), default=0.0)
         reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {best:.3f}")
         if rung + 1 == len(halving.epochs):
             bins = []
@@ -45,7 +53,14 @@ def halve(
         for architecture, _ in running:
             if architecture.digest() not in staying:
                 evaluator.drop(architecture)
-    return [candidate(entrant) for entrant in entrants]
+    return [failed.get(entrant[0].digest()) or candidate(entrant) for entrant in entrants]
+
+
+def reason(error: Exception) -> str:
+    """Why an evaluation failed, in a line."""
+    words = (str(error).splitlines() or [""])[0]
+    kind = type(error).__name__
+    return words if kind in ("InputError", "DivergedError") else f"{kind}: {words}" if words else kind
 
 
 def cost_bins(entrants: Sequence[tuple[Architecture, Cost]], bins: int) -> list[list[tuple[Architecture, Cost]]]:

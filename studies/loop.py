@@ -1,102 +1,134 @@
-"""The one search loop: ask for architectures within the budget, have them evaluated, tell."""
+"""The one search loop: propose architectures within the budget, have them evaluated, tell."""
 
 import random
-from collections.abc import Sequence
+import time
 
 from evaluators.base import Evaluator, StagedEvaluator
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.space import SearchSpace
-from studies.halving import halve
-from studies.trials import Candidate, Proposal, Study
+from search_space.errors import InputError
+from studies.halving import halve, reason
+from studies.samplers.base import OVER_BUDGET, SEEN, Proposal, Task
+from studies.trials import Candidate, Claim, Failure, Study
+from training.files import no_room_left
 from training.progress import Reporter
 from training.seeds import derive
 
-MAX_REJECTED = 20  # proposals in a row, before one is drawn from the budget
 MAX_DRAWS = 2_000  # from the budget, before what is left is listed
+MAX_FAILURES = 3  # evaluations in a row
+PAUSE = 1.0  # seconds between looks at what other processes are doing
+MAX_LOST_CLAIMS = 1_000  # in a row, to other processes
 
 
-def search(
-    study: Study,
-    evaluator: Evaluator,
-    space: SearchSpace,
-    budget: Budget,
-    *,
-    trials: int,
-    startup: int,
-    seed: int,
-    reporter: Reporter,
-) -> list[Candidate]:
+def search(study: Study, evaluator: Evaluator, *, trials: int, reporter: Reporter) -> list[Candidate]:
     """Evaluates until `trials` distinct architectures within the budget have been, or there are no more.
 
     Cost is known before anything is evaluated, so a proposal over the budget, or seen before, costs no evaluation: the
-    study is told, and asked again, a bounded number of times; then one is drawn uniformly from within the budget.
+    study is told, and asked again, a bounded number of times; then one is drawn uniformly from within the budget. The
+    first proposals, as many as the task says, are drawn as well.
 
     An evaluator that trains in rungs gets whole generations of candidates, so there may be more than `trials`. The
     study is told a candidate once, when its generation is over.
 
-    Args:
-        startup: the first so many proposals are drawn from within the budget.
+    An evaluation that fails is told as failed, and the search goes on; after 3 in a row InputError says why.
     """
     generation = evaluator.halving.generation if isinstance(evaluator, StagedEvaluator) else 1
+    limit = trials if generation == 1 else None
     study.keep_whole(generation)
-    candidates = study.candidates()
-    seen = {candidate.architecture.digest() for candidate in candidates}
-    with reporter.track("search", trials, "candidates", len(candidates)) as advance:
-        while len(candidates) < trials:
-            proposals: list[Proposal] = []
-            while len(proposals) < generation:
-                proposal = _asked(study, space, budget, seen) if len(candidates) >= startup else None
-                if proposal is None:
-                    rng = random.Random(derive(seed, "draw", study.told()))
-                    drawn = _drawn(space, budget, seen, rng)
-                    if drawn is None:
-                        break
-                    proposal = study.propose(drawn)
-                proposals.append(proposal)
-                seen.add(proposal.architecture.digest())
-            if not proposals:
-                reporter.say(f"all {len(candidates)} architectures within the budget have been evaluated")
-                break
-            evaluated = _evaluated(evaluator, space, proposals, reporter)
-            for proposal, candidate in zip(proposals, evaluated, strict=True):
-                study.accept(proposal, candidate, budget.excess(candidate.cost))
-                candidates.append(candidate)
-                advance(f"best {max(candidate.score for candidate in candidates):.3f}")
-    return candidates
+    failures = 0
+    with reporter.track("search", trials, "candidates", len(study.candidates())) as advance:
+        shown = len(study.candidates())
+        while True:
+            study.refresh()
+            evaluated = study.candidates()
+            for _ in range(shown, len(evaluated)):
+                advance(f"best {max(candidate.score for candidate in evaluated):.3f}")
+            shown = len(evaluated)
+            if len(evaluated) >= trials:
+                return evaluated
+            claims = [] if len(evaluated) + len(study.running()) >= trials else _claimed(study, generation, limit)
+            if not claims:
+                if not study.running():
+                    reporter.say(f"all {len(evaluated)} architectures within the budget have been evaluated")
+                    return evaluated
+                time.sleep(PAUSE)  # another process is at it; if it is lost, its candidate comes back
+                continue
+            for claim, result in zip(claims, _evaluated(evaluator, claims, reporter), strict=True):
+                if isinstance(result, Candidate):
+                    study.accept(claim, result)
+                    failures = 0
+                else:
+                    study.fail(claim, result.reason)
+                    reporter.say(f"{result.architecture.digest()[:12]} failed: {result.reason}")
+                    failures += 1
+            if failures >= MAX_FAILURES:
+                raise InputError(f"the last {failures} evaluations failed: {result.reason}")  # type: ignore[union-attr]
 
 
-def _evaluated(
-    evaluator: Evaluator, space: SearchSpace, proposals: Sequence[Proposal], reporter: Reporter
-) -> list[Candidate]:
-    """The proposals' candidates, in order."""
-    entrants = [(proposal.architecture, space.cost(proposal.architecture)) for proposal in proposals]
+def _claimed(study: Study, generation: int, limit: int | None) -> list[Claim]:
+    """Proposals that this process is to evaluate; fewer than a generation only where there are no more."""
+    claims: list[Claim] = []
+    lost = 0
+    while len(claims) < generation and lost < MAX_LOST_CLAIMS:
+        proposal = study.orphan() or _asked(study) or _drawn(study)
+        if proposal is None:
+            break
+        claim = study.claim(proposal, limit)
+        if claim is not None:
+            claims.append(claim)
+            continue
+        lost += 1
+        study.refresh()
+        if limit is not None and len(study.candidates()) + len(study.running()) >= limit:
+            break
+    return claims
+
+
+def _evaluated(evaluator: Evaluator, claims: list[Claim], reporter: Reporter) -> list[Candidate | Failure]:
+    """What the claims came to, in order."""
     if isinstance(evaluator, StagedEvaluator):
-        return halve(entrants, evaluator, reporter)
-    return [Candidate(architecture, cost, evaluator.evaluate(architecture)) for architecture, cost in entrants]
+        return halve([(claim.architecture, claim.cost) for claim in claims], evaluator, reporter)
+    results: list[Candidate | Failure] = []
+    for claim in claims:
+        try:
+            metrics = evaluator.evaluate(claim.architecture)
+        except Exception as error:
+            if no_room_left(error):
+                raise
+            results.append(Failure(claim.architecture, reason(error)))
+        else:
+            results.append(Candidate(claim.architecture, claim.cost, metrics))
+    return results
 
 
-def _asked(study: Study, space: SearchSpace, budget: Budget, seen: set[str]) -> Proposal | None:
+def _asked(study: Study) -> Proposal | None:
     """The sampler's first proposal that is new and within the budget; None after too many that are not."""
+    task = study.task
+    if len(study.candidates()) < task.startup:
+        return None
     # Counted by the study, so that a run killed between two rejections goes on as if it had not been.
-    while study.rejected_in_a_row() < MAX_REJECTED:
-        proposal: Proposal = study.ask()
-        excess = budget.excess(space.cost(proposal.architecture))
-        if excess > 0:
-            study.reject(proposal, "over budget", excess)
-        elif proposal.architecture.digest() in seen:
-            study.reject(proposal, "evaluated before", excess)
+    while study.rejected_in_a_row() < study.asks:
+        proposal = study.ask()
+        if task.budget.excess(task.space.cost(proposal.architecture)) > 0:
+            study.reject(proposal, OVER_BUDGET)
+        elif study.known(proposal.architecture.digest()):
+            study.reject(proposal, SEEN)
         else:
             return proposal
     return None
 
 
-def _drawn(space: SearchSpace, budget: Budget, seen: set[str], rng: random.Random) -> Architecture | None:
+def _drawn(study: Study) -> Proposal | None:
     """An architecture within the budget that is new, uniformly; None if there is none."""
+    task = study.task
+    rng = random.Random(derive(task.seed, "draw", study.told() + len(study.running())))
     for _ in range(MAX_DRAWS):
-        architecture = space.sample(rng, budget)
-        if architecture.digest() not in seen:
-            return architecture
-    # So many repeats: nearly all have been seen, and listing what is left takes no longer than the search did.
-    left = [architecture for architecture in space.table(budget).all() if architecture.digest() not in seen]
-    return rng.choice(left) if left else None
+        architecture = task.space.sample(rng, task.budget)
+        if not study.known(architecture.digest()):
+            return Proposal(architecture)
+    left = _left(task, study)
+    return Proposal(rng.choice(left)) if left else None
+
+
+def _left(task: Task, study: Study) -> list[Architecture]:
+    """What is not known yet. After so many repeats nearly all is, and listing takes no longer than the search did."""
+    return [found for found in task.space.table(task.budget).all() if not study.known(found.digest())]

@@ -1,220 +1,441 @@
-"""Proposals by Optuna's samplers, with the study kept in Optuna storage.
+"""A study kept in Optuna storage, where the dashboard reads it.
 
-The sampler works on a mirror of the study in memory; the storage gets each trial once, whole, when it and all before
-it have been told. So a kill leaves no half-told trial, a trial costs one write, and proposing does not slow down with
-the storage. At every proposal the sampler is made afresh, seeded by the run's seed and the number of trials so far:
-what it proposes depends on nothing else.
+Alone in its folder, a process writes each trial once, whole, when it has been told: a kill leaves no half-told trial,
+and what is proposed depends on nothing but the seed and the trials told. Where several processes share a study, an
+architecture is claimed before it is evaluated: by a running trial with its digest, written in one transaction, so that
+its number says who came first. A process that is lost is known by its lease (`studies.leases`), and its architecture is
+claimed again by another.
+
+What the sampler learns from is kept in memory: proposing does not slow down with the storage. A proposal that was not
+evaluated, being over the budget or a repeat, is no trial of its own: the next trial has an attribute that lists them.
 """
 
 import itertools
+import json
+import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture
-from search_space.cost import Budget, Cost
+from search_space.cost import Cost
 from search_space.errors import InputError
-from search_space.space import SearchSpace
-from studies.predictor_sampler import PredictorSampler
-from studies.trials import Candidate
+from studies.identity import difference
+from studies.leases import ATTRIBUTE as LEASE
+from studies.leases import SECONDS, Leases
+from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
+from studies.samplers.optuna_samplers import decisions, directions
+from studies.storages import open_storage, patiently, shown
+from studies.trials import Candidate, Claim
 from training.files import no_room_left
-from training.seeds import derive
 
 STUDY_NAME = "coordnas"
+IDENTITY = "identity"
+MAX_RETRIES = 2
+"""Times that an architecture is claimed again after its process was lost; then it may be what kills them."""
 
-
-def _tpe(seed: int, startup: int) -> BaseSampler:
-    return TPESampler(multivariate=True, group=True, n_startup_trials=startup, seed=seed)
-
-
-def _random(seed: int, _startup: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
-
-
-PREDICTOR = "predictor"
-
-# The predictor's proposals are enqueued whole: Optuna's own sampler decides nothing in them.
-SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "random": _random, PREDICTOR: _random}
-
-
-def check_sampler(name: str) -> None:
-    """Raises InputError for an unknown sampler."""
-    if name not in SAMPLERS:
-        raise InputError(f"--sampler {name}: unknown; known: {', '.join(SAMPLERS)}")
-
-
-@dataclass(frozen=True)
-class OptunaProposal:
-    """An architecture, and the trial of the mirror that it came from."""
-
-    architecture: Architecture
-    trial: optuna.Trial
+_OBJECTIVES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency (ns)"}
 
 
 class OptunaStudy:
-    """A study of two objectives: the evaluator's up, MACs down. Opens the one in `storage` or makes it."""
+    """Opens the study in `storage`, or makes it.
+
+    Args:
+        sampler: proposes; its task says for what.
+        name: of the study in its storage.
+        identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
+        shared: whether other processes may work on the study as well.
+        lease: seconds without a sign after which another process's trial counts as lost.
+    """
 
     def __init__(
         self,
-        space: SearchSpace,
+        sampler: Sampler,
         storage: str,
         *,
-        sampler: str,
-        seed: int,
-        startup: int,
-        budget: Budget | None = None,
-        objective: str = "accuracy",
+        name: str = STUDY_NAME,
+        identity: Mapping[str, Any] | None = None,
+        shared: bool = False,
+        lease: float = SECONDS,
     ):
-        check_sampler(sampler)
-        self.space = space
-        self.seed = seed
-        self.startup = startup
-        self.objective = objective
-        self._make_sampler = SAMPLERS[sampler]
-        self._predictor = PredictorSampler(space, budget or Budget(), seed) if sampler == PREDICTOR else None
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-        self._mirror = optuna.create_study(directions=directions)
-        self._untold: deque[FrozenTrial] = deque()
+        self.sampler = sampler
+        self.shared = shared
+        self._told: list[Told] = []
+        self._rejected: list[Told] = []  # since a trial was stored
         self._candidates: list[Candidate] = []
-        self._open: dict[int, Architecture] = {}
+        self._digests: set[str] = set()  # evaluated or failed
+        self._claims: dict[str, Claim] = {}
+        self._elsewhere: dict[str, FrozenTrial] = {}  # running in other processes, by digest
+        self._lost: deque[FrozenTrial] = deque()
+        self._predecessors: dict[str, FrozenTrial] = {}  # of claims, by digest: the trials of lost processes
+        self._taken: set[int] = set()  # numbers of the stored trials that have been taken in
+        self._untold: deque[FrozenTrial] = deque()
+        self._leases: Leases | None = None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self._stored = optuna.create_study(
-                study_name=STUDY_NAME, storage=storage, directions=directions, load_if_exists=True
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                if self._stored.metric_names is None:
-                    self._stored.set_metric_names([objective, "MACs"])
-            for trial in self._stored.get_trials(deepcopy=False):
-                self._take(trial)
-            self._written = self.told()
-        except (SQLAlchemyError, OptunaError, InputError, ValueError, KeyError, TypeError) as error:
+            self._open(storage, name, identity)
+        except InputError:
+            raise
+        except (SQLAlchemyError, OptunaError, ValueError, KeyError, TypeError) as error:
             if no_room_left(error):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"{storage}: not this run's study ({reason}); move it away, or use another --out"
+                f"{shown(storage)}: not this run's study ({reason}); move it away, or use another --out"
             ) from None
+        if shared:
+            self._leases = Leases(self._storage, self._study_id, lease)
+            self._leases.beat()
 
-    def _take(self, trial: FrozenTrial) -> None:
-        """A stored trial into the mirror; one that a user queued or told by hand is not this search's."""
-        if trial.state == TrialState.COMPLETE and "digest" in trial.user_attrs:
-            self._candidates.append(_candidate(trial, self.objective))
-        elif trial.state != TrialState.PRUNED or "rejected" not in trial.user_attrs:
-            return
-        self._mirror.add_trial(trial)
+    @property
+    def task(self) -> Task:
+        """What is proposed for."""
+        return self.sampler.task
+
+    @property
+    def asks(self) -> int:
+        """Proposals in a row that may be rejected, before one is drawn from the budget."""
+        return self.sampler.asks
+
+    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None) -> None:
+        wanted = directions(self.task.objectives)
+        self._storage = open_storage(url)
+        study = optuna.create_study(study_name=name, storage=self._storage, directions=wanted, load_if_exists=True)
+        self._storage, self._study_id = study._storage, study._study_id
+        if study.directions != wanted:
+            raise InputError(
+                f"{shown(url)}: study {name!r} has {len(study.directions)} objectives, this search {len(wanted)}; "
+                "use another --out, or give the same settings"
+            )
+        if identity is not None:
+            own = json.loads(json.dumps(identity))
+            found = study.user_attrs.get(IDENTITY)
+            if found is None:
+                study.set_user_attr(IDENTITY, own)
+            elif other := difference(found, own):
+                raise InputError(
+                    f"{shown(url)}: study {name!r} is of another run: {other}; use another --out, or give the same "
+                    "settings"
+                )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if study.metric_names is None:
+                named = [_OBJECTIVES.get(objective, objective) for objective in self.task.objectives]
+                study.set_metric_names(named)
+        self._take_in(study.get_trials(deepcopy=False))
+
+    def close(self) -> None:
+        """Ends what runs beside the search."""
+        if self._leases is not None:
+            self._leases.close()
+
+    # What is known
 
     def keep_whole(self, generation: int) -> None:
         """Forgets what was told of a generation of so many candidates that was not told to its end.
 
         Its trials stay in the storage, and are not written a second time.
         """
-        if generation == 1:
+        if generation == 1 or self.shared:
             return
-        self._candidates = self._candidates[: len(self._candidates) // generation * generation]
-        trials = self._mirror.get_trials(deepcopy=False)
-        self._mirror = optuna.create_study(directions=self._mirror.directions)
-        # A generation begins right after the last candidate of the one before.
-        left = len(self._candidates)
-        for trial in trials:
-            if left:
-                self._mirror.add_trial(trial)
-                left -= trial.state == TrialState.COMPLETE
-            else:
-                self._untold.append(trial)
-        self._written = self.told()
+        stored = [trial for trial in self._storage.get_all_trials(self._study_id, deepcopy=False) if _is_ours(trial)]
+        kept = len(stored) // generation * generation
+        self._told, self._candidates, self._digests = [], [], set()
+        self.sampler = type(self.sampler)(self.task)
+        for trial in stored[:kept]:
+            self._take(trial)
+        self._untold = deque(stored[kept:])
+
+    def refresh(self) -> None:
+        """Takes in what other processes told."""
+        if self.shared:
+            self._take_in(patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)))
 
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
         return list(self._candidates)
 
     def told(self) -> int:
-        """Number of proposals told so far, evaluated or rejected."""
-        return len(self._mirror.get_trials(deepcopy=False))
+        """Number of proposals told so far, evaluated or not."""
+        return len(self._told)
 
     def rejected_in_a_row(self) -> int:
-        """Number of proposals rejected since the last one that was evaluated."""
-        trials = reversed(self._mirror.get_trials(deepcopy=False))
-        return sum(1 for _ in itertools.takewhile(lambda trial: trial.state == TrialState.PRUNED, trials))
+        """Number of proposals rejected since the last one that was not."""
+        return sum(1 for _ in itertools.takewhile(lambda told: told.reason in REJECTIONS, reversed(self._told)))
 
-    def ask(self) -> OptunaProposal:
+    def running(self) -> Sequence[str]:
+        """Digests of what is being evaluated, here or by another process that is alive."""
+        return [*self._claims, *self._elsewhere]
+
+    def known(self, digest: str) -> bool:
+        """Whether an architecture has been evaluated, has failed, or is being evaluated."""
+        return digest in self._digests or digest in self._claims or digest in self._elsewhere
+
+    # What is proposed, and what becomes of it
+
+    def orphan(self) -> Proposal | None:
+        """A proposal whose process was lost before it told; None if there is none."""
+        while self._lost:
+            trial = self._lost.popleft()
+            digest = trial.user_attrs["digest"]
+            if self.known(digest):
+                self._end_lost(trial)
+            elif trial.user_attrs.get("retries", 0) >= MAX_RETRIES:
+                reason = f"failed: its process was lost {MAX_RETRIES + 1} times"
+                if self._end_lost(trial, failed=reason):
+                    self._tell(Told(_proposal(trial), _cost(trial), None, trial.constraints["budget"], reason))
+            else:
+                self._predecessors[digest] = trial
+                return _proposal(trial)
+        return None
+
+    def ask(self) -> Proposal:
         """The sampler's next proposal."""
-        if self._predictor is not None:
-            return self.propose(self._predictor.architecture(self._candidates, self.told(), list(self._open.values())))
-        return self._asked()
+        running = [claim.architecture for claim in self._claims.values()]
+        running += [Architecture.from_json(trial.user_attrs["architecture"]) for trial in self._elsewhere.values()]
+        return self.sampler.propose(len(self._told) + len(running), running)
 
-    def _asked(self) -> OptunaProposal:
-        """The next trial of the mirror: one that was enqueued, or the sampler's own."""
-        seed = derive(self.seed, "sampler", self.told()) % 2**32
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # TPE's group option
-            self._mirror.sampler = self._make_sampler(seed, self.startup)
-        trial = self._mirror.ask()
+    def reject(self, proposal: Proposal, reason: str) -> None:
+        """Tells the sampler that the proposal is infeasible or a repeat."""
+        told = self._of(proposal, None, reason)
+        self._rejected.append(told)
+        self._tell(told)
 
-        def choose(name: str, options: Sequence[Any]) -> Any:
-            return trial.suggest_categorical(name, options)
+    def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
+        """The right to evaluate it; None if another process has that, or if there are `limit` candidates already."""
+        cost = self.task.space.cost(proposal.architecture)
+        digest = proposal.architecture.digest()
+        if not self.shared:
+            self._claims[digest] = Claim(proposal, cost)
+            return self._claims[digest]
+        token = uuid.uuid4().hex
+        lost = [trial for trial in self._stored() if self._is_lost(trial) and trial.user_attrs["digest"] == digest]
+        attributes = {**_described(proposal.architecture, cost), "claim": token, LEASE: 0}
+        if lost:
+            attributes["retries"] = 1 + max(trial.user_attrs.get("retries", 0) for trial in lost)
+        trial_id = self._written(
+            self._frozen(TrialState.RUNNING, self._of(proposal, None, None), attributes, None), token
+        )
+        assert self._leases is not None
+        self._leases.hold(trial_id)
+        number = patiently(lambda: self._storage.get_trial_number_from_id(trial_id))
+        lower = [trial for trial in self._stored() if trial.number < number and not self._is_lost(trial)]
+        entered = [trial for trial in lower if trial.state in (TrialState.RUNNING, TrialState.COMPLETE)]
+        rivals = [trial for trial in lower if trial.user_attrs["digest"] == digest and _occupies(trial)]
+        if rivals or (limit is not None and len(entered) >= limit):
+            reason = f"claimed by trial {rivals[0].number}" if rivals else "there are enough"
+            self._end(trial_id, TrialState.FAIL, None, {"withdrawn": reason})
+            return None
+        for trial in lost:
+            self._end_lost(trial)
+        self._predecessors.pop(digest, None)
+        self._claims[digest] = Claim(proposal, cost, trial_id)
+        return self._claims[digest]
 
-        proposal = OptunaProposal(self.space.assemble(choose), trial)
-        self._open[trial.number] = proposal.architecture
-        return proposal
+    def accept(self, claim: Claim, candidate: Candidate) -> None:
+        """Tells the sampler, and stores the trial."""
+        told = self._of(claim.proposal, candidate.score, None)
+        attributes: dict[str, Any] = {"rungs": list(candidate.rungs)} if candidate.rungs else {}
+        self._finish(claim, TrialState.COMPLETE, told, {**numbers(candidate.metrics), **attributes}, candidate)
 
-    def propose(self, architecture: Architecture) -> OptunaProposal:
-        """A proposal of this architecture, as if the sampler had made it."""
-        self._mirror.enqueue_trial(self.space.choices(architecture))
-        return self._asked()
+    def fail(self, claim: Claim, reason: str) -> None:
+        """Tells that the evaluation failed, and why: stored as a failed trial."""
+        reason = f"failed: {reason}"
+        self._finish(claim, TrialState.FAIL, self._of(claim.proposal, None, reason), {"failed": reason}, None)
 
-    def reject(self, proposal: OptunaProposal, reason: str, excess: float) -> None:
-        """Tells the sampler that the proposal is infeasible or a repeat, as a pruned trial with its constraint."""
-        trial = proposal.trial
-        trial.set_constraint("budget", excess)
-        trial.set_user_attr("rejected", reason)
-        self._mirror.tell(trial, state=TrialState.PRUNED)
-        self._store()
+    # The storage
 
-    def accept(self, proposal: OptunaProposal, candidate: Candidate, excess: float) -> None:
-        """Tells the sampler, and writes the trial to the storage."""
-        trial = proposal.trial
-        # Optuna takes a trial without any constraint for feasible.
-        trial.set_constraint("budget", excess)
-        attributes = {
-            "architecture": candidate.architecture.to_json(),
-            "digest": candidate.architecture.digest(),
-            "attention": " ".join(stage.attention_label for stage in candidate.architecture.stages),
-            **candidate.cost.to_dict(),
-        }
-        if candidate.rungs:
-            attributes["rungs"] = list(candidate.rungs)
-        attributes = {**numbers(candidate.metrics), **attributes}  # a score may be one of the counts
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-        self._mirror.tell(trial, [candidate.score, candidate.cost.macs])
-        self._store()
-        self._candidates.append(candidate)
+    def _finish(
+        self, claim: Claim, state: TrialState, told: Told, attributes: dict[str, Any], candidate: Candidate | None
+    ) -> None:
+        if self._rejected:
+            attributes["rejected"] = [self._brief(rejected) for rejected in self._rejected]
+        if claim.trial_id is None:
+            described = _described(claim.architecture, claim.cost)
+            self._add(state, told, {**attributes, **described}, claim.started)  # a score may be one of the counts
+            predecessor = self._predecessors.pop(described["digest"], None)
+            if predecessor is not None:
+                self._end_lost(predecessor)
+        else:
+            values = told.values(self.task.objectives) if told.score is not None else None
+            if not self._end(claim.trial_id, state, values, attributes):
+                # Not heard of for too long, this process was taken for lost: another evaluates it.
+                del self._claims[claim.architecture.digest()]
+                return
+        del self._claims[claim.architecture.digest()]
+        self._rejected = []
+        self._tell(told, candidate)
 
-    def _store(self) -> None:
-        """Writes the trials that have been told, in the mirror's order: none before one that is still open."""
-        trials = self._mirror.get_trials(deepcopy=False)
-        self._open = {number: found for number, found in self._open.items() if not trials[number].state.is_finished()}
-        for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials[self._written :]):
-            if not self._untold:
-                self._stored.add_trial(trial)
-            elif self._untold.popleft().params != trial.params:
+    def _tell(self, told: Told, candidate: Candidate | None = None) -> None:
+        self._told.append(told)
+        if told.reason not in REJECTIONS:
+            self._digests.add(told.architecture.digest())
+        if candidate is not None:
+            self._candidates.append(candidate)
+        self.sampler.tell(told)
+
+    def _of(self, proposal: Proposal, score: float | None, reason: str | None) -> Told:
+        cost = self.task.space.cost(proposal.architecture)
+        return Told(proposal, cost, score, self.task.budget.excess(cost), reason)
+
+    def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:
+        trial = self._frozen(state, told, attributes, started)
+        if self._untold:
+            if self._untold.popleft().params != trial.params:
                 raise InputError(
-                    f"trial {trial.number}: another than the one that this study was told before it was stopped; use "
+                    f"trial {self.told()}: another than the one that this study was told before it was stopped; use "
                     "another --out"
                 )
-            self._written += 1
+            return
+        self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
+
+    def _frozen(
+        self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None
+    ) -> FrozenTrial:
+        params, distributions = decisions(self.task, told.architecture)
+        trial = create_trial(
+            state=state,
+            values=told.values(self.task.objectives) if told.score is not None else None,
+            params=params,
+            distributions=distributions,  # type: ignore[arg-type]
+            user_attrs=attributes,
+            system_attrs=dict(told.proposal.memo),
+            # Optuna takes a trial without any constraint for feasible.
+            constraints={"budget": told.excess},
+        )
+        if started is not None:
+            trial.datetime_start = started
+        return trial
+
+    def _written(self, trial: FrozenTrial, token: str | None) -> int:
+        """Stores the trial, once: an attempt may have taken effect although the storage did not answer."""
+        attempts = itertools.count()
+
+        def write() -> int:
+            if next(attempts):
+                for stored in reversed(self._storage.get_all_trials(self._study_id, deepcopy=False)):
+                    same = stored.user_attrs.get("claim") == token if token else stored.datetime_start == started
+                    if same and stored.params == trial.params:
+                        return stored._trial_id
+            return self._storage.create_new_trial(self._study_id, trial)
+
+        started = trial.datetime_start
+        return patiently(write) if self.shared else write()
+
+    def _end(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None, attributes: Mapping[str, Any]
+    ) -> bool:
+        """Ends a running trial; False if another process has ended it."""
+
+        def end() -> bool:
+            before = self._storage.get_trial(trial_id)
+            if before.state.is_finished():
+                # By this process, if an attempt took effect although the storage did not answer.
+                return before.state == state and all(before.user_attrs.get(k) == v for k, v in attributes.items())
+            for name, value in attributes.items():
+                self._storage.set_trial_user_attr(trial_id, name, value)
+            self._storage.set_trial_state_values(trial_id, state, values)
+            return True
+
+        try:
+            ended = patiently(end)
+        except UpdateFinishedTrialError:
+            ended = False
+        if self._leases is not None:
+            self._leases.let_go(trial_id)
+        self._taken.add(patiently(lambda: self._storage.get_trial_number_from_id(trial_id)))
+        return ended
+
+    def _end_lost(self, trial: FrozenTrial, **attributes: str) -> bool:
+        return self._end(trial._trial_id, TrialState.FAIL, None, attributes or {"withdrawn": "its process was lost"})
+
+    def _stored(self) -> list[FrozenTrial]:
+        trials = patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False))
+        return [trial for trial in trials if "digest" in trial.user_attrs]
+
+    def _is_lost(self, trial: FrozenTrial) -> bool:
+        if trial.state != TrialState.RUNNING:
+            return False
+        return self._leases is None or self._leases.is_lost(trial)
+
+    def _take_in(self, trials: Sequence[FrozenTrial]) -> None:
+        """What has been told since the last time, and what is running elsewhere."""
+        self._elsewhere = {}
+        self._lost.clear()
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and "digest" in trial.user_attrs:
+                digest = trial.user_attrs["digest"]
+                if digest in self._claims:
+                    continue
+                if self._is_lost(trial):
+                    self._lost.append(trial)
+                else:
+                    self._elsewhere[digest] = trial
+            elif trial.number not in self._taken and trial.state.is_finished():
+                self._taken.add(trial.number)
+                if _is_ours(trial):
+                    self._take(trial)
+
+    def _take(self, trial: FrozenTrial) -> None:
+        """A stored trial, and the proposals rejected before it, as what was told."""
+        for brief in trial.user_attrs.get("rejected", ()):
+            self._tell(self._read(brief))
+        candidate = _candidate(trial, self.task.objectives[0]) if trial.state == TrialState.COMPLETE else None
+        reason = None if candidate else f"failed: {trial.user_attrs['failed']}"
+        score = candidate.score if candidate else None
+        self._tell(Told(_proposal(trial), _cost(trial), score, trial.constraints["budget"], reason), candidate)
+
+    def _brief(self, told: Told) -> list[Any]:
+        """A rejected proposal as plain values: why, its decisions in the program's order, and the sampler's memo."""
+        memo = dict(told.proposal.memo)
+        return [told.reason, list(self.task.space.choices(told.architecture).values()), *([memo] if memo else ())]
+
+    def _read(self, brief: Sequence[Any]) -> Told:
+        reason, decided, *memo = brief
+        following = iter(decided)
+        architecture = self.task.space.assemble(lambda name, options: next(following))
+        return self._of(Proposal(architecture, memo[0] if memo else {}), None, reason)
+
+
+def _is_ours(trial: FrozenTrial) -> bool:
+    """Whether the search told the trial; one that a user queued or told by hand is not."""
+    return "digest" in trial.user_attrs and (trial.state == TrialState.COMPLETE or "failed" in trial.user_attrs)
+
+
+def _occupies(trial: FrozenTrial) -> bool:
+    """Whether the trial keeps others from evaluating its architecture."""
+    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE) or "failed" in trial.user_attrs
+
+
+def _described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
+    return {
+        "architecture": architecture.to_json(),
+        "digest": architecture.digest(),
+        "attention": " ".join(stage.attention_label for stage in architecture.stages),
+        **cost.to_dict(),
+    }
+
+
+def _memo(trial: FrozenTrial) -> dict[str, Any]:
+    """What the sampler wanted to be told again: the system attributes that are no constraints."""
+    return {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
+
+
+def _proposal(trial: FrozenTrial) -> Proposal:
+    return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), _memo(trial))
+
+
+def _cost(trial: FrozenTrial) -> Cost:
+    attributes = trial.user_attrs
+    return Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0))
 
 
 def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
@@ -222,7 +443,7 @@ def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
     named = attributes if objective == "accuracy" else {objective: trial.values[0]}
     return Candidate(
         Architecture.from_json(attributes["architecture"]),
-        Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0)),
+        _cost(trial),
         read_numbers(objective, named),
         tuple(attributes.get("rungs", ())),
     )

@@ -14,7 +14,7 @@ from evaluators.base import numbers, read_numbers
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
-from studies.front import pareto_front
+from studies.identity import difference
 from studies.trials import Candidate
 from training.data import Dataset
 from training.files import remove_leftovers, write_json
@@ -71,10 +71,10 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
             config = read_json(path)
             if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
                 raise InputError(f"{path}: not a run's configuration; use another --out")
-            difference = _difference(config["identity"], identity)
-            if difference:
+            found = difference(config["identity"], identity)
+            if found:
                 raise InputError(
-                    f"--out {folder}: holds another run: {difference}; use another --out, or give the same settings"
+                    f"--out {folder}: holds another run: {found}; use another --out, or give the same settings"
                 )
             free = {**free, "threads": _threads(path, config.get("free"))}
         remove_leftovers(folder, (CONFIG, FRONT, BEST, RESULTS))
@@ -82,10 +82,11 @@ def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iter
         yield free
 
 
-def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> None:
+def write_results(
+    folder: Path, rescored: list[Candidate], front: list[Candidate], evaluated: int, budget: Budget, data: Dataset
+) -> None:
     """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files."""
     bounds = dict(budget.bounds())
-    front = [_described(candidate) for candidate in pareto_front(rescored)]
     best = min(rescored, key=lambda candidate: candidate.merit)
     write_json(
         folder / BEST,
@@ -99,7 +100,15 @@ def write_results(folder: Path, rescored: list[Candidate], evaluated: int, budge
         },
     )
     # Last, since a front with this number of candidates is what tells a finished run.
-    write_json(folder / FRONT, {"front": front, "budget": bounds, "data": data.name, "evaluated": evaluated})
+    write_json(
+        folder / FRONT,
+        {
+            "front": [_described(candidate) for candidate in front],
+            "budget": bounds,
+            "data": data.name,
+            "evaluated": evaluated,
+        },
+    )
 
 
 def finished_front(folder: Path, evaluated: int, objective: str = "accuracy") -> list[Candidate] | None:
@@ -161,20 +170,3 @@ def _take(lock: Any, folder: Path) -> None:
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}")
     lock.flush()
-
-
-def _difference(old: Any, new: Any, place: str = "") -> str | None:
-    """The first place where two plain values differ, with both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
-            found = _difference(old.get(name), new.get(name), f"{place}.{name}" if place else name)
-            if found:
-                return found
-        return None
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (left, right) in enumerate(zip(old, new, strict=True)):
-            found = _difference(left, right, f"{place}[{index}]")
-            if found:
-                return found
-        return None
-    return None if old == new else f"{place} is {old!r} there and {new!r} here"

@@ -1,11 +1,14 @@
 """The records that pass between a study and the search loop."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
 
 from evaluators.base import Metrics, Score, number
 from search_space.architecture import Architecture
 from search_space.cost import Cost
+from studies.samplers.base import Proposal, Task
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,49 @@ class Candidate:
         return (-self.score, self.cost.macs, self.cost.params, self.architecture.digest())
 
 
-class Proposal(Protocol):
-    """An architecture that a study asks to have evaluated."""
+@dataclass(frozen=True)
+class Failure:
+    """An architecture whose evaluation failed, and why."""
+
+    architecture: Architecture
+    reason: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A proposal that this process evaluates, and no other.
+
+    Attributes:
+        trial_id: of the storage's running trial, where several processes share a study.
+    """
+
+    proposal: Proposal
+    cost: Cost
+    trial_id: int | None = None
+    started: datetime = field(default_factory=datetime.now)
 
     @property
-    def architecture(self) -> Architecture: ...
+    def architecture(self) -> Architecture:
+        """What is evaluated."""
+        return self.proposal.architecture
 
 
 class Study(Protocol):
     """Proposes architectures and remembers what became of them.
 
-    A proposal is a function of the run's seed and of what the study was told and asked so far; a proposal that was
-    never told leaves no trace.
+    A proposal is a function of the run's seed and of what the study was told; a claim that was never told leaves no
+    trace. Where several processes share a study, it depends on when each is told as well.
     """
+
+    @property
+    def task(self) -> Task:
+        """What is proposed for."""
+        ...
+
+    @property
+    def asks(self) -> int:
+        """Proposals in a row that may be rejected, before one is drawn from the budget."""
+        ...
 
     def keep_whole(self, generation: int) -> None:
         """Forgets what was told of a generation of so many candidates that was not told to its end.
@@ -53,30 +86,50 @@ class Study(Protocol):
         """
         ...
 
+    def refresh(self) -> None:
+        """Takes in what other processes told."""
+        ...
+
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
         ...
 
     def told(self) -> int:
-        """Number of proposals told so far, evaluated or rejected."""
+        """Number of proposals told so far, evaluated or not."""
         ...
 
     def rejected_in_a_row(self) -> int:
-        """Number of proposals rejected since the last one that was evaluated."""
+        """Number of proposals rejected since the last one that was not."""
         ...
 
-    def ask(self) -> Any:
+    def running(self) -> Sequence[str]:
+        """Digests of what is being evaluated, here or by another process that is alive."""
+        ...
+
+    def known(self, digest: str) -> bool:
+        """Whether an architecture has been evaluated, has failed, or is being evaluated."""
+        ...
+
+    def orphan(self) -> Proposal | None:
+        """A proposal whose process was lost before it told; None if there is none."""
+        ...
+
+    def ask(self) -> Proposal:
         """The sampler's next proposal."""
         ...
 
-    def propose(self, architecture: Architecture) -> Any:
-        """A proposal of this architecture, as if the sampler had made it."""
+    def reject(self, proposal: Proposal, reason: str) -> None:
+        """Tells that the proposal is not evaluated."""
         ...
 
-    def reject(self, proposal: Any, reason: str, excess: float) -> None:
-        """Tells that the proposal is not evaluated; `excess` is how far over the budget it is, as a fraction."""
+    def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
+        """The right to evaluate it; None if another process has that, or if there are `limit` candidates already."""
         ...
 
-    def accept(self, proposal: Any, candidate: Candidate, excess: float) -> None:
-        """Tells what the proposal was worth."""
+    def accept(self, claim: Claim, candidate: Candidate) -> None:
+        """Tells what the claimed proposal was worth."""
+        ...
+
+    def fail(self, claim: Claim, reason: str) -> None:
+        """Tells that the evaluation failed, and why."""
         ...

@@ -19,7 +19,8 @@ from search_space.space import SearchSpace
 from search_space.spaces import mobilenetv2_32, mobilenext
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
-from studies.predictor_sampler import PredictorSampler
+from studies.samplers import Proposal, Task, Told, make_sampler
+from studies.samplers.predicted import Predicted
 from studies.trials import Candidate
 from training.progress import Reporter
 
@@ -203,14 +204,19 @@ class Evaluator:
 
 
 def _search(space: SearchSpace, sampler: str, seed: int, trials: int, storage: str = "sqlite://") -> list[Candidate]:
-    study = OptunaStudy(space, storage, sampler=sampler, seed=seed, startup=20, budget=BUDGET)
+    study = OptunaStudy(make_sampler(sampler, Task(space, BUDGET, seed, startup=20)), storage)
     reporter = Reporter(quiet=True)
-    return search(study, Evaluator(space), space, BUDGET, trials=trials, startup=20, seed=seed, reporter=reporter)
+    return search(study, Evaluator(space), trials=trials, reporter=reporter)
 
 
-def _candidates(space: SearchSpace, architectures: Sequence[Architecture], noise: bool) -> list[Candidate]:
+def _told(space: SearchSpace, architectures: Sequence[Architecture], noise: bool, seed: int = 0) -> Predicted:
+    """A sampler that was told the architectures' values."""
     evaluator = Evaluator(space, noise)
-    return [Candidate(a, space.cost(a), evaluator.evaluate(a)) for a in architectures]
+    sampler = Predicted(Task(space, BUDGET, seed, startup=20))
+    for architecture in architectures:
+        cost = space.cost(architecture)
+        sampler.tell(Told(Proposal(architecture), cost, evaluator.evaluate(architecture).accuracy, BUDGET.excess(cost)))
+    return sampler
 
 
 class TestSampler:
@@ -222,25 +228,25 @@ class TestSampler:
             assert found > by_chance + 0.003
 
     def test_proposals_spread_along_the_front(self, space: SearchSpace, drawn: list[Architecture]) -> None:
-        candidates = _candidates(space, drawn[:60], noise=False)
-        sampler = PredictorSampler(space, BUDGET, seed=0)
-        proposed = [sampler.architecture(candidates, told) for told in range(60, 72)]
+        sampler = _told(space, drawn[:60], noise=False)
+        proposed = [sampler.propose(turn, ()).architecture for turn in range(60, 72)]
         macs = [space.cost(architecture).macs for architecture in proposed]
         assert len(set(proposed)) > 3
         assert max(macs) <= BUDGET.max_macs  # type: ignore[operator]
         assert max(macs) > 1_100_000 > 1_000_000 > min(macs)
-        assert not {candidate.architecture for candidate in candidates} & set(proposed)
+        assert not set(drawn[:60]) & set(proposed)
 
     def test_a_proposal_depends_on_seed_candidates_and_number_told_alone(
         self, space: SearchSpace, drawn: list[Architecture]
     ) -> None:
-        candidates = _candidates(space, drawn[:47], noise=False)
-        old = PredictorSampler(space, BUDGET, seed=4)
-        for count in (20, 33, 46):
-            old.architecture(candidates[:count], count)
-        fresh = PredictorSampler(space, BUDGET, seed=4)
-        assert old.architecture(candidates, 60) == fresh.architecture(candidates, 60)
-        assert fresh.architecture(candidates, 60) != PredictorSampler(space, BUDGET, 5).architecture(candidates, 60)
+        old = _told(space, drawn[:20], noise=False, seed=4)
+        more = _told(space, drawn[20:47], noise=False, seed=4)
+        for told in more._evaluated:
+            old.propose(60, ())
+            old.tell(told)
+        fresh = _told(space, drawn[:47], noise=False, seed=4)
+        assert old.propose(60, ()) == fresh.propose(60, ())
+        assert fresh.propose(60, ()) != _told(space, drawn[:47], noise=False, seed=5).propose(60, ())
 
     def test_falls_back_on_draws_from_the_budget(
         self, space: SearchSpace, drawn: list[Architecture], monkeypatch: pytest.MonkeyPatch
@@ -248,15 +254,14 @@ class TestSampler:
         def ranked(*arguments: Any, **named: Any) -> list[Architecture]:
             raise AssertionError("ranked by a predictor that knows nothing")
 
-        monkeypatch.setattr("studies.predictor_sampler.best_within", ranked)
-        sampler = PredictorSampler(space, BUDGET, seed=0)
-        few = sampler.architecture(_candidates(space, drawn[:9], noise=False), 9)
-        noise = _candidates(space, drawn[:60], noise=True)
-        noisy = {sampler.architecture(noise, told) for told in range(60, 70)}
+        monkeypatch.setattr("studies.samplers.predicted.best_within", ranked)
+        few = _told(space, drawn[:9], noise=False).propose(9, ()).architecture
+        sampler = _told(space, drawn[:60], noise=True)
+        noisy = {sampler.propose(turn, ()).architecture for turn in range(60, 70)}
         assert len(noisy) == 10
         assert all(BUDGET.allows(space.cost(architecture)) for architecture in (few, *noisy))
         with pytest.raises(AssertionError, match="knows nothing"):
-            PredictorSampler(space, BUDGET, seed=0).architecture(_candidates(space, drawn[:60], noise=False), 60)
+            _told(space, drawn[:60], noise=False).propose(60, ())
 
     def test_goes_on_where_a_shorter_study_ended(self, space: SearchSpace, tmp_path: Path) -> None:
         whole = _search(space, "predictor", 1, 24)

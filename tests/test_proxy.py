@@ -15,10 +15,10 @@ from evaluators.base import Halving, Metrics, StagedEvaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.space import SearchSpace
-from studies import predictor_sampler
 from studies.halving import cost_bins, halve
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
+from studies.samplers import Task, make_sampler, predicted
 from studies.trials import Candidate
 from training.data import Dataset, load_data
 from training.progress import Reporter
@@ -122,9 +122,12 @@ def _search(
     startup: int = 6,
 ) -> list[Candidate]:
     folder.mkdir(exist_ok=True)
-    study = OptunaStudy(space, f"sqlite:///{folder}/study.db", sampler=sampler, seed=3, startup=startup)
     budget = budget or Budget(max_macs=int(space.cost(space.smallest).macs * 1.5))
-    return search(study, fake, space, budget, trials=trials, startup=startup, seed=3, reporter=QUIET)
+    return search(_study(Task(space, budget, 3, startup), folder, sampler), fake, trials=trials, reporter=QUIET)
+
+
+def _study(task: Task, folder: Path, sampler: str) -> OptunaStudy:
+    return OptunaStudy(make_sampler(sampler, task), f"sqlite:///{folder}/study.db")
 
 
 def _trials(folder: Path) -> list[Any]:
@@ -152,7 +155,7 @@ def test_a_trial_is_told_once(whole: tuple[list[Any], list[Candidate]]) -> None:
         assert values == [candidate.metrics.accuracy, candidate.cost.macs]
         assert tuple(attributes["rungs"]) == candidate.rungs
     # The sampler was asked: something that it proposed was rejected.
-    assert any(state == optuna.trial.TrialState.PRUNED for state, *_ in trials)
+    assert any("rejected" in attributes for _, _, _, attributes, _ in trials)
 
 
 @pytest.mark.parametrize("kill_at", [3, 17])
@@ -177,14 +180,14 @@ def test_a_search_killed_while_it_tells_ends_alike(
     writes: int,
 ) -> None:
     left = iter(range(writes))
-    add = optuna.Study.add_trial
+    write = OptunaStudy._written
 
-    def killed(self: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        if not isinstance(self._storage, optuna.storages.InMemoryStorage) and next(left, None) is None:
+    def killed(*arguments: Any) -> int:
+        if next(left, None) is None:
             raise Killed
-        add(self, trial)
+        return write(*arguments)
 
-    monkeypatch.setattr(optuna.Study, "add_trial", killed)
+    monkeypatch.setattr(OptunaStudy, "_written", killed)
     known: dict[tuple[str, int], Metrics] = {}
     with pytest.raises(Killed):
         _search(tiny_space, tmp_path, Fake(HALVING, known))
@@ -206,40 +209,33 @@ def test_more_trials_go_on_in_whole_generations(
 def test_the_predictor_knows_what_is_being_evaluated(
     tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = OptunaStudy(tiny_space, f"sqlite:///{tmp_path}/study.db", sampler="predictor", seed=3, startup=20)
+    study = _study(Task(tiny_space, Budget(), seed=3, startup=40), tmp_path, "predictor")
     fake = Fake(Halving(generation=40, epochs=(1,)), {})
     # So regular that the predictor is sure of itself.
     fake.rung = lambda architecture, _: Metrics(tiny_space.cost(architecture).macs / 1e7, 0.0)  # type: ignore[method-assign]
-    candidates = search(study, fake, tiny_space, Budget(), trials=40, startup=40, seed=3, reporter=QUIET)
+    candidates = search(study, fake, trials=40, reporter=QUIET)
     known: list[list[Architecture]] = []
-    plain = predictor_sampler.best_within
+    plain = predicted.best_within
 
     def recorded(*arguments: Any, **options: Any) -> Any:
         known.append(options["known"])
         return plain(*arguments, **options)
 
-    monkeypatch.setattr(predictor_sampler, "best_within", recorded)
-    asked = [study.ask().architecture for _ in range(2)]
+    monkeypatch.setattr(predicted, "best_within", recorded)
+    first = study.ask()
+    assert study.claim(first, None) is not None
+    study.ask()
     evaluated = [candidate.architecture for candidate in candidates]
     assert known[0] == evaluated
-    assert known[-1] == [*evaluated, asked[0]]
+    assert known[-1] == [*evaluated, first.architecture]
 
 
 def test_a_study_of_other_proposals_is_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
     known: dict[tuple[str, int], Metrics] = {}
     _search(tiny_space, tmp_path, Fake(HALVING, known), trials=6, sampler="random")
-    study = OptunaStudy(tiny_space, f"sqlite:///{tmp_path}/study.db", sampler="random", seed=4, startup=6)
+    study = _study(Task(tiny_space, Budget(), seed=4, startup=7), tmp_path, "random")
     with pytest.raises(InputError, match="trial 0: another than the one that this study was told"):
-        search(
-            study,
-            Fake(Halving(generation=7, epochs=(1,)), known),
-            tiny_space,
-            Budget(),
-            trials=7,
-            startup=7,
-            seed=4,
-            reporter=QUIET,
-        )
+        search(study, Fake(Halving(generation=7, epochs=(1,)), known), trials=7, reporter=QUIET)
 
 
 def test_a_generation_that_the_space_cannot_fill(tiny_space: SearchSpace, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from search_space import Architecture, Budget, Cost, InputError
 from search_space.space import SearchSpace
 from studies import run_folder
 from studies.front import pareto_front, promising, rescore
-from studies.loop import MAX_REJECTED, search
-from studies.optuna_study import SAMPLERS, OptunaStudy
+from studies.loop import search
+from studies.optuna_study import OptunaStudy
+from studies.samplers import Proposal, Sampler, Task, make_sampler, register
 from studies.trials import Candidate
 from training.progress import Reporter
 
@@ -50,6 +52,18 @@ class Analytic:
         return Metrics(min(1.0, accuracy + (0.001 if thorough else 0)), 1 - accuracy)
 
 
+@register("anywhere")
+class Anywhere(Sampler):
+    """A sampler of one's own: uniform over the whole space, whatever the budget."""
+
+    def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
+        return Proposal(self.task.space.sample(self.rng(turn)))
+
+
+SAMPLERS = ("tpe", "nsga2", "random", "predictor", "regularized-evolution", "anywhere")
+MAX_REJECTED = Sampler.asks
+
+
 def _budget(space: SearchSpace, factor: float = 1.5) -> Budget:
     return Budget(max_macs=int(space.cost(space.smallest).macs * factor))
 
@@ -64,17 +78,12 @@ def _search(
     budget: Budget | None = None,
 ) -> list[Candidate]:
     budget = budget or _budget(space)
-    study = OptunaStudy(space, f"sqlite:///{folder}/study.db", sampler=sampler, seed=3, startup=8, budget=budget)
-    return search(
-        study,
-        evaluator or Analytic(space),
-        space,
-        budget,
-        trials=trials,
-        startup=8,
-        seed=3,
-        reporter=QUIET,
-    )
+    study = _study(Task(space, budget, seed=3, startup=8), folder, sampler)
+    return search(study, evaluator or Analytic(space), trials=trials, reporter=QUIET)
+
+
+def _study(task: Task, folder: Path, sampler: str = "tpe") -> OptunaStudy:
+    return OptunaStudy(make_sampler(sampler, task), f"sqlite:///{folder}/study.db")
 
 
 def _trials(folder: Path) -> list[Any]:
@@ -101,20 +110,22 @@ def test_each_trial_carries_its_record(tiny_space: SearchSpace, tmp_path: Path) 
     study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/study.db")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["accuracy", "MACs"]
-    complete = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.COMPLETE]
-    rejected = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.PRUNED]
-    assert len(complete) + len(rejected) == len(study.get_trials())
-    assert len(rejected) > 0
-    for trial, candidate in zip(complete, candidates, strict=True):
+    rejected = 0
+    for trial, candidate in zip(study.get_trials(), candidates, strict=True):
+        assert trial.state == optuna.trial.TrialState.COMPLETE
         assert Architecture.from_json(trial.user_attrs["architecture"]) == candidate.architecture
         assert trial.user_attrs["digest"] == candidate.architecture.digest()
         assert trial.values == [candidate.metrics.accuracy, candidate.cost.macs]
         assert trial.user_attrs["params"] == candidate.cost.params
         assert trial.params == tiny_space.choices(candidate.architecture)
         assert trial.constraints["budget"] <= 0
-    for trial in rejected:
-        assert trial.user_attrs["rejected"] in ("over budget", "evaluated before")
-        assert (trial.constraints["budget"] > 0) == (trial.user_attrs["rejected"] == "over budget")
+        for reason, decided in trial.user_attrs.get("rejected", ()):
+            following = iter(decided)
+            architecture = tiny_space.assemble(lambda name, options, following=following: next(following))
+            over = _budget(tiny_space).excess(tiny_space.cost(architecture)) > 0
+            assert reason == ("over budget" if over else "evaluated before")
+            rejected += 1
+    assert rejected > 0
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -137,11 +148,11 @@ def test_a_search_killed_between_rejections_ends_alike(
 ) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    budget = _budget(tiny_space, 1.1)  # so tight that hardly any of the sampler's proposals is within it
-    _search(tiny_space, tmp_path / "whole", 10, sampler="random", budget=budget)
+    budget = _budget(tiny_space, 1.04)  # so tight that hardly any of the sampler's proposals is within it
+    _search(tiny_space, tmp_path / "whole", 10, sampler="anywhere", budget=budget)
     whole = _trials(tmp_path / "whole")
-    told = "".join("r" if state == optuna.trial.TrialState.PRUNED else "c" for state, *_ in whole)
-    assert told == "c" * 8 + 2 * ("r" * MAX_REJECTED + "c")
+    rejected = [len(attributes.get("rejected", ())) for _, _, _, attributes, _ in whole]
+    assert rejected == [0] * 8 + [MAX_REJECTED] * 2
     left = iter(range(rejections))
     reject = OptunaStudy.reject
 
@@ -152,10 +163,10 @@ def test_a_search_killed_between_rejections_ends_alike(
 
     monkeypatch.setattr(OptunaStudy, "reject", killed)
     with pytest.raises(Killed):
-        _search(tiny_space, tmp_path / "killed", 10, sampler="random", budget=budget)
+        _search(tiny_space, tmp_path / "killed", 10, sampler="anywhere", budget=budget)
     monkeypatch.undo()
-    assert len(_trials(tmp_path / "killed")) == 8 + rejections + (rejections >= MAX_REJECTED)
-    _search(tiny_space, tmp_path / "killed", 10, sampler="random", budget=budget)
+    assert len(_trials(tmp_path / "killed")) == 8 + (rejections >= MAX_REJECTED)
+    _search(tiny_space, tmp_path / "killed", 10, sampler="anywhere", budget=budget)
     assert _trials(tmp_path / "killed") == whole
 
 
@@ -178,7 +189,7 @@ def test_a_corrupt_study_is_refused_by_name(tiny_space: SearchSpace, tmp_path: P
     path = tmp_path / "study.db"
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"^sqlite:///{path}: not this run's study") as refused:
-        OptunaStudy(tiny_space, f"sqlite:///{path}", sampler="tpe", seed=3, startup=8)
+        _study(Task(tiny_space, Budget(), seed=3, startup=8), tmp_path)
     assert len(str(refused.value).splitlines()) == 1
     assert path.read_bytes() == content
 
@@ -198,10 +209,8 @@ def test_an_exhausted_space_ends_the_search(
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.05))
     count = tiny_space.count(budget)[1]
     assert 3 < count < 200
-    study = OptunaStudy(tiny_space, f"sqlite:///{tmp_path}/study.db", sampler="tpe", seed=3, startup=8)
-    candidates = search(
-        study, Analytic(tiny_space), tiny_space, budget, trials=500, startup=500, seed=3, reporter=Reporter()
-    )
+    study = _study(Task(tiny_space, budget, seed=3, startup=500), tmp_path)
+    candidates = search(study, Analytic(tiny_space), trials=500, reporter=Reporter())
     assert len(candidates) == count
     assert f"all {count} architectures within the budget have been evaluated" in capsys.readouterr().out
 
@@ -300,5 +309,5 @@ class TestRunFolder:
 
 
 def test_unknown_sampler(tiny_space: SearchSpace) -> None:
-    with pytest.raises(InputError, match="--sampler magic: unknown; known: tpe, random, predictor"):
-        OptunaStudy(tiny_space, "sqlite://", sampler="magic", seed=0, startup=1)
+    with pytest.raises(InputError, match=r"--sampler magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
+        make_sampler("magic", Task(tiny_space, Budget(), seed=0, startup=1))

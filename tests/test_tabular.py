@@ -16,6 +16,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
+from studies.samplers import Task, make_sampler
 from training.progress import Reporter
 
 
@@ -152,10 +153,8 @@ def test_a_hundred_trials_take_seconds(tiny_space: SearchSpace, table: Table) ->
     budget = Budget(max_macs=int(1.5 * tiny_space.cost(tiny_space.smallest).macs))
     evaluator = TabularEvaluator(tiny_space, table, surrogate=True)
     evaluator.prepare()
-    study = OptunaStudy(tiny_space, "sqlite://", sampler="tpe", seed=0, startup=60, budget=budget)
+    study = OptunaStudy(make_sampler("tpe", Task(tiny_space, budget, seed=0, startup=60)), "sqlite://")
     start = time.process_time()
-    candidates = search(
-        study, evaluator, tiny_space, budget, trials=100, startup=60, seed=0, reporter=Reporter(quiet=True)
-    )
+    candidates = search(study, evaluator, trials=100, reporter=Reporter(quiet=True))
     assert len(candidates) == 100
     assert time.process_time() - start < 30

@@ -26,6 +26,7 @@ from studies import run_folder
 from studies.front import pareto_front
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
+from studies.samplers import Task, make_sampler
 from training.data import Dataset, load_data
 from training.progress import Reporter
 
@@ -264,13 +265,14 @@ def test_identity_tells_scores_apart(scorer: Scorer) -> None:
 def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: SearchSpace, tmp_path: Path, name: str) -> None:
     def opened() -> OptunaStudy:
         storage = f"sqlite:///{tmp_path}/study.db"
-        return OptunaStudy(tiny_space, storage, sampler="tpe", seed=0, startup=3, objective=name)
+        task = Task(tiny_space, Budget(), seed=0, startup=3, objectives=(name, "macs"))
+        return OptunaStudy(make_sampler("tpe", task), storage)
 
     evaluator = ZeroCostEvaluator(scorer, name, tmp_path, QUIET)
-    candidates = search(opened(), evaluator, tiny_space, Budget(), trials=5, startup=3, seed=0, reporter=QUIET)
+    candidates = search(opened(), evaluator, trials=5, reporter=QUIET)
     assert opened().candidates() == candidates
     assert all(candidate.metrics == evaluator.evaluate(candidate.architecture) for candidate in candidates)
-    run_folder.write_results(tmp_path, candidates, 5, Budget(), scorer.data)
+    run_folder.write_results(tmp_path, candidates, pareto_front(candidates), 5, Budget(), scorer.data)
     assert run_folder.finished_front(tmp_path, 5, name) == pareto_front(candidates)
     best = json.loads((tmp_path / "best.json").read_text())
     assert best["metrics"] == {name: max(candidate.score for candidate in candidates)}

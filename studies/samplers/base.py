@@ -1,0 +1,174 @@
+"""What a sampler is: it proposes architectures from what it was told of the ones before.
+
+A sampler of one's own is a class and a line, in a file that `--sampler FILE.py:NAME` names:
+
+    @register("cheapest-first")
+    class CheapestFirst(Sampler):
+        def propose(self, turn, running):
+            draws = (self.task.space.sample(self.rng(turn), self.task.budget) for _ in range(10))
+            return Proposal(min(draws, key=self.task.space.cost))
+
+The search loop sees to budget and repeats: a proposal over the budget, or seen before, is told as rejected, and the
+sampler is asked again, `asks` times in all; then an architecture is drawn uniformly from the budget.
+"""
+
+import importlib.util
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from search_space.architecture import Architecture
+from search_space.cost import Budget, Cost
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from training.seeds import derive
+
+OVER_BUDGET, SEEN = "over budget", "evaluated before"
+REJECTIONS = (OVER_BUDGET, SEEN)
+"""Why a proposal is not evaluated. An evaluation that failed has a reason of its own."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a sampler proposes for.
+
+    Attributes:
+        startup: proposals that are drawn from the budget before the sampler is asked.
+        objectives: what is maximised, and then the costs (fields of Cost) that are minimised, if any.
+    """
+
+    space: SearchSpace
+    budget: Budget
+    seed: int
+    startup: int
+    objectives: tuple[str, ...] = ("accuracy", "macs")
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that are minimised."""
+        return self.objectives[1:]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture, and what the sampler wants to be told again with it: plain values."""
+
+    architecture: Architecture
+    memo: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of a proposal.
+
+    Attributes:
+        score: what is maximised; None if it was not evaluated.
+        reason: why it was not; else None.
+        excess: how far over the budget it is, as a fraction of it; at most 0 within.
+    """
+
+    proposal: Proposal
+    cost: Cost
+    score: float | None
+    excess: float
+    reason: str | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The proposal's."""
+        return self.proposal.architecture
+
+    def values(self, objectives: Sequence[str]) -> list[float]:
+        """The objectives' values, of an evaluated proposal."""
+        assert self.score is not None
+        return [self.score, *(float(getattr(self.cost, name)) for name in objectives[1:])]
+
+
+class Sampler(ABC):
+    """Proposes architectures.
+
+    A proposal is a function of the task, the turn, and what the sampler was told, in its order: a killed run that is
+    started again tells it the same, and must be proposed the same.
+    """
+
+    several_objectives: ClassVar[bool] = True
+    """Whether it can weigh several objectives; if not, a search with costs among its objectives is refused."""
+
+    asks: ClassVar[int] = 20
+    """Proposals in a row that may be rejected before one is drawn from the budget."""
+
+    def __init__(self, task: Task):
+        self.task = task
+
+    def rng(self, turn: int) -> random.Random:
+        """Random numbers for a turn."""
+        return random.Random(derive(self.task.seed, "sampler", turn))
+
+    @abstractmethod
+    def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
+        """The next proposal.
+
+        Args:
+            turn: a number that no other proposal of the search has had, for random numbers.
+            running: architectures that are being evaluated.
+        """
+
+    def tell(self, told: Told) -> None:  # noqa: B027 (a sampler need not learn)
+        """Takes note of what became of a proposal, of its own or drawn from the budget."""
+
+
+_SAMPLERS: dict[str, type[Sampler]] = {}
+
+
+def register(name: str) -> Callable[[type[Sampler]], type[Sampler]]:
+    """Decorator that makes a Sampler known as `name`."""
+
+    def add(sampler: type[Sampler]) -> type[Sampler]:
+        if name in _SAMPLERS:
+            raise ValueError(f"sampler {name!r} is registered already")
+        _SAMPLERS[name] = sampler
+        return sampler
+
+    return add
+
+
+def sampler_names() -> tuple[str, ...]:
+    """The registered samplers, in order of registration."""
+    return tuple(_SAMPLERS)
+
+
+def sampler_class(name: str) -> type[Sampler]:
+    """The sampler of that name, or that of the user's own file `FILE.py:NAME`. Raises InputError for an unknown one."""
+    file, _, own = name.rpartition(":")
+    if file.endswith(".py"):
+        if own not in _SAMPLERS:
+            _run_file(name, Path(file))
+        name, given = own, name
+        if name not in _SAMPLERS:
+            raise InputError(f"--sampler {given}: {file} registers no sampler {own!r}")
+    if name not in _SAMPLERS:
+        raise InputError(f"--sampler {name}: unknown; known: {', '.join(_SAMPLERS)}, or FILE.py:NAME")
+    return _SAMPLERS[name]
+
+
+def make_sampler(name: str, task: Task) -> Sampler:
+    """A sampler for the task. Raises InputError for an unknown one, or one that cannot weigh the task's objectives."""
+    found = sampler_class(name)
+    if task.costs and not found.several_objectives:
+        raise InputError(f"--sampler {name}: has one objective only; add --objectives accuracy")
+    return found(task)
+
+
+def _run_file(name: str, path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"--sampler {name}: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    try:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    except Exception as error:
+        raise InputError(f"--sampler {name}: {path} failed: {type(error).__name__}: {error}") from error

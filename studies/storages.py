@@ -1,0 +1,144 @@
+"""Where studies are kept: SQLite, a journal file, PostgreSQL, or Optuna's gRPC proxy before any of them.
+
+A storage that is briefly away (a database that restarts, a network that fails) is waited for, with growing pauses.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from search_space.errors import InputError
+from training.files import no_room_left
+
+KINDS = "sqlite:///FILE, journal:FILE, postgresql://USER@HOST/DATABASE, grpc://HOST:PORT"
+PATIENCE = 600.0
+"""Seconds that a storage may be away."""
+
+SQLITE_TIMEOUT = 60  # seconds that a process waits for another's write
+GRPC_TIMEOUT = 30.0
+LONGEST_LINE = 1 << 20  # bytes of a journal's line
+
+_Result = TypeVar("_Result")
+
+
+def open_storage(url: str) -> BaseStorage:
+    """The storage at that address, one of `KINDS`.
+
+    Raises InputError for another kind, a package that is missing, or a storage that cannot be reached.
+    """
+    kind, _, rest = url.partition(":")
+    if kind == "journal":
+        return _journal(url, Path(rest))
+    if kind == "grpc":
+        return _grpc(url, rest)
+    kind = kind.partition("+")[0]
+    if kind not in ("sqlite", "postgresql"):
+        raise InputError(f"--storage {shown(url)}: unknown kind; known: {KINDS}")
+    options: dict[str, object] = {"pool_pre_ping": True}
+    if kind == "sqlite":
+        options["connect_args"] = {"timeout": SQLITE_TIMEOUT}
+    else:
+        url = "postgresql+psycopg" + url.removeprefix(url.partition(":")[0])
+        options["connect_args"] = {"connect_timeout": 10}
+    try:
+        return get_storage(RDBStorage(url, engine_kwargs=options))
+    except ImportError as error:
+        raise InputError(
+            f"--storage {shown(url)}: needs {error.name or error}; pip install 'coordnas[postgres]'"
+        ) from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        if no_room_left(error) or kind == "sqlite":
+            raise
+        raise InputError(f"--storage {shown(url)}: cannot be reached ({_reason(error)})") from None
+
+
+def shown(url: str) -> str:
+    """The address as it may be printed: without a password."""
+    if url.partition(":")[0] in ("journal", "grpc"):
+        return url
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return f"{url.partition(':')[0]}:…" if ":" in url else url
+
+
+def patiently(do: Callable[[], _Result], patience: float = PATIENCE) -> _Result:
+    """The result of `do`, which is tried again while the storage is away, for `patience` seconds at most.
+
+    `do` may have taken effect although it failed: the storage can go away before it answers.
+    """
+    pause, until = 0.1, time.monotonic() + patience
+    while True:
+        try:
+            return do()
+        except Exception as error:
+            if not is_away(error) or time.monotonic() > until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 10.0)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the error says that the storage cannot be reached just now."""
+    if isinstance(error, (SQLAlchemyError, StorageInternalError)):
+        return not no_room_left(error)
+    return type(error).__module__.partition(".")[0] == "grpc"
+
+
+def _journal(url: str, path: Path) -> BaseStorage:
+    if not str(path) or path.is_dir():
+        raise InputError(f"--storage {url}: expected journal:FILE")
+    lock = JournalFileSymlinkLock(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path, lock)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileSymlinkLock(str(path))))
+    except OSError as error:
+        raise InputError(f"--storage {url}: cannot be written ({error.strerror})") from None
+    except (ValueError, KeyError) as error:
+        raise InputError(f"--storage {url}: not a journal of Optuna ({_reason(error)})") from None
+
+
+def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
+    """Removes what a killed writer left of a last line: Optuna would lose the next one with it."""
+    if not path.exists():
+        return
+    lock.acquire()
+    try:
+        with open(path, "r+b") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LONGEST_LINE))
+            end = file.read().rfind(b"\n") + 1
+            if size > LONGEST_LINE and not end:
+                raise InputError(f"--storage journal:{path}: not a journal of Optuna")
+            file.truncate(max(0, size - LONGEST_LINE) + end)
+    finally:
+        lock.release()
+
+
+def _grpc(url: str, rest: str) -> BaseStorage:
+    host, _, port = rest.removeprefix("//").rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise InputError(f"--storage {url}: expected grpc://HOST:PORT")
+    try:
+        proxy = GrpcStorageProxy(host=host, port=int(port))
+        proxy.wait_server_ready(timeout=GRPC_TIMEOUT)
+    except ImportError as error:
+        raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install grpcio protobuf") from None
+    except Exception as error:
+        raise InputError(f"--storage {url}: cannot be reached ({_reason(error)})") from None
+    return proxy
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what went wrong, of the error's own cause."""
+    cause = error.__cause__ or error
+    cause = getattr(cause, "orig", None) or cause
+    return (str(cause).splitlines() or [type(cause).__name__])[0]
