@@ -25,9 +25,11 @@ from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
+from studies.optuna_study import STUDY_NAME, OptunaStudy
 from studies.samplers import Task as SamplerTask
 from studies.samplers import make_sampler, sampler_class
+from studies.storages import shown
+from studies.workers import helpers, is_helper
 from training import distributed
 from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
@@ -49,7 +51,10 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
     started = time.monotonic()
-    reporter = Reporter(settings.quiet or distributed.rank() > 0)
+    reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper())
+    shared = settings.storage is not None or settings.workers > 1
+    storage = settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
+    study_name = STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}"
     device = resolve_device(settings.device)
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter)
@@ -103,10 +108,11 @@ def main(arguments: Sequence[str]) -> None:
         "data": settings.data,
         "trials": settings.trials,
         "device": str(device),
-        "threads": default_threads(),
+        "threads": max(1, default_threads() // settings.workers),
+        "storage": shown(storage),
         "processes": distributed.world(),
     }
-    with distributed.entered_by_first(run_folder.opened(folder, identity, free)) as recorded:
+    with distributed.entered_by_first(run_folder.opened(folder, identity, free, shared=shared)) as recorded:
         use_threads(recorded["threads"])
         reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
         reporter.say(f"within {budget}: {_about(*table.count())} architectures")
@@ -116,21 +122,26 @@ def main(arguments: Sequence[str]) -> None:
             if isinstance(evaluator, SupernetEvaluator):
                 evaluator.prepare()
             return
-        storage = f"sqlite:///{folder / run_folder.STUDY}"
-        study = OptunaStudy(sampler, storage, identity=identity)
-        evaluator.prepare()
+        study = OptunaStudy(sampler, storage, name=study_name, identity=identity, shared=shared)
+        with run_folder.turn(folder, "preparation", reporter):
+            evaluator.prepare()
         distributed.leave()
-        candidates = search(study, evaluator, trials=settings.trials, reporter=reporter)
-        front = run_folder.finished_front(folder, len(candidates), evaluator.objective)
-        if front is None:
-            best_again = rescore(candidates, evaluator, chosen.rescored, reporter, costs)
-            front = pareto_front(best_again, costs)
-            run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
+        with helpers(0 if is_helper() else settings.workers - 1, folder, reporter):
+            candidates = search(study, evaluator, trials=settings.trials, reporter=reporter)
+        study.close()
+        if is_helper():
+            return
+        with run_folder.turn(folder, "results", reporter):
+            front = run_folder.finished_front(folder, len(candidates), evaluator.objective)
+            if front is None:
+                best_again = rescore(candidates, evaluator, chosen.rescored, reporter, costs)
+                front = pareto_front(best_again, costs)
+                run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
         title = front_title(len(candidates), budget, evaluator.objective, len(data.validation))
         reporter.show(front_table(front, title, evaluator.objective))
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {storage}")
+        reporter.say(f"watch:  optuna-dashboard {shown(storage)}")
         reporter.say(f"next:   python retrain.py {folder} --compare")
 
 

@@ -33,7 +33,7 @@ from studies.leases import ATTRIBUTE as LEASE
 from studies.leases import SECONDS, Leases
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
 from studies.samplers.optuna_samplers import decisions, directions
-from studies.storages import open_storage, patiently, shown
+from studies.storages import close_storage, open_storage, patiently, shown
 from studies.trials import Candidate, Claim
 from training.files import no_room_left
 
@@ -133,9 +133,10 @@ class OptunaStudy:
         self._take_in(study.get_trials(deepcopy=False))
 
     def close(self) -> None:
-        """Ends what runs beside the search."""
+        """Ends what runs beside the search, and gives up the storage."""
         if self._leases is not None:
             self._leases.close()
+        close_storage(self._storage)
 
     # What is known
 
@@ -189,9 +190,10 @@ class OptunaStudy:
             if self.known(digest):
                 self._end_lost(trial)
             elif trial.user_attrs.get("retries", 0) >= MAX_RETRIES:
-                reason = f"failed: its process was lost {MAX_RETRIES + 1} times"
+                reason = f"its process was lost {MAX_RETRIES + 1} times"
                 if self._end_lost(trial, failed=reason):
-                    self._tell(Told(_proposal(trial), _cost(trial), None, trial.constraints["budget"], reason))
+                    excess = trial.constraints["budget"]
+                    self._tell(Told(_proposal(trial), _cost(trial), None, excess, f"failed: {reason}"))
             else:
                 self._predecessors[digest] = trial
                 return _proposal(trial)
@@ -248,8 +250,9 @@ class OptunaStudy:
 
     def fail(self, claim: Claim, reason: str) -> None:
         """Tells that the evaluation failed, and why: stored as a failed trial."""
-        reason = f"failed: {reason}"
-        self._finish(claim, TrialState.FAIL, self._of(claim.proposal, None, reason), {"failed": reason}, None)
+        self._finish(
+            claim, TrialState.FAIL, self._of(claim.proposal, None, f"failed: {reason}"), {"failed": reason}, None
+        )
 
     # The storage
 
@@ -364,7 +367,8 @@ class OptunaStudy:
     def _is_lost(self, trial: FrozenTrial) -> bool:
         if trial.state != TrialState.RUNNING:
             return False
-        return self._leases is None or self._leases.is_lost(trial)
+        # Whoever is alone in a folder knows that whatever is running there is not.
+        return self._leases.is_lost(trial) if self._leases is not None else not self.shared
 
     def _take_in(self, trials: Sequence[FrozenTrial]) -> None:
         """What has been told since the last time, and what is running elsewhere."""

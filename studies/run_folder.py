@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from studies.identity import difference
 from studies.trials import Candidate
 from training.data import Dataset
 from training.files import remove_leftovers, write_json
+from training.progress import Reporter
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
 LATENCY = "latency.json"
@@ -36,8 +38,12 @@ def begun(folder: Path) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes the folder if need be, and keeps every other process out of it. Raises InputError if one is in it."""
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Makes the folder if need be, and keeps other processes out of it. Raises InputError if one is in it.
+
+    Args:
+        shared: whether those may be in it that say so as well.
+    """
     check_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +53,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be written ({error.strerror}); choose another") from None
     with lock:
-        _take(lock, folder)
+        _take(lock, folder, shared)
         room = shutil.disk_usage(folder).free
         if room < MIN_FREE_BYTES:
             raise InputError(
@@ -57,29 +63,55 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(folder: Path, identity: dict[str, Any], free: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def turn(folder: Path, what: str, reporter: Reporter) -> Iterator[None]:
+    """Of the processes that share the folder, one at a time does `what`; the others wait until it has, or is gone."""
+    with open(folder / f".{what}.lock", "a+") as lock:
+        said = False
+        while not _locks(lock, fcntl.LOCK_EX):
+            if not said:
+                reporter.say(f"{what}: waiting for {_owner(lock)}")
+                said = True
+            time.sleep(0.2)
+        _sign(lock)
+        yield
+
+
+@contextmanager
+def opened(
+    folder: Path, identity: dict[str, Any], free: dict[str, Any], *, shared: bool = False
+) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
 
     Args:
+        shared: whether other processes that say so may work in it at the same time.
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
-    with locked(folder):
+    with locked(folder, shared=shared):
         path = folder / CONFIG
-        if path.exists():
-            config = read_json(path)
-            if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
-                raise InputError(f"{path}: not a run's configuration; use another --out")
-            found = difference(config["identity"], identity)
-            if found:
-                raise InputError(
-                    f"--out {folder}: holds another run: {found}; use another --out, or give the same settings"
-                )
-            free = {**free, "threads": _threads(path, config.get("free"))}
-        remove_leftovers(folder, (CONFIG, FRONT, BEST, RESULTS))
-        write_json(path, {"identity": identity, "free": free})
+        with turn(folder, "configuration", Reporter(quiet=True)):
+            free = _configured(path, identity, free)
+            if not shared:  # else another process may be writing just now
+                remove_leftovers(folder, (FRONT, BEST, RESULTS))
         yield free
+
+
+def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any]) -> dict[str, Any]:
+    """Compares with the configuration that is there, or writes it."""
+    if path.exists():
+        config = read_json(path)
+        if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
+            raise InputError(f"{path}: not a run's configuration; use another --out")
+        found = difference(config["identity"], identity)
+        if found:
+            raise InputError(
+                f"--out {path.parent}: holds another run: {found}; use another --out, or give the same settings"
+            )
+        free = {**free, "threads": _threads(path, config.get("free"))}
+    remove_leftovers(path.parent, (CONFIG,))
+    write_json(path, {"identity": identity, "free": free})
+    return free
 
 
 def write_results(
@@ -159,14 +191,28 @@ def _described(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _take(lock: Any, folder: Path) -> None:
+def _take(lock: Any, folder: Path, shared: bool) -> None:
     """Locks the folder; the lock goes with the process, however it ends."""
+    if not _locks(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+        raise InputError(f"--out {folder}: in use by {_owner(lock)}; wait for it, or choose another --out")
+    _sign(lock)
+
+
+def _locks(lock: Any, how: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
     except OSError:
-        lock.seek(0)
-        owner = lock.read(200).strip() or "another process"
-        raise InputError(f"--out {folder}: in use by {owner}; wait for it, or choose another --out") from None
+        return False
+    return True
+
+
+def _owner(lock: Any) -> str:
+    """Who signed last."""
+    lock.seek(0)
+    return lock.read(200).strip() or "another process"
+
+
+def _sign(lock: Any) -> None:
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}")
     lock.flush()

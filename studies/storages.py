@@ -42,13 +42,14 @@ def open_storage(url: str) -> BaseStorage:
     if kind not in ("sqlite", "postgresql"):
         raise InputError(f"--storage {shown(url)}: unknown kind; known: {KINDS}")
     options: dict[str, object] = {"pool_pre_ping": True}
+    address = url
     if kind == "sqlite":
         options["connect_args"] = {"timeout": SQLITE_TIMEOUT}
     else:
-        url = "postgresql+psycopg" + url.removeprefix(url.partition(":")[0])
+        address = "postgresql+psycopg" + url.removeprefix(url.partition(":")[0])
         options["connect_args"] = {"connect_timeout": 10}
     try:
-        return get_storage(RDBStorage(url, engine_kwargs=options))
+        return get_storage(RDBStorage(address, engine_kwargs=options))
     except ImportError as error:
         raise InputError(
             f"--storage {shown(url)}: needs {error.name or error}; pip install 'coordnas[postgres]'"
@@ -57,6 +58,14 @@ def open_storage(url: str) -> BaseStorage:
         if no_room_left(error) or kind == "sqlite":
             raise
         raise InputError(f"--storage {shown(url)}: cannot be reached ({_reason(error)})") from None
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Gives up the storage's connections."""
+    storage.remove_session()
+    engine = getattr(getattr(storage, "_backend", storage), "engine", None)  # of a database
+    if engine is not None:
+        engine.dispose()
 
 
 def shown(url: str) -> str:

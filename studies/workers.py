@@ -1,0 +1,66 @@
+"""More processes of the same search on this machine."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.progress import Reporter
+
+NUMBER = "COORDNAS_WORKER"
+"""The environment variable that tells such a process its number, from 2."""
+
+PATIENCE = 60.0  # seconds that the others have to end once the search is over
+
+
+def is_helper() -> bool:
+    """Whether this process was started by another one of the same search, which writes the results."""
+    return NUMBER in os.environ
+
+
+@contextmanager
+def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
+    """Starts `count` processes with this one's command line; what they say is in `folder`, a file each.
+
+    They end with the search. Should this process be killed, they go on with it, and the same command joins them.
+    """
+    running: list[tuple[int, Path, subprocess.Popen[bytes]]] = []
+    try:
+        for number in range(2, count + 2):
+            path = folder / f"worker-{number}.log"
+            with open(path, "wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, *sys.argv],
+                    env={**os.environ, NUMBER: str(number)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            running.append((number, path, process))
+        yield
+        for number, path, process in running:
+            code = _ended(process)
+            if code != 0:
+                reporter.say(f"worker {number} ended with exit code {code}: {_last_line(path)}")
+            else:
+                path.unlink(missing_ok=True)
+    finally:
+        for _, _, process in running:
+            if process.poll() is None:
+                process.terminate()
+                _ended(process)
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _last_line(path: Path) -> str:
+    lines: Sequence[str] = path.read_text(errors="replace").splitlines()
+    return lines[-1] if lines else f"see {path}"

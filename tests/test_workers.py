@@ -1,0 +1,351 @@
+"""Several processes that share a study: claims, leases, storages that go away, workers that are killed."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState, create_trial
+
+from benchmarks import postgres
+from benchmarks.workers import Written, faults, started
+from evaluators.base import Metrics
+from search_space import Budget, InputError
+from search_space.space import SearchSpace
+from studies import run_folder
+from studies.leases import ATTRIBUTE, Leases
+from studies.loop import MAX_FAILURES, search
+from studies.optuna_study import OptunaStudy
+from studies.samplers import Proposal, Task, make_sampler
+from studies.storages import open_storage, patiently, shown
+from studies.trials import Candidate
+from training.progress import Reporter
+
+QUIET = Reporter(quiet=True)
+LEASE = 2.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    for parent in (folder, *list(folder.parents)[:2]):  # the server's own user has to get there
+        parent.chmod(parent.stat().st_mode | 0o011)
+    with postgres.server(folder) as running:
+        yield running
+
+
+def _study(space: SearchSpace, url: str, *, shared: bool = True, lease: float = LEASE, name: str = "s") -> OptunaStudy:
+    task = Task(space, Budget(), seed=0, startup=1000)
+    return OptunaStudy(make_sampler("random", task), url, name=name, shared=shared, lease=lease)
+
+
+def _draw(space: SearchSpace, seed: int = 0) -> Proposal:
+    return Proposal(space.sample(random.Random(seed)))
+
+
+def _accepted(study: OptunaStudy, space: SearchSpace, proposal: Proposal) -> Candidate:
+    claim = study.claim(proposal, None)
+    assert claim is not None
+    candidate = Candidate(claim.architecture, claim.cost, Metrics(0.5, 0.5))
+    study.accept(claim, candidate)
+    return candidate
+
+
+URLS = ("sqlite:///{}/study.db", "journal:{}/study.log")
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_an_architecture_is_claimed_once(tiny_space: SearchSpace, tmp_path: Path, url: str) -> None:
+    one, other = (_study(tiny_space, url.format(tmp_path)) for _ in range(2))
+    proposal = _draw(tiny_space)
+    claim = one.claim(proposal, None)
+    assert claim is not None
+    assert other.claim(proposal, None) is None
+    other.refresh()
+    assert other.known(proposal.architecture.digest())
+    assert other.running() == [proposal.architecture.digest()]
+    candidate = Candidate(claim.architecture, claim.cost, Metrics(0.5, 0.5))
+    one.accept(claim, candidate)
+    other.refresh()
+    assert other.candidates() == [candidate] == one.candidates()
+    assert other.running() == []
+    assert other.claim(proposal, None) is None
+    states = [trial.state for trial in other._storage.get_all_trials(other._study_id)]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
+    one.close()
+    other.close()
+
+
+def test_no_more_than_enough_are_claimed(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    one, other = (_study(tiny_space, f"sqlite:///{tmp_path}/study.db") for _ in range(2))
+    _accepted(one, tiny_space, _draw(tiny_space, 0))
+    assert one.claim(_draw(tiny_space, 1), 2) is not None
+    assert other.claim(_draw(tiny_space, 2), 2) is None
+    assert other.claim(_draw(tiny_space, 3), 3) is not None
+    one.close()
+    other.close()
+
+
+def test_what_a_lost_worker_claimed_is_claimed_again(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    proposal = _draw(tiny_space)
+    gone, left = _study(tiny_space, url, lease=0.4), _study(tiny_space, url, lease=0.4)
+    claim = gone.claim(proposal, None)
+    assert claim is not None
+    gone.close()  # it renews no longer
+    left.refresh()
+    assert left.orphan() is None
+    deadline = time.monotonic() + 20
+    orphan = None
+    while orphan is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left.refresh()
+        orphan = left.orphan()
+    assert orphan is not None
+    assert orphan.architecture == proposal.architecture
+    candidate = _accepted(left, tiny_space, orphan)
+    # The lost one was only asleep: what it tells is too late.
+    gone.accept(claim, Candidate(claim.architecture, claim.cost, Metrics(0.9, 0.1)))
+    assert gone.candidates() == []
+    gone.refresh()
+    assert gone.candidates() == [candidate]
+    trials = left._storage.get_all_trials(left._study_id)
+    assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert trials[0].user_attrs["withdrawn"] == "its process was lost"
+    assert trials[1].user_attrs["retries"] == 1
+    left.close()
+
+
+def test_an_architecture_that_kills_its_workers_is_given_up(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    proposal = _draw(tiny_space)
+    for turn in range(3):
+        dying = _study(tiny_space, url, lease=0.5)
+        _until_lost(dying, min(turn, 1))
+        orphan = dying.orphan() or proposal
+        assert dying.claim(orphan, None) is not None
+        dying.close()
+    last = _study(tiny_space, url, lease=0.5)
+    _until_lost(last, 1)
+    assert last.orphan() is None
+    assert last.known(proposal.architecture.digest())
+    assert last.running() == []
+    last.close()
+
+
+def _until_lost(study: OptunaStudy, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(study._lost) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+        study.refresh()
+    assert len(study._lost) == count
+
+
+def test_a_process_alone_takes_up_what_workers_left(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    gone = _study(tiny_space, url)
+    proposal = _draw(tiny_space)
+    assert gone.claim(proposal, None) is not None
+    gone.close()
+    alone = _study(tiny_space, url, shared=False)
+    orphan = alone.orphan()
+    assert orphan is not None
+    assert orphan.architecture == proposal.architecture
+    _accepted(alone, tiny_space, orphan)
+    states = [trial.state for trial in alone._storage.get_all_trials(alone._study_id)]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+class TestLeases:
+    """By a clock that the test sets."""
+
+    def test_lost_after_the_term_and_not_before(self) -> None:
+        clock = [0.0]
+        storage = InMemoryStorage()
+        study = optuna.create_study(storage=storage)
+        other = storage.create_new_trial(
+            study._study_id, create_trial(state=TrialState.RUNNING, user_attrs={ATTRIBUTE: 0})
+        )
+        leases = Leases(storage, study._study_id, 4000.0, now=lambda: clock[0])
+        lost = []
+        for _ in range(8):
+            leases.beat()
+            lost.append(leases.is_lost(storage.get_trial(other)))
+            clock[0] += 1000.0
+        assert lost == [False] * 4 + [True] * 4
+        storage.set_trial_user_attr(other, ATTRIBUTE, 1)
+        leases.beat()
+        assert not leases.is_lost(storage.get_trial(other))
+        # Time in which nothing could be read does not count.
+        clock[0] += 100_000.0
+        leases.beat()
+        assert not leases.is_lost(storage.get_trial(other))
+        leases.close()
+
+    def test_own_trials_are_renewed_and_never_lost(self) -> None:
+        storage = InMemoryStorage()
+        study = optuna.create_study(storage=storage)
+        own = storage.create_new_trial(
+            study._study_id, create_trial(state=TrialState.RUNNING, user_attrs={ATTRIBUTE: 0})
+        )
+        leases = Leases(storage, study._study_id, 4000.0)
+        leases.hold(own)
+        for count in (1, 2, 3):
+            leases.beat()
+            assert storage.get_trial(own).user_attrs[ATTRIBUTE] == count
+        assert not leases.is_lost(storage.get_trial(own))
+        storage.set_trial_state_values(own, TrialState.COMPLETE, [1.0])
+        leases.beat()
+        assert storage.get_trial(own).user_attrs[ATTRIBUTE] == 3
+        leases.close()
+
+
+class TestFailures:
+    """Evaluations that raise."""
+
+    class Failing(Written):
+        def __init__(self, path: Path, bad: int):
+            super().__init__(path)
+            self.bad = bad
+            self.calls = 0
+
+        def evaluate(self, architecture, *, thorough=False):  # type: ignore[no-untyped-def]
+            self.calls += 1
+            if self.calls % 3 < self.bad:
+                raise RuntimeError(f"bad luck\n{self.calls}")
+            return super().evaluate(architecture)
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_the_search_goes_on(self, tiny_space: SearchSpace, tmp_path: Path, shared: bool) -> None:
+        study = _study(tiny_space, f"sqlite:///{tmp_path}/study.db", shared=shared)
+        candidates = search(study, self.Failing(tmp_path / "evaluated", 1), trials=9, reporter=QUIET)
+        study.close()
+        assert len(candidates) == 9
+        trials = study._storage.get_all_trials(study._study_id)
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+        assert [trial.user_attrs["failed"] for trial in failed] == ["RuntimeError: bad luck"] * 4
+        assert len({trial.user_attrs["digest"] for trial in trials}) == 13
+
+    def test_several_in_a_row_end_it(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
+        study = _study(tiny_space, f"sqlite:///{tmp_path}/study.db", shared=False)
+        evaluator = self.Failing(tmp_path / "evaluated", 3)
+        with pytest.raises(InputError, match=f"the last {MAX_FAILURES} evaluations failed: RuntimeError: bad luck"):
+            search(study, evaluator, trials=9, reporter=QUIET)
+        assert evaluator.calls == MAX_FAILURES
+
+
+class TestStorages:
+    """Addresses, and storages that are not there."""
+
+    @pytest.mark.parametrize(
+        ("url", "message"),
+        [
+            ("magic://x", "--storage magic:.*: unknown kind; known: sqlite:///FILE, journal:FILE, postgresql:"),
+            ("journal:", "expected journal:FILE"),
+            ("grpc://nowhere", "expected grpc://HOST:PORT|needs grpc"),
+            (
+                "postgresql://me:secret@127.0.0.1:9/x",
+                r"--storage postgresql://me:\*\*\*@127.0.0.1:9/x: cannot be reached",
+            ),
+        ],
+    )
+    def test_refused_in_a_line(self, url: str, message: str) -> None:
+        with pytest.raises(InputError, match=message) as refused:
+            open_storage(url)
+        assert "secret" not in str(refused.value)
+        assert len(str(refused.value).splitlines()) == 1
+
+    def test_no_password_is_shown(self) -> None:
+        assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+        assert shown("sqlite:///runs/study.db") == "sqlite:///runs/study.db"
+
+    def test_a_torn_line_of_a_journal_is_cut(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
+        path = tmp_path / "study.log"
+        study = _study(tiny_space, f"journal:{path}")
+        _accepted(study, tiny_space, _draw(tiny_space))
+        study.close()
+        whole = path.read_bytes()
+        path.write_bytes(whole + whole.splitlines(keepends=True)[-1][:-9])
+        study = _study(tiny_space, f"journal:{path}")
+        mended = path.read_bytes()  # and what Optuna wrote when it opened it
+        assert mended.startswith(whole)
+        assert [json.loads(line) for line in mended.splitlines()]
+        _accepted(study, tiny_space, _draw(tiny_space, 1))
+        study.close()
+        assert len(_study(tiny_space, f"journal:{path}", shared=False).candidates()) == 2
+
+    def test_another_runs_study_is_refused(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
+        sampler = make_sampler("random", Task(tiny_space, Budget(), seed=0, startup=1))
+        url = f"sqlite:///{tmp_path}/study.db"
+        OptunaStudy(sampler, url, identity={"budget": {"max_macs": 5}})
+        OptunaStudy(sampler, url, identity={"budget": {"max_macs": 5}})
+        with pytest.raises(InputError, match=r"of another run: budget\.max_macs is 5 there and 6 here"):
+            OptunaStudy(sampler, url, identity={"budget": {"max_macs": 6}})
+
+    def test_waits_while_a_storage_is_away(self) -> None:
+        left = iter(range(2))
+
+        def away() -> str:
+            if next(left, None) is not None:
+                raise optuna.exceptions.StorageInternalError("away")
+            return "there"
+
+        assert patiently(away) == "there"
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            patiently(lambda: (_ for _ in ()).throw(optuna.exceptions.StorageInternalError("away")), patience=0.0)
+
+
+def _wait_for(path: Path, lines: int, seconds: float = 120.0) -> list[str]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = path.read_text().splitlines() if path.exists() else []
+        if len(found) >= lines:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{path}: fewer than {lines} lines after {seconds} s")
+
+
+def test_workers_on_postgresql_that_is_restarted_and_one_that_is_killed(
+    server: postgres.Server, tmp_path: Path
+) -> None:
+    """Nothing is lost and nothing is over the budget; only what the killed one had begun is evaluated again."""
+    path = tmp_path / "evaluated"
+    processes = started(3, server.url, path, 60, "random", 0.1, LEASE)
+    lines = _wait_for(path, 12)
+    victim = int(lines[-1].split()[0])
+    os.kill(victim, signal.SIGKILL)
+    _wait_for(path, 24)
+    server.stop()
+    time.sleep(0.5)
+    server.start()
+    for process in processes:
+        process.join(120)
+    assert sorted(process.exitcode for process in processes) == [-signal.SIGKILL, 0, 0]
+    found = faults(server.url, path, 60)
+    again = found.pop("evaluated twice")
+    assert found == dict.fromkeys(found, 0)
+    assert again <= 1
+
+
+def test_processes_of_one_folder(tmp_path: Path) -> None:
+    with (
+        run_folder.locked(tmp_path, shared=True),
+        run_folder.locked(tmp_path, shared=True),
+        pytest.raises(InputError, match="in use by process"),
+        run_folder.locked(tmp_path),
+    ):
+        pass
+    with (
+        run_folder.locked(tmp_path),
+        pytest.raises(InputError, match="in use by process"),
+        run_folder.locked(tmp_path, shared=True),
+    ):
+        pass
