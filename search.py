@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
         "trials": settings.trials,
         "device": str(device),
         "threads": max(1, default_threads() // settings.workers),
-        "storage": shown(storage),
+        "storage": settings.storage and shown(settings.storage),
         "processes": distributed.world(),
     }
     with distributed.entered_by_first(run_folder.opened(folder, identity, free, shared=shared)) as recorded:
@@ -126,7 +126,8 @@ def main(arguments: Sequence[str]) -> None:
         with run_folder.turn(folder, "preparation", reporter):
             evaluator.prepare()
         distributed.leave()
-        with helpers(0 if is_helper() else settings.workers - 1, folder, reporter):
+        finished = len(study.candidates()) >= settings.trials
+        with helpers(0 if is_helper() or finished else settings.workers - 1, folder, reporter):
             candidates = search(study, evaluator, trials=settings.trials, reporter=reporter)
         study.close()
         if is_helper():
