@@ -28,6 +28,7 @@ from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Task as SamplerTask
 from studies.samplers import make_sampler, sampler_class
+from studies.samplers.nni_tuners import of_framework
 from training import distributed
 from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         SearchSettings, arguments, example=EXAMPLE, defaults=lambda name: preset(name).settings
     )
     chosen = preset(settings.preset)
+    settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     sampler_class(settings.sampler)
     check_init(settings.init)
     check_evaluator(settings.evaluator)
