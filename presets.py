@@ -14,6 +14,7 @@ from search_space.backbones import BACKBONES
 from search_space.errors import InputError
 from search_space.spaces import SPACES
 from studies.samplers import sampler_names
+from studies.samplers.nni_tuners import FRAMEWORKS
 from studies.storages import KINDS
 from training.data import SPECS
 from training.recipe import Recipe
@@ -44,6 +45,7 @@ class SearchSettings:
     proxy_pictures: float | None = flag(None, "share of the training pictures that a proxy training sees", share)
     proxy_resolution: float | None = flag(None, "share of its resolution that a proxy training has", share)
     generation: int | None = flag(None, "candidates that compete for the proxy's later rungs", whole(1, 100_000))
+    framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}")
     sampler: str = flag("tpe", f"who proposes candidates: {', '.join(sampler_names())}, or your own FILE.py:NAME")
     objectives: tuple[str, ...] | None = flag(
         None,

@@ -28,6 +28,7 @@ from studies.loop import search
 from studies.optuna_study import STUDY_NAME, OptunaStudy
 from studies.samplers import Task as SamplerTask
 from studies.samplers import make_sampler, sampler_class
+from studies.samplers.nni_tuners import of_framework
 from studies.storages import shown
 from studies.workers import helpers, is_helper
 from training import distributed
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         SearchSettings, arguments, example=EXAMPLE, defaults=lambda name: preset(name).settings
     )
     chosen = preset(settings.preset)
+    settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     sampler_class(settings.sampler)
     check_init(settings.init)
     check_evaluator(settings.evaluator)
