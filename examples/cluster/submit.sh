@@ -1,0 +1,10 @@
+#!/bin/bash
+# Submits the three jobs of a search to Slurm, each after the one before:
+#   bash examples/cluster/submit.sh OUT [flags of search.py]
+# OUT is a folder that all nodes can write. The environment (.venv) is on a shared path as well.
+set -euo pipefail
+out=$1
+shift
+supernet=$(sbatch --parsable examples/cluster/supernet.sbatch "$out" "$@")
+workers=$(sbatch --parsable --dependency="afterok:$supernet" examples/cluster/search.sbatch "$out" "$@")
+sbatch --dependency="afterok:$workers" examples/cluster/retrain.sbatch "$out"
