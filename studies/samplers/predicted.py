@@ -1,9 +1,13 @@
 """Proposals by a regression on what has been evaluated so far."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evaluators.best_predicted import best_within
 from evaluators.predictor import FEWEST, Parameters, Predictor
@@ -13,10 +17,10 @@ from search_space.encoding import Codes, encoding
 from studies.samplers.base import Proposal, Sampler, Task, Told, register
 from training.seeds import derive
 
-DRAWS = 2000  # from the budget, once a search
-CANDIDATES = 4000  # ranked for a proposal
+DRAWS = 1000  # from the budget, once a search
+CANDIDATES = 2000  # ranked for a proposal
 GOOD = 16  # best candidates within the aim, whose neighbours are ranked beside the draws
-HISTORY = 500  # evaluations that the regression is fitted to at most: its time grows with their cube
+HISTORY = 200  # evaluations that the regression is fitted to at most: more make proposals slow, and are no better
 
 
 @register("predictor")
@@ -31,11 +35,13 @@ class Predicted(Sampler):
     def __init__(self, task: Task):
         super().__init__(task)
         self._evaluated: list[Told] = []
+        self._known: set[Architecture] = set()
         self._earlier: tuple[int, Predictor] | None = None
 
     def tell(self, told: Told) -> None:
         if told.score is not None:
             self._evaluated.append(told)
+            self._known.add(told.architecture)
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         """The next architecture. Not one of those evaluated or running, if another is found."""
@@ -74,8 +80,11 @@ class Predicted(Sampler):
     def _best(
         self, predictor: Predictor, budget: Budget, rng: random.Random, running: Sequence[Architecture]
     ) -> list[Architecture]:
-        within = [told for told in self._evaluated if budget.allows(told.cost)]
-        good = sorted(within, key=lambda told: -(told.score or 0.0))[:GOOD]
+        macs = np.array([told.cost.macs for told in self._evaluated])
+        order = _best_first(self._evaluated)
+        cheap = order if budget.max_macs is None else order[macs[order] <= budget.max_macs]
+        evaluated = (self._evaluated[index] for index in cheap)
+        good = itertools.islice((told.architecture for told in evaluated if budget.allows(told.cost)), GOOD)
         return best_within(
             self.task.space,
             budget,
@@ -83,8 +92,8 @@ class Predicted(Sampler):
             CANDIDATES,
             rng.getrandbits(62),
             draws=self._draws,
-            good=[told.architecture for told in good],
-            known=[*(told.architecture for told in self._evaluated), *running],
+            good=list(good),
+            known=self._known.union(running),
         )
 
     @cached_property
@@ -98,7 +107,12 @@ def _telling(evaluated: Sequence[Told]) -> Sequence[Told]:
     """At most HISTORY of them, in their order: the best half, and of the rest as many, evenly spread over time."""
     if len(evaluated) <= HISTORY:
         return evaluated
-    order = sorted(range(len(evaluated)), key=lambda index: (-(evaluated[index].score or 0.0), index))
+    order = _best_first(evaluated).tolist()
     best, rest = order[: HISTORY // 2], sorted(order[HISTORY // 2 :])
     spread = [rest[index * len(rest) // (HISTORY - len(best))] for index in range(HISTORY - len(best))]
     return [evaluated[index] for index in sorted([*best, *spread])]
+
+
+def _best_first(evaluated: Sequence[Told]) -> NDArray[np.int64]:
+    """Their numbers, by score; equal ones in their order."""
+    return np.argsort([-(told.score or 0.0) for told in evaluated], kind="stable")
