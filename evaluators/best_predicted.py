@@ -7,7 +7,7 @@ memory does not grow with how many are ranked.
 
 import itertools
 import random
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ def best_within(
     known: Container[Architecture] = (),
     sureness: float = SURENESS,
     keep: int = 1,
+    merit: Callable[[Codes, NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> list[Architecture]:
     """The `keep` architectures of the highest upper confidence bound among about `count` candidates, best first.
 
@@ -49,6 +50,7 @@ def best_within(
         draws: architectures to begin with, encoded, or how many to draw uniformly from the budget.
         good: architectures to look near to.
         known: architectures that are not to be returned.
+        merit: of codes and their bounds: what is highest of those returned, in place of the bound.
     """
     own = encoding(space)
     if isinstance(draws, int):
@@ -59,6 +61,8 @@ def best_within(
     for codes in _candidates(space, budget, count, seed, draws, good):
         means, deviations = predictor.predict_codes(codes)
         bounds = means + sureness * deviations
+        if merit is not None:
+            bounds = merit(codes, bounds)
         found: dict[Architecture, float] = {}
         for row in np.argsort(-bounds, kind="stable").tolist():
             if len(found) == keep + SPARE or bounds[row] <= worst:
