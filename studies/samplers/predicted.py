@@ -97,7 +97,8 @@ class Predicted(Sampler):
         scores = np.array([told.score or 0.0 for told in evaluated])
         best = _best_first(evaluated)
         if self.task.costs:
-            costs = np.array([getattr(told.cost, self._cost) for told in evaluated])
+            name = self._cost
+            costs = np.array([getattr(told.cost, name) for told in evaluated])
             best = np.concatenate([_front(costs, scores)[-HISTORY // 2 :], best])
         chosen = list(dict.fromkeys(best.tolist()))
         first, rest = chosen[: HISTORY // 2], sorted(chosen[HISTORY // 2 :])
