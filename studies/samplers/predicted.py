@@ -19,7 +19,7 @@ CANDIDATES = 2000  # ranked for a proposal
 GOOD = 16  # best candidates, whose neighbours are ranked beside the draws; with a cost, the whole front
 FOR_FRONT = 0.75  # of the proposals; the others are for the best score within the budget
 BEYOND = 1.1  # of the dearest cost: up to where the front's area counts, or the best of the dearest would gain nothing
-HISTORY = 200  # evaluations that the regression is fitted to at most: more make proposals slow, and are no better
+HISTORY = 200  # evaluations that the regression is fitted to at most: more make proposals slow
 
 
 @register("predictor")
