@@ -7,7 +7,7 @@ memory does not grow with how many are ranked.
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,10 @@ def best_within(
     *,
     draws: Codes | int = 2000,
     good: Sequence[Architecture] = (),
-    known: Sequence[Architecture] = (),
+    known: Container[Architecture] = (),
     sureness: float = SURENESS,
     keep: int = 1,
+    merit: Callable[[Codes, NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> list[Architecture]:
     """The `keep` architectures of the highest upper confidence bound among about `count` candidates, best first.
 
@@ -49,25 +50,32 @@ def best_within(
         draws: architectures to begin with, encoded, or how many to draw uniformly from the budget.
         good: architectures to look near to.
         known: architectures that are not to be returned.
+        merit: of codes and their bounds: what is highest of those returned, in place of the bound.
     """
     own = encoding(space)
     if isinstance(draws, int):
         rng = random.Random(derive(seed, "draws"))
         draws = own.encode(space.sample(rng, budget) for _ in range(draws))
-    seen = {tuple(row) for row in own.encode(known).tolist()}
-    kept: dict[tuple[int, ...], float] = {}
+    kept: dict[Architecture, float] = {}
+    worst = -np.inf  # of the kept, once there are enough
     for codes in _candidates(space, budget, count, seed, draws, good):
         means, deviations = predictor.predict_codes(codes)
         bounds = means + sureness * deviations
-        # More than are wanted, since some are known or come twice.
-        first = np.argsort(-bounds, kind="stable")[: keep + SPARE + len(seen)]
-        found = {tuple(codes[row].tolist()): float(bounds[row]) for row in first}
-        kept |= {row: bound for row, bound in found.items() if row not in seen}
+        if merit is not None:
+            bounds = merit(codes, bounds)
+        found: dict[Architecture, float] = {}
+        for row in np.argsort(-bounds, kind="stable").tolist():
+            if len(found) == keep + SPARE or bounds[row] <= worst:
+                break
+            architecture = own.decode(codes[row])
+            if architecture not in known:
+                found[architecture] = float(bounds[row])
         # Equal bounds stay in the order of their discovery: sorting is stable.
-        kept = dict(sorted(kept.items(), key=lambda item: -item[1])[: keep + SPARE])
+        kept = dict(sorted((kept | found).items(), key=lambda item: -item[1])[: keep + SPARE])
+        if len(kept) == keep + SPARE:
+            worst = min(kept.values())
     # An encoding knows MACs and parameters; the space knows every cost that a budget may bound.
-    allowed = (a for a in (own.decode(np.array(row)) for row in kept) if budget.allows(space.cost(a)))
-    return list(itertools.islice(allowed, keep))
+    return list(itertools.islice((one for one in kept if budget.allows(space.cost(one))), keep))
 
 
 def _candidates(

@@ -141,8 +141,16 @@ class NSGA2(OptunaSampler):
 
     learns_from_rejected = False
 
-    def make(self, seed: int) -> BaseSampler:
+    def make(self, seed: int) -> NSGAIISampler:
         return NSGAIISampler(population_size=20, seed=seed)
+
+    def tell(self, told: Told) -> None:
+        super().tell(told)
+        generation = told.proposal.memo.get("NSGAIISampler:generation")
+        if generation is not None and told.score is not None:
+            # Kept by the study. Asked for the first time after thousands of trials, Optuna recurses over all
+            # generations, and too deep.
+            self.make(0).get_parent_population(self._study, generation)
 
 
 @register("gp")

@@ -2,40 +2,45 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evaluators.best_predicted import best_within
 from evaluators.predictor import FEWEST, Parameters, Predictor
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.encoding import Codes, encoding
+from search_space.encoding import COLUMNS, Codes, encoding
 from studies.samplers.base import Proposal, Sampler, Task, Told, register
 from training.seeds import derive
 
-DRAWS = 2000  # from the budget, once a search
-CANDIDATES = 4000  # ranked for a proposal
-GOOD = 16  # best candidates within the aim, whose neighbours are ranked beside the draws
-HISTORY = 500  # evaluations that the regression is fitted to at most: its time grows with their cube
+DRAWS = 1000  # from the budget, once a search
+CANDIDATES = 2000  # ranked for a proposal
+GOOD = 16  # best candidates, whose neighbours are ranked beside the draws; with a cost, the whole front
+FOR_FRONT = 0.75  # of the proposals; the others are for the best score within the budget
+BEYOND = 1.1  # of the dearest cost: up to where the front's area counts, or the best of the dearest would gain nothing
+HISTORY = 200  # evaluations that the regression is fitted to at most: more make proposals slow
 
 
 @register("predictor")
 class Predicted(Sampler):
-    """Proposes the architecture of the highest predicted bound on its score, at or below some MACs.
+    """Proposes what would gain most, if it came to the upper confidence bound on its score.
 
-    Half of the proposals aim at the whole budget, the others at MACs drawn evenly between the cheapest candidate's and
-    the dearest's, so that they go along the whole front; with accuracy as the only objective all aim at the budget.
+    With a cost beside the score, three quarters of the proposals are for the area under their Pareto front, the cost
+    being known before. The others, and all with the score as the only objective, are for the score itself.
     While the predictor's own cross-validation shows no relation, architectures are drawn from the budget.
     """
 
     def __init__(self, task: Task):
         super().__init__(task)
         self._evaluated: list[Told] = []
+        self._known: set[Architecture] = set()
         self._earlier: tuple[int, Predictor] | None = None
 
     def tell(self, told: Told) -> None:
         if told.score is not None:
             self._evaluated.append(told)
+            self._known.add(told.architecture)
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         """The next architecture. Not one of those evaluated or running, if another is found."""
@@ -44,11 +49,10 @@ class Predicted(Sampler):
         if len(self._evaluated) >= FEWEST:
             earlier = self._fitted_earlier()
             if not earlier.hopeless:
-                predictor = self._fitted(_telling(self._evaluated), earlier.parameters)
-                for budget in (self._aim(rng), task.budget):
-                    best = self._best(predictor, budget, rng, running)
-                    if best:
-                        return Proposal(best[0])
+                telling = self._telling(self._evaluated)
+                best = self._best(self._fitted(telling, earlier.parameters), telling, rng, running)
+                if best:
+                    return Proposal(best[0])
         return Proposal(task.space.sample(rng, task.budget))
 
     def _fitted_earlier(self) -> Predictor:
@@ -57,7 +61,7 @@ class Predicted(Sampler):
         while (more := count + max(1, count // 10)) <= len(self._evaluated):
             count = more
         if self._earlier is None or self._earlier[0] != count:
-            self._earlier = count, self._fitted(_telling(self._evaluated[:count]))
+            self._earlier = count, self._fitted(self._telling(self._evaluated[:count]))
         return self._earlier[1]
 
     def _fitted(self, evaluated: Sequence[Told], parameters: Parameters | None = None) -> Predictor:
@@ -65,27 +69,46 @@ class Predicted(Sampler):
         predictor = Predictor(self.task.space, self.task.seed, parameters)
         return predictor.fit([told.architecture for told in evaluated], scores)
 
-    def _aim(self, rng: random.Random) -> Budget:
-        if not self.task.costs or rng.random() < 0.5:
-            return self.task.budget
-        macs = [told.cost.macs for told in self._evaluated]
-        return replace(self.task.budget, max_macs=rng.randint(min(macs), max(macs)))
-
     def _best(
-        self, predictor: Predictor, budget: Budget, rng: random.Random, running: Sequence[Architecture]
+        self, predictor: Predictor, telling: Sequence[Told], rng: random.Random, running: Sequence[Architecture]
     ) -> list[Architecture]:
-        within = [told for told in self._evaluated if budget.allows(told.cost)]
-        good = sorted(within, key=lambda told: -(told.score or 0.0))[:GOOD]
+        task = self.task
+        good = [telling[index].architecture for index in _best_first(telling)[:GOOD]]
+        merit = None
+        if task.costs and rng.random() < FOR_FRONT:
+            front = _Front(telling, predictor, self._cost)
+            good, merit = front.architectures, front.gain
         return best_within(
-            self.task.space,
-            budget,
+            task.space,
+            task.budget,
             predictor,
             CANDIDATES,
             rng.getrandbits(62),
             draws=self._draws,
-            good=[told.architecture for told in good],
-            known=[*(told.architecture for told in self._evaluated), *running],
+            good=good,
+            known=self._known.union(running),
+            merit=merit,
         )
+
+    def _telling(self, evaluated: Sequence[Told]) -> Sequence[Told]:
+        """At most HISTORY of them, in their order: the front and the best, and of the rest evenly over time."""
+        if len(evaluated) <= HISTORY:
+            return evaluated
+        scores = np.array([told.score or 0.0 for told in evaluated])
+        best = _best_first(evaluated)
+        if self.task.costs:
+            name = self._cost
+            costs = np.array([getattr(told.cost, name) for told in evaluated])
+            best = np.concatenate([_front(costs, scores)[-HISTORY // 2 :], best])
+        chosen = list(dict.fromkeys(best.tolist()))
+        first, rest = chosen[: HISTORY // 2], sorted(chosen[HISTORY // 2 :])
+        spread = [rest[index * len(rest) // (HISTORY - len(first))] for index in range(HISTORY - len(first))]
+        return [evaluated[index] for index in sorted([*first, *spread])]
+
+    @property
+    def _cost(self) -> str:
+        """The cost that is weighed against the score: one that an encoding knows, so MACs stand for latency."""
+        return next((cost for cost in self.task.costs if cost in COLUMNS), "macs")
 
     @cached_property
     def _draws(self) -> Codes:
@@ -94,11 +117,33 @@ class Predicted(Sampler):
         return encoding(task.space).encode(task.space.sample(rng, task.budget) for _ in range(DRAWS))
 
 
-def _telling(evaluated: Sequence[Told]) -> Sequence[Told]:
-    """At most HISTORY of them, in their order: the best half, and of the rest as many, evenly spread over time."""
-    if len(evaluated) <= HISTORY:
-        return evaluated
-    order = sorted(range(len(evaluated)), key=lambda index: (-(evaluated[index].score or 0.0), index))
-    best, rest = order[: HISTORY // 2], sorted(order[HISTORY // 2 :])
-    spread = [rest[index * len(rest) // (HISTORY - len(best))] for index in range(HISTORY - len(best))]
-    return [evaluated[index] for index in sorted([*best, *spread])]
+def _best_first(evaluated: Sequence[Told]) -> NDArray[np.int64]:
+    """Their numbers, by score; equal ones in their order."""
+    return np.argsort([-(told.score or 0.0) for told in evaluated], kind="stable")
+
+
+def _front(costs: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The numbers of those that score higher than all that cost no more, the cheapest first."""
+    order = np.lexsort((-scores, costs))
+    highest = np.maximum.accumulate(np.concatenate([[-np.inf], scores[order]]))
+    return order[scores[order] > highest[:-1]]
+
+
+class _Front:
+    """The Pareto front of what has been evaluated, by what is predicted of it: scores are noisy."""
+
+    def __init__(self, evaluated: Sequence[Told], predictor: Predictor, cost: str):
+        means, _ = predictor.predict([told.architecture for told in evaluated])
+        costs = np.array([getattr(told.cost, cost) for told in evaluated])
+        front = _front(costs, means)
+        self.architectures = [evaluated[index].architecture for index in front]
+        self._space, self._column = predictor.space, COLUMNS.index(cost)
+        # From one edge to the next the best that costs no more has this value; below the cheapest, the lowest.
+        self._edges = np.concatenate([[0], costs[front], [BEYOND * costs.max()]])
+        self._values = np.concatenate([[means.min()], means[front]])
+
+    def gain(self, codes: Codes, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much the area under the front would grow with each of the codes, if it had that value."""
+        costs = encoding(self._space).costs(codes)[:, self._column]
+        widths = np.maximum(self._edges[1:] - np.maximum(self._edges[:-1], costs[:, None]), 0)
+        return (widths * np.maximum(values[:, None] - self._values, 0)).sum(axis=1)
