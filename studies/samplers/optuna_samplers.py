@@ -129,7 +129,7 @@ class OptunaSampler(Sampler):
 class TPE(OptunaSampler):
     """Tree-structured Parzen estimators, multivariate and grouped (arXiv:2304.11127)."""
 
-    history = 600
+    history = 200
 
     def make(self, seed: int) -> BaseSampler:
         return TPESampler(multivariate=True, group=True, n_startup_trials=self.task.startup, seed=seed)
