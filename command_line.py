@@ -86,6 +86,13 @@ def objectives(text: str) -> tuple[str, ...]:
     return (first, *(names[cost] for cost in costs))
 
 
+def nonnegative(text: str) -> float:
+    """A number from 0, such as 1 or 0.25."""
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text):
+        raise ValueError("expected a number such as 1 or 0.25")
+    return float(text)
+
+
 def parse_settings(
     settings: type[_Settings],
     arguments: Sequence[str],

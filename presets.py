@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from command_line import count, flag, milliseconds, objectives, positional, share, whole, wholes
+from command_line import count, flag, milliseconds, nonnegative, objectives, positional, share, whole, wholes
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -53,6 +53,9 @@ class SearchSettings:
         objectives,
     )
     storage: str | None = flag(None, f"study that several processes share (default: the run's own): {KINDS}")
+    engine: str = flag("processes", "what runs the workers: processes, or ray (actors, here or on a cluster)")
+    ray_address: str | None = flag(None, "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)")
+    worker_gpus: float = flag(0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative)
     workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256))
     trials: int = flag(240, "distinct candidates to evaluate", whole(1))
     startup: int = flag(20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
@@ -160,6 +163,16 @@ def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
         pictures=settings.proxy_pictures or preset.proxy.pictures,
         resolution=settings.proxy_resolution or preset.proxy.resolution,
     )
+
+
+def check_engine(settings: SearchSettings) -> None:
+    """Raises InputError for an unknown engine, or what it cannot do."""
+    if settings.engine not in ("processes", "ray"):
+        raise InputError(f"--engine {settings.engine}: unknown; known: processes, ray")
+    if settings.engine == "ray" and settings.evaluator == "proxy":
+        raise InputError("--engine ray: the proxy's candidates compete in one process; use --engine processes")
+    if settings.engine != "ray" and (settings.ray_address or settings.worker_gpus):
+        raise InputError("--ray-address and --worker-gpus are for --engine ray")
 
 
 def check_init(name: str) -> None:

@@ -12,10 +12,10 @@ import torch
 import command_line
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.choice import EVALUATORS, Task, check_evaluator
+from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from presets import SearchSettings, check_init, preset, proxy_settings
+from presets import SearchSettings, check_engine, check_init, preset, proxy_settings
 from reports.tables import front_table, front_title
 from search_space.cost import Budget, human, nanoseconds
 from search_space.latency import LatencyTable, read_latency_table
@@ -26,6 +26,7 @@ from studies import run_folder
 from studies.front import pareto_front, rescore
 from studies.loop import search
 from studies.optuna_study import STUDY_NAME, OptunaStudy
+from studies.ray_actors import RayActors
 from studies.samplers import Task as SamplerTask
 from studies.samplers import make_sampler, sampler_class
 from studies.samplers.nni_tuners import of_framework
@@ -49,12 +50,14 @@ def main(arguments: Sequence[str]) -> None:
     sampler_class(settings.sampler)
     check_init(settings.init)
     check_evaluator(settings.evaluator)
+    check_engine(settings)
     check_score(settings.score)
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper())
-    shared = settings.storage is not None or settings.workers > 1
+    on_ray = settings.engine == "ray"
+    shared = settings.storage is not None or (settings.workers > 1 and not on_ray)
     storage = settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
     study_name = STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}"
     device = resolve_device(settings.device)
@@ -129,8 +132,13 @@ def main(arguments: Sequence[str]) -> None:
             evaluator.prepare()
         distributed.leave()
         finished = len(study.candidates()) >= settings.trials
-        with helpers(0 if is_helper() or finished else settings.workers - 1, folder, reporter):
-            candidates = search(study, evaluator, trials=settings.trials, reporter=reporter)
+        with helpers(0 if is_helper() or finished or on_ray else settings.workers - 1, folder, reporter):
+            actors = (
+                _actors(settings, task, evaluator.objective, recorded["threads"]) if on_ray and not finished else None
+            )
+            candidates = search(study, evaluator, trials=settings.trials, reporter=reporter, evaluation=actors)
+            if actors is not None:
+                actors.close()
         study.close()
         if is_helper():
             return
@@ -146,6 +154,21 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shown(storage)}")
         reporter.say(f"next:   python retrain.py {folder} --compare")
+
+
+def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
+    """Ray actors, as many as there are workers, each with the task's evaluator."""
+    fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
+    fields["folder"] = task.folder.resolve()
+    side = max(task.space.resolution)
+    make = Elsewhere(settings.evaluator, fields, settings.data, side, settings.device, threads)
+    return RayActors(
+        make,
+        settings.workers,
+        objective=objective,
+        address=settings.ray_address,
+        resources={"num_cpus": threads, "num_gpus": settings.worker_gpus},
+    )
 
 
 def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:

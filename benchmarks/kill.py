@@ -2,8 +2,9 @@
 
     python -m benchmarks.kill [--kills N] [--a-run N] [--trials N] [--sampler NAME]
 
-`search.py` runs once whole; then runs of the same command are killed (SIGKILL) at moments drawn uniformly from the
-time that the whole one took, `--a-run` times each, and run again to their end. Each is then compared with the whole
+`search.py` runs once whole; then runs of the same command are killed (SIGKILL) at moments drawn uniformly from the last
+two thirds of the time that the whole one took (the first goes into starting), `--a-run` times each, and run again to
+their end. Each is then compared with the whole
 one: the study's trials (state, values, decisions, attributes, constraints; not the times) and the files of results.
 Candidates are looked up in the table of trained networks, so that a run takes seconds and most kills meet the study.
 """
@@ -60,8 +61,8 @@ def main() -> None:
     """Prints a line for each run, and how many differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--a-run", type=int, default=5, help="kills of each run")
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--a-run", type=int, default=2, help="kills of each run")
+    parser.add_argument("--trials", type=int, default=150)
     parser.add_argument("--sampler", default="tpe")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
@@ -78,7 +79,7 @@ def main() -> None:
             folder = root / str(runs)
             at = []
             for _ in range(min(arguments.a_run, arguments.kills - killed)):
-                run(command, folder, rng.uniform(0, took))
+                run(command, folder, rng.uniform(took / 3, took))
                 at.append(_told(folder))
             killed += len(at)
             run(command, folder)

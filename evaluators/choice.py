@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evaluators.base import Evaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings
@@ -13,7 +14,8 @@ from evaluators.zero_cost import Scorer, ZeroCostEvaluator
 from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.space import SearchSpace
-from training.data import Dataset
+from training.data import Dataset, load_data
+from training.device import resolve_device, use_threads
 from training.progress import Reporter
 
 
@@ -74,6 +76,33 @@ EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {
     "zero-cost": _zero_cost,
     "tabular": _tabular,
 }
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Makes and prepares a task's evaluator in another process, which reads the data for itself.
+
+    Attributes:
+        name: of the evaluator.
+        settings: the task's fields, without data and reporter.
+        data: the specification that the data are loaded by, at `side` pixels, onto the device.
+        threads: of torch.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    data: str
+    side: int
+    device: str
+    threads: int
+
+    def __call__(self) -> Evaluator:
+        use_threads(self.threads)
+        reporter = Reporter(quiet=True)
+        data = load_data(self.data, self.side, resolve_device(self.device), reporter)
+        evaluator = EVALUATORS[self.name](Task(**self.settings, data=data, reporter=reporter))
+        evaluator.prepare()
+        return evaluator
 
 
 def check_evaluator(name: str) -> None:

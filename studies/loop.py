@@ -3,13 +3,12 @@
 import random
 import time
 
-from evaluators.base import Evaluator, StagedEvaluator
+from evaluators.base import Evaluator
 from search_space.architecture import Architecture
 from search_space.errors import InputError
-from studies.halving import halve, reason
+from studies.evaluation import Evaluation, Here
 from studies.samplers.base import OVER_BUDGET, SEEN, Proposal, Task
-from studies.trials import Candidate, Claim, Failure, Study
-from training.files import no_room_left
+from studies.trials import Candidate, Claim, Study
 from training.progress import Reporter
 from training.seeds import derive
 
@@ -19,7 +18,9 @@ PAUSE = 1.0  # seconds between looks at what other processes are doing
 MAX_LOST_CLAIMS = 1_000  # in a row, to other processes
 
 
-def search(study: Study, evaluator: Evaluator, *, trials: int, reporter: Reporter) -> list[Candidate]:
+def search(
+    study: Study, evaluator: Evaluator, *, trials: int, reporter: Reporter, evaluation: Evaluation | None = None
+) -> list[Candidate]:
     """Evaluates until `trials` distinct architectures within the budget have been, or there are no more.
 
     Cost is known before anything is evaluated, so a proposal over the budget, or seen before, costs no evaluation: the
@@ -30,11 +31,14 @@ def search(study: Study, evaluator: Evaluator, *, trials: int, reporter: Reporte
     study is told a candidate once, when its generation is over.
 
     An evaluation that fails is told as failed, and the search goes on; after 3 in a row InputError says why.
+
+    Args:
+        evaluation: where candidates are evaluated; in this process if not said.
     """
-    generation = evaluator.halving.generation if isinstance(evaluator, StagedEvaluator) else 1
-    limit = trials if generation == 1 else None
-    study.keep_whole(generation)
-    failures = 0
+    evaluation = evaluation or Here(evaluator, reporter)
+    limit = trials if evaluation.whole == 1 else None
+    study.keep_whole(evaluation.whole)
+    failures, last = 0, ""
     with reporter.track("search", trials, "candidates", len(study.candidates())) as advance:
         shown = len(study.candidates())
         while True:
@@ -43,32 +47,36 @@ def search(study: Study, evaluator: Evaluator, *, trials: int, reporter: Reporte
             for _ in range(shown, len(evaluated)):
                 advance(f"best {max(candidate.score for candidate in evaluated):.3f}")
             shown = len(evaluated)
-            if len(evaluated) >= trials:
+            if len(evaluated) >= trials and not evaluation.busy():
                 return evaluated
-            claims = [] if len(evaluated) + len(study.running()) >= trials else _claimed(study, generation, limit)
-            if not claims:
+            wanted = trials - len(evaluated) - len(study.running())
+            if wanted > 0 and evaluation.room:
+                count = evaluation.room if evaluation.whole > 1 else min(wanted, evaluation.room)
+                evaluation.begin(_claimed(study, count, limit))
+            if not evaluation.busy():
                 if not study.running():
                     reporter.say(f"all {len(evaluated)} architectures within the budget have been evaluated")
                     return evaluated
                 time.sleep(PAUSE)  # another process is at it; if it is lost, its candidate comes back
                 continue
-            for claim, result in zip(claims, _evaluated(evaluator, claims, reporter), strict=True):
+            for claim, result in evaluation.finished():
                 if isinstance(result, Candidate):
                     study.accept(claim, result)
                     failures = 0
-                else:
-                    study.fail(claim, result.reason)
-                    reporter.say(f"{result.architecture.digest()[:12]} failed: {result.reason}")
-                    failures += 1
-            if failures >= MAX_FAILURES:
-                raise InputError(f"the last {failures} evaluations failed: {result.reason}")  # type: ignore[union-attr]
+                    continue
+                study.fail(claim, result.reason)
+                reporter.say(f"{result.architecture.digest()[:12]} failed: {result.reason}")
+                failures += 1
+                last = result.reason
+            if failures >= MAX_FAILURES:  # after the whole generation has been told
+                raise InputError(f"the last {failures} evaluations failed: {last}")
 
 
-def _claimed(study: Study, generation: int, limit: int | None) -> list[Claim]:
-    """Proposals that this process is to evaluate; fewer than a generation only where there are no more."""
+def _claimed(study: Study, count: int, limit: int | None) -> list[Claim]:
+    """Proposals that this process is to evaluate; fewer than `count` only where there are no more."""
     claims: list[Claim] = []
     lost = 0
-    while len(claims) < generation and lost < MAX_LOST_CLAIMS:
+    while len(claims) < count and lost < MAX_LOST_CLAIMS:
         proposal = study.orphan() or _asked(study) or _drawn(study)
         if proposal is None:
             break
@@ -81,23 +89,6 @@ def _claimed(study: Study, generation: int, limit: int | None) -> list[Claim]:
         if limit is not None and len(study.candidates()) + len(study.running()) >= limit:
             break
     return claims
-
-
-def _evaluated(evaluator: Evaluator, claims: list[Claim], reporter: Reporter) -> list[Candidate | Failure]:
-    """What the claims came to, in order."""
-    if isinstance(evaluator, StagedEvaluator):
-        return halve([(claim.architecture, claim.cost) for claim in claims], evaluator, reporter)
-    results: list[Candidate | Failure] = []
-    for claim in claims:
-        try:
-            metrics = evaluator.evaluate(claim.architecture)
-        except Exception as error:
-            if no_room_left(error):
-                raise
-            results.append(Failure(claim.architecture, reason(error)))
-        else:
-            results.append(Candidate(claim.architecture, claim.cost, metrics))
-    return results
 
 
 def _asked(study: Study) -> Proposal | None:

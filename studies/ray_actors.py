@@ -1,0 +1,114 @@
+"""Candidates evaluated by Ray actors, side by side, on this machine or on a cluster; the search loop stays here."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from evaluators.base import Evaluator, numbers, read_numbers
+from search_space.architecture import Architecture
+from search_space.errors import InputError
+from studies.evaluation import Result
+from studies.halving import reason
+from studies.trials import Candidate, Claim, Failure
+
+MAX_RETRIES = 2
+"""Times that a claim is given to another actor after its own has died; then it may be what kills them."""
+
+
+class RayActors:
+    """Evaluates by `count` actors, each of which makes the evaluator for itself.
+
+    An actor that dies, alone or with its node, is replaced, and what it was evaluating is given to another.
+
+    Args:
+        make: makes the evaluator and prepares it; runs in every actor.
+        address: of a cluster; None for this machine alone.
+        resources: what an actor needs: `num_cpus`, `num_gpus`.
+    """
+
+    whole = 1
+
+    def __init__(
+        self,
+        make: Callable[[], Evaluator],
+        count: int,
+        *,
+        objective: str = "accuracy",
+        address: str | None = None,
+        resources: Mapping[str, float] | None = None,
+    ):
+        try:
+            ray: Any = importlib.import_module("ray")
+        except ImportError:
+            raise InputError("--engine ray: needs ray; pip install 'coordnas[ray]'") from None
+        needs = {"num_cpus": 1.0, **(resources or {})}
+        self._ray = ray
+        self._objective = objective
+        try:
+            if not ray.is_initialized():
+                local: dict[str, Any] = (
+                    {"num_cpus": max(1, round(count * needs["num_cpus"])), "include_dashboard": False}
+                    if address is None
+                    else {}
+                )
+                ray.init(address=address, log_to_driver=False, **local)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"--engine ray: {address or 'this machine'}: {reason(error)}") from None
+        self._make = make
+        self._remote = ray.remote(**needs)(_Actor)
+        self._idle = [self._remote.remote(make) for _ in range(count)]
+        self._running: dict[Any, tuple[Claim, Any, int]] = {}  # by the reference of the result
+
+    @property
+    def room(self) -> int:
+        """As many as actors are idle."""
+        return len(self._idle)
+
+    def busy(self) -> bool:
+        """Whether any actor is evaluating."""
+        return bool(self._running)
+
+    def begin(self, claims: Sequence[Claim]) -> None:
+        """Gives each to an idle actor."""
+        for claim in claims:
+            self._give(claim, self._idle.pop(), 0)
+
+    def finished(self) -> Iterator[Result]:
+        """What has come back."""
+        if not self._running:
+            return
+        ready, _ = self._ray.wait(list(self._running), num_returns=1)
+        for reference in ready:
+            claim, actor, retries = self._running.pop(reference)
+            try:
+                named = self._ray.get(reference)
+            except self._ray.exceptions.RayActorError as error:
+                actor = self._remote.remote(self._make)
+                if retries < MAX_RETRIES:
+                    self._give(claim, actor, retries + 1)
+                    continue
+                self._idle.append(actor)
+                yield claim, Failure(claim.architecture, f"its actor died {retries + 1} times ({reason(error)})")
+            except self._ray.exceptions.RayTaskError as error:
+                self._idle.append(actor)
+                yield claim, Failure(claim.architecture, reason(error.cause or error))
+            else:
+                self._idle.append(actor)
+                yield claim, Candidate(claim.architecture, claim.cost, read_numbers(self._objective, named))
+
+    def close(self) -> None:
+        """Ends the actors, and Ray on this machine."""
+        self._ray.shutdown()
+
+    def _give(self, claim: Claim, actor: Any, retries: int) -> None:
+        self._running[actor.evaluate.remote(claim.architecture.to_json())] = claim, actor, retries
+
+
+class _Actor:
+    """An evaluator in a process of its own."""
+
+    def __init__(self, make: Callable[[], Evaluator]):
+        self._evaluator = make()
+
+    def evaluate(self, architecture: str) -> dict[str, float]:
+        return numbers(self._evaluator.evaluate(Architecture.from_json(architecture)))

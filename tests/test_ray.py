@@ -1,0 +1,88 @@
+"""Candidates evaluated by Ray actors on this machine: failures, and actors that die."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evaluators.base import Evaluator, Metrics
+from search_space import Architecture, Budget, InputError
+from search_space.space import SearchSpace
+from studies.loop import search
+from studies.optuna_study import OptunaStudy
+from studies.ray_actors import RayActors
+from studies.samplers import Task, make_sampler
+from training.progress import Reporter
+
+# Ray's own, at its import and in its processes
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+pytestmark.append(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+
+
+class Deadly:
+    """Writes down what it evaluates; raises at its third candidate, and dies once, at the fifth of all."""
+
+    objective = "accuracy"
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+        with open(self.folder / "evaluated", "a") as file:
+            file.write(f"{os.getpid()} {architecture.digest()}\n")
+        count = len((self.folder / "evaluated").read_text().splitlines())
+        if count == 3:
+            raise ValueError("the third")
+        if count >= 5 and not (self.folder / "died").exists():
+            (self.folder / "died").write_text(architecture.digest())
+            os._exit(1)
+        return Metrics(int(architecture.digest()[:8], 16) / 2**32, 0.0)
+
+
+class Make:
+    """Makes the evaluator in an actor."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __call__(self) -> Evaluator:
+        return Deadly(self.folder)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def actors(tmp_path: Path) -> Iterator[RayActors]:
+    pytest.importorskip("ray")
+    import ray.cloudpickle
+
+    ray.cloudpickle.register_pickle_by_value(__import__(__name__))  # the actors do not see the tests
+    found = RayActors(Make(tmp_path), 2)
+    yield found
+    found.close()
+
+
+def test_each_candidate_once_although_an_actor_dies(tiny_space: SearchSpace, tmp_path: Path, actors: RayActors) -> None:
+    study = OptunaStudy(
+        make_sampler("random", Task(tiny_space, Budget(), seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db"
+    )
+    candidates = search(study, Deadly(tmp_path), trials=12, reporter=Reporter(quiet=True), evaluation=actors)  # type: ignore[arg-type]
+    study.close()
+    assert len(candidates) == 12
+    lines = [line.split() for line in (tmp_path / "evaluated").read_text().splitlines()]
+    assert len({process for process, _ in lines}) == 3  # two actors, and one in place of the dead
+    died = (tmp_path / "died").read_text()
+    counts = [digest for _, digest in lines]
+    assert counts.count(died) == 2  # begun, and then evaluated
+    assert all(counts.count(digest) == 1 for digest in counts if digest != died)
+    assert len(set(counts)) == 13  # and one that failed
+    assert {candidate.architecture.digest() for candidate in candidates} < set(counts)
+    assert all(c.metrics == Metrics(int(c.architecture.digest()[:8], 16) / 2**32, 0.0) for c in candidates)
+
+
+def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(InputError, match=r"--engine ray: needs ray; pip install 'coordnas\[ray\]'"):
+        RayActors(Make(tmp_path), 1)
