@@ -6,13 +6,14 @@ PYTHON ?= python3
 search: .venv/installed
 	.venv/bin/python search.py
 
-# One thread: the networks of the tests are too small for more, and threads that wait for a busy core spin.
+# Two processes of one thread: the networks of the tests are too small for more threads, and threads that wait for a busy
+# core spin.
 test: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	OMP_NUM_THREADS=1 .venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
 
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -175,6 +175,14 @@ def check_engine(settings: SearchSettings) -> None:
         raise InputError("--ray-address and --worker-gpus are for --engine ray")
 
 
+def check_shared(settings: SearchSettings) -> None:
+    """Raises InputError for what several processes cannot share."""
+    if settings.evaluator == "proxy" and (settings.storage is not None or settings.workers > 1):
+        raise InputError("--evaluator proxy: its candidates compete in one process; leave --workers and --storage out")
+    if settings.storage is not None and settings.storage.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
+        raise InputError(f"--storage {settings.storage}: is kept in memory alone; expected sqlite:///FILE")
+
+
 def check_init(name: str) -> None:
     """Raises InputError for an unknown way to initialise."""
     if name not in ("scratch", "torchvision"):

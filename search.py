@@ -15,9 +15,10 @@ from deployment.runtimes import Runtime
 from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from presets import SearchSettings, check_engine, check_init, preset, proxy_settings
+from presets import SearchSettings, check_engine, check_init, check_shared, preset, proxy_settings
 from reports.tables import front_table, front_title
 from search_space.cost import Budget, human, nanoseconds
+from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
 from search_space.pretrained import check_family
 from search_space.space import SearchSpace
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     check_init(settings.init)
     check_evaluator(settings.evaluator)
     check_engine(settings)
+    check_shared(settings)
     check_score(settings.score)
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings.init == "torchvision":
         check_family(space.largest)
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
-    known = distributed.from_first(lambda: _latency(settings, space, folder, reporter))
+    known = distributed.from_first(lambda: _latency(settings, space, folder, reporter, shared))
     space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(settings.max_latency_ms))
     recipe = replace(
@@ -127,7 +129,8 @@ def main(arguments: Sequence[str]) -> None:
             if isinstance(evaluator, SupernetEvaluator):
                 evaluator.prepare()
             return
-        study = OptunaStudy(sampler, storage, name=study_name, identity=identity, shared=shared)
+        with run_folder.turn(folder, "study", reporter):
+            study = OptunaStudy(sampler, storage, name=study_name, identity=identity, shared=shared)
         with run_folder.turn(folder, "preparation", reporter):
             evaluator.prepare()
         distributed.leave()
@@ -142,8 +145,10 @@ def main(arguments: Sequence[str]) -> None:
         study.close()
         if is_helper():
             return
+        if not candidates:
+            raise InputError(f"{folder}: not one architecture within {budget} could be evaluated")
         with run_folder.turn(folder, "results", reporter):
-            front = run_folder.finished_front(folder, len(candidates), evaluator.objective)
+            front = run_folder.finished_front(folder, candidates, evaluator.objective)
             if front is None:
                 best_again = rescore(candidates, evaluator, chosen.rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
@@ -171,7 +176,9 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
     )
 
 
-def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
+def _latency(
+    settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter, shared: bool
+) -> dict[str, Any] | None:
     """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
     if settings.latency_table is not None:
         table = read_latency_table(Path(settings.latency_table))
@@ -183,7 +190,7 @@ def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporte
     runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
     if run_folder.begun(folder):
         return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
-    with run_folder.locked(folder):
+    with run_folder.locked(folder, shared=shared), run_folder.turn(folder, "latency", reporter):
         return measure_table(space, runtime, folder / run_folder.LATENCY, reporter).to_dict()
 
 

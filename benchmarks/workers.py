@@ -66,7 +66,9 @@ def work(url: str, path: Path, trials: int, sampler: str = "tpe", seconds: float
     """One worker, to the end of the search."""
     task = Task(named_space("mobilenetv2-32"), BUDGET, seed=0, startup=STARTUP)
     study = OptunaStudy(make_sampler(sampler, task), url, shared=True, lease=lease)
-    search(study, Written(path, seconds), trials=trials, reporter=Reporter(quiet=True))
+    found = search(study, Written(path, seconds), trials=trials, reporter=Reporter(quiet=True))
+    if len(found) != trials:
+        raise AssertionError(f"{len(found)} candidates instead of {trials}")
     study.close()
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -36,6 +37,7 @@ class Leases:
         self._own: dict[int, int] = {}  # trial id → counter
         self._seen: dict[int, tuple[int, float]] = {}  # trial id → its counter, and since when
         self._watched: float | None = None
+        self._away = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -61,7 +63,7 @@ class Leases:
     def close(self) -> None:
         """Ends the thread."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(self.seconds)
 
     def beat(self) -> None:
         """Renews and watches once."""
@@ -72,11 +74,12 @@ class Leases:
                 self._renew(trial_id, renewed)
             running = self._storage.get_all_trials(self._study_id, deepcopy=False, states=(TrialState.RUNNING,))
         except Exception:  # the storage is away; whoever needs it says so
+            self._away = True
             return
         now = self._now()
         with self._lock:
-            # After a gap everyone has a full term to renew again.
-            gap = self._watched is None or now - self._watched > 2 * self.seconds / BEATS
+            # Once the storage is back, everyone has a full term to renew again.
+            gap, self._away = self._away, False
             self._watched = now
             before, self._seen = self._seen, {}
             for trial in running:
@@ -94,7 +97,7 @@ class Leases:
             self._own[trial_id] = counter
         try:
             self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, counter)
-        except RuntimeError:  # it has just ended
+        except (UpdateFinishedTrialError, KeyError):  # it has just ended
             self.let_go(trial_id)
 
     def _run(self) -> None:

@@ -50,14 +50,18 @@ def search(
             if len(evaluated) >= trials and not evaluation.busy():
                 return evaluated
             wanted = trials - len(evaluated) - len(study.running())
+            exhausted = False
             if wanted > 0 and evaluation.room:
                 count = evaluation.room if evaluation.whole > 1 else min(wanted, evaluation.room)
-                evaluation.begin(_claimed(study, count, limit))
+                claims = _claimed(study, count, limit)
+                evaluation.begin(claims or [])
+                exhausted = claims is None
             if not evaluation.busy():
-                if not study.running():
+                if exhausted and not study.running():
                     reporter.say(f"all {len(evaluated)} architectures within the budget have been evaluated")
                     return evaluated
-                time.sleep(PAUSE)  # another process is at it; if it is lost, its candidate comes back
+                if study.running():
+                    time.sleep(PAUSE)  # another process is at it; if it is lost, its candidate comes back
                 continue
             for claim, result in evaluation.finished():
                 if isinstance(result, Candidate):
@@ -72,14 +76,14 @@ def search(
                 raise InputError(f"the last {failures} evaluations failed: {last}")
 
 
-def _claimed(study: Study, count: int, limit: int | None) -> list[Claim]:
-    """Proposals that this process is to evaluate; fewer than `count` only where there are no more."""
+def _claimed(study: Study, count: int, limit: int | None) -> list[Claim] | None:
+    """At most `count` proposals that this process is to evaluate; None where there is nothing left to propose."""
     claims: list[Claim] = []
     lost = 0
     while len(claims) < count and lost < MAX_LOST_CLAIMS:
         proposal = study.orphan() or _asked(study) or _drawn(study)
         if proposal is None:
-            break
+            return claims or None
         claim = study.claim(proposal, limit)
         if claim is not None:
             claims.append(claim)

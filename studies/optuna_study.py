@@ -33,7 +33,7 @@ from studies.leases import ATTRIBUTE as LEASE
 from studies.leases import SECONDS, Leases
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
 from studies.samplers.optuna_samplers import decisions, directions
-from studies.storages import close_storage, open_storage, patiently, shown
+from studies.storages import close_storage, is_away, open_storage, patiently, shown
 from studies.trials import Candidate, Claim
 from training.files import no_room_left
 
@@ -42,7 +42,7 @@ IDENTITY = "identity"
 MAX_RETRIES = 2
 """Times that an architecture is claimed again after its process was lost; then it may be what kills them."""
 
-_OBJECTIVES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency (ns)"}
+_COSTS = {"macs": "MACs", "params": "parameters", "latency_ns": "latency (ns)"}
 
 
 class OptunaStudy:
@@ -84,12 +84,15 @@ class OptunaStudy:
             self._open(storage, name, identity)
         except InputError:
             raise
-        except (SQLAlchemyError, OptunaError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:
             if no_room_left(error):
                 raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if is_away(error) and not storage.startswith("sqlite"):
+                raise InputError(f"{shown(storage)}: cannot be reached ({_first_line(error)})") from None
+            if not isinstance(error, (SQLAlchemyError, OptunaError, ValueError, KeyError, TypeError)):
+                raise
             raise InputError(
-                f"{shown(storage)}: not this run's study ({reason}); move it away, or use another --out"
+                f"{shown(storage)}: not this run's study ({_first_line(error)}); move it away, or use another --out"
             ) from None
         if shared:
             self._leases = Leases(self._storage, self._study_id, lease)
@@ -128,7 +131,7 @@ class OptunaStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
-                named = [_OBJECTIVES.get(objective, objective) for objective in self.task.objectives]
+                named = [self.task.objectives[0], *(_COSTS[cost] for cost in self.task.costs)]
                 study.set_metric_names(named)
         self._take_in(study.get_trials(deepcopy=False))
 
@@ -232,12 +235,21 @@ class OptunaStudy:
         lower = [trial for trial in self._stored() if trial.number < number and not self._is_lost(trial)]
         entered = [trial for trial in lower if trial.state in (TrialState.RUNNING, TrialState.COMPLETE)]
         rivals = [trial for trial in lower if trial.user_attrs["digest"] == digest and _occupies(trial)]
+        own = [trial for trial in rivals if trial.user_attrs.get("claim") == token]
+        for twin in own:  # of an attempt of Optuna's own that took effect although the storage did not answer
+            self._end(twin._trial_id, TrialState.FAIL, None, {"withdrawn": "written twice"})
+        rivals = [trial for trial in rivals if trial not in own]
+        entered = [trial for trial in entered if trial not in own]
         if rivals or (limit is not None and len(entered) >= limit):
             reason = f"claimed by trial {rivals[0].number}" if rivals else "there are enough"
             self._end(trial_id, TrialState.FAIL, None, {"withdrawn": reason})
             return None
-        for trial in lost:
-            self._end_lost(trial)
+        ended = [self._end_lost(trial) for trial in lost]
+        if not all(ended):  # it was alive, and has just told
+            self._end(trial_id, TrialState.FAIL, None, {"withdrawn": "its process was not lost"})
+            return None
+        if patiently(lambda: self._storage.get_trial(trial_id)).state != TrialState.RUNNING:
+            return None  # so slow that another took it for lost
         self._predecessors.pop(digest, None)
         self._claims[digest] = Claim(proposal, cost, trial_id)
         return self._claims[digest]
@@ -269,6 +281,8 @@ class OptunaStudy:
                 self._end_lost(predecessor)
         else:
             values = told.values(self.task.objectives) if told.score is not None else None
+            counts = _described(claim.architecture, claim.cost)
+            attributes = {name: value for name, value in attributes.items() if name not in counts}
             if not self._end(claim.trial_id, state, values, attributes):
                 # Not heard of for too long, this process was taken for lost: another evaluates it.
                 del self._claims[claim.architecture.digest()]
@@ -354,7 +368,8 @@ class OptunaStudy:
             ended = False
         if self._leases is not None:
             self._leases.let_go(trial_id)
-        self._taken.add(patiently(lambda: self._storage.get_trial_number_from_id(trial_id)))
+        if ended:
+            self._taken.add(patiently(lambda: self._storage.get_trial_number_from_id(trial_id)))
         return ended
 
     def _end_lost(self, trial: FrozenTrial, **attributes: str) -> bool:
@@ -407,6 +422,10 @@ class OptunaStudy:
         following = iter(decided)
         architecture = self.task.space.assemble(lambda name, options: next(following))
         return self._of(Proposal(architecture, memo[0] if memo else {}), None, reason)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _is_ours(trial: FrozenTrial) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -143,14 +143,17 @@ def write_results(
     )
 
 
-def finished_front(folder: Path, evaluated: int, objective: str = "accuracy") -> list[Candidate] | None:
-    """The front of a run that finished after evaluating so many candidates; None if there is none."""
+def finished_front(
+    folder: Path, candidates: Sequence[Candidate], objective: str = "accuracy"
+) -> list[Candidate] | None:
+    """The front of a run that finished after evaluating these candidates; None if there is none."""
     path = folder / FRONT
     if not path.exists() or not (folder / BEST).exists():
         return None
     content = read_json(path)
     try:
-        if content["evaluated"] != evaluated:
+        known = {candidate.architecture.digest() for candidate in candidates}
+        if content["evaluated"] != len(candidates) or any(entry["digest"] not in known for entry in content["front"]):
             return None
         front = []
         for entry in content["front"]:

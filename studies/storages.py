@@ -12,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from search_space.errors import InputError
 from training.files import no_room_left
@@ -24,6 +24,8 @@ PATIENCE = 600.0
 SQLITE_TIMEOUT = 60  # seconds that a process waits for another's write
 GRPC_TIMEOUT = 30.0
 LONGEST_LINE = 1 << 20  # bytes of a journal's line
+JOURNAL = b'{"op_code":'  # what its lines begin with
+MAX_OPENINGS = 20
 
 _Result = TypeVar("_Result")
 
@@ -35,7 +37,8 @@ def open_storage(url: str) -> BaseStorage:
     """
     kind, _, rest = url.partition(":")
     if kind == "journal":
-        return _journal(url, Path(rest))
+        # Absolute, since Optuna's lock is a link to the path as given, which would lead nowhere.
+        return _journal(url, Path(rest).absolute() if rest else None)
     if kind == "grpc":
         return _grpc(url, rest)
     kind = kind.partition("+")[0]
@@ -47,9 +50,11 @@ def open_storage(url: str) -> BaseStorage:
         options["connect_args"] = {"timeout": SQLITE_TIMEOUT}
     else:
         address = "postgresql+psycopg" + url.removeprefix(url.partition(":")[0])
-        options["connect_args"] = {"connect_timeout": 10}
+        # A host that vanishes without a word is noticed within half a minute, not within hours.
+        alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+        options["connect_args"] = {"connect_timeout": 10, **alive}
     try:
-        return get_storage(RDBStorage(address, engine_kwargs=options))
+        return _database(address, options)
     except ImportError as error:
         raise InputError(
             f"--storage {shown(url)}: needs {error.name or error}; pip install 'coordnas[postgres]'"
@@ -58,6 +63,18 @@ def open_storage(url: str) -> BaseStorage:
         if no_room_left(error) or kind == "sqlite":
             raise
         raise InputError(f"--storage {shown(url)}: cannot be reached ({_reason(error)})") from None
+
+
+def _database(address: str, options: dict[str, object]) -> BaseStorage:
+    """Tried again where another process is just making the tables: of those that begin together, one succeeds."""
+    for left in reversed(range(MAX_OPENINGS)):
+        try:
+            return get_storage(RDBStorage(address, engine_kwargs=options))
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if not left or not any(words in str(error) for words in ("already exists", "duplicate key", "UNIQUE")):
+                raise
+        time.sleep(0.1)
+    raise AssertionError
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -73,7 +90,10 @@ def shown(url: str) -> str:
     if url.partition(":")[0] in ("journal", "grpc"):
         return url
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        address = make_url(url).set(query={})  # a password may stand there too
+        if "@" in (address.host or ""):  # or have one in it, and end there
+            address = address.set(host="…")
+        return address.render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return f"{url.partition(':')[0]}:…" if ":" in url else url
 
@@ -81,15 +101,21 @@ def shown(url: str) -> str:
 def patiently(do: Callable[[], _Result], patience: float = PATIENCE) -> _Result:
     """The result of `do`, which is tried again while the storage is away, for `patience` seconds at most.
 
-    `do` may have taken effect although it failed: the storage can go away before it answers.
+    `do` may have taken effect although it failed: the storage can go away before it answers. Raises InputError once
+    it has been away for too long.
     """
     pause, until = 0.1, time.monotonic() + patience
     while True:
         try:
             return do()
         except Exception as error:
-            if not is_away(error) or time.monotonic() > until:
+            if not is_away(error):
                 raise
+            if time.monotonic() > until:
+                raise InputError(
+                    f"the storage has been away for {patience:.0f} s ({_reason(error)}); run the same command again to "
+                    "go on"
+                ) from error
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
 
@@ -97,12 +123,15 @@ def patiently(do: Callable[[], _Result], patience: float = PATIENCE) -> _Result:
 def is_away(error: Exception) -> bool:
     """Whether the error says that the storage cannot be reached just now."""
     if isinstance(error, (SQLAlchemyError, StorageInternalError)):
-        return not no_room_left(error)
+        permanent = isinstance(error.__cause__ or error, (IntegrityError, ProgrammingError))
+        return not permanent and not no_room_left(error)
+    if type(error) is RuntimeError:  # of a journal's lock, which another process took over for its owner was slow
+        return "lock" in str(error)
     return type(error).__module__.partition(".")[0] == "grpc"
 
 
-def _journal(url: str, path: Path) -> BaseStorage:
-    if not str(path) or path.is_dir():
+def _journal(url: str, path: Path | None) -> BaseStorage:
+    if path is None or path.is_dir():
         raise InputError(f"--storage {url}: expected journal:FILE")
     lock = JournalFileSymlinkLock(str(path))
     try:
@@ -122,6 +151,8 @@ def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
     lock.acquire()
     try:
         with open(path, "r+b") as file:
+            if file.read(len(JOURNAL)) not in (JOURNAL, b""):
+                raise InputError(f"--storage journal:{path}: not a journal of Optuna")
             size = file.seek(0, 2)
             file.seek(max(0, size - LONGEST_LINE))
             end = file.read().rfind(b"\n") + 1

@@ -196,6 +196,14 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--space", "absent.toml"], "--space absent.toml: no such file"),
         (["--init", "magic"], "--init magic: unknown; known: scratch, torchvision"),
         (["--init", "torchvision"], "the network has 5 stages, the published one 7; use --init scratch"),
+        (["--engine", "magic"], "--engine magic: unknown; known: processes, ray"),
+        (["--evaluator", "proxy", "--workers", "2"], "--evaluator proxy: its candidates compete in one process"),
+        (["--storage", "sqlite://"], "--storage sqlite://: is kept in memory alone"),
+        (["--sampler", "gp"], "--sampler gp: has one objective only; add --objectives accuracy"),
+        (
+            ["--objectives", "macs"],
+            "argument --objectives: 'macs': expected accuracy, then any of macs, params and latency",
+        ),
         (["--sampler", "magic"], "--sampler magic: unknown; known: "),
         (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet, proxy, zero-cost"),
         (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
@@ -217,6 +225,7 @@ def test_bad_input_to_search(tmp_path: Path, arguments: list[str], message: str)
     ("flags", "objective", "evaluated"),
     [
         (["--evaluator", "zero-cost", "--score", "naswot"], "naswot", 6),
+        (["--evaluator", "zero-cost", "--score", "params", "--workers", "2"], "params", 6),
         (["--evaluator", "proxy", "--proxy-epochs", "1,2", "--generation", "4"], "accuracy", 8),
     ],
 )

@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server
     if postgres.programs() is None:
         pytest.skip("PostgreSQL is not installed")
     folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *list(folder.parents)[:2]):  # the server's own user has to get there
+    for parent in (folder, *list(folder.parents)[:3]):  # the server's own user has to get there
         parent.chmod(parent.stat().st_mode | 0o011)
     with postgres.server(folder) as running:
         yield running
@@ -167,7 +167,7 @@ def test_a_process_alone_takes_up_what_workers_left(tiny_space: SearchSpace, tmp
 class TestLeases:
     """By a clock that the test sets."""
 
-    def test_lost_after_the_term_and_not_before(self) -> None:
+    def test_lost_after_the_term_and_not_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = [0.0]
         storage = InMemoryStorage()
         study = optuna.create_study(storage=storage)
@@ -185,9 +185,15 @@ class TestLeases:
         leases.beat()
         assert not leases.is_lost(storage.get_trial(other))
         # Time in which nothing could be read does not count.
+        with monkeypatch.context() as away:
+            away.setattr(storage, "get_all_trials", None)
+            leases.beat()
         clock[0] += 100_000.0
         leases.beat()
         assert not leases.is_lost(storage.get_trial(other))
+        clock[0] += 4000.0
+        leases.beat()
+        assert leases.is_lost(storage.get_trial(other))
         leases.close()
 
     def test_own_trials_are_renewed_and_never_lost(self) -> None:
@@ -265,6 +271,8 @@ class TestStorages:
 
     def test_no_password_is_shown(self) -> None:
         assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+        assert shown("postgresql://me@host/db?password=secret") == "postgresql://me@host/db"
+        assert "cret" not in shown("postgresql://me:se@cret@host/db")
         assert shown("sqlite:///runs/study.db") == "sqlite:///runs/study.db"
 
     def test_a_torn_line_of_a_journal_is_cut(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
@@ -281,6 +289,19 @@ class TestStorages:
         _accepted(study, tiny_space, _draw(tiny_space, 1))
         study.close()
         assert len(_study(tiny_space, f"journal:{path}", shared=False).candidates()) == 2
+
+    @pytest.mark.parametrize("content", [b'{"a": 1}', b"a line\nand a half", b"SQLite format 3\0 and more"])
+    def test_a_file_that_is_no_journal_is_left_alone(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "precious"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not a journal of Optuna"):
+            open_storage(f"journal:{path}")
+        assert path.read_bytes() == content
+
+    def test_a_journals_path_is_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        storage = open_storage("journal:runs/study.log")
+        assert storage._backend._file_path == str(tmp_path / "runs" / "study.log")  # type: ignore[attr-defined]
 
     def test_another_runs_study_is_refused(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
         sampler = make_sampler("random", Task(tiny_space, Budget(), seed=0, startup=1))
@@ -299,7 +320,7 @@ class TestStorages:
             return "there"
 
         assert patiently(away) == "there"
-        with pytest.raises(optuna.exceptions.StorageInternalError):
+        with pytest.raises(InputError, match=r"has been away for 0 s .*run the same command again"):
             patiently(lambda: (_ for _ in ()).throw(optuna.exceptions.StorageInternalError("away")), patience=0.0)
 
 
@@ -333,6 +354,41 @@ def test_workers_on_postgresql_that_is_restarted_and_one_that_is_killed(
     again = found.pop("evaluated twice")
     assert found == dict.fromkeys(found, 0)
     assert again <= 1
+
+
+def test_a_worker_that_was_not_lost_and_tells_first(
+    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another took it for lost, but it tells between that one's look and its claim: there is one trial, for all."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    slow, other = (_study(tiny_space, url) for _ in range(2))
+    proposal = _draw(tiny_space)
+    claim = slow.claim(proposal, None)
+    assert claim is not None
+    monkeypatch.setattr(other, "_is_lost", lambda trial: trial.state == TrialState.RUNNING and trial.number == 0)
+    end = other._end_lost
+
+    def told_meanwhile(trial: optuna.trial.FrozenTrial, **attributes: str) -> bool:
+        slow.accept(claim, Candidate(claim.architecture, claim.cost, Metrics(0.5, 0.5)))
+        return end(trial, **attributes)
+
+    monkeypatch.setattr(other, "_end_lost", told_meanwhile)
+    assert other.claim(proposal, None) is None
+    other.refresh()
+    assert len(other.candidates()) == 1
+    slow.close()
+    other.close()
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_workers_that_begin_together(tmp_path: Path, url: str) -> None:
+    """On a study that is not there yet; each ends with all candidates, though another makes the last."""
+    path = tmp_path / "evaluated"
+    processes = started(3, url.format(tmp_path), path, 12, "random")
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert faults(url.format(tmp_path), path, 12) == dict.fromkeys(faults(url.format(tmp_path), path, 12), 0)
 
 
 def test_processes_of_one_folder(tmp_path: Path) -> None:

@@ -7,4 +7,4 @@ out=$1
 shift
 supernet=$(sbatch --parsable examples/cluster/supernet.sbatch "$out" "$@")
 workers=$(sbatch --parsable --dependency="afterok:$supernet" examples/cluster/search.sbatch "$out" "$@")
-sbatch --dependency="afterok:$workers" examples/cluster/retrain.sbatch "$out"
+sbatch --dependency="afterany:$workers" examples/cluster/retrain.sbatch "$out"
