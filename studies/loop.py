@@ -115,7 +115,7 @@ def _asked(study: Study) -> Proposal | None:
 def _drawn(study: Study) -> Proposal | None:
     """An architecture within the budget that is new, uniformly; None if there is none."""
     task = study.task
-    rng = random.Random(derive(task.seed, "draw", study.told() + len(study.running())))
+    rng = random.Random(derive(task.seed, "draw", study.turn()))
     for _ in range(MAX_DRAWS):
         architecture = task.space.sample(rng, task.budget)
         if not study.known(architecture.digest()):

@@ -12,6 +12,7 @@ evaluated, being over the budget or a repeat, is no trial of its own: the next t
 
 import itertools
 import json
+import random
 import uuid
 import warnings
 from collections import deque
@@ -68,6 +69,8 @@ class OptunaStudy:
     ):
         self.sampler = sampler
         self.shared = shared
+        # Processes that share a study and know the same would propose the same, and only one of them could have it.
+        self._first_turn = random.SystemRandom().getrandbits(48) if shared else 0
         self._told: list[Told] = []
         self._rejected: list[Told] = []  # since a trial was stored
         self._candidates: list[Candidate] = []
@@ -171,6 +174,10 @@ class OptunaStudy:
         """Number of proposals told so far, evaluated or not."""
         return len(self._told)
 
+    def turn(self) -> int:
+        """A number for the next proposal's random numbers that no other proposal of the search has had."""
+        return self._first_turn + len(self._told) + len(self.running())
+
     def rejected_in_a_row(self) -> int:
         """Number of proposals rejected since the last one that was not."""
         return sum(1 for _ in itertools.takewhile(lambda told: told.reason in REJECTIONS, reversed(self._told)))
@@ -206,7 +213,7 @@ class OptunaStudy:
         """The sampler's next proposal."""
         running = [claim.architecture for claim in self._claims.values()]
         running += [Architecture.from_json(trial.user_attrs["architecture"]) for trial in self._elsewhere.values()]
-        return self.sampler.propose(len(self._told) + len(running), running)
+        return self.sampler.propose(self.turn(), running)
 
     def reject(self, proposal: Proposal, reason: str) -> None:
         """Tells the sampler that the proposal is infeasible or a repeat."""

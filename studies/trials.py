@@ -98,6 +98,10 @@ class Study(Protocol):
         """Number of proposals told so far, evaluated or not."""
         ...
 
+    def turn(self) -> int:
+        """A number for the next proposal's random numbers that no other proposal of the search has had."""
+        ...
+
     def rejected_in_a_row(self) -> int:
         """Number of proposals rejected since the last one that was not."""
         ...
