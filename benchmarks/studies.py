@@ -22,6 +22,7 @@ give another to another program.
 """
 
 import argparse
+import itertools
 import json
 import random
 import shutil
@@ -30,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,12 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import insert
+from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
 from benchmarks.predictor import BUDGET, Target
 from command_line import whole, wholes
-from evaluators.base import Evaluator, Metrics
+from evaluators.base import Evaluator, Metrics, number
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from search_space.architecture import Architecture
@@ -195,9 +197,11 @@ def _fill(path: Path, space: SearchSpace, target: Target, architectures: Sequenc
         }
         trials.append(study._frozen(TrialState.COMPLETE, told, attributes, None))
     rows = _rows(trials, study._study_id)
-    with Session(study._storage._backend.engine) as session, session.begin():  # type: ignore[attr-defined]
+    engine = create_engine(f"sqlite:///{path}")
+    with Session(engine) as session, session.begin():
         for model, of_model in rows.items():
             session.execute(insert(model), of_model)
+    engine.dispose()
 
 
 def _rows(trials: Sequence[FrozenTrial], study_id: int) -> dict[Any, list[dict[str, Any]]]:
@@ -213,11 +217,11 @@ def _rows(trials: Sequence[FrozenTrial], study_id: int) -> dict[Any, list[dict[s
         )
     }
     described: dict[Any, str] = {}
-    for number, trial in enumerate(trials):
-        of_trial = {"trial_id": number + 1}
+    for index, trial in enumerate(trials):
+        of_trial = {"trial_id": index + 1}
         times = {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
         rows[models.TrialModel].append(
-            {**of_trial, "number": number, "study_id": study_id, "state": trial.state, **times}
+            {**of_trial, "number": index, "study_id": study_id, "state": trial.state, **times}
         )
         for objective, value in enumerate(trial.values):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
@@ -301,7 +305,7 @@ def _of_optuna(setting: Setting, sampler: BaseSampler) -> list[Point | None]:
         )
         cost = setting.space.cost(architecture)
         trial.set_constraint("budget", BUDGET.excess(cost))
-        study.tell(trial, [setting.evaluator.evaluate(architecture).accuracy, cost.macs])  # type: ignore[union-attr]
+        study.tell(trial, [number(setting.evaluator.evaluate(architecture)), cost.macs])
         points.append(setting.point(architecture))
     return points
 
@@ -333,7 +337,7 @@ def _efficiency(setting: Setting, contenders: Sequence[str], seeds: int, folder:
         searches = []
         for seed in range(seeds):
             file = folder / f"{name.replace(':', '-').replace(' ', '-')}-{seed}.json"
-            searches.append(_kept(file, lambda name=name, seed=seed: _timed(setting, name, seed)))  # type: ignore[misc]
+            searches.append(_kept(file, partial(_timed, setting, name, seed)))
         curves[name] = np.array([_curve(points, lowest) for _, points in searches]) / best
         seconds[name] = statistics.fmean(taken for taken, _ in searches)
     _print(setting, curves, seconds, seeds)
@@ -394,7 +398,9 @@ def _hypervolume(points: Iterable[Point | None], lowest: float) -> float:
 
 def _curve(points: Sequence[Point | None], lowest: float) -> list[float]:
     """The hypervolume after 0, 1, 2, … evaluations."""
-    return [_hypervolume((tuple(p) for p in points[:count] if p), lowest) for count in range(EVALUATIONS + 1)]  # type: ignore[misc]
+    read: list[Point] = [(int(macs), float(value)) for macs, value in filter(None, points)]
+    after = itertools.accumulate((point is not None for point in points), initial=0)
+    return [_hypervolume(read[:count], lowest) for count in after]
 
 
 def _print(setting: Setting, curves: dict[str, NDArray[np.float64]], seconds: dict[str, float], seeds: int) -> None:

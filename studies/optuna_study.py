@@ -329,7 +329,7 @@ class OptunaStudy:
             state=state,
             values=told.values(self.task.objectives) if told.score is not None else None,
             params=params,
-            distributions=distributions,  # type: ignore[arg-type]
+            distributions=distributions,
             user_attrs=attributes,
             system_attrs=dict(told.proposal.memo),
             # Optuna takes a trial without any constraint for feasible.

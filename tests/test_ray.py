@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,15 @@ class Deadly:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    def identity(self) -> dict[str, Any]:
+        return {}
+
+    def about(self) -> str:
+        return "deadly"
+
+    def prepare(self) -> None:
+        pass
+
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
         with open(self.folder / "evaluated", "a") as file:
             file.write(f"{os.getpid()} {architecture.digest()}\n")
@@ -50,7 +60,7 @@ class Make:
         self.folder = folder
 
     def __call__(self) -> Evaluator:
-        return Deadly(self.folder)  # type: ignore[return-value]
+        return Deadly(self.folder)
 
 
 @pytest.fixture
@@ -68,7 +78,7 @@ def test_each_candidate_once_although_an_actor_dies(tiny_space: SearchSpace, tmp
     study = OptunaStudy(
         make_sampler("random", Task(tiny_space, Budget(), seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db"
     )
-    candidates = search(study, Deadly(tmp_path), trials=12, reporter=Reporter(quiet=True), evaluation=actors)  # type: ignore[arg-type]
+    candidates = search(study, Deadly(tmp_path), trials=12, reporter=Reporter(quiet=True), evaluation=actors)
     study.close()
     assert len(candidates) == 12
     lines = [line.split() for line in (tmp_path / "evaluated").read_text().splitlines()]

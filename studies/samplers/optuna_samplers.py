@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
@@ -28,10 +28,10 @@ def _categorical(options: tuple[Any, ...]) -> CategoricalDistribution:
     return CategoricalDistribution(options)
 
 
-def decisions(task: Task, architecture: Architecture) -> tuple[dict[str, Any], dict[str, CategoricalDistribution]]:
+def decisions(task: Task, architecture: Architecture) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     """The architecture as Optuna's parameters and their distributions, by the names of the space's decisions."""
     chosen = task.space.choices(architecture)
-    distributions: dict[str, CategoricalDistribution] = {}
+    distributions: dict[str, BaseDistribution] = {}
 
     def choose(name: str, options: Sequence[Any]) -> Any:
         distributions[name] = _categorical(tuple(options))
@@ -106,7 +106,7 @@ class OptunaSampler(Sampler):
                 state=TrialState.COMPLETE if evaluated else TrialState.PRUNED,
                 values=told.values(self.task.objectives) if evaluated else None,
                 params=params,
-                distributions=distributions,  # type: ignore[arg-type]
+                distributions=distributions,
                 system_attrs=dict(told.proposal.memo),
                 # Optuna takes a trial without any constraint for feasible.
                 constraints={"budget": told.excess},
