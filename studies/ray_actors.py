@@ -51,7 +51,8 @@ class RayActors:
                     if address is None
                     else {}
                 )
-                ray.init(address=address, log_to_driver=False, **local)
+                # Without "local" Ray would join whatever cluster this machine has, or what is left of one.
+                ray.init(address=address or "local", log_to_driver=False, **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"--engine ray: {address or 'this machine'}: {reason(error)}") from None
         self._make = make
