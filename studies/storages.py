@@ -4,11 +4,12 @@ A storage that is briefly away (a database that restarts, a network that fails) 
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import make_url
@@ -168,12 +169,15 @@ def _grpc(url: str, rest: str) -> BaseStorage:
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise InputError(f"--storage {url}: expected grpc://HOST:PORT")
     try:
-        proxy = GrpcStorageProxy(host=host, port=int(port))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            proxy = GrpcStorageProxy(host=host, port=int(port))
         proxy.wait_server_ready(timeout=GRPC_TIMEOUT)
     except ImportError as error:
-        raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install grpcio protobuf") from None
+        raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install 'coordnas[grpc]'") from None
     except Exception as error:
-        raise InputError(f"--storage {url}: cannot be reached ({_reason(error)})") from None
+        reason = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else _reason(error)
+        raise InputError(f"--storage {url}: cannot be reached ({reason})") from None
     return proxy
 
 

@@ -4,6 +4,9 @@ import json
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,7 +259,7 @@ class TestStorages:
         [
             ("magic://x", "--storage magic:.*: unknown kind; known: sqlite:///FILE, journal:FILE, postgresql:"),
             ("journal:", "expected journal:FILE"),
-            ("grpc://nowhere", "expected grpc://HOST:PORT|needs grpc"),
+            ("grpc://nowhere", "expected grpc://HOST:PORT"),
             (
                 "postgresql://me:secret@127.0.0.1:9/x",
                 r"--storage postgresql://me:\*\*\*@127.0.0.1:9/x: cannot be reached",
@@ -389,6 +392,26 @@ def test_workers_that_begin_together(tmp_path: Path, url: str) -> None:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert faults(url.format(tmp_path), path, 12) == dict.fromkeys(faults(url.format(tmp_path), path, 12), 0)
+
+
+def test_workers_behind_a_grpc_proxy(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    served = f"run_grpc_proxy_server(RDBStorage('sqlite:///{tmp_path}/study.db'), host='127.0.0.1', port={port})"
+    program = f"from optuna.storages import RDBStorage, run_grpc_proxy_server; {served}"
+    proxy = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], stderr=subprocess.DEVNULL)
+    try:
+        url, path = f"grpc://127.0.0.1:{port}", tmp_path / "evaluated"
+        processes = started(2, url, path, 12, "random")
+        for process in processes:
+            process.join(120)
+        assert [process.exitcode for process in processes] == [0, 0]
+    finally:
+        proxy.kill()
+        proxy.wait()
+    found = faults(f"sqlite:///{tmp_path}/study.db", path, 12)
+    assert found == dict.fromkeys(found, 0)
 
 
 def test_processes_of_one_folder(tmp_path: Path) -> None:
