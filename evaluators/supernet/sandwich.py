@@ -45,7 +45,7 @@ class SupernetRecipe(Recipe):
             (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
         within_budget: whether random networks are drawn uniformly from the budget, or else decision by decision.
         own_kernels: whether each kernel size has depthwise weights of its own, not the centre of the largest's. Of 32
-            networks of equal MACs the supernet then ranks with τ .45 instead of -.12, the difference .57 [.30, .81]
+            networks of equal MACs the supernet then ranks with τ .42 instead of -.12; README.md says what that rests on
             (`python -m benchmarks.rank_correlation`).
         window: random networks have at least this share of the budget's MACs; 0 for no lower bound.
     """
