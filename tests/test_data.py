@@ -10,6 +10,7 @@ import torch
 
 from search_space import InputError
 from training import digits
+from training.augmentation import Augmentation
 from training.data import load_data
 from training.folders import scan
 
@@ -99,8 +100,8 @@ def test_a_limit_takes_pictures_of_every_class(picture_folder: Path) -> None:
 def test_augmentation_moves_and_mirrors_and_keeps_labels(picture_folder: Path) -> None:
     split = load_data(f"folder:{picture_folder}", 32, CPU).train
     plain = torch.cat([images for images, _ in split.batches(8, seed=3)])
-    moved = torch.cat([images for images, _ in split.batches(8, seed=3, augmentation="crop-flip")])
-    again = torch.cat([images for images, _ in split.batches(8, seed=3, augmentation="crop-flip")])
+    moved = torch.cat([images for images, _ in split.batches(8, seed=3, augmentation=Augmentation("crop-flip"))])
+    again = torch.cat([images for images, _ in split.batches(8, seed=3, augmentation=Augmentation("crop-flip"))])
     assert moved.shape == plain.shape
     assert torch.equal(moved, again)
     assert not torch.equal(moved, plain)

@@ -22,6 +22,7 @@ from search_space import InputError
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from training import distributed
+from training.augmentation import Augmentation
 from training.checkpoint import load_checkpoint
 from training.data import Split, load_data
 from training.device import resolve_device
@@ -288,8 +289,10 @@ def test_torchrun_searches(picture_folder: Path, narrow_space_file: Path, tmp_pa
 
 def test_the_ranks_batches_are_one_processs(picture_folder: Path) -> None:
     train = load_data(f"folder:{picture_folder}", 32, CPU).train
-    whole = list(train.batches(16, seed=5, augmentation="crop-flip"))
-    shares = [list(train.batches(16, seed=5, augmentation="crop-flip", share=(rank, 3))) for rank in range(3)]
+    whole = list(train.batches(16, seed=5, augmentation=Augmentation("crop-flip")))
+    shares = [
+        list(train.batches(16, seed=5, augmentation=Augmentation("crop-flip"), share=(rank, 3))) for rank in range(3)
+    ]
     for (images, labels), *parts in zip(whole, *shares, strict=True):
         for rank, (own_images, own_labels) in enumerate(parts):
             assert len(own_labels) == 5  # equal shares: of 16 pictures one is left over
@@ -348,7 +351,7 @@ class TestOnAGPU:
         monkeypatch.setattr("training.data.SHARE_OF_GPU", 0.0)
         far: Split = load_data(f"folder:{picture_folder}", 32, gpu).train
         assert (near.images.device.type, far.images.device.type) == ("cuda", "cpu")
-        batches = (split.batches(16, seed=1, augmentation="crop-flip") for split in (near, far))
+        batches = (split.batches(16, seed=1, augmentation=Augmentation("crop-flip")) for split in (near, far))
         for (images, labels), (others, other_labels) in zip(*batches, strict=True):
             assert others.device.type == "cuda"
             assert torch.equal(images, others)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from search_space.errors import InputError
 from training import digits, folders
+from training.augmentation import PLAIN, Augmentation
 from training.pictures import Pictures
 from training.progress import Reporter
 
 SPECS = "digits, digits:clutter, folder:PATH"
-AUGMENTATIONS = ("none", "crop-flip")
 SHARE_OF_GPU = 0.3  # of its free memory, that a split's pictures may take
 
 
@@ -43,7 +43,7 @@ class Split:
         batch_size: int,
         *,
         seed: int | None = None,
-        augmentation: str = "none",
+        augmentation: Augmentation = PLAIN,
         limit: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -57,7 +57,7 @@ class Split:
                 the same augmentation. In a shuffled pass they are of equal size, so that the mean of the ranks' mean
                 losses is the batch's: of a lone batch smaller than `batch_size`, up to one picture a rank is dropped.
         """
-        augmented = augmentation == "crop-flip"
+        augmented = augmentation.crop == "crop-flip"
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         count = min(len(self), limit) if limit is not None else len(self)
         chosen = torch.arange(count) * len(self) // max(1, count)
@@ -197,4 +197,4 @@ def _crop_flip(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) ->
     return images[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-__all__ = ["AUGMENTATIONS", "Dataset", "Split", "load_data"]
+__all__ = ["Dataset", "Split", "load_data"]

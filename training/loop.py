@@ -117,7 +117,7 @@ def fit(
             total = 0.0
             order = derive(seed, "order", epoch)
             share = (distributed.rank(), distributed.world())
-            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augmentation, share=share)
+            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augment, share=share)
             for index, (images, labels) in enumerate(batches):
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()

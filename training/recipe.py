@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from search_space.errors import InputError
-from training.data import AUGMENTATIONS
+from training.augmentation import Augmentation
 
 _RANGES = {
     "epochs": (1, 100_000),
@@ -33,7 +33,7 @@ class Recipe:
         ema_decay: of the exponential moving average of the weights, a step; 0 for none.
         sync_batch_norm: whether batch statistics are of the whole batch where several processes share it; else each
             process normalises by its own share's, as is usual on GPUs with many pictures each.
-        augmentation: `none`, or `crop-flip` for shifts by up to an eighth of the side and mirroring.
+        augmentation, rand_augment, erasing: what is done to single training pictures, see `Augmentation`.
     """
 
     epochs: int = 10
@@ -46,6 +46,8 @@ class Recipe:
     clip_norm: float = 5.0
     ema_decay: float = 0.0
     augmentation: str = "none"
+    rand_augment: int = 0
+    erasing: float = 0.0
     sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
@@ -53,5 +55,9 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name}: expected {low} to {high}, got {value}")
-        if self.augmentation not in AUGMENTATIONS:
-            raise InputError(f"augmentation: {self.augmentation!r} is unknown; known: {', '.join(AUGMENTATIONS)}")
+        _ = self.augment
+
+    @property
+    def augment(self) -> Augmentation:
+        """What is done to single training pictures."""
+        return Augmentation(self.augmentation, self.rand_augment, self.erasing)

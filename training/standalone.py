@@ -11,11 +11,12 @@ from search_space.architecture import Architecture
 from search_space.network import build
 from search_space.pretrained import published, transfer
 from training import distributed
-from training.checkpoint import load_weights, save_weights
+from training.checkpoint import load_weights
 from training.data import Dataset, Split
 from training.evaluation import Metrics, evaluate
 from training.files import remove_leftovers, write_atomically, write_json
 from training.loop import History, Step, autocast, fit
+from training.model_file import ModelInfo, save_model
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
@@ -54,6 +55,7 @@ def train_standalone(
         init: `scratch`, or `torchvision` to start from the published weights of the same family.
     """
     first = distributed.rank() == 0
+    info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name)
     if first:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT))
@@ -73,7 +75,7 @@ def train_standalone(
         if not first:
             return
         if metrics.accuracy > best:
-            save_weights(folder / WEIGHTS, model.state_dict(), {"architecture": architecture.to_json()})
+            save_model(folder / WEIGHTS, model.state_dict(), info)
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
         write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
 
