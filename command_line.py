@@ -93,6 +93,27 @@ def nonnegative(text: str) -> float:
     return float(text)
 
 
+def real(text: str) -> float:
+    """A number from 0, such as 0.05, 4e-5 or 12."""
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,9})?(e-?\d{1,2})?", text):
+        raise ValueError("expected a number from 0, such as 0.05 or 4e-5")
+    return float(text)
+
+
+def yes_or_no(text: str) -> bool:
+    """`yes` or `no`."""
+    if text not in ("yes", "no"):
+        raise ValueError("expected yes or no")
+    return text == "yes"
+
+
+def micro_batch(text: str) -> str:
+    """A number of pictures from 2, or `auto`."""
+    if text != "auto":
+        whole(2, 65_536)(text)
+    return text
+
+
 def parse_settings(
     settings: type[_Settings],
     arguments: Sequence[str],

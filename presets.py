@@ -1,8 +1,21 @@
 """The settings of the commands, and the presets that set all of them at once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from command_line import count, flag, milliseconds, nonnegative, objectives, positional, share, whole, wholes
+from command_line import (
+    count,
+    flag,
+    micro_batch,
+    milliseconds,
+    nonnegative,
+    objectives,
+    positional,
+    real,
+    share,
+    whole,
+    wholes,
+    yes_or_no,
+)
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -16,10 +29,13 @@ from search_space.spaces import SPACES
 from studies.samplers import sampler_names
 from studies.samplers.nni_tuners import FRAMEWORKS
 from studies.storages import KINDS
+from training.augmentation import CROPS
 from training.data import SPECS
-from training.recipe import Recipe
+from training.recipe import PRECISIONS, Recipe
+from training.teacher import FORMS as TEACHERS
 
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
+RECIPES_VALUE = "(default: the recipe's)"
 
 
 @dataclass(frozen=True)
@@ -78,11 +94,38 @@ class RetrainSettings:
         f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}")
-    recipe: str = flag("quick", "how to train: quick")
-    epochs: int | None = flag(None, "passes over the training pictures (default: the recipe's)", whole(1, 100_000))
-    batch_size: int | None = flag(None, "pictures a step (default: the recipe's)", whole(2, 65_536))
-    init: str = flag("scratch", INIT)
-    compare: bool = flag(False, "train uniform CA, uniform SE and no-attention networks of the same MACs as well")
+    recipe: str = flag("quick", "how to train: quick, paper (the CA paper's), modern; the flags below override it")
+    epochs: int | None = flag(None, f"passes over the training pictures {RECIPES_VALUE}", whole(1, 100_000))
+    batch_size: int | None = flag(None, f"pictures a step, of all processes {RECIPES_VALUE}", whole(2, 65_536))
+    micro_batch: str | None = flag(
+        None, "pictures a process takes at a time, gradients added up; auto: halved where memory runs out", micro_batch
+    )
+    learning_rate: float | None = flag(None, f"the highest learning rate {RECIPES_VALUE}", real)
+    momentum: float | None = flag(None, f"of SGD {RECIPES_VALUE}", real)
+    nesterov: bool | None = flag(None, f"yes or no: whether momentum is Nesterov's {RECIPES_VALUE}", yes_or_no)
+    weight_decay: float | None = flag(None, f"on weights, not on norms and biases {RECIPES_VALUE}", real)
+    warmup: float | None = flag(None, f"share of the steps in which the learning rate rises {RECIPES_VALUE}", real)
+    label_smoothing: float | None = flag(None, f"share of a label spread over all classes {RECIPES_VALUE}", real)
+    clip_norm: float | None = flag(None, f"bound on the gradient's norm; 0: none {RECIPES_VALUE}", real)
+    ema_decay: float | None = flag(None, f"of the moving average of weights, a step; 0: none {RECIPES_VALUE}", real)
+    augmentation: str | None = flag(None, f"{', '.join(CROPS)} {RECIPES_VALUE}")
+    rand_augment: int | None = flag(None, f"magnitude of RandAugment, 1 to 30; 0: none {RECIPES_VALUE}", whole(0, 30))
+    erasing: float | None = flag(None, f"probability that a rectangle is erased {RECIPES_VALUE}", real)
+    mixup: float | None = flag(None, f"α of MixUp; 0: none {RECIPES_VALUE}", real)
+    cutmix: float | None = flag(None, f"α of CutMix; 0: none {RECIPES_VALUE}", real)
+    drop_path: float | None = flag(None, f"probability that the last block's branch is dropped {RECIPES_VALUE}", real)
+    teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}")
+    distillation: float | None = flag(None, f"weight of the teacher's predictions, 0 to 1 {RECIPES_VALUE}", real)
+    temperature: float | None = flag(None, f"that softens predictions in distillation {RECIPES_VALUE}", real)
+    sync_batch_norm: bool | None = flag(
+        None, f"yes or no: batch statistics of all processes' pictures {RECIPES_VALUE}", yes_or_no
+    )
+    precision: str | None = flag(None, f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU) {RECIPES_VALUE}")
+    compile: bool | None = flag(None, f"yes or no: train a network made by torch's compiler {RECIPES_VALUE}", yes_or_no)
+    init: str = flag("scratch", f"{INIT}, or supernet (the run's shared weights)")
+    compare: bool = flag(
+        False, "train networks with no, SE or CA attention everywhere at the same MACs, and a random one of the budget"
+    )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100))
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
@@ -140,7 +183,37 @@ PRESETS = {
 }
 
 RECIPES = {
+    # A few minutes on two cores, for small pictures.
     "quick": Recipe(epochs=12, batch_size=128, learning_rate=0.3, weight_decay=2e-4),
+    # What the CA paper's networks were trained with (arXiv:2103.02907, section 4.1); the batch and the weight
+    # decay are those of its family's published training.
+    "paper": Recipe(
+        epochs=200,
+        batch_size=256,
+        learning_rate=0.05,
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=4e-5,
+        warmup=0.0,
+        clip_norm=0.0,
+        augmentation="random-resized-crop",
+    ),
+    # What has become usual since, at a strength for networks of a few million parameters.
+    "modern": Recipe(
+        epochs=300,
+        batch_size=1024,
+        learning_rate=0.5,
+        weight_decay=2e-5,
+        warmup=0.02,
+        label_smoothing=0.1,
+        ema_decay=0.9999,
+        augmentation="random-resized-crop",
+        rand_augment=7,
+        erasing=0.1,
+        mixup=0.1,
+        cutmix=1.0,
+        drop_path=0.05,
+    ),
 }
 
 
@@ -183,14 +256,20 @@ def check_shared(settings: SearchSettings) -> None:
         raise InputError(f"--storage {settings.storage}: is kept in memory alone; expected sqlite:///FILE")
 
 
-def check_init(name: str) -> None:
+def check_init(name: str, *more: str) -> None:
     """Raises InputError for an unknown way to initialise."""
-    if name not in ("scratch", "torchvision"):
-        raise InputError(f"--init {name}: unknown; known: scratch, torchvision")
+    known = ("scratch", "torchvision", *more)
+    if name not in known:
+        raise InputError(f"--init {name}: unknown; known: {', '.join(known)}")
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises InputError for an unknown one."""
-    if name not in RECIPES:
-        raise InputError(f"--recipe {name}: unknown; known: {', '.join(RECIPES)}")
-    return RECIPES[name]
+def recipe(settings: RetrainSettings) -> Recipe:
+    """The recipe that is named, with what the flags say instead. Raises InputError for bad values."""
+    if settings.recipe not in RECIPES:
+        raise InputError(f"--recipe {settings.recipe}: unknown; known: {', '.join(RECIPES)}")
+    chosen = RECIPES[settings.recipe]
+    given = {field.name: getattr(settings, field.name) for field in fields(chosen) if field.name != "micro_batch"}
+    given = {name: value for name, value in given.items() if value is not None}
+    if settings.micro_batch not in (None, "auto"):
+        given["micro_batch"] = int(settings.micro_batch)
+    return replace(chosen, **given)

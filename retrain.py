@@ -1,26 +1,35 @@
-"""Train a found architecture from scratch: see README.md, and `python retrain.py --help`."""
+"""Train a found architecture, alone or beside hand-designed ones: see README.md, and `python retrain.py --help`."""
 
+import random
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import command_line
+from evaluators.supernet.slices import sliced
 from presets import RetrainSettings, check_init, recipe
-from reports.tables import Row, comparison_table
+from reports.comparison import Row, comparison, comparison_table, plot_comparison
+from search_space.architecture import Architecture
 from search_space.baselines import compared
 from search_space.cost import measure
-from search_space.pretrained import check_family
+from search_space.errors import InputError
+from search_space.network import Network
+from search_space.pretrained import check_family, published, transfer
 from studies import run_folder
-from studies.source import read_source
+from studies.source import Source, read_source
 from training import distributed
-from training.data import load_data
+from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
+from training.files import write_json
 from training.progress import Reporter, duration
-from training.standalone import train_standalone
+from training.seeds import derive
+from training.standalone import SCRATCH, Start, Teaching, Trained, train_standalone
+from training.teacher import load_teacher
 
-EXAMPLE = "example: python retrain.py runs/digits --compare"
+EXAMPLE = "example: python retrain.py runs/digits --compare --seeds 3"
+COMPARISON, PLOT = "comparison.json", "comparison.png"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,20 +38,14 @@ def main(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
-    check_init(settings.init)
-    chosen = recipe(settings.recipe)
-    chosen = replace(
-        chosen, epochs=settings.epochs or chosen.epochs, batch_size=settings.batch_size or chosen.batch_size
-    )
+    check_init(settings.init, "supernet")
+    chosen = recipe(settings)
     source = read_source(settings.source, settings.data)
     data = load_data(source.data, source.architecture.resolution, device, reporter)
     source.check(data)
-    if settings.init == "torchvision":
-        check_family(source.architecture)
-    networks = {"found" if source.space else "given": source.architecture}
-    if settings.compare:
-        macs = measure(source.architecture, data.num_classes).macs
-        networks |= compared(source.architecture, source.space, macs, data.num_classes)
+    start = _start(settings, source, data)
+    teaching = Teaching(settings.teacher, load_teacher(settings.teacher, data)) if settings.teacher else None
+    networks = _networks(settings, source, data)
     len(data.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
     identity = {
@@ -50,6 +53,7 @@ def main(arguments: Sequence[str]) -> None:
         "data": data.identity,
         "recipe": asdict(chosen),
         "init": settings.init,
+        "teacher": settings.teacher,
     }
     free = {
         "data": source.data,
@@ -64,37 +68,82 @@ def main(arguments: Sequence[str]) -> None:
         results = []
         for name, architecture in networks.items():
             cost = measure(architecture, data.num_classes)
-            trained = []
+            trained: list[Trained] = []
             for seed in range(settings.seed, settings.seed + settings.seeds):
-                folder = out / f"{name.replace(' ', '-')}-{seed}"
-                what = f"{name}, seed {seed}"
                 result = train_standalone(
                     architecture,
                     data,
                     chosen,
                     seed=seed,
-                    folder=folder,
+                    folder=out / f"{name.replace(' ', '-').replace('/', '-')}-{seed}",
                     reporter=reporter,
-                    what=what,
-                    init=settings.init,
+                    what=f"{name}, seed {seed}",
+                    start=start(architecture),
+                    teaching=teaching,
+                    adapt=settings.micro_batch == "auto",
                 )
                 trained.append(result)
-                results.append(
-                    {
-                        "network": name,
-                        "architecture": architecture.to_dict(),
-                        "cost": cost.to_dict(),
-                        "seed": seed,
-                        "test": result.test._asdict(),
-                    }
-                )
-            accuracies = tuple(result.test.accuracy for result in trained)
-            rows.append(Row(name, architecture, cost, accuracies, tuple(result.seconds for result in trained)))
+                test = {"accuracy": result.test.accuracy, "top5": result.test.top5, "loss": result.test.loss}
+                described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
+                results.append({**described, "seed": seed, "test": test})
+            rows.append(_row(name, architecture, trained, data))
+        title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
         if distributed.rank() == 0:
             run_folder.merge_results(out, results)
-        title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
+            if settings.compare:
+                write_json(out / COMPARISON, comparison(rows))
+                plot_comparison(rows, title, out / PLOT)
         reporter.show(comparison_table(rows, title))
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[str, Architecture]:
+    """What is trained, by name."""
+    networks = {"found" if source.space else "given": source.architecture}
+    if settings.compare:
+        if settings.init == "supernet":
+            raise InputError(
+                "--init supernet: the networks of --compare are not in the supernet; leave one of them out"
+            )
+        macs = measure(source.architecture, data.num_classes).macs
+        networks |= compared(source.architecture, source.space, macs, data.num_classes)
+        if source.space is not None:
+            rng = random.Random(derive(settings.seed, "random architecture"))
+            networks["random"] = source.space.sample(rng, source.budget)
+    return networks
+
+
+def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable[[Architecture], Start]:
+    """Where each network's first weights come from."""
+    if settings.init == "torchvision":
+        check_family(source.architecture)
+        return lambda architecture: Start(
+            "torchvision", lambda network: str(transfer(published(architecture), network))
+        )
+    if settings.init == "supernet":
+        if source.run is None:
+            raise InputError(f"--init supernet: {settings.source} is not a run's folder; give the folder of a search")
+        shared = sliced(source.run, source.architecture, data.num_classes)
+
+        def fill(network: Network) -> str:
+            network.load_state_dict(shared.state_dict())
+            return f"the shared weights of {source.run}"
+
+        return lambda architecture: Start("supernet", fill)
+    return lambda architecture: SCRATCH
+
+
+def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> Row:
+    tests = [result.test for result in trained]
+    return Row(
+        name,
+        architecture,
+        measure(architecture, data.num_classes),
+        tuple(test.accuracy for test in tests),
+        tuple(result.seconds for result in trained),
+        tuple((test.predicted == test.labels).numpy() for test in tests) if distributed.world() == 1 else (),
+        None if data.test.sources is None else data.test.sources.numpy(),
+    )
 
 
 def _seeds(count: int) -> str:

@@ -28,7 +28,7 @@ from search_space.network import build
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from training import digits
-from training.checkpoint import load_weights
+from training.checkpoint import load_weights, remove_checkpoints
 from training.data import Dataset, Split, load_data
 from training.files import write_atomically, write_json
 from training.progress import Reporter, duration
@@ -233,7 +233,7 @@ def _run(plan: Plan, folder: Path, jobs: Sequence[tuple[int, int]]) -> None:
                 "seconds": time.monotonic() - started,
             }
             write_atomically(result, lambda path, values=values: _save(path, values))  # type: ignore[misc]
-            (result.parent / CHECKPOINT).unlink()
+            remove_checkpoints(result.parent / CHECKPOINT)
             print(
                 f"{index:3} seed {seed} {group:5} {right.mean():.4f} test, {validation:.4f} validation, "
                 f"{values['seconds']:.0f} s",

@@ -13,17 +13,18 @@ from search_space.architecture import Architecture, read_json
 from search_space.errors import InputError
 from search_space.network import Network, build
 from search_space.pretrained import published, transfer
-from training.checkpoint import load_weights, save_weights
+from training.checkpoint import load_weights, remove_checkpoints, save_weights
 from training.data import Dataset, Split
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
 from training.files import remove_leftovers, write_json
+from training.label_step import LabelStep
 from training.loop import fit
 from training.pictures import Pictures
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
-from training.standalone import EVALUATION_BATCH, label_step
+from training.standalone import EVALUATION_BATCH
 
 RESULTS, FOLDER = "proxy.json", "proxy"
 CALIBRATION = 2  # batches for batch statistics: a short training leaves their running averages behind the weights
@@ -152,7 +153,7 @@ class ProxyEvaluator:
         side = self._side(architecture)
         fit(
             network,
-            label_step(network, side, recipe.label_smoothing),
+            LabelStep(network, side, recipe, self.data.num_classes),
             self.pictures,
             recipe,
             seed=derive(self.seed, "proxy", architecture.digest(), rung),
@@ -167,7 +168,7 @@ class ProxyEvaluator:
         batches = itertools.islice(shuffled, CALIBRATION)
         recompute_batch_statistics(network, ((resized(images, side), labels) for images, labels in batches))
         save_weights(weights, network.state_dict(), {"architecture": architecture.to_json()})
-        checkpoint.unlink(missing_ok=True)
+        remove_checkpoints(checkpoint)
         if rung:
             (folder / f"{rung - 1}.safetensors").unlink(missing_ok=True)
         return network

@@ -167,7 +167,10 @@ def finished_front(
 
 
 def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:
-    """Writes what each training of a network with a seed came to, beside what the folder holds of others."""
+    """Writes what each training of a network with a seed came to, beside what the folder holds of others.
+
+    An entry holds the network's name, architecture and cost, the seed, and test accuracy, top-5 and loss.
+    """
     path = folder / RESULTS
     merged = {}
     for entry in [*(read_json(path) if path.exists() else []), *results]:

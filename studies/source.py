@@ -6,6 +6,7 @@ from typing import Any
 
 from search_space.architecture import Architecture, read_json
 from search_space.backbones import hand_designed
+from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.network import check
 from search_space.space import SearchSpace
@@ -15,13 +16,20 @@ from training.data import Dataset
 
 @dataclass(frozen=True)
 class Source:
-    """An architecture, the data to train it on, where results go, and the space it was found in."""
+    """An architecture, the data to train it on, where results go, and the run it was found in, if it was.
+
+    Attributes:
+        space, budget: the run's.
+        run: the run's folder.
+    """
 
     architecture: Architecture
     data: str
     folder: Path
     space: SearchSpace | None
     classes: tuple[str, ...] | None
+    budget: Budget | None = None
+    run: Path | None = None
 
     def check(self, data: Dataset) -> None:
         """Raises InputError if the network cannot be built, or was found for other classes than the data's."""
@@ -57,7 +65,8 @@ def read_source(text: str, data: str | None) -> Source:
         # The result names the kind of the data, the configuration where it lies.
         free = config.get("free")
         spec = _data(text, data, free if isinstance(free, dict) else {})
-        return Source(architecture, spec, path, space, _classes(path / BEST, rest))
+        budget = _budget(path / CONFIG, config["identity"].get("budget"))
+        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path)
     architecture, rest = _read(path)
     return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
 
@@ -71,6 +80,13 @@ def _read(path: Path) -> tuple[Architecture, dict[str, Any]]:
         return Architecture.from_dict(content), {}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _budget(path: Path, bounds: object) -> Budget:
+    try:
+        return Budget(**bounds)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"{path}: not a run's configuration") from None
 
 
 def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:

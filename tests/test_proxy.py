@@ -305,7 +305,7 @@ class TestTraining:
     ) -> None:
         candidates = self._race(tiny_space, self._evaluator(data, tmp_path / "whole", (1, 3)))
         steps = iter(range(kill_at))
-        plain = proxy.label_step
+        plain = proxy.LabelStep
 
         def killed(*arguments: Any) -> Any:
             step = plain(*arguments)
@@ -317,7 +317,7 @@ class TestTraining:
 
             return counted
 
-        monkeypatch.setattr(proxy, "label_step", killed)
+        monkeypatch.setattr(proxy, "LabelStep", killed)
         with pytest.raises(Killed):
             self._race(tiny_space, self._evaluator(data, tmp_path / "killed", (1, 3)))
         monkeypatch.undo()
@@ -335,13 +335,13 @@ class TestTraining:
         assert len(evaluator.pictures) == round(0.5 * len(data.train))
         assert len(set(evaluator.pictures.labels.tolist())) == 4
         seen: list[int] = []
-        plain = proxy.label_step
+        plain = proxy.LabelStep
 
-        def recorded(network: nn.Module, resolution: int, label_smoothing: float) -> Any:
+        def recorded(network: nn.Module, resolution: int, *rest: Any) -> Any:
             seen.append(resolution)
-            return plain(network, resolution, label_smoothing)
+            return plain(network, resolution, *rest)
 
-        monkeypatch.setattr(proxy, "label_step", recorded)
+        monkeypatch.setattr(proxy, "LabelStep", recorded)
         candidates = self._race(tiny_space, evaluator)
         assert sorted(seen[:4]) == sorted(round(0.75 * c.architecture.resolution) for c in candidates)
         assert len(seen) == 4 + 2

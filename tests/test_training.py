@@ -14,7 +14,7 @@ from search_space import Architecture, InputError
 from search_space.spaces import named_space
 from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from training.data import Split, load_data
-from training.evaluation import Metrics
+from training.evaluation import Examination
 from training.files import remove_leftovers, write_json
 from training.loop import DivergedError, fit
 from training.progress import Reporter, duration
@@ -198,12 +198,14 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
     validated: list[dict[str, Tensor]] = []
     tested: list[dict[str, Tensor]] = []
 
-    def scripted(network: nn.Module, architecture: Architecture, split: Split) -> Metrics:
+    def scripted(network: nn.Module, architecture: Architecture, split: Split, recipe: Recipe) -> Examination:
         weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         (tested if split is data.test else validated).append(weights)
-        return Metrics((0.3, 0.8, 0.5, 0.8)[len(validated) - 1], 1.0)  # of equals the first is kept
+        nothing = torch.empty(0, dtype=torch.int64)
+        # Of equals the first is kept.
+        return Examination((0.3, 0.8, 0.5, 0.8)[len(validated) - 1], 1.0, 1.0, nothing, nothing)
 
-    monkeypatch.setattr("training.standalone._evaluate", scripted)
+    monkeypatch.setattr("training.standalone._examine", scripted)
     recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.05)
     architecture = named_space("mobilenetv2-32").smallest
     train_standalone(architecture, data, recipe, seed=0, folder=tmp_path, reporter=QUIET, what="found")

@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,39 @@ from training.files import write_atomically
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors and plain values, atomically."""
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    """Writes tensors and plain values, atomically; what was there before is kept as the previous one."""
+    write_atomically(path, lambda temporary: torch.save(state, temporary), keep=previous(path))
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is kept."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def remove_checkpoints(path: Path) -> None:
+    """Removes the checkpoint at `path` and the one before it, if they are there."""
+    path.unlink(missing_ok=True)
+    previous(path).unlink(missing_ok=True)
+
+
+def latest_checkpoint(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest whole checkpoint: that at `path`, or the one before it, which is then told; None if there is none.
+
+    Raises InputError if there are broken ones only.
+    """
+    try:
+        state = load_checkpoint(path)
+    except InputError as error:
+        try:
+            state = load_checkpoint(previous(path))
+        except InputError:
+            state = None
+        if state is None:
+            raise
+        say(f"{error}".partition("; remove it")[0] + "; going on from the one before it")
+        return state
+    # Without the newest a process was killed between two moves of files.
+    return load_checkpoint(previous(path)) if state is None else state
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

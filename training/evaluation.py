@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training import distributed
-from training.loop import autocast
+from training.precision import autocast
 
 
 class Metrics(NamedTuple):
@@ -17,27 +17,59 @@ class Metrics(NamedTuple):
     loss: float
 
 
+class Examination(NamedTuple):
+    """What a network makes of pictures.
+
+    Attributes:
+        accuracy, top5: shares of pictures whose label is the first, or among the first five, predictions.
+        loss: mean cross-entropy in nats.
+        predicted: the first prediction for each picture of this process's share, N (int64), on the CPU.
+        labels: theirs, N (int64), on the CPU.
+    """
+
+    accuracy: float
+    top5: float
+    loss: float
+    predicted: Tensor
+    labels: Tensor
+
+
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False) -> Metrics:
-    """Metrics over all batches, in evaluation mode.
+def examine(
+    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False, precision: str = "auto"
+) -> Examination:
+    """Metrics over all batches, in evaluation mode, and every prediction.
 
     Args:
-        shared: over the batches of all processes, each of which calls this with its share.
+        shared: metrics over the batches of all processes, each of which calls this with its share.
+        precision: as in a recipe.
     """
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64)
-    loss = torch.zeros((), dtype=torch.float64)
-    count = 0
+    predicted, labelled = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
+    correct = top5 = loss = 0.0
     for images, labels in batches:
-        with autocast(images.device):
+        with autocast(images.device, precision):
             logits = network(images)
         logits = logits.float()
-        correct += (logits.argmax(1) == labels).sum().cpu()
-        loss += nn.functional.cross_entropy(logits, labels, reduction="sum").double().cpu()
-        count += len(labels)
-    sums = [float(correct), float(loss), float(count)]
-    correct_sum, loss_sum, count_sum = distributed.total(sums) if shared else sums
-    return Metrics(correct_sum / count_sum, loss_sum / count_sum)
+        best = logits.topk(min(5, logits.shape[1])).indices
+        hits = best == labels[:, None]
+        correct += float(hits[:, 0].sum())
+        top5 += float(hits.sum())
+        loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        predicted.append(best[:, 0].cpu())
+        labelled.append(labels.cpu())
+    whole = torch.cat(predicted)
+    sums = [correct, top5, loss, float(len(whole))]
+    correct, top5, loss, count = distributed.total(sums) if shared else sums
+    return Examination(correct / count, top5 / count, loss / count, whole, torch.cat(labelled))
+
+
+def evaluate(
+    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False, precision: str = "auto"
+) -> Metrics:
+    """Top-1 accuracy and loss over all batches, as `examine` has them."""
+    examined = examine(network, batches, shared=shared, precision=precision)
+    return Metrics(examined.accuracy, examined.loss)
 
 
 @torch.no_grad()

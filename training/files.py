@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], *, keep: Path | None = None) -> None:
     """Calls `write` with a temporary path beside `path`, and moves the result into place once it is on disk.
 
     If anything fails, the disk being full for instance, `path` is as it was and the temporary file is gone.
+
+    Args:
+        keep: where what `path` held before is moved to, if anything, once the new content is on disk. A kill between
+            the two moves leaves `keep` alone.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(descriptor)
@@ -26,6 +30,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if keep is not None and path.exists():
+            path.replace(keep)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

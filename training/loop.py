@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from training import distributed
-from training.checkpoint import load_checkpoint, save_checkpoint
+from training.checkpoint import latest_checkpoint, save_checkpoint
 from training.data import Split
 from training.files import write_json
 from training.progress import Reporter
@@ -86,7 +86,7 @@ def fit(
     identity = {**identity, "recipe": asdict(recipe), "seed": seed}
     history: History = []
 
-    state = distributed.from_first(lambda: load_checkpoint(checkpoint))
+    state = distributed.from_first(lambda: latest_checkpoint(checkpoint, reporter.say))
     if state is not None:
         if state.get("identity") != identity:
             raise InputError(f"{checkpoint}: belongs to another training; use another --out, or remove it")
@@ -122,7 +122,7 @@ def fit(
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()
                 loss = distributed.average_gradients(model.parameters(), step(images, labels, number))
-                norm = float(nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm))
+                norm = float(nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or math.inf))
                 for name, value in (("loss", loss), ("gradient's norm", norm)):
                     if not math.isfinite(value):
                         where = f"{what}: the {name} became {value} at step {number} (epoch {epoch + 1})"
@@ -132,9 +132,12 @@ def fit(
                 if average is not None:
                     average.update_parameters(model)
                 total += loss
-                advance(f"loss {loss:.3f}")
+                rate = (index + 1) * recipe.batch_size / max(1e-9, time.monotonic() - started)
+                advance(f"loss {loss:.3f}, {rate:,.0f} images/s")
             seconds = time.monotonic() - started
-            history.append({"epoch": epoch + 1, "loss": total / steps_per_epoch, "seconds": seconds})
+            speed = steps_per_epoch * recipe.batch_size / max(1e-9, seconds)
+            entry = {"loss": total / steps_per_epoch, "seconds": seconds, "images_per_second": speed}
+            history.append({"epoch": epoch + 1, **entry})
             for kept in {id(module): module for module in (model, usable)}.values():
                 # Batch statistics of every rank's pictures.
                 distributed.average([buffer for buffer in kept.buffers() if buffer.is_floating_point()])
@@ -153,11 +156,6 @@ def fit(
                     },
                 )
     return usable, history
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU, nothing elsewhere."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _check_shares(pictures: Split, recipe: Recipe) -> None:
@@ -193,7 +191,9 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    return torch.optim.SGD(
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0
+    )
 
 
 def _rate(done: int, steps: int, warmup: float) -> float:

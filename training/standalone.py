@@ -1,21 +1,24 @@
-"""One architecture trained from scratch by itself."""
+"""One architecture trained by itself."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
 from search_space.architecture import Architecture
-from search_space.network import build
-from search_space.pretrained import published, transfer
+from search_space.network import Network, build
 from training import distributed
-from training.checkpoint import load_weights
+from training.checkpoint import load_weights, save_weights
 from training.data import Dataset, Split
-from training.evaluation import Metrics, evaluate
+from training.drop_path import add_drop_path
+from training.evaluation import Examination, examine
 from training.files import remove_leftovers, write_atomically, write_json
-from training.loop import History, Step, autocast, fit
+from training.label_step import LabelStep, Teacher
+from training.loop import History, fit
 from training.model_file import ModelInfo, save_model
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -24,15 +27,40 @@ from training.seeds import derive
 from training.synchronised_norm import synchronise
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
+RECIPE, PREDICTIONS, EVENTS = "recipe.json", "predictions.safetensors", "tensorboard"
 EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network's metrics on the test split, and the seconds its training took."""
+    """A trained network on the test split, and the seconds its training took."""
 
-    test: Metrics
+    test: Examination
     seconds: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the first weights come from.
+
+    Attributes:
+        name: tells it apart from others, e.g. `torchvision`.
+        fill: puts them into a freshly initialised network, and says what it did.
+    """
+
+    name: str = "scratch"
+    fill: Callable[[Network], str] | None = None
+
+
+SCRATCH = Start()
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """A teacher, and what tells it apart from others."""
+
+    name: str
+    predict: Teacher
 
 
 def train_standalone(
@@ -44,49 +72,82 @@ def train_standalone(
     folder: Path,
     reporter: Reporter,
     what: str,
-    init: str = "scratch",
+    start: Start = SCRATCH,
+    teaching: Teaching | None = None,
+    adapt: bool = False,
 ) -> Trained:
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
 
-    Writes `architecture.json`, `weights.safetensors` (the best epoch's), `metrics.jsonl` (a line an epoch) and the
-    checkpoint that a killed training continues from. Several processes train and test together; the first writes.
+    With an average of the weights both are validated, and the better ones are kept. Several processes train and test
+    together; the first writes
+
+    - `recipe.json`, `architecture.json`: what is trained, and how;
+    - `weights.safetensors`: the best epoch's, with classes and normalisation (`training.model_file`);
+    - `metrics.jsonl`, `tensorboard/`: a line and a point an epoch;
+    - `predictions.safetensors`: the class predicted for each test picture, and its label (of one process only);
+    - `checkpoint`, `checkpoint.previous`: what a killed training continues from.
 
     Args:
-        init: `scratch`, or `torchvision` to start from the published weights of the same family.
+        adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
     """
     first = distributed.rank() == 0
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name)
+    teacher = teaching.name if teaching else None
     if first:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT))
+        remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT, RECIPE, PREDICTIONS))
         write_json(folder / ARCHITECTURE, architecture.to_dict())
+        resolved = {**asdict(recipe), "init": start.name, "teacher": teacher, "seed": seed, "data": data.name}
+        write_json(folder / RECIPE, resolved)
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, data.num_classes)
-    if first and init == "torchvision" and not (folder / CHECKPOINT).exists():
-        reporter.say(f"{what}: init torchvision: {transfer(published(architecture), network)}")
+    if first and start.fill and not (folder / CHECKPOINT).exists():
+        reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
     if recipe.sync_batch_norm:
         synchronise(network)
+    add_drop_path(network, recipe.drop_path)
     network = network.to(data.device).to(memory_format=torch.channels_last)
 
+    def validated(model: nn.Module) -> dict[str, float]:
+        examined = _examine(model, architecture, data.validation, recipe)
+        return {"accuracy": examined.accuracy, "top5": examined.top5, "loss": examined.loss}
+
     def after_epoch(model: nn.Module, history: History) -> None:
-        metrics = _evaluate(model, architecture, data.validation)
-        best = max((entry["validation_accuracy"] for entry in history[:-1]), default=-1.0)
-        history[-1] |= {"validation_accuracy": metrics.accuracy, "validation_loss": metrics.loss}
+        entry = history[-1]
+        best = max((_best(earlier) for earlier in history[:-1]), default=-1.0)
+        entry |= {f"validation_{name}": value for name, value in validated(model).items()}
+        if model is not network:
+            entry |= {f"raw_validation_{name}": value for name, value in validated(network).items()}
         if not first:
             return
-        if metrics.accuracy > best:
-            save_model(folder / WEIGHTS, model.state_dict(), info)
+        if _best(entry) > best:
+            averaged = entry["validation_accuracy"] >= entry.get("raw_validation_accuracy", -1.0)
+            save_model(folder / WEIGHTS, (model if averaged else network).state_dict(), info)
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
         write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
+        _to_tensorboard(folder / EVENTS, entry)
 
     _, history = fit(
         network,
-        label_step(network, architecture.resolution, recipe.label_smoothing),
+        LabelStep(
+            network,
+            architecture.resolution,
+            recipe,
+            data.num_classes,
+            teacher=teaching.predict if teaching else None,
+            adapt=adapt,
+            say=lambda message: reporter.say(f"{what}: {message}"),
+        ),
         data.train,
         recipe,
         seed=derive(seed, "training"),
         checkpoint=folder / CHECKPOINT,
-        identity={"architecture": architecture.digest(), "data": data.identity, "init": init},
+        identity={
+            "architecture": architecture.digest(),
+            "data": data.identity,
+            "init": start.name,
+            "teacher": teacher,
+        },
         reporter=reporter,
         what=what,
         networks=lambda number: (architecture,),
@@ -94,26 +155,33 @@ def train_standalone(
     )
     tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
     network.load_state_dict(tensors)
-    return Trained(_evaluate(network, architecture, data.test), sum(entry["seconds"] for entry in history))
+    test = _examine(network, architecture, data.test, recipe)
+    if distributed.world() == 1:
+        save_weights(folder / PREDICTIONS, {"predicted": test.predicted, "labels": test.labels}, {})
+    return Trained(test, sum(entry["seconds"] for entry in history))
 
 
-def label_step(network: nn.Module, resolution: int, label_smoothing: float) -> Step:
-    """The step of a training on labels, at so many pixels a side."""
-
-    def step(images: Tensor, labels: Tensor, _number: int) -> float:
-        with autocast(images.device):
-            logits = network(resized(images, resolution))
-            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-        loss.backward()
-        return loss.item()
-
-    return step
+def _best(entry: dict[str, float]) -> float:
+    return max(entry["validation_accuracy"], entry.get("raw_validation_accuracy", -1.0))
 
 
-def _evaluate(network: nn.Module, architecture: Architecture, split: Split) -> Metrics:
+def _examine(network: nn.Module, architecture: Architecture, split: Split, recipe: Recipe) -> Examination:
     batches = split.batches(EVALUATION_BATCH, share=(distributed.rank(), distributed.world()))
-    sized = ((resized(images, architecture.resolution), labels) for images, labels in batches)
-    return evaluate(network, sized, shared=True)
+    resolution = architecture.resolution
+    return examine(
+        network,
+        ((resized(images, resolution), labels) for images, labels in batches),
+        shared=True,
+        precision=recipe.precision,
+    )
+
+
+def _to_tensorboard(folder: Path, entry: dict[str, float]) -> None:
+    """The epoch's numbers as a point each, by its number. An epoch that a kill repeats gives the same points again."""
+    with SummaryWriter(str(folder), purge_step=int(entry["epoch"])) as writer:
+        for name, value in entry.items():
+            if name != "epoch":
+                writer.add_scalar(name, value, int(entry["epoch"]))
 
 
 def _write(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from search_space.cost import Budget
 from search_space.decisions import decided, dimension
 from search_space.errors import InputError
 from search_space.space import SearchSpace
-from training.loop import autocast
+from training.precision import autocast
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive

@@ -1,0 +1,41 @@
+"""A trained supernet's weights for one of its architectures, to start a training from."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluators.supernet.evaluator import WEIGHTS
+from evaluators.supernet.store import WeightStore
+from search_space.architecture import Architecture
+from search_space.errors import InputError
+from search_space.network import Network
+from search_space.space import SearchSpace
+from training.checkpoint import load_weights
+
+
+def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
+    """The architecture's network with the shared weights of a run's folder; its batch statistics are fresh.
+
+    Raises InputError if the run has no finished supernet, or one of other classes, or if the architecture is not in
+    its space.
+    """
+    path = run / WEIGHTS
+    if not path.exists():
+        raise InputError(f"--init supernet: {run} holds no {WEIGHTS}; only a search by --evaluator supernet leaves one")
+    tensors, metadata = load_weights(path)
+    try:
+        trained: dict[str, Any] = json.loads(metadata["trained"])
+        space = replace(SearchSpace.from_dict(trained["space"]), num_classes=num_classes)
+        store = WeightStore(space, own_kernels=trained["recipe"]["own_kernels"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: not a supernet's weights; search again, or start from scratch") from None
+    try:
+        store.load_state_dict(tensors)
+    except RuntimeError:
+        raise InputError(f"--init supernet: {path} is not of {num_classes} classes, or of another version") from None
+    try:
+        space.choices(architecture)
+    except InputError:
+        raise InputError(f"--init supernet: the architecture is not in space {space.name} of {path}") from None
+    return store.extract(architecture)

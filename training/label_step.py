@@ -1,0 +1,139 @@
+"""The step of a training on labels: forward and backward of one batch, in as many parts as memory wants."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from search_space.errors import InputError
+from training.mixing import Mixing
+from training.precision import autocast
+from training.recipe import Recipe
+from training.resize import resized
+
+Teacher = Callable[[Tensor], Tensor]
+"""From the batch of normalised images to logits."""
+
+
+class LabelStep:
+    """Adds the gradients of the mean loss of a batch to the network's parameters.
+
+    The loss is cross-entropy with the labels and, where there is a teacher, the distance from its predictions, by their
+    weight.
+
+    Args:
+        resolution: of the images the network is given, in pixels a side.
+        adapt: whether, out of memory, the micro-batch is halved and the step taken again, instead of an error. What
+            the failed attempt drew and normalised by is not taken back, so such a run does not replay.
+        say: told once if the micro-batch is halved.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        resolution: int,
+        recipe: Recipe,
+        num_classes: int,
+        *,
+        teacher: Teacher | None = None,
+        adapt: bool = False,
+        say: Callable[[str], None] = lambda message: None,
+    ):
+        self.network = network
+        self.resolution = resolution
+        self.recipe = recipe
+        self.mixing = Mixing(recipe.mixup, recipe.cutmix, num_classes)
+        self.teacher = teacher
+        self.adapt = adapt
+        self.say = say
+        self.micro_batch = recipe.micro_batch
+        self._forward = torch.compile(network) if recipe.compile else network
+
+    def __call__(self, images: Tensor, labels: Tensor, _number: int) -> float:
+        """The mean loss of the batch.
+
+        Raises InputError, out of memory, naming a micro-batch that would fit.
+        """
+        count = len(images)
+        while True:
+            at_once = min(self.micro_batch or count, count)
+            try:
+                return self._parts(images, labels, at_once)
+            except RuntimeError as error:  # torch.OutOfMemoryError, and the CPU allocator's
+                if not out_of_memory(error):
+                    raise
+            self._forget()
+            smaller = self._fitting(images, labels, at_once // 2)
+            if not smaller:
+                raise InputError(f"out of memory with two pictures of {self.resolution} pixels; use a smaller network")
+            if not self.adapt:
+                raise InputError(
+                    f"out of memory with {at_once} pictures at a time; {smaller} would fit: give "
+                    f"--micro-batch {smaller} (the same batch by accumulation), or --micro-batch auto"
+                )
+            self.say(f"out of memory with {at_once} pictures at a time; going on with {smaller}, gradients added up")
+            self.micro_batch = smaller
+
+    def _parts(self, images: Tensor, labels: Tensor, at_once: int) -> float:
+        images, targets = self.mixing(images, labels)
+        total = 0.0
+        parts = _at_least_two(len(images), at_once)
+        for own_images, own_targets in zip(images.split(parts), targets.split(parts), strict=True):
+            loss = self._loss(own_images, own_targets) * (len(own_images) / len(images))
+            loss.backward()
+            total += loss.item()
+        return total
+
+    def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        recipe = self.recipe
+        with autocast(images.device, recipe.precision):
+            logits = self._forward(resized(images, self.resolution))
+        logits = logits.float()
+        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        if self.teacher is None or not recipe.distillation:
+            return loss
+        with torch.no_grad(), autocast(images.device, recipe.precision):
+            taught = self.teacher(images).float()
+        # Gradients of softened predictions shrink by the temperature's square (arXiv:1503.02531, section 2).
+        soft = nn.functional.kl_div(
+            (logits / recipe.temperature).log_softmax(1),
+            (taught / recipe.temperature).log_softmax(1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - recipe.distillation) * loss + recipe.distillation * recipe.temperature**2 * soft
+
+    def _fitting(self, images: Tensor, labels: Tensor, at_once: int) -> int:
+        """The first of `at_once` and its halves with which a part of the step fits; 0 if not even two pictures do."""
+        while at_once >= 2:
+            try:
+                self._loss(images[:at_once], labels[:at_once]).backward()
+                return at_once
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                at_once //= 2
+            finally:
+                self._forget()
+        return 0
+
+    def _forget(self) -> None:
+        self.network.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is torch's about memory, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _at_least_two(count: int, at_once: int) -> list[int]:
+    """Sizes of the parts of `count` pictures: a lone last one goes with the part before, for batch statistics."""
+    sizes = [at_once] * (count // at_once)
+    rest = count % at_once
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes

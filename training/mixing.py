@@ -1,0 +1,28 @@
+"""Training pictures mixed with each other, on the device, a whole batch at a time."""
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+
+class Mixing:
+    """MixUp and CutMix, of which each call draws one; draws are from torch's global random state.
+
+    Args:
+        mixup, cutmix: α of the beta distribution (arXiv:1710.09412, arXiv:1905.04899); 0 for none.
+    """
+
+    def __init__(self, mixup: float, cutmix: float, num_classes: int):
+        self.ways: list[v2.Transform] = []
+        if mixup:
+            self.ways.append(v2.MixUp(alpha=mixup, num_classes=num_classes))
+        if cutmix:
+            self.ways.append(v2.CutMix(alpha=cutmix, num_classes=num_classes))
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """N×3×H×W and labels (N) to mixed images and N×classes shares; as they are, if there is nothing to mix."""
+        if not self.ways:
+            return images, labels
+        way = self.ways[int(torch.randint(len(self.ways), ()))]
+        mixed, shares = way(images, labels)
+        return mixed.contiguous(memory_format=torch.channels_last), shares
