@@ -1,0 +1,114 @@
+"""The found network beside the hand-designed ones: equal costs, paired tests, table, plot."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
+from scipy import stats
+
+from reports.comparison import Row, comparison, comparison_table, lead, plot_comparison
+from search_space.architecture import Attention
+from search_space.backbones import mobilenetv2
+from search_space.baselines import TOLERANCE, compared
+from search_space.blocks import NO_ATTENTION
+from search_space.cost import Cost, measure
+from search_space.spaces import named_space
+
+NETWORK = named_space("mobilenetv2-32").smallest
+
+
+def _row(name: str, *accuracies: float, right: list[bool] | None = None, originals: list[int] | None = None) -> Row:
+    return Row(
+        name,
+        NETWORK,
+        Cost(1_000_000, 20_000),
+        accuracies,
+        (1.0,) * len(accuracies),
+        () if right is None else (np.array(right),),
+        None if originals is None else np.array(originals),
+    )
+
+
+@given(macs=st.integers(620_000, 1_700_000))
+@settings(max_examples=15, deadline=None)
+def test_compared_networks_cost_the_same(macs: int) -> None:
+    found = compared(NETWORK, named_space("mobilenetv2-32"), macs, 10)
+    assert {"uniform none", "uniform se/8"} <= found.keys()
+    assert any(name.startswith("uniform ca") for name in found)
+    for network in found.values():
+        assert abs(measure(network, 10).macs - macs) <= TOLERANCE * macs
+
+
+def test_the_papers_ratios_are_compared_where_they_are_offered() -> None:
+    found = compared(mobilenetv2(), named_space("mobilenetv2"), 300_000_000, 1000)
+    assert list(found) == ["uniform none", "uniform se/16", "uniform ca/16", "uniform ca/32"]
+    for name, network in found.items():
+        kinds = {attention for stage in network.stages for attention in stage.attention}
+        wanted = NO_ATTENTION if name.endswith("none") else Attention(name[8:10], int(name[11:]))
+        assert wanted in kinds
+        assert kinds <= {wanted, NO_ATTENTION}
+
+
+def test_without_a_space_it_is_the_architectures_own_shape() -> None:
+    found = compared(NETWORK, None, measure(NETWORK, 10).macs, 10)
+    assert {stage.depth for network in found.values() for stage in network.stages} == {
+        stage.depth for stage in NETWORK.stages
+    }
+
+
+def test_several_seeds_are_a_paired_t_test() -> None:
+    first, other = _row("a", 0.90, 0.91, 0.93), _row("b", 0.88, 0.90, 0.90)
+    ahead = lead(first, other)
+    assert ahead.difference == pytest.approx(0.02)
+    assert ahead.p == pytest.approx(float(stats.ttest_rel(first.accuracies, other.accuracies).pvalue))
+    interval = stats.ttest_rel(first.accuracies, other.accuracies).confidence_interval()
+    assert ahead.half_width == pytest.approx((interval.high - interval.low) / 2)
+    assert ahead.test == "paired t over 3 seeds"
+    assert lead(first, first).p is None
+
+
+def test_one_seed_is_mcnemars_test() -> None:
+    # 30 pictures only the first gets right, 15 only the other, 55 both.
+    first = [True] * 30 + [False] * 15 + [True] * 55
+    other = [False] * 30 + [True] * 15 + [True] * 55
+    ahead = lead(_row("a", 0.85, right=first), _row("b", 0.70, right=other))
+    assert ahead.p == pytest.approx(float(stats.chi2.sf((30 - 15) ** 2 / (30 + 15), 1)))
+    assert ahead.half_width is not None
+    assert 0.1 < ahead.half_width < 0.2
+    assert lead(_row("a", 0.85), _row("b", 0.70)).p is None
+
+
+def test_pictures_of_one_original_are_no_more_than_one() -> None:
+    first, other = [True] * 6 + [False] * 2 + [True] * 8, [False] * 6 + [True] * 2 + [True] * 8
+    copies = 5
+    originals = list(range(16)) * copies
+    alone = lead(_row("a", 0.9, right=first), _row("b", 0.6, right=other))
+    copied = lead(
+        _row("a", 0.9, right=first * copies, originals=originals),
+        _row("b", 0.6, right=other * copies, originals=originals),
+    )
+    assert copied.p == pytest.approx(alone.p)
+    assert copied.half_width == pytest.approx(alone.half_width)
+    assert copied.test == "McNemar over 80 test pictures of 16 originals, one seed"
+
+
+def test_table_plot_and_file_say_the_same(tmp_path: Path) -> None:
+    rows = [_row("found", 0.9247, 0.93), _row("uniform none", 0.91, 0.92)]
+    console = Console(file=io.StringIO(), width=140)
+    console.print(comparison_table(rows, "title"))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "92.74 % ± 0.37" in printed
+    assert "+1.24" in printed
+    described = comparison(rows)
+    assert described[1]["first_ahead"]["difference"] == pytest.approx(0.01235)
+    plot_comparison(rows, "title", tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.width > 900
+    alone = Console(file=io.StringIO(), width=140)
+    alone.print(comparison_table(rows[:1], "title"))
+    assert "ahead" not in alone.file.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,424 @@
+"""What a retraining adds to the loop: parts of a batch, mixing, a teacher, first weights, two checkpoints, restarts."""
+
+import copy
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import presets
+from presets import RECIPES, RetrainSettings
+from search_space.errors import InputError
+from search_space.network import build
+from search_space.space import SearchSpace
+from search_space.spaces import named_space
+from training.checkpoint import load_weights, previous
+from training.data import Dataset, load_data
+from training.drop_path import add_drop_path
+from training.label_step import LabelStep
+from training.mixing import Mixing
+from training.model_file import ModelInfo, load_model, save_model
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.standalone import Start, Teaching, Trained, train_standalone
+from training.teacher import load_teacher
+
+ROOT = Path(__file__).parent.parent
+QUIET = Reporter(quiet=True)
+CPU = torch.device("cpu")
+EVERYTHING = Recipe(
+    epochs=3,
+    batch_size=16,
+    micro_batch=6,
+    learning_rate=0.05,
+    label_smoothing=0.1,
+    ema_decay=0.8,
+    augmentation="crop-flip",
+    mixup=0.2,
+    cutmix=1.0,
+    drop_path=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def data(picture_folder: Path) -> Dataset:
+    return load_data(f"folder:{picture_folder}", 32, CPU)
+
+
+def _trained(folder: Path, data: Dataset, recipe: Recipe = EVERYTHING, **more: Any) -> Trained:
+    architecture = named_space("mobilenetv2-32").smallest
+    return train_standalone(architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found", **more)
+
+
+class TestRecipes:
+    def test_every_setting_is_a_flag(self) -> None:
+        flags = {field.name for field in fields(RetrainSettings)}
+        assert {field.name for field in fields(Recipe)} <= flags
+
+    def test_flags_override_the_recipe(self) -> None:
+        settings = RetrainSettings("x", recipe="modern", epochs=3, mixup=0.0, nesterov=False, micro_batch="64")
+        chosen = presets.recipe(settings)
+        assert chosen == replace(RECIPES["modern"], epochs=3, mixup=0.0, nesterov=False, micro_batch=64)
+        assert presets.recipe(RetrainSettings("x", micro_batch="auto")) == RECIPES["quick"]
+
+    def test_the_papers_is_the_papers(self) -> None:
+        paper = RECIPES["paper"]
+        assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.momentum) == (200, 256, 0.05, 0.9)
+        assert (paper.weight_decay, paper.augmentation) == (4e-5, "random-resized-crop")
+        assert not any((paper.label_smoothing, paper.rand_augment, paper.erasing, paper.mixup, paper.cutmix))
+
+
+class TestLabelStep:
+    @pytest.mark.parametrize("micro_batch", [2, 3, 5, 16])
+    def test_parts_add_up_to_the_whole(self, micro_batch: int) -> None:
+        images, labels = torch.randn(11, 3, 4, 4), torch.randint(5, (11,))
+        gradients = []
+        for size in (0, micro_batch):
+            torch.manual_seed(1)
+            network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
+            loss = LabelStep(network, 4, Recipe(micro_batch=size), 5)(images, labels, 0)
+            gradients.append((loss, [p.grad for p in network.parameters()]))
+        (whole, whole_gradients), (parts, part_gradients) = gradients
+        assert parts == pytest.approx(whole, rel=1e-5)
+        for one, two in zip(whole_gradients, part_gradients, strict=True):
+            torch.testing.assert_close(one, two)
+
+    def test_out_of_memory_names_what_would_fit(self) -> None:
+        network = _Hungry(limit=5)
+        step = LabelStep(network, 4, Recipe(), 3)
+        with pytest.raises(InputError, match="with 32 pictures at a time; 4 would fit: give --micro-batch 4"):
+            step(torch.randn(32, 3, 4, 4), torch.zeros(32, dtype=torch.int64), 0)
+        assert all(parameter.grad is None for parameter in network.parameters())
+
+    def test_out_of_memory_goes_on_if_told_to(self) -> None:
+        images, labels = torch.randn(32, 3, 4, 4), torch.randint(3, (32,))
+        said: list[str] = []
+        network = _Hungry(limit=9)
+        step = LabelStep(network, 4, Recipe(), 3, adapt=True, say=said.append)
+        loss = step(images, labels, 0)
+        plain = copy.deepcopy(network)
+        plain.zero_grad()
+        plain.limit = 100
+        assert loss == pytest.approx(LabelStep(plain, 4, Recipe(), 3)(images, labels, 0), rel=1e-5)
+        torch.testing.assert_close(network.linear.weight.grad, plain.linear.weight.grad)
+        step(images, labels, 1)
+        assert said == ["out of memory with 32 pictures at a time; going on with 8, gradients added up"]
+
+    def test_nothing_fits(self) -> None:
+        step = LabelStep(_Hungry(limit=1), 4, Recipe(), 3, adapt=True)
+        with pytest.raises(InputError, match="out of memory with two pictures of 4 pixels"):
+            step(torch.randn(8, 3, 4, 4), torch.zeros(8, dtype=torch.int64), 0)
+
+    def test_other_errors_are_not_about_memory(self) -> None:
+        with pytest.raises(RuntimeError, match="shapes"):
+            LabelStep(nn.Linear(2, 3), 4, Recipe(), 3)(torch.randn(8, 3, 4, 4), torch.zeros(8, dtype=torch.int64), 0)
+
+    def test_a_teacher_alone_gives_its_divergence(self) -> None:
+        images, labels = torch.randn(8, 3, 4, 4), torch.randint(5, (8,))
+        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
+        teacher = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
+        recipe = Recipe(distillation=1.0, temperature=3.0)
+        loss = LabelStep(network, 4, recipe, 5, teacher=teacher)(images, labels, 0)
+        p, q = (teacher(images) / 3).softmax(1), (network(images) / 3).softmax(1)
+        assert loss == pytest.approx(float((9 * (p * (p.log() - q.log())).sum(1).mean()).detach()), rel=1e-4)
+        assert all(parameter.grad is None for parameter in teacher.parameters())
+        assert LabelStep(teacher, 4, recipe, 5, teacher=teacher)(images, labels, 0) == pytest.approx(0.0, abs=1e-6)
+
+    def test_bfloat16_and_the_compiler_train_as_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        compiled: list[nn.Module] = []
+
+        def compiler(network: nn.Module) -> nn.Module:
+            compiled.append(network)
+            return network
+
+        monkeypatch.setattr("torch.compile", compiler)
+        images, labels = torch.randn(8, 3, 4, 4), torch.randint(5, (8,))
+        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
+        full = LabelStep(network, 4, Recipe(), 5)(images, labels, 0)
+        assert not compiled
+        half = LabelStep(network, 4, Recipe(precision="bfloat16", compile=True), 5)(images, labels, 0)
+        assert compiled == [network]
+        assert half == pytest.approx(full, rel=0.02)
+        assert half != full
+
+
+class _Hungry(nn.Module):
+    """Has memory for `limit` pictures."""
+
+    def __init__(self, limit: int):
+        super().__init__()
+        self.limit = limit
+        self.linear = nn.Linear(48, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        out: Tensor = self.linear(x.flatten(1))
+        return out
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.2, 0.0), (0.0, 1.0), (0.2, 1.0)])
+def test_mixing_keeps_shares(mixup: float, cutmix: float) -> None:
+    mixing = Mixing(mixup, cutmix, 7)
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
+    mixed, shares = mixing(images, labels)
+    assert mixed.shape == images.shape
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(shares.sum(1), torch.ones(6))
+    assert bool((shares[torch.arange(6), labels] > 0).all())
+    if cutmix and not mixup:  # every pixel is some picture's
+        assert set(mixed.flatten().tolist()) <= set(images.flatten().tolist())
+
+
+def test_nothing_to_mix() -> None:
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
+    mixed, same = Mixing(0.0, 0.0, 7)(images, labels)
+    assert mixed is images
+    assert same is labels
+
+
+class TestDropPath:
+    def test_only_training_drops(self) -> None:
+        architecture = named_space("mobilenetv2-32").largest
+        plain = build(architecture, 10)
+        dropping = copy.deepcopy(plain)
+        add_drop_path(dropping, 0.9)
+        dropping = copy.deepcopy(dropping)  # as the average of the weights does
+        assert dropping.state_dict().keys() == plain.state_dict().keys()
+        x = torch.randn(8, 3, 32, 32)
+        assert torch.equal(plain.eval()(x), dropping.eval()(x))
+        assert not torch.equal(plain.train()(x), dropping.train()(x))
+
+    def test_rates_grow_linearly(self) -> None:
+        network = build(named_space("mobilenetv2-32").largest, 10)
+        add_drop_path(network, 0.5)
+        rates = [hook.rate for module in network.modules() for hook in module._forward_hooks.values()]
+        assert rates == sorted(rates)
+        assert 0 < rates[0] < rates[-1] <= 0.5
+
+
+class TestTeacher:
+    def test_sees_pictures_as_it_was_trained_on_them(self, data: Dataset, tmp_path: Path) -> None:
+        architecture = named_space("mobilenetv2-32").smallest
+        path = tmp_path / "weights.safetensors"
+        network = build(architecture, 4)
+        info = ModelInfo(architecture, data.classes, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "folder")
+        save_model(path, network.state_dict(), info)
+        teacher = load_teacher(str(path), data)
+        raw = torch.rand(2, 3, 32, 32)
+
+        def normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+            return (raw - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
+
+        expected = network.eval()(normalised(info.mean, info.std))
+        torch.testing.assert_close(teacher(normalised(data.mean, data.std)), expected, rtol=1e-4, atol=1e-4)
+
+    def test_torchvisions_with_a_file(self, data: Dataset, tmp_path: Path) -> None:
+        from torchvision import models
+
+        torch.save(models.get_model("shufflenet_v2_x0_5").state_dict(), tmp_path / "teacher.pth")
+        spec = f"torchvision:shufflenet_v2_x0_5={tmp_path / 'teacher.pth'}"
+        with pytest.raises(InputError, match="has 1000 classes, folder has 4"):
+            load_teacher(spec, data)
+        (tmp_path / "teacher.pth").write_bytes(b"no weights")
+        with pytest.raises(InputError, match=r"teacher.pth does not hold its weights"):
+            load_teacher(spec, data)
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            ("torchvision:nothing", "torchvision has no classifier 'nothing'"),
+            ("timm:nothing", "timm has no model 'nothing'"),
+            ("absent.safetensors", "absent.safetensors: no such file"),
+            ("torchvision:resnet18=absent.pth", "absent.pth: no such file"),
+        ],
+    )
+    def test_unknown(self, data: Dataset, spec: str, message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            load_teacher(spec, data)
+
+    def test_teaches(self, data: Dataset, tmp_path: Path) -> None:
+        asked: list[int] = []
+
+        def predict(images: Tensor) -> Tensor:
+            asked.append(len(images))
+            return torch.zeros(len(images), 4)
+
+        _trained(tmp_path, data, Recipe(epochs=1, batch_size=16), teaching=Teaching("flat", predict))
+        assert asked == [16] * 4
+        with pytest.raises(InputError, match="belongs to another training"):
+            _trained(tmp_path, data, Recipe(epochs=1, batch_size=16))
+
+
+def test_first_weights_are_those_given(data: Dataset, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def fill(network: nn.Module) -> str:
+        seen.append("filled")
+        for parameter in network.parameters():
+            nn.init.zeros_(parameter)
+        return "zeros"
+
+    still = Recipe(epochs=1, batch_size=16, learning_rate=1e-6, weight_decay=0.0)
+    _trained(tmp_path, data, still, start=Start("zeros", fill))
+    weights, _ = load_weights(tmp_path / "weights.safetensors")
+    assert seen == ["filled"]
+    assert float(weights["stem.conv.weight"].abs().max()) < 1e-3
+
+
+def test_weights_of_both_kinds_are_validated_and_the_better_kept(data: Dataset, tmp_path: Path) -> None:
+    import json
+
+    trained = _trained(tmp_path, data)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        for name in ("accuracy", "top5", "loss"):
+            assert f"validation_{name}" in line
+            assert f"raw_validation_{name}" in line
+        assert line["images_per_second"] > 0
+    network, info = load_model(tmp_path / "weights.safetensors")
+    assert info.classes == data.classes
+    right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in data.validation.batches(64))
+    best = max(max(line["validation_accuracy"], line["raw_validation_accuracy"]) for line in lines)
+    assert right / len(data.validation) == pytest.approx(best)
+    kept = json.loads((tmp_path / "recipe.json").read_text())
+    assert (kept["mixup"], kept["init"], kept["seed"]) == (0.2, "scratch", 0)
+    predictions, _ = load_weights(tmp_path / "predictions.safetensors")
+    hits = predictions["predicted"] == predictions["labels"]
+    assert float(hits.float().mean()) == pytest.approx(trained.test.accuracy)
+    assert any((tmp_path / "tensorboard").iterdir())
+
+
+class TestLastTwoCheckpoints:
+    def _weights(self, folder: Path) -> dict[str, Tensor]:
+        return load_weights(folder / "weights.safetensors")[0]
+
+    @pytest.mark.parametrize("damage", ["truncated", "empty", "absent"])
+    def test_a_damaged_one_falls_back(
+        self, data: Dataset, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        whole, hurt = tmp_path / "whole", tmp_path / "hurt"
+        for folder in (whole, hurt):
+            _trained(folder, data)
+        checkpoint = hurt / "checkpoint"
+        assert previous(checkpoint).exists()
+        if damage == "absent":
+            checkpoint.unlink()
+        else:
+            content = checkpoint.read_bytes()
+            checkpoint.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
+        architecture = named_space("mobilenetv2-32").smallest
+        train_standalone(architecture, data, EVERYTHING, seed=0, folder=hurt, reporter=Reporter(), what="found")
+        assert ("going on from the one before it" in capsys.readouterr().out) == (damage != "absent")
+        for name, tensor in self._weights(whole).items():
+            assert torch.equal(tensor, self._weights(hurt)[name])
+
+    def test_both_damaged(self, data: Dataset, tmp_path: Path) -> None:
+        _trained(tmp_path, data)
+        for path in (tmp_path / "checkpoint", tmp_path / "checkpoint.previous"):
+            path.write_bytes(b"?")
+        with pytest.raises(InputError, match="checkpoint: not a checkpoint"):
+            _trained(tmp_path, data)
+
+
+def test_killed_by_the_system_and_started_again(data: Dataset, picture_folder: Path, tmp_path: Path) -> None:
+    """The command, by SIGKILL at whatever moment, with everything random switched on."""
+    (tmp_path / "mine.json").write_text(named_space("mobilenetv2-32").smallest.to_json())
+    flags = "--epochs 4 --batch-size 16 --micro-batch 6 --ema-decay 0.8 --mixup 0.2 --cutmix 1 --drop-path 0.3"
+    command = [sys.executable, str(ROOT / "retrain.py"), "mine.json", "--data", f"folder:{picture_folder}", "--quiet"]
+    command += [*flags.split(), "--augmentation", "crop-flip", "--learning-rate", "0.05"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(out: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([*command, "--out", out], cwd=tmp_path, env=environment)
+
+    assert start("whole").wait(300) == 0
+    killed = start("killed")
+    checkpoint = tmp_path / "killed" / "given-0" / "checkpoint"
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert start("killed").wait(300) == 0
+    for name in ("weights.safetensors", "predictions.safetensors"):
+        whole, again = (load_weights(tmp_path / out / "given-0" / name)[0] for out in ("whole", "killed"))
+        assert all(torch.equal(tensor, again[key]) for key, tensor in whole.items())
+    results = [(tmp_path / out / "results.json").read_bytes() for out in ("whole", "killed")]
+    assert results[0] == results[1]
+
+
+ELASTIC = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from search_space.spaces import named_space
+from training import distributed
+from training.data import load_data
+from training.label_step import LabelStep
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.standalone import train_standalone
+
+out, pictures, dies = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "dies"
+step = LabelStep.__call__
+
+def dying(self, images, labels, number):
+    if dies and number == 6 and distributed.rank() == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, images, labels, number)
+
+LabelStep.__call__ = dying
+torch.set_num_threads(1)
+with distributed.joined():
+    data = load_data(f"folder:{pictures}", 32, torch.device("cpu"))
+    recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.05, ema_decay=0.8)
+    quiet = Reporter(quiet=True)
+    train_standalone(
+        named_space("mobilenetv2-32").smallest, data, recipe, seed=0, folder=out, reporter=quiet, what="it"
+    )
+"""
+
+
+def test_torchrun_restarts_from_the_last_checkpoint(picture_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elastic.py").write_text(ELASTIC)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    for name in ("lives", "dies"):
+        command = [*torchrun, "--max-restarts", "1", "elastic.py", name, str(picture_folder), name]
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+    lives, dies = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("lives", "dies"))
+    assert all(torch.equal(tensor, dies[key]) for key, tensor in lives.items())
+
+
+def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    import json
+
+    from evaluators.supernet.slices import sliced
+    from evaluators.supernet.store import WeightStore
+    from training.checkpoint import save_weights
+
+    store = WeightStore(tiny_space, own_kernels=True)
+    for parameter in store.parameters():
+        nn.init.normal_(parameter)
+    trained = json.dumps({"space": tiny_space.to_dict(), "recipe": {"own_kernels": True}})
+    save_weights(tmp_path / "supernet.safetensors", dict(store.state_dict()), {"trained": trained})
+    architecture = tiny_space.largest
+    network, expected = sliced(tmp_path, architecture, 4), store.extract(architecture)
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name])
+    with pytest.raises(InputError, match="is not of 5 classes"):
+        sliced(tmp_path, architecture, 5)
+    with pytest.raises(InputError, match="is not in space tiny"):
+        sliced(tmp_path, named_space("mobilenetv2-32").smallest, 4)
+    with pytest.raises(InputError, match=r"holds no supernet.safetensors"):
+        sliced(tmp_path / "absent", architecture, 4)
