@@ -1,7 +1,8 @@
 """How well each evaluator ranks networks, held against training every network by itself.
 
     python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--workers N]
-                                          [--supernet NAME=JSON ...] [--no-proxy] [--table FILE] [--folder FOLDER]
+                                          [--supernet NAME=JSON ...] [--evaluators NAME,...] [--table FILE]
+                                          [--truth FILE] [--folder FOLDER]
 
 Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
 apart, and `--across` the range of MACs. What one network costs is printed first. Evaluators score on validation
@@ -12,7 +13,8 @@ the supernet's τ is than each other's, by paired resamples. The ceiling is the 
 
 `--supernet NAME=JSON` trains one more supernet, with these settings in place of the preset's, and lists it beside the
 others. A killed run goes on where it was; several processes may work in one folder. `--table FILE` keeps the trained
-networks as a table that the evaluator `tabular` reads.
+networks as a table that the evaluator `tabular` reads; `--truth FILE` takes such a table's networks and trains none
+(its intervals are over networks alone, since a table does not know the pictures).
 """
 
 import argparse
@@ -29,12 +31,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Grid
 
-from benchmarks.standalone_truth import GROUPS, Plan, Results, train
+from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train
 from evaluators import zero_cost
 from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
-from evaluators.table import Entry, Table, write_table
+from evaluators.table import Entry, Table, read_table, write_table
 from presets import preset
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget, human
@@ -74,7 +76,12 @@ def main() -> None:
     )
     folder = arguments.folder or Path("runs") / f"rank-{arguments.data.partition('/')[0].replace(':', '-')}"
     reporter = Reporter()
-    results = train(plan, folder / "trained", arguments.workers, reporter)
+    if arguments.truth:
+        table = read_table(arguments.truth)
+        plan = replace(plan, space=table.space, data=table.data)
+        results = from_table(table)
+    else:
+        results = train(plan, folder / "trained", arguments.workers, reporter)
     torch.set_num_threads(arguments.threads)
     space = plan.search_space()
     data = load_data(plan.data, max(space.resolution), torch.device("cpu"), reporter)
@@ -92,12 +99,15 @@ def main() -> None:
         name: lambda name=name: _zero_cost(name, networks, scorer)  # type: ignore[misc]
         for name in zero_cost.names()
     }
-    if not arguments.no_proxy:
-        ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
+    ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
     for name, settings in supernets.items():
         ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
             settings, name, plan, data, networks, budget, folder / name, reporter
         )
+    wanted = arguments.evaluators.split(",") if arguments.evaluators else list(ways)
+    if unknown := set(wanted) - ways.keys():
+        raise SystemExit(f"--evaluators: unknown {', '.join(sorted(unknown))}; known: {', '.join(ways)}")
+    ways = {name: way for name, way in ways.items() if name in wanted}
     scores = {name: _kept(folder / f"scores-{name}.json", networks, way) for name, way in ways.items()}
     console = Console(width=110)
     for title, chosen in _groups(results).items():
@@ -117,8 +127,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread that train networks")
     parser.add_argument("--threads", type=int, default=2, help="of the evaluators")
     parser.add_argument("--supernet", action="append", default=[], metavar="NAME=JSON")
-    parser.add_argument("--no-proxy", action="store_true", help="leave out the short training of every network")
+    parser.add_argument("--evaluators", default="", help="only these, by name")
     parser.add_argument("--table", type=Path, default=None)
+    parser.add_argument("--truth", type=Path, default=None)
     parser.add_argument("--folder", type=Path, default=None, help="default: runs/rank-DATA")
     return parser.parse_args()
 
@@ -230,7 +241,9 @@ def _print(
         tau, rho = ceiling.tau(list(other)), ceiling.spearman(list(other))
         grid.add_row("a seed by another (ceiling)", str(tau), f"{rho:.2f}", *regrets, "", "")
     console.print(grid)
-    best = rows["supernet"]
+    best = rows.get("supernet")
+    if best is None:
+        return
     for name, values in rows.items():
         if name != "supernet":
             console.print(f"  τ of supernet less τ of {name}: {truth.advantage(best, values)}")
