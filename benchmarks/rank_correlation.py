@@ -75,6 +75,7 @@ def main() -> None:
         recipe=replace(RECIPE, epochs=arguments.epochs),
     )
     folder = arguments.folder or Path("runs") / f"rank-{arguments.data.partition('/')[0].replace(':', '-')}"
+    folder.mkdir(parents=True, exist_ok=True)
     reporter = Reporter()
     if arguments.truth:
         table = read_table(arguments.truth)
