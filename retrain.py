@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> None:
     start = _start(settings, source, data)
     teaching = Teaching(settings.teacher, load_teacher(settings.teacher, data)) if settings.teacher else None
     networks = _networks(settings, source, data)
+    side = max(architecture.resolution for architecture in networks.values())
+    if side > source.architecture.resolution:  # all see pictures that none has to enlarge
+        data = load_data(source.data, side, device, reporter)
     len(data.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
     identity = {
