@@ -10,6 +10,7 @@ their end. Compared are all files of weights and predictions, and the table of r
 
 import argparse
 import random
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -22,8 +23,10 @@ from search_space.spaces import named_space
 from studies.run_folder import RESULTS
 from training.standalone import METRICS, PREDICTIONS, WEIGHTS
 
-SETTINGS = """--data digits --quiet --batch-size 128 --micro-batch 48 --ema-decay 0.98 --mixup 0.2 --cutmix 1
-    --drop-path 0.1 --label-smoothing 0.1 --augmentation crop-flip --seeds 2""".split()
+SETTINGS = shlex.split(
+    "--data digits --quiet --batch-size 128 --micro-batch 48 --ema-decay 0.98 --mixup 0.2 --cutmix 1 --drop-path 0.1 "
+    "--label-smoothing 0.1 --augmentation crop-flip --seeds 2"
+)
 
 
 def main() -> None:
