@@ -75,7 +75,7 @@ def _read(path: Path) -> tuple[Architecture, dict[str, Any]]:
 
 def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
     spec = given or rest.get("data")
-    if not isinstance(spec, str) or spec == "folder":
+    if not isinstance(spec, str) or spec in ("folder", "imagenet"):
         raise InputError(f"{source}: does not say which data to train on; give --data")
     return spec
 

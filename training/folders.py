@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from search_space.errors import InputError
-from training.pictures import Pictures
+from training.pictures import Listed, Pictures
 from training.progress import Reporter
 
 # ImageNet's, in 0 to 1: what published backbones expect.
@@ -27,7 +27,7 @@ _SHARES = {"validation": 0.15, "test": 0.15}
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of each split with their labels. Decoded pictures are held in memory, 3 bytes a pixel."""
+    """The files of each split with their labels. Decoded pictures that are held in memory take 3 bytes a pixel."""
 
     spec: str
     classes: tuple[str, ...]
@@ -40,6 +40,15 @@ class Tree:
         for split, members in self.files.items():
             lines += [f"{split} {label} {file.name} {file.stat().st_size}" for file, label in members]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def fits(self, resolution: int) -> bool:
+        """Whether the pictures of each split, decoded, may be held in memory."""
+        return max(map(len, self.files.values())) * 3 * resolution**2 <= MAX_BYTES
+
+    def listed(self, split: str) -> Listed:
+        """The split's files, to be decoded when they are needed."""
+        files = self.files[split]
+        return Listed([str(file) for file, _ in files], torch.tensor([label for _, label in files]))
 
     def load(self, split: str, resolution: int, reporter: Reporter) -> Pictures:
         """The split's pictures: the central square, scaled to `resolution`.
