@@ -10,21 +10,22 @@ from training.rectangles import crop, erasure
 
 
 def altered(images: Tensor, draws: Draws, augmentation: Augmentation) -> Tensor:
-    """N×C×H×W pictures (uint8) shifted, mirrored and altered as drawn; crops are made before."""
-    if draws.mirrored is not None:
-        images = _shifted_mirrored(images, draws.down, draws.right, draws.mirrored)
+    """N×C×H×W pictures (uint8) shifted and altered as drawn; random-resized-crops are made before."""
+    if draws.down is not None and draws.right is not None and draws.mirrored is not None:
+        images = _shifted(images, *(drawn.to(images.device) for drawn in (draws.down, draws.right, draws.mirrored)))
     if draws.operations is not None and draws.signs is not None:
         images = rand_augment(images, draws.operations, draws.signs, augmentation.rand_augment)
     return images
 
 
-def resized_crops(images: Tensor, draws: Tensor) -> Tensor:
-    """The random-resized-crop of each of N×C×H×W pictures (uint8), scaled to H×W again (bilinear).
+def resized_crops(images: Tensor, draws: Tensor, mirrored: Tensor) -> Tensor:
+    """The random-resized-crop of each of N×C×H×W pictures (uint8), scaled to H×W again (bilinear) and mirrored.
 
     A crop is never larger than its picture, so nothing has to be smoothed before.
 
     Args:
         draws: N×attempts×4 on the CPU, see `training.rectangles.crop`.
+        mirrored: 1 for a mirrored picture (N).
     """
     _, _, height, width = images.shape
     boxes = torch.tensor([crop(row, width, height) for row in draws.tolist()], dtype=torch.float32)
@@ -37,6 +38,7 @@ def resized_crops(images: Tensor, draws: Tensor) -> Tensor:
         return 2 * pixels / max(1, side - 1) - 1
 
     columns, rows = positions(left, inner_width, width), positions(top, inner_height, height)
+    columns = torch.where(mirrored.to(images.device)[:, None] == 1, columns.flip(1), columns)
     grid = torch.stack(torch.broadcast_tensors(columns[:, None, :], rows[:, :, None]), dim=-1)
     found = torch.nn.functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=True)
     return found.round_().to(torch.uint8)
@@ -53,15 +55,7 @@ def erase(images: Tensor, draws: Draws, probability: float) -> None:
             images[index, :, box.top : box.top + box.height, box.left : box.left + box.width] = 0
 
 
-def _shifted_mirrored(images: Tensor, down: Tensor | None, right: Tensor | None, mirrored: Tensor) -> Tensor:
-    device = images.device
-    mirrored = mirrored.to(device)
-    if down is None or right is None:
-        return torch.where(mirrored[:, None, None, None] == 1, images.flip(-1), images)
-    return _shift_flip(images, down.to(device), right.to(device), mirrored)
-
-
-def _shift_flip(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
+def _shifted(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
     """Each picture shifted (edges repeated) and mirrored as drawn for it."""
     count, _, height, width = images.shape
     device = images.device

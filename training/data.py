@@ -71,7 +71,7 @@ def load_data(
     Args:
         streamed: whether a `folder:` is decoded from its files whenever pictures are needed, instead of held in memory;
             None for only if it does not fit there. `imagenet:` always is, and the others never are.
-        skip_corrupt: whether streamed pictures that cannot be decoded are passed over, see `StreamedSplit`.
+        skip_corrupt: whether files that cannot be decoded are passed over, see `StreamedSplit`; of held ones left out.
         loaders: processes that decode streamed pictures; 0 for none beside this one, None for one a processor.
 
     Raises InputError for an unknown spec, or a folder that cannot be used.
@@ -130,7 +130,9 @@ def load_data(
     def load(split: str) -> Split:
         if streamed:
             return stream(split, tree.listed(split))
-        return HeldSplit(tree.load(split, resolution, reporter), folders.MEAN, folders.STD, device)
+        return HeldSplit(
+            tree.load(split, resolution, reporter, skip_corrupt=skip_corrupt), folders.MEAN, folders.STD, device
+        )
 
     return Dataset(
         name=kind,

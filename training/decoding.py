@@ -15,20 +15,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from search_space.errors import InputError
+from training.corrupt import CorruptError
 from training.rectangles import Rectangle, crop
 
 MARGIN = 2.0  # in evaluation, a JPEG decoded at less than its size keeps so many times the pixels that are needed
 
 _Bytes = NDArray[np.uint8]
-
-
-class CorruptError(Exception):
-    """A file's content is no picture that can be decoded."""
 
 
 def read_file(path: str) -> _Bytes:
@@ -77,6 +74,8 @@ def _decoded(content: _Bytes, needed: Callable[[int, int], tuple[int, int]]) -> 
 
     `needed` says from these which size is enough.
     """
+    if not len(content):
+        raise CorruptError("the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # notes on metadata; a picture that decodes is fine
@@ -88,6 +87,8 @@ def _decoded(content: _Bytes, needed: Callable[[int, int], tuple[int, int]]) -> 
                         with contextlib.suppress(RuntimeError):  # Pillow has the last word on what is broken
                             return decode_jpeg(torch.from_numpy(content), mode=ImageReadMode.RGB), size
                 return _rgb(image), size
+    except UnidentifiedImageError:
+        raise CorruptError("no picture of a known format") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
         raise CorruptError(str(error) or type(error).__name__) from None
 

@@ -20,12 +20,11 @@ class HeldSplit(Split):
     """
 
     def __init__(self, pictures: Pictures, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device):
-        super().__init__(mean, std, device)
+        super().__init__(mean, std, (pictures.images.shape[-2], pictures.images.shape[-1]), device)
         place = device if _fits(pictures.images.nbytes, device) else torch.device("cpu")
         self.images = pictures.images.to(place)
         self.labels = pictures.labels.to(place)
         self.sources = pictures.sources
-        self.size = (self.images.shape[-2], self.images.shape[-1])
 
     def subset(self, chosen: Tensor) -> "HeldSplit":
         """The pictures of these numbers (int64), in this order."""
@@ -37,8 +36,8 @@ class HeldSplit(Split):
         for planned in plans:
             index = planned.index.to(self.images.device)
             images, labels = self._moved(self.images[index]), self._moved(self.labels[index])
-            if planned.draws.crops is not None:
-                images = resized_crops(images, planned.draws.crops)
+            if planned.draws.crops is not None and planned.draws.mirrored is not None:
+                images = resized_crops(images, planned.draws.crops, planned.draws.mirrored)
             yield planned, images, labels
 
 

@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from search_space.errors import InputError
-from training.decoding import CorruptError, centre_crop, read_file, training_crop
+from training.corrupt import CorruptError
+from training.decoding import centre_crop, read_file, training_crop
+from training.draws import Draws
 
 AHEAD = 4  # works that wait for each process, or their results
 
@@ -20,12 +22,12 @@ class Work(NamedTuple):
     Attributes:
         paths: N files.
         resolution: of the results.
-        crops: N×attempts×4 draws of random-resized-crops; None for central ones.
+        draws: of random-resized-crops; without crops in them, central ones are cut out.
     """
 
     paths: Sequence[str]
     resolution: int
-    crops: Tensor | None
+    draws: Draws
 
 
 class Decoded(NamedTuple):
@@ -46,12 +48,17 @@ def decode(work: Work) -> Decoded:
     """Decodes picture by picture. Fails in words, so that nothing but words has to come from another process."""
     side = work.resolution
     images = torch.empty(len(work.paths), side, side, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
-    crops = work.crops.tolist() if work.crops is not None else None
+    crops = None if work.draws.crops is None else work.draws.crops.tolist()
+    mirrored = [] if work.draws.mirrored is None else work.draws.mirrored.tolist()
     corrupt = {}
     for place, path in enumerate(work.paths):
         try:
             content = read_file(path)
-            images[place] = training_crop(content, side, crops[place]) if crops else centre_crop(content, side)
+            if crops is None:
+                images[place] = centre_crop(content, side)
+            else:
+                image = training_crop(content, side, crops[place])
+                images[place] = image.flip(-1) if mirrored[place] else image
         except CorruptError as error:
             corrupt[place] = str(error)
         except InputError as error:

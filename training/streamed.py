@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from search_space.errors import InputError
-from training.loaders import Decoded, Loaders, Work, decode
+from training.corrupt import Corrupt
+from training.draws import Draws
+from training.loaders import Decoded, Loaders, Work
 from training.progress import Reporter
 from training.split import Planned, Split
 
 CHUNK = 32  # pictures that a process decodes at a time
-NAMED = 3  # of the pictures that cannot be decoded
 
 
 class StreamedSplit(Split):
@@ -45,17 +45,14 @@ class StreamedSplit(Split):
         reporter: Reporter,
         skip_corrupt: bool = False,
     ):
-        super().__init__(mean, std, device)
+        super().__init__(mean, std, (resolution, resolution), device)
         self.name = name
         self.paths = paths
         self.labels = labels
         self.sources = None
-        self.size = (resolution, resolution)
         self.loaders = loaders
         self.reporter = reporter
-        self.skip_corrupt = skip_corrupt
-        self._corrupt: dict[int, str] = {}  # reasons by the picture's number
-        self._said = 0  # how many of them the user knows
+        self.corrupt = Corrupt(name, len(paths), skip_corrupt)
 
     def subset(self, chosen: Tensor) -> "StreamedSplit":
         """The pictures of these numbers (int64), in this order."""
@@ -69,7 +66,7 @@ class StreamedSplit(Split):
             self.device,
             loaders=self.loaders,
             reporter=self.reporter,
-            skip_corrupt=self.skip_corrupt,
+            skip_corrupt=self.corrupt.skipped,
         )
 
     def _delivered(self, plans: Iterator[Planned]) -> Iterator[tuple[Planned, Tensor, Tensor]]:
@@ -81,23 +78,23 @@ class StreamedSplit(Split):
                 yield from self._works(planned)
 
         results = self.loaders.results(works())
-        delivered = 0
+        delivered = False
         for first in results:
             planned = waiting.popleft()
             chunks = [first, *itertools.islice(results, len(range(CHUNK, len(planned.index), CHUNK)))]
             planned, images = self._whole(planned, chunks)
-            delivered += len(images)
             if len(images):
+                delivered = True
                 yield planned, images, self._moved(self.labels[planned.index])
-        if not delivered and self._corrupt:
-            raise InputError(f"{self.name}: not one picture can be decoded, {self._named()}; mend or replace them")
-        self._say()
+        if self.corrupt and not delivered:
+            self.corrupt.refuse()
+        self.corrupt.say(self.reporter)
 
     def _works(self, planned: Planned) -> Iterator[Work]:
         for start in range(0, len(planned.index), CHUNK):
             part = slice(start, start + CHUNK)
             paths = [self.paths[number] for number in planned.index[part].tolist()]
-            yield Work(paths, self.size[0], planned.draws.of(part).crops)
+            yield Work(paths, self.size[0], planned.draws.of(part))
 
     def _whole(self, planned: Planned, chunks: Sequence[Decoded]) -> tuple[Planned, Tensor]:
         """The batch on the device, and what of it could be decoded."""
@@ -117,40 +114,21 @@ class StreamedSplit(Split):
             return replace(planned, index=planned.index[kept]), batch[kept.to(batch.device)]
         index = planned.index.clone()
         for place in corrupt:
-            index[place], image = self._next(int(index[place]), planned.draws.of(slice(place, place + 1)).crops)
+            index[place], image = self._next(int(index[place]), planned.draws.of(slice(place, place + 1)))
             batch[place] = self._moved(image)
         return replace(planned, index=index), batch
 
-    def _next(self, number: int, crops: Tensor | None) -> tuple[int, Tensor]:
+    def _next(self, number: int, draws: Draws) -> tuple[int, Tensor]:
         """The next picture after that of `number` that can be decoded; the first follows the last."""
         for step in range(1, len(self)):
             other = (number + step) % len(self)
-            if other in self._corrupt:
+            if other in self.corrupt:
                 continue
-            result = decode(Work([self.paths[other]], self.size[0], crops))
-            if result.unreadable is not None:
-                raise InputError(result.unreadable)
+            (result,) = Loaders(0).results(iter([Work([self.paths[other]], self.size[0], draws)]))
             if not result.corrupt:
                 return other, result.images[0]
             self._note(other, result.corrupt[0])
-        raise InputError(f"{self.name}: not one picture can be decoded, {self._named()}; mend or replace them")
+        raise AssertionError("a split without any other picture has been refused before")
 
     def _note(self, number: int, reason: str) -> None:
-        if not self.skip_corrupt:
-            raise InputError(
-                f"{self.paths[number]}: cannot be decoded ({reason}); mend or remove it, or give --skip-corrupt"
-            )
-        self._corrupt.setdefault(number, reason)
-
-    def _say(self) -> None:
-        """Tells the user of pictures passed over that he does not know of yet."""
-        if len(self._corrupt) > self._said:
-            self._said = len(self._corrupt)
-            self.reporter.say(
-                f"{self.name}: {self._said} of {len(self)} pictures cannot be decoded and are passed over: "
-                f"{self._named()}"
-            )
-
-    def _named(self) -> str:
-        names = [self.paths[number] for number in itertools.islice(self._corrupt, NAMED)]
-        return ", ".join(names) + (", …" if len(self._corrupt) > NAMED else "")
+        self.corrupt.note(number, self.paths[number], reason)
