@@ -128,6 +128,8 @@ class RetrainSettings:
     )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100))
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
+    skip_corrupt: bool = flag(False, "pass over pictures that cannot be decoded, and say how many")
+    loaders: int | None = flag(None, "processes that decode pictures (default: one a processor)", whole(0, 256))
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)")
     quiet: bool = flag(False, "print errors only")

@@ -41,14 +41,28 @@ def main(arguments: Sequence[str]) -> None:
     check_init(settings.init, "supernet")
     chosen = recipe(settings)
     source = read_source(settings.source, settings.data)
-    data = load_data(source.data, source.architecture.resolution, device, reporter)
+
+    def load(side: int) -> Dataset:
+        # Crops at random places and scales want the whole picture, so its file.
+        streamed = True if chosen.augmentation == "random-resized-crop" else None
+        return load_data(
+            source.data,
+            side,
+            device,
+            reporter,
+            streamed=streamed,
+            skip_corrupt=settings.skip_corrupt,
+            loaders=settings.loaders,
+        )
+
+    data = load(source.architecture.resolution)
     source.check(data)
     start = _start(settings, source, data)
     teaching = Teaching(settings.teacher, load_teacher(settings.teacher, data)) if settings.teacher else None
     networks = _networks(settings, source, data)
     side = max(architecture.resolution for architecture in networks.values())
     if side > source.architecture.resolution:  # all see pictures that none has to enlarge
-        data = load_data(source.data, side, device, reporter)
+        data = load(side)
     len(data.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
     identity = {

@@ -30,7 +30,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from training import digits
 from training.checkpoint import load_weights, remove_checkpoints
-from training.data import Dataset, Split, load_data
+from training.data import Dataset, HeldSplit, Split, load_data
 from training.files import write_atomically, write_json
 from training.progress import Reporter, duration
 from training.recipe import Recipe
@@ -266,7 +266,7 @@ def test_split(data: Dataset) -> Split:
     if kind != "digits":
         return data.test
     pictures = digits.compose(variant or "pointed", "test", count=TEST_CANVASES)
-    return Split(pictures, data.mean, data.std, data.device)
+    return HeldSplit(pictures, data.mean, data.std, data.device)
 
 
 @torch.no_grad()

@@ -14,12 +14,11 @@ from search_space.errors import InputError
 from search_space.network import Network, build
 from search_space.pretrained import published, transfer
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
-from training.data import Dataset, Split
+from training.data import Dataset
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
 from training.files import remove_leftovers, write_json
 from training.label_step import LabelStep
 from training.loop import fit
-from training.pictures import Pictures
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
@@ -78,9 +77,7 @@ class ProxyEvaluator:
         self.folder = folder
         self.init = init
         count = max(1, round(settings.pictures * len(data.train)))
-        chosen = torch.arange(count, device=data.train.labels.device) * len(data.train) // count
-        pictures = Pictures(data.train.images[chosen], data.train.labels[chosen])
-        self.pictures = Split(pictures, data.mean, data.std, data.device)
+        self.pictures = data.train.subset(torch.arange(count) * len(data.train) // count)
         self._results: dict[str, list[Metrics]] = {}
 
     @property

@@ -91,7 +91,7 @@ def _budget(path: Path, bounds: object) -> Budget:
 
 def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
     spec = given or rest.get("data")
-    if not isinstance(spec, str) or spec == "folder":
+    if not isinstance(spec, str) or spec in ("folder", "imagenet"):
         raise InputError(f"{source}: does not say which data to train on; give --data")
     return spec
 

@@ -181,16 +181,11 @@ class TestFolder:
         (tmp_path / "val" / "digit3").rename(tmp_path / "val" / "other")
         refused("class digit3 is not in both")
 
-    def test_too_many_pictures(self, picture_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("training.folders.MAX_BYTES", 1000)
-        with pytest.raises(InputError, match="GiB of memory"):
-            _ = load_data(f"folder:{picture_folder}", 32, CPU).train
-
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("mnist", "--data mnist: unknown; known: digits, digits:clutter, folder:PATH"),
+        ("mnist", "--data mnist: unknown; known: digits, digits:clutter, cifar10"),
         ("digits:noise", "--data digits:noise: unknown variant"),
     ],
 )

@@ -329,7 +329,7 @@ def test_each_process_here_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_pictures_that_do_not_fit_on_the_device_move_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: asked.append(device) or (1000, 2000))
-    from training.data import _fits
+    from training.held import _fits
 
     gpu = torch.device("cuda")
     assert _fits(300, gpu)
@@ -347,7 +347,7 @@ class TestOnAGPU:
     ) -> None:
         gpu = torch.device("cuda")
         near: Split = load_data(f"folder:{picture_folder}", 32, gpu).train
-        monkeypatch.setattr("training.data.SHARE_OF_GPU", 0.0)
+        monkeypatch.setattr("training.held.SHARE_OF_GPU", 0.0)
         far: Split = load_data(f"folder:{picture_folder}", 32, gpu).train
         assert (near.images.device.type, far.images.device.type) == ("cuda", "cpu")
         batches = (split.batches(16, seed=1, augmentation=Augmentation("crop-flip")) for split in (near, far))

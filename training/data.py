@@ -1,98 +1,23 @@
 """Labelled pictures in three splits, and the `--data` specs that name them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from search_space.errors import InputError
-from training import digits, folders
-from training.augmentation import PLAIN, Augmentation
-from training.pictures import Pictures
+from training import digits, folders, imagenet, torchvision_sets
+from training.device import processors
+from training.held import HeldSplit
+from training.loaders import Loaders
+from training.pictures import Listed
 from training.progress import Reporter
+from training.split import Split
+from training.streamed import StreamedSplit
 
-SPECS = "digits, digits:clutter, folder:PATH"
-SHARE_OF_GPU = 0.3  # of its free memory, that a split's pictures may take
-
-
-class Split:
-    """Labelled pictures held in memory, delivered in batches on a device.
-
-    The pictures lie on the device where they fit beside a training; else they stay on the host, and a batch of bytes
-    moves at a time.
-
-    Args:
-        mean, std: of each of the pictures' channels (one or three), in 0 to 1.
-    """
-
-    def __init__(self, pictures: Pictures, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device):
-        place = device if _fits(pictures.images.nbytes, device) else torch.device("cpu")
-        self.images = pictures.images.to(place)
-        self.labels = pictures.labels.to(place)
-        self.sources = pictures.sources
-        self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
-        self._std = torch.tensor(std, device=device).view(1, -1, 1, 1)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int | None = None,
-        augmentation: Augmentation = PLAIN,
-        limit: int | None = None,
-        share: tuple[int, int] = (0, 1),
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images (N×3×H×W float32, channels last) with labels (N, int64).
-
-        Args:
-            seed: of the order and the augmentation; None keeps the order. A shuffled pass drops an incomplete last
-                batch, since batch normalisation of a few pictures is noise.
-            limit: only so many pictures, evenly spaced: files come sorted by class.
-            share: a process's rank, and of how many. The ranks' batches together are the batch of one process, with
-                the same augmentation. In a shuffled pass they are of equal size, so that the mean of the ranks' mean
-                losses is the batch's: of a lone batch smaller than `batch_size`, up to one picture a rank is dropped.
-        """
-        augmented = augmentation.crop == "crop-flip"
-        generator = torch.Generator().manual_seed(seed) if seed is not None else None
-        count = min(len(self), limit) if limit is not None else len(self)
-        chosen = torch.arange(count) * len(self) // max(1, count)
-        order = chosen[torch.randperm(count, generator=generator)] if generator else chosen
-        order = order.to(self.images.device)
-        rank, world = share
-        for start in range(0, count, batch_size):
-            index = order[start : start + batch_size]
-            if generator and len(index) < batch_size <= count:
-                return
-            # Drawn for the whole batch, so that the draws do not depend on the shares.
-            shifts = _draw_crop_flip(len(index), self.images.shape[-2:], generator) if augmented and generator else None
-            end = len(index) // world * world if generator else len(index)
-            mine = slice(rank, end, world)
-            index = index[mine]
-            if len(index) == 0:
-                continue
-            images, labels = self._moved(self.images[index]), self._moved(self.labels[index])
-            if shifts is not None:
-                images = _crop_flip(images, *(draw[mine].to(images.device) for draw in shifts))
-            yield self._normalise(images), labels
-
-    def _moved(self, batch: Tensor) -> Tensor:
-        """On the device. From pinned memory the copy runs beside what the GPU is doing."""
-        if batch.device == self._mean.device:
-            return batch
-        pinned = batch.pin_memory() if self._mean.device.type == "cuda" else batch
-        return pinned.to(self._mean.device, non_blocking=True)
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        images = (images.float() / 255 - self._mean) / self._std
-        # Grey pictures are repeated. Not expanded: with a single stored channel, channels last would silently be lost.
-        if images.shape[1] == 1:
-            images = images.repeat(1, 3, 1, 1)
-        return images.contiguous(memory_format=torch.channels_last)
+SPECS = "digits, digits:clutter, cifar10[:ROOT], cifar100[:ROOT], fashion-mnist[:ROOT], folder:PATH, imagenet:PATH"
+MOST_LOADERS = 16  # unless more are asked for
 
 
 @dataclass(frozen=True)
@@ -102,7 +27,7 @@ class Dataset:
     Attributes:
         name: without any path, so that results do not depend on where pictures lie.
         identity: tells data apart; for files of the user's own by their names, classes and sizes.
-        load: makes the pictures of `train`, `validation` or `test`.
+        load: makes `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
     """
 
@@ -111,7 +36,7 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    load: Callable[[str], Pictures]
+    load: Callable[[str], Split]
     device: torch.device
 
     @property
@@ -120,81 +45,122 @@ class Dataset:
 
     @cached_property
     def train(self) -> Split:
-        return self._split("train")
+        return self.load("train")
 
     @cached_property
     def validation(self) -> Split:
-        return self._split("validation")
+        return self.load("validation")
 
     @cached_property
     def test(self) -> Split:
-        return self._split("test")
-
-    def _split(self, name: str) -> Split:
-        return Split(self.load(name), self.mean, self.std, self.device)
+        return self.load("test")
 
 
-def load_data(spec: str, resolution: int, device: torch.device, reporter: Reporter | None = None) -> Dataset:
+def load_data(
+    spec: str,
+    resolution: int,
+    device: torch.device,
+    reporter: Reporter | None = None,
+    *,
+    streamed: bool | None = None,
+    skip_corrupt: bool = False,
+    loaders: int | None = None,
+) -> Dataset:
     """The dataset that a `--data` spec names, at `resolution` pixels a side.
+
+    Args:
+        streamed: whether a `folder:` is decoded from its files whenever pictures are needed, instead of held in memory;
+            None for only if it does not fit there. `imagenet:` always is, and the others never are.
+        skip_corrupt: whether files that cannot be decoded are passed over, see `StreamedSplit`; of held ones left out.
+        loaders: processes that decode streamed pictures; 0 for none beside this one, None for one a processor.
 
     Raises InputError for an unknown spec, or a folder that cannot be used.
     """
     kind, _, rest = spec.partition(":")
+    reporter = reporter or Reporter(quiet=True)
+    if loaders is not None and loaders < 0:
+        raise InputError(f"--loaders {loaders}: expected 0 or more")
     if kind == "digits":
-        variant = rest or "pointed"
-        if variant not in digits.VARIANTS:
-            raise InputError(f"--data {spec}: unknown variant; known: digits, digits:clutter")
-        if resolution != digits.SIDE:
-            raise InputError(f"--data {spec}: pictures of {digits.SIDE} pixels, but the space wants {resolution}")
-        return Dataset(
-            name=spec,
-            identity=spec,
-            classes=tuple(str(digit) for digit in range(10)),
-            mean=(digits.MEAN[variant],),
-            std=(digits.STD[variant],),
-            load=lambda split: digits.compose(variant, split),
-            device=device,
-        )
-    if kind == "folder":
-        tree = folders.scan(spec, rest)
+        return _digits(spec, rest or "pointed", resolution, device)
+    if kind in torchvision_sets.KINDS:
+        found = torchvision_sets.find(spec, kind, rest or torchvision_sets.ROOT, resolution)
+        mean, std = torchvision_sets.KINDS[kind].mean, torchvision_sets.KINDS[kind].std
         return Dataset(
             name=kind,
-            identity=f"{kind} {tree.fingerprint}",
-            classes=tree.classes,
-            mean=folders.MEAN,
-            std=folders.STD,
-            load=lambda split: tree.load(split, resolution, reporter or Reporter(quiet=True)),
+            identity=kind,
+            classes=found.classes,
+            mean=mean,
+            std=std,
+            load=lambda split: HeldSplit(found.load(split), mean, std, device),
             device=device,
         )
-    raise InputError(f"--data {spec}: unknown; known: {SPECS}")
+    if kind not in ("folder", "imagenet"):
+        raise InputError(f"--data {spec}: unknown; known: {SPECS}")
+    processes = Loaders(min(processors(), MOST_LOADERS) if loaders is None else loaders, pinned=device.type == "cuda")
+
+    def stream(split: str, files: Listed) -> Split:
+        return StreamedSplit(
+            split,
+            files.paths,
+            files.labels,
+            resolution,
+            folders.MEAN,
+            folders.STD,
+            device,
+            loaders=processes,
+            reporter=reporter,
+            skip_corrupt=skip_corrupt,
+        )
+
+    if kind == "imagenet":
+        listed = imagenet.scan(spec, rest)
+        return Dataset(
+            name=kind,
+            identity=f"{kind} {listed.fingerprint}",
+            classes=listed.classes,
+            mean=folders.MEAN,
+            std=folders.STD,
+            load=lambda split: stream(split, listed.splits[split]),
+            device=device,
+        )
+    tree = folders.scan(spec, rest)
+    if streamed is None:
+        streamed = not tree.fits(resolution)
+
+    def load(split: str) -> Split:
+        if streamed:
+            return stream(split, tree.listed(split))
+        return HeldSplit(
+            tree.load(split, resolution, reporter, skip_corrupt=skip_corrupt), folders.MEAN, folders.STD, device
+        )
+
+    return Dataset(
+        name=kind,
+        # Streamed pictures are cropped otherwise than held ones, so a training does not go on from one to the other.
+        identity=f"{kind} {'streamed ' if streamed else ''}{tree.fingerprint}",
+        classes=tree.classes,
+        mean=folders.MEAN,
+        std=folders.STD,
+        load=load,
+        device=device,
+    )
 
 
-def _fits(nbytes: int, device: torch.device) -> bool:
-    """Whether so many bytes may lie on the device for good; a GPU's memory is a training's before it is the data's."""
-    return device.type != "cuda" or nbytes <= SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]
+def _digits(spec: str, variant: str, resolution: int, device: torch.device) -> Dataset:
+    if variant not in digits.VARIANTS:
+        raise InputError(f"--data {spec}: unknown variant; known: digits, digits:clutter")
+    if resolution != digits.SIDE:
+        raise InputError(f"--data {spec}: pictures of {digits.SIDE} pixels, but the space wants {resolution}")
+    mean, std = (digits.MEAN[variant],), (digits.STD[variant],)
+    return Dataset(
+        name=spec,
+        identity=spec,
+        classes=tuple(str(digit) for digit in range(10)),
+        mean=mean,
+        std=std,
+        load=lambda split: HeldSplit(digits.compose(variant, split), mean, std, device),
+        device=device,
+    )
 
 
-def _draw_crop_flip(count: int, size: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of `count` pictures: pixels down and right, up to an eighth of its side, and 1 if mirrored."""
-
-    def draw(low: int, high: int) -> Tensor:
-        return torch.randint(low, high + 1, (count,), generator=generator)
-
-    reach_y, reach_x = size[0] // 8, size[1] // 8
-    return draw(-reach_y, reach_y), draw(-reach_x, reach_x), draw(0, 1)
-
-
-def _crop_flip(images: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
-    """Each picture shifted (edges repeated) and mirrored as drawn for it."""
-    count, _, height, width = images.shape
-    device = images.device
-    rows = (torch.arange(height, device=device) + down[:, None]).clamp(0, height - 1)
-    columns = torch.arange(width, device=device).expand(count, width)
-    columns = torch.where(mirrored[:, None] == 1, columns.flip(1), columns)
-    columns = (columns + right[:, None]).clamp(0, width - 1)
-    batch = torch.arange(count, device=device)[:, None, None]
-    # Advanced indices around a slice put the channels last.
-    return images[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-__all__ = ["Dataset", "Split", "load_data"]
+__all__ = ["Dataset", "HeldSplit", "Split", "load_data"]

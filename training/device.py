@@ -40,8 +40,13 @@ def default_threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if distributed.local_world() == 1 and wanted.isdecimal() and 1 <= int(wanted) <= 4096:
         return int(wanted)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, processors // distributed.local_world())
+    return processors()
+
+
+def processors() -> int:
+    """The processors this process may run on: its share of them where `torchrun` started several here."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // distributed.local_world())
 
 
 def use_threads(count: int) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from search_space.errors import InputError
-from training.pictures import Pictures
+from training.corrupt import Corrupt, CorruptError
+from training.pictures import Listed, Pictures
 from training.progress import Reporter
 
 # ImageNet's, in 0 to 1: what published backbones expect.
@@ -27,7 +28,7 @@ _SHARES = {"validation": 0.15, "test": 0.15}
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of each split with their labels. Decoded pictures are held in memory, 3 bytes a pixel."""
+    """The files of each split with their labels. Decoded pictures that are held in memory take 3 bytes a pixel."""
 
     spec: str
     classes: tuple[str, ...]
@@ -41,8 +42,20 @@ class Tree:
             lines += [f"{split} {label} {file.name} {file.stat().st_size}" for file, label in members]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
-    def load(self, split: str, resolution: int, reporter: Reporter) -> Pictures:
+    def fits(self, resolution: int) -> bool:
+        """Whether the pictures of each split, decoded, may be held in memory."""
+        return max(map(len, self.files.values())) * 3 * resolution**2 <= MAX_BYTES
+
+    def listed(self, split: str) -> Listed:
+        """The split's files, to be decoded when they are needed."""
+        files = self.files[split]
+        return Listed([str(file) for file, _ in files], torch.tensor([label for _, label in files]))
+
+    def load(self, split: str, resolution: int, reporter: Reporter, *, skip_corrupt: bool = False) -> Pictures:
         """The split's pictures: the central square, scaled to `resolution`.
+
+        Args:
+            skip_corrupt: whether those that cannot be decoded are left out, and named, if there are others.
 
         Raises InputError naming the first file that cannot be decoded, or if the pictures do not fit in memory.
         """
@@ -54,12 +67,27 @@ class Tree:
                 f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
             )
         images = torch.empty(len(files), 3, resolution, resolution, dtype=torch.uint8)
+        corrupt = Corrupt(split, len(files), skip_corrupt)
+
+        def decoded(entry: tuple[Path, int]) -> Tensor | CorruptError:
+            try:
+                return _decode(entry[0], resolution)
+            except CorruptError as error:
+                return error
+
         with ThreadPoolExecutor() as pool, reporter.track(f"{split} pictures", len(files), "decoded") as advance:
-            decoded = pool.map(lambda entry: _decode(self.spec, entry[0], resolution), files)
-            for index, image in enumerate(decoded):
-                images[index] = image
+            for index, image in enumerate(pool.map(decoded, files)):
+                if isinstance(image, CorruptError):
+                    corrupt.note(index, str(files[index][0]), str(image))
+                else:
+                    images[index] = image
                 advance("")
-        return Pictures(images, torch.tensor([label for _, label in files]))
+        labels = torch.tensor([label for _, label in files])
+        if corrupt:
+            corrupt.say(reporter)
+            good = torch.tensor([index not in corrupt for index in range(len(files))])
+            images, labels = images[good], labels[good]
+        return Pictures(images, labels)
 
 
 def scan(spec: str, path: str) -> Tree:
@@ -144,7 +172,7 @@ def _divided(by_class: list[list[Path]], shares: Sequence[float]) -> list[list[l
     return parts
 
 
-def _decode(spec: str, path: Path, resolution: int) -> Tensor:
+def _decode(path: Path, resolution: int) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # notes on metadata; a picture that decodes is fine
@@ -157,5 +185,5 @@ def _decode(spec: str, path: Path, resolution: int) -> Tensor:
                 square = (left, top, left + side, top + side)
                 pixels = np.array(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR, square))
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
-        raise InputError(f"--data {spec}: cannot decode {path} ({error}); mend or remove it") from None
+        raise CorruptError(str(error) or type(error).__name__) from None
     return torch.from_numpy(pixels).permute(2, 0, 1)

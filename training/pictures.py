@@ -1,4 +1,4 @@
-"""Labelled pictures in memory."""
+"""Labelled pictures: in memory, or where they lie."""
 
 from typing import NamedTuple
 
@@ -15,3 +15,14 @@ class Pictures(NamedTuple):
     images: Tensor
     labels: Tensor
     sources: Tensor | None = None
+
+
+class Listed(NamedTuple):
+    """Files N, and their labels N (int64)."""
+
+    paths: list[str]
+    labels: Tensor
+
+    def of(self, chosen: Tensor) -> "Listed":
+        """Some of them, by number (int64)."""
+        return Listed([self.paths[number] for number in chosen.tolist()], self.labels[chosen])

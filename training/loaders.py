@@ -1,0 +1,162 @@
+"""Processes that decode pictures beside a training."""
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from search_space.errors import InputError
+from training.corrupt import CorruptError
+from training.decoding import centre_crop, read_file, training_crop
+from training.draws import Draws
+
+AHEAD = 4  # works that wait for each process, or their results
+
+
+class Work(NamedTuple):
+    """Pictures to decode.
+
+    Attributes:
+        paths: N files.
+        resolution: of the results.
+        draws: of random-resized-crops; without crops in them, central ones are cut out.
+    """
+
+    paths: Sequence[str]
+    resolution: int
+    draws: Draws
+
+
+class Decoded(NamedTuple):
+    """What became of a `Work`.
+
+    Attributes:
+        images: N×3×resolution×resolution, uint8, channels last; of a failed picture undefined.
+        corrupt: reasons by place in the work; only for pictures whose content cannot be decoded.
+        unreadable: what the user is to be told of a file that cannot be read at all, if there is one.
+    """
+
+    images: Tensor
+    corrupt: dict[int, str]
+    unreadable: str | None
+
+
+def decode(work: Work) -> Decoded:
+    """Decodes picture by picture. Fails in words, so that nothing but words has to come from another process."""
+    side = work.resolution
+    images = torch.empty(len(work.paths), side, side, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+    crops = None if work.draws.crops is None else work.draws.crops.tolist()
+    mirrored = [] if work.draws.mirrored is None else work.draws.mirrored.tolist()
+    corrupt = {}
+    for place, path in enumerate(work.paths):
+        try:
+            content = read_file(path)
+            if crops is None:
+                images[place] = centre_crop(content, side)
+            else:
+                image = training_crop(content, side, crops[place])
+                images[place] = image.flip(-1) if mirrored[place] else image
+        except CorruptError as error:
+            corrupt[place] = str(error)
+        except InputError as error:
+            return Decoded(images, corrupt, str(error))
+    return Decoded(images, corrupt, None)
+
+
+class Loaders:
+    """Processes that decode, kept from one pass over the pictures to the next.
+
+    They are made by a fork server, which knows nothing of this process: a fork of it would hold its open files and
+    locks for some seconds after it was killed. They end with it, or when this object is gone.
+
+    Args:
+        count: of processes; with 0 everything is decoded in this one.
+        pinned: whether results lie in memory that a GPU copies from while it computes.
+    """
+
+    def __init__(self, count: int, *, pinned: bool = False):
+        self.count = count
+        self._pinned = pinned
+        self._kept: tuple[_Feed, DataLoader[Decoded]] | None = None
+        self._busy = False
+
+    def results(self, works: Iterator[Work]) -> Iterator[Decoded]:
+        """The results in order, a few of them ahead of what is taken. May be given up before the end.
+
+        The kept processes serve one pass at a time; one that begins beside it has its own, which end with it. Raises
+        InputError if one of them is killed, or a file cannot be read.
+        """
+        for result in self._decoded(works):
+            if result.unreadable is not None:
+                raise InputError(result.unreadable)
+            yield result
+
+    def _decoded(self, works: Iterator[Work]) -> Iterator[Decoded]:
+        if self.count == 0:
+            yield from map(decode, works)
+        elif self._busy:
+            yield from _served(*self._made(kept=False), works)
+        else:
+            self._busy = True
+            try:
+                self._kept = self._kept or self._made(kept=True)
+                yield from _served(*self._kept, works)
+            except InputError:
+                self._kept = None
+                raise
+            finally:
+                self._busy = False
+
+    def _made(self, *, kept: bool) -> "tuple[_Feed, DataLoader[Decoded]]":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["__main__", __name__])
+        feed = _Feed()
+        loader = DataLoader(
+            _Decoding(),
+            batch_size=None,
+            sampler=feed,
+            num_workers=self.count,
+            collate_fn=_same,
+            pin_memory=self._pinned,
+            multiprocessing_context=context,
+            prefetch_factor=AHEAD,
+            persistent_workers=kept,
+            generator=torch.Generator(),  # else each pass would take a number from torch's own
+        )
+        return feed, loader
+
+
+class _Decoding(Dataset[Decoded]):
+    """`decode` as a DataLoader wants it: what it is asked for is the work itself."""
+
+    def __getitem__(self, work: Work) -> Decoded:
+        return decode(work)
+
+
+class _Feed(Iterable[Work]):
+    """The works of the pass that goes on."""
+
+    works: Iterator[Work] = iter(())
+
+    def __iter__(self) -> Iterator[Work]:
+        return self.works
+
+
+def _same(result: Any) -> Any:
+    return result
+
+
+def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> Iterator[Decoded]:
+    feed.works = works
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            f"a process that decodes pictures was ended from outside ({' '.join(str(error).split())}); too little "
+            "memory? give fewer --loaders, or 0"
+        ) from None

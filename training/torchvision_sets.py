@@ -1,0 +1,85 @@
+"""The small data sets that torchvision downloads: pictures held in memory."""
+
+from dataclasses import dataclass
+
+import torch
+import torchvision
+from torch import Tensor
+
+from search_space.errors import InputError
+from training import distributed
+from training.hold_out import hold_out
+from training.pictures import Pictures
+
+VALIDATION = 10_000  # training pictures held out, if that is no more than a tenth
+ROOT = "data"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A data set: torchvision's class of it, and mean and std of the training pictures' channels, in 0 to 1."""
+
+    source: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+KINDS = {
+    "cifar10": Kind("CIFAR10", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": Kind("CIFAR100", (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "fashion-mnist": Kind("FashionMNIST", (0.2860,), (0.3530,)),
+}
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A data set that lies on the disk."""
+
+    classes: tuple[str, ...]
+    kind: str
+    root: str
+    resolution: int
+
+    def load(self, split: str) -> Pictures:
+        """The pictures of `train`, `validation` (a tenth of the training pictures) or `test`."""
+        opened = _opened(self.kind, self.root, train=split != "test", download=False)
+        images = torch.as_tensor(opened.data)
+        images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+        labels = torch.as_tensor(opened.targets)
+        if split != "test":
+            kept, held = hold_out(labels, VALIDATION)
+            chosen = kept if split == "train" else held
+            images, labels = images[chosen], labels[chosen]
+        return Pictures(_scaled(images, self.resolution), labels)
+
+
+def find(spec: str, kind: str, root: str, resolution: int) -> Downloaded:
+    """The data set below `root`, downloaded if it is not there. Raises InputError if that fails.
+
+    torchvision unpickles CIFAR's files, but only those whose checksums it knows.
+    """
+    return Downloaded(tuple(distributed.from_first(lambda: _classes(spec, kind, root))), kind, root, resolution)
+
+
+def _classes(spec: str, kind: str, root: str) -> list[str]:
+    for download in (False, True):
+        try:
+            return list(_opened(kind, root, train=True, download=download).classes)
+        except Exception as error:  # absent, broken, or whatever a download meets
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise InputError(f"--data {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
+
+
+def _opened(kind: str, root: str, *, train: bool, download: bool) -> "torchvision.datasets.VisionDataset":
+    return getattr(torchvision.datasets, KINDS[kind].source)(root, train=train, download=download)
+
+
+def _scaled(images: Tensor, resolution: int) -> Tensor:
+    """N×C×resolution×resolution, uint8, a thousand at a time."""
+    if images.shape[-2:] == (resolution, resolution):
+        return images.contiguous()
+    size = (resolution, resolution)
+    parts = [
+        torch.nn.functional.interpolate(part, size=size, mode="bilinear", antialias=True) for part in images.split(1000)
+    ]
+    return torch.cat(parts)
