@@ -3,7 +3,6 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.ops import stochastic_depth
 
 from search_space.blocks import Block
 from search_space.network import Network
@@ -29,4 +28,6 @@ class _Dropped:
         self.rate = rate
 
     def __call__(self, module: nn.Module, _inputs: Any, branch: Tensor) -> Tensor:
+        from torchvision.ops import stochastic_depth  # takes a second, and few trainings drop
+
         return stochastic_depth(branch, self.rate, "row", module.training)

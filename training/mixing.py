@@ -1,8 +1,7 @@
 """Training pictures mixed with each other, on the device, a whole batch at a time."""
 
 import torch
-from torch import Tensor
-from torchvision.transforms import v2
+from torch import Tensor, nn
 
 
 class Mixing:
@@ -13,7 +12,9 @@ class Mixing:
     """
 
     def __init__(self, mixup: float, cutmix: float, num_classes: int):
-        self.ways: list[v2.Transform] = []
+        self.ways: list[nn.Module] = []
+        if mixup or cutmix:
+            from torchvision.transforms import v2  # takes a second, and few trainings mix
         if mixup:
             self.ways.append(v2.MixUp(alpha=mixup, num_classes=num_classes))
         if cutmix:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from search_space.architecture import Architecture
 from search_space.network import Network, build
@@ -178,6 +177,8 @@ def _examine(network: nn.Module, architecture: Architecture, split: Split, recip
 
 def _to_tensorboard(folder: Path, entry: dict[str, float]) -> None:
     """The epoch's numbers as a point each, by its number. An epoch that a kill repeats gives the same points again."""
+    from torch.utils.tensorboard import SummaryWriter  # takes a second
+
     with SummaryWriter(str(folder), purge_step=int(entry["epoch"])) as writer:
         for name, value in entry.items():
             if name != "epoch":

@@ -1,9 +1,9 @@
 """The small data sets that torchvision downloads: pictures held in memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 
 from search_space.errors import InputError
@@ -70,8 +70,10 @@ def _classes(spec: str, kind: str, root: str) -> list[str]:
     raise InputError(f"--data {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
 
 
-def _opened(kind: str, root: str, *, train: bool, download: bool) -> "torchvision.datasets.VisionDataset":
-    return getattr(torchvision.datasets, KINDS[kind].source)(root, train=train, download=download)
+def _opened(kind: str, root: str, *, train: bool, download: bool) -> Any:
+    from torchvision import datasets  # takes a second, and few runs are on these
+
+    return getattr(datasets, KINDS[kind].source)(root, train=train, download=download)
 
 
 def _scaled(images: Tensor, resolution: int) -> Tensor:
