@@ -35,6 +35,8 @@ from training.recipe import PRECISIONS, Recipe
 from training.teacher import FORMS as TEACHERS
 
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
+SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
+LOADERS = "processes that decode pictures (default: one a processor)"
 RECIPES_VALUE = "(default: the recipe's)"
 
 
@@ -42,7 +44,7 @@ RECIPES_VALUE = "(default: the recipe's)"
 class SearchSettings:
     """Search for the best architectures within a budget. The defaults are those of the preset `digits`."""
 
-    preset: str = positional("settings that the flags override: digits", "digits")
+    preset: str = positional("settings that the flags override: digits, cifar10, imagenet", "digits")
     space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
     data: str = flag("digits", f"pictures: {SPECS}")
     max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count)
@@ -81,6 +83,8 @@ class SearchSettings:
     )
     batch_size: int | None = flag(None, "pictures a step of the supernet", whole(2, 65_536))
     init: str = flag("scratch", INIT)
+    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
+    loaders: int | None = flag(None, LOADERS, whole(0, 256))
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     out: str | None = flag(None, "the run's folder (default: runs/PRESET); the same command again continues it")
     quiet: bool = flag(False, "print errors only")
@@ -128,8 +132,8 @@ class RetrainSettings:
     )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100))
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
-    skip_corrupt: bool = flag(False, "pass over pictures that cannot be decoded, and say how many")
-    loaders: int | None = flag(None, "processes that decode pictures (default: one a processor)", whole(0, 256))
+    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
+    loaders: int | None = flag(None, LOADERS, whole(0, 256))
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)")
     quiet: bool = flag(False, "print errors only")
@@ -181,6 +185,57 @@ PRESETS = {
             resolution=1.0,
         ),
         rescored=32,
+    ),
+    "cifar10": Preset(
+        settings=SearchSettings(preset="cifar10", data="cifar10"),
+        recipe=SupernetRecipe(
+            epochs=20,
+            batch_size=64,
+            learning_rate=0.4,
+            weight_decay=2e-4,
+            augmentation="crop-flip",
+            random_networks=1,
+            largest_epochs=4,
+        ),
+        scoring=Scoring(calibration=512, validation=2000, batch_size=256),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=128, learning_rate=0.3, weight_decay=2e-4, augmentation="crop-flip"),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
+        rescored=32,
+    ),
+    # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
+    "imagenet": Preset(
+        settings=SearchSettings(
+            preset="imagenet",
+            space="mobilenetv2",
+            data="imagenet:data/imagenet",
+            max_macs=300_000_000,
+            trials=1000,
+            startup=100,
+        ),
+        recipe=SupernetRecipe(
+            epochs=180,
+            batch_size=1024,
+            learning_rate=0.5,
+            weight_decay=2e-5,
+            warmup=0.03,
+            label_smoothing=0.1,
+            ema_decay=0.9999,
+            augmentation="random-resized-crop",
+            random_networks=2,
+            largest_epochs=10,
+        ),
+        scoring=Scoring(calibration=2048, validation=4000, batch_size=128),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=256, learning_rate=0.2, weight_decay=4e-5, augmentation="random-resized-crop"),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.1,
+            resolution=0.75,
+        ),
+        rescored=64,
     ),
 }
 

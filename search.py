@@ -64,7 +64,17 @@ def main(arguments: Sequence[str]) -> None:
     study_name = STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}"
     device = resolve_device(settings.device)
     space = named_space(settings.space)
-    data = load_data(settings.data, max(space.resolution), device, reporter)
+    # Crops at random places and scales want the whole picture, so its file.
+    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
+    data = load_data(
+        settings.data,
+        max(space.resolution),
+        device,
+        reporter,
+        streamed=True if trained_on.augmentation == "random-resized-crop" else None,
+        skip_corrupt=settings.skip_corrupt,
+        loaders=settings.loaders,
+    )
     space = replace(space, num_classes=data.num_classes)
     if settings.init == "torchvision":
         check_family(space.largest)
