@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from pyproject.toml by the Python named here (3.11 or newer).
 PYTHON ?= python3
 
-.PHONY: search test clean
+.PHONY: search test docs clean
 
 search: .venv/installed
 	.venv/bin/python search.py
@@ -13,7 +13,11 @@ test: .venv/installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
+
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs serve
 
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
@@ -26,4 +30,4 @@ test: .venv/installed-dev
 	touch $@ .venv/installed
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build site *.egg-info

@@ -1,14 +1,18 @@
 """Command lines from dataclasses, and the one way in which a command ends badly.
 
-A field of a settings dataclass is a flag; its metadata, made by `flag` or `positional`, holds the help text and the
-parser of its value.
+A field of a settings dataclass is a flag; its metadata, made by `flag` or `positional`, holds the help text, the parser
+of its value, and the group that `--help GROUP` shows it in. `--help` alone shows the group `main` and names the others;
+a command none of whose flags is in `main` shows them all.
 """
 
 import argparse
 import dataclasses
 import re
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from optuna.exceptions import OptunaError
@@ -16,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search_space.cost import human
 from search_space.errors import InputError
+from search_space.plugins import load_plugin
 from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
@@ -24,14 +29,34 @@ from training.progress import complain
 _Settings = TypeVar("_Settings")
 
 
-def flag(default: Any, text: str, parse: Callable[[str], Any] = str) -> Any:
-    """A field that is a flag; a boolean default makes a switch."""
-    return dataclasses.field(default=default, metadata={"help": text, "parse": parse})
+MAIN, OTHER, ALL = "main", "other", "all"
+PLUGIN = (
+    "run a Python file first, which registers attention ops and the like of your own (default: none); may be repeated"
+)
 
 
-def positional(text: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field given without a flag's name; required if it has no default."""
-    return dataclasses.field(default=default, metadata={"help": text, "parse": str, "positional": True})
+def flag(
+    default: Any,
+    text: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    group: str = OTHER,
+    shown: Callable[[str], str] | None = None,
+) -> Any:
+    """A field that is a flag; a boolean default makes a switch.
+
+    Args:
+        text: for the help; the default is added, unless it says `(default: …)` itself.
+        group: what `--help GROUP` shows it in, any name.
+        shown: makes what the help says of the default from the field's name, when it is asked for.
+    """
+    return dataclasses.field(default=default, metadata={"help": text, "parse": parse, "group": group, "shown": shown})
+
+
+def positional(text: str, default: Any = dataclasses.MISSING, *, several: bool = False) -> Any:
+    """A field given without a flag's name; required if it has no default. With `several` it is one value or more."""
+    metadata = {"help": text, "parse": str, "positional": True, "several": several}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def count(text: str) -> int:
@@ -56,18 +81,22 @@ def milliseconds(text: str) -> float:
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     """Parser of an integer within bounds."""
 
-    def parse(text: str) -> int:
+    def integer(text: str) -> int:
         if not re.fullmatch(r"-?\d{1,12}", text) or not low <= int(text) <= high:
             raise ValueError(f"expected an integer from {low} to {high}")
         return int(text)
 
-    return parse
+    return integer
 
 
 def wholes(low: int, high: int = 10**9) -> Callable[[str], tuple[int, ...]]:
     """Parser of integers within bounds, with commas between."""
     one = whole(low, high)
-    return lambda text: tuple(one(part) for part in text.split(","))
+
+    def integers(text: str) -> tuple[int, ...]:
+        return tuple(one(part) for part in text.split(","))
+
+    return integers
 
 
 def share(text: str) -> float:
@@ -121,36 +150,33 @@ def parse_settings(
     example: str,
     defaults: Callable[[str], _Settings] | None = None,
 ) -> _Settings:
-    """The settings that the arguments say.
+    """The settings that the arguments say. Runs the files of `--plugin`, a flag of every command, first.
 
     Args:
         example: shown first in the help text.
         defaults: makes the settings that flags override from the positional argument, for presets.
     """
-    parser = _Parser(
-        description=(settings.__doc__ or "").strip(),
-        epilog=example,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
-    for field in fields:
-        text = _help(field)
-        if field.metadata.get("positional"):
-            optional = field.default is not dataclasses.MISSING
-            parser.add_argument(field.name, help=text, nargs="?" if optional else None, default=argparse.SUPPRESS)
-            continue
-        name = "--" + field.name.replace("_", "-")
-        options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": text}
-        if field.default is False:
-            parser.add_argument(name, action="store_true", **options)
-        else:
-            parser.add_argument(name, type=_parser(field.metadata["parse"]), metavar="VALUE", **options)
+    parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+
+    first = next((field for field in fields if field.metadata.get("positional")), None)
+
+    def made(given: dict[str, Any]) -> _Settings | None:
+        """The settings that the flags override; None where these are the fields' own."""
+        return defaults(given.get(first.name, first.default)) if defaults and first else None
+
+    def show(group: str, given: dict[str, Any]) -> str:
+        about = " ".join((settings.__doc__ or "").split())
+        return _help_text(fields, group, f"{example}\n\n{about}", made(given))
+
+    parser.add_argument("-h", "--help", nargs="?", const=MAIN, default=argparse.SUPPRESS, action=_Help, text=show)
+    _add(parser, fields)
+    _add_plugin(parser)
     given = vars(parser.parse_args(arguments))
-    if defaults is None:
-        return settings(**given)
-    first = next(field for field in fields if field.metadata.get("positional"))
-    return dataclasses.replace(defaults(given.get(first.name, first.default)), **given)  # type: ignore[type-var]
+    for path in given.pop("plugin", []):
+        load_plugin(Path(path))
+    overridden = made(given)
+    return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
 
 
 def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
@@ -194,14 +220,98 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _help(field: "dataclasses.Field[Any]") -> str:
+def _add(
+    parser: argparse._ActionsContainer, fields: "Iterable[dataclasses.Field[Any]]", overridden: object = None
+) -> None:
+    """Adds the fields as arguments; what is not given is left out of the result."""
+    for field in fields:
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field, overridden)}
+        if field.metadata.get("positional"):
+            optional = field.default is not dataclasses.MISSING
+            nargs = "+" if field.metadata["several"] else "?" if optional else None
+            parser.add_argument(field.name, metavar=field.name.upper(), nargs=nargs, **options)
+            continue
+        name = "--" + field.name.replace("_", "-")
+        if field.default is False:
+            parser.add_argument(name, dest=field.name, action="store_true", **options)
+        else:
+            parse = field.metadata["parse"]
+            metavar = _METAVARS.get(parse.__name__, "VALUE")
+            parser.add_argument(name, dest=field.name, type=_parser(parse), metavar=metavar, **options)
+
+
+def _add_plugin(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--plugin", action="append", metavar="FILE.py", default=argparse.SUPPRESS, help=PLUGIN)
+
+
+def _help_text(fields: "Sequence[dataclasses.Field[Any]]", group: str, description: str, overridden: object) -> str:
+    """The help of one group, or of all; of the main group with a line on each other one.
+
+    Args:
+        description: its first line is an example.
+        overridden: the settings whose values are the defaults; None for the fields' own.
+
+    Raises InputError for a group that is not there.
+    """
+    groups = _groups(fields)
+    if group not in groups and group not in (MAIN, ALL):
+        raise InputError(f"--help {group}: unknown; known: {', '.join([*groups, ALL])}")
+    if group == MAIN and MAIN not in groups:
+        group = ALL
+    parser = _Parser(
+        usage=argparse.SUPPRESS,
+        add_help=False,
+        description=description if group in (MAIN, ALL) else description.splitlines()[0],
+        formatter_class=_Formatter,
+    )
+    positionals = [field for field in fields if field.metadata.get("positional")]
+    if group in (MAIN, ALL):
+        _add(parser.add_argument_group("given first"), positionals, overridden)
+    for name, members in groups.items():
+        if group in (name, ALL):
+            section = parser.add_argument_group("flags" if name == MAIN or len(groups) == 1 else f"{name} flags")
+            _add(section, members, overridden)
+            if name == OTHER or (OTHER not in groups and name == [*groups][-1]):
+                _add_plugin(section)
+    if group == MAIN:
+        more = parser.add_argument_group("more flags")
+        for name, members in groups.items():
+            if name != MAIN:
+                flags = ["--" + field.name.replace("_", "-") for field in members] + ["--plugin"] * (name == OTHER)
+                more.add_argument(f"--help {name}", action="store_true", help=" ".join(flags))
+        more.add_argument(f"--help {ALL}", action="store_true", help="every flag")
+    return parser.format_help()
+
+
+def _groups(fields: "Sequence[dataclasses.Field[Any]]") -> "dict[str, list[dataclasses.Field[Any]]]":
+    """The flags by group: the main one first, then as they come, what is in none last."""
+    found: dict[str, list[dataclasses.Field[Any]]] = {MAIN: []}
+    for field in fields:
+        if not field.metadata.get("positional"):
+            found.setdefault(field.metadata["group"], []).append(field)
+    rest = found.pop(OTHER, [])
+    return {name: members for name, members in {**found, OTHER: rest}.items() if members}
+
+
+def _help(field: "dataclasses.Field[Any]", overridden: object = None) -> str:
     """The field's text with its default."""
     text = str(field.metadata["help"])
-    default: Any = field.default
-    if not any(default is absent for absent in (None, False, dataclasses.MISSING)):
-        shown = human(default) if field.metadata["parse"] is count else default
-        text = f"{text} (default: {shown})"
+    shown = field.metadata.get("shown")
+    default = field.default if overridden is None else getattr(overridden, field.name)
+    if shown is not None:
+        text = f"{text} (default: {shown(field.name)})"
+    elif "(default" not in text and default is not dataclasses.MISSING:
+        text = f"{text} (default: {human(default) if field.metadata['parse'] is count and default else typed(default)})"
     return text.replace("%", "%%")
+
+
+def typed(value: object) -> str:
+    """A value as a user would type it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -212,6 +322,49 @@ def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
     return checked
+
+
+# What stands for a value in the help, by the name of its parser.
+_METAVARS = {
+    "str": "NAME",
+    "count": "COUNT",
+    "milliseconds": "MS",
+    "integer": "N",
+    "integers": "N,N,…",
+    "share": "SHARE",
+    "real": "NUMBER",
+    "nonnegative": "NUMBER",
+    "objectives": "NAME,…",
+    "yes_or_no": "YES|NO",
+    "micro_batch": "N|auto",
+}
+
+
+class _Help(argparse.Action):
+    """Prints the help of a group, and ends."""
+
+    def __init__(self, *, text: Callable[[str, dict[str, Any]], str], **options: Any):
+        super().__init__(**options)
+        self.text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        print(self.text(values, vars(namespace)), end="")
+        parser.exit()
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves the description's first line, the example, as it stands, and no flag is broken at its hyphens."""
+
+    def __init__(self, prog: str):
+        width = min(100, shutil.get_terminal_size().columns)
+        super().__init__(prog, max_help_position=26, width=width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        first, *rest = text.splitlines()
+        return "\n".join([first, *(textwrap.fill(line, width) for line in rest)])
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 class _Parser(argparse.ArgumentParser):

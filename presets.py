@@ -1,6 +1,8 @@
 """The settings of the commands, and the presets that set all of them at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from command_line import (
     count,
@@ -12,6 +14,7 @@ from command_line import (
     positional,
     real,
     share,
+    typed,
     whole,
     wholes,
     yes_or_no,
@@ -34,59 +37,128 @@ from training.data import SPECS
 from training.recipe import PRECISIONS, Recipe
 from training.teacher import FORMS as TEACHERS
 
+# Those of --framework nni are named by their own names there.
+SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
-RECIPES_VALUE = "(default: the recipe's)"
+
+
+def of_recipe(text: str, parse: Callable[[str], Any] = str, *, group: str) -> Any:
+    """A flag that overrides the recipe's setting of the field's name. The help shows what the recipes say."""
+    return flag(None, text, parse, group=group, shown=_by_recipe)
+
+
+def _by_recipe(setting: str) -> str:
+    return _by_name({name: getattr(recipe, setting) for name, recipe in RECIPES.items()})
+
+
+def _by_preset(setting: str) -> str:
+    values: dict[str, object] = {}
+    for name, preset in PRESETS.items():
+        halving = preset.proxy.halving
+        values[name] = {
+            "proxy_epochs": halving.epochs,
+            "proxy_pictures": preset.proxy.pictures,
+            "proxy_resolution": preset.proxy.resolution,
+            "generation": halving.generation,
+            "supernet_epochs": preset.recipe.epochs,
+            "batch_size": preset.recipe.batch_size,
+        }[setting]
+    return _by_name(values)
+
+
+def _by_name(values: dict[str, object]) -> str:
+    """`quick 12, paper 200`, or the value that all have."""
+    if len(set(values.values())) == 1:
+        return typed(next(iter(values.values())))
+    return ", ".join(f"{name} {typed(value)}" for name, value in values.items())
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Search for the best architectures within a budget. The defaults are those of the preset `digits`."""
+    """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional("settings that the flags override: digits, cifar10, imagenet", "digits")
-    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
-    data: str = flag("digits", f"pictures: {SPECS}")
-    max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count)
-    max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count)
+    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml", group="main")
+    data: str = flag("digits", f"pictures: {SPECS}", group="main")
+    max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count, group="main")
+    max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count, group="main")
     max_latency_ms: float | None = flag(
-        None, "budget of milliseconds for one picture; measured here if there is no table", milliseconds
+        None, "budget of milliseconds for one picture; measured here if there is no table", milliseconds, group="main"
     )
-    latency_table: str | None = flag(None, "a file of times measured by measure_latency.py, or on another device")
-    runtime: str = flag("eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}")
-    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}")
-    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}")
-    table: str = flag("digits", "where --evaluator tabular looks trained networks up: digits, or a file FILE.json")
+    latency_table: str | None = flag(
+        None, "a file of times measured by measure_latency.py, or on another device", group="latency"
+    )
+    runtime: str = flag(
+        "eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}", group="latency"
+    )
+    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}", group="main")
+    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}", group="scoring")
+    table: str = flag(
+        "digits", "where --evaluator tabular looks trained networks up: digits, or a file FILE.json", group="scoring"
+    )
     proxy_epochs: tuple[int, ...] | None = flag(
-        None, "passes of the proxy training by the end of each rung, e.g. 1,3,9", wholes(1, 100_000)
+        None,
+        "passes of the proxy training by the end of each rung, e.g. 1,3,9",
+        wholes(1, 100_000),
+        group="scoring",
+        shown=_by_preset,
     )
-    proxy_pictures: float | None = flag(None, "share of the training pictures that a proxy training sees", share)
-    proxy_resolution: float | None = flag(None, "share of its resolution that a proxy training has", share)
-    generation: int | None = flag(None, "candidates that compete for the proxy's later rungs", whole(1, 100_000))
-    framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}")
-    sampler: str = flag("predictor", f"who proposes candidates: {', '.join(sampler_names())}, or your own FILE.py:NAME")
+    proxy_pictures: float | None = flag(
+        None, "share of the training pictures that a proxy training sees", share, group="scoring", shown=_by_preset
+    )
+    proxy_resolution: float | None = flag(
+        None, "share of its resolution that a proxy training has", share, group="scoring", shown=_by_preset
+    )
+    generation: int | None = flag(
+        None,
+        "candidates that compete for the proxy's later rungs",
+        whole(1, 100_000),
+        group="scoring",
+        shown=_by_preset,
+    )
+    framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}", group="proposing")
+    sampler: str = flag("predictor", f"who proposes candidates: {SAMPLERS}, or your own FILE.py:NAME", group="main")
     objectives: tuple[str, ...] | None = flag(
         None,
         "accuracy, and what to lower: macs, params, latency (default: what has a budget, or macs)",
         objectives,
+        group="proposing",
     )
-    storage: str | None = flag(None, f"study that several processes share (default: the run's own): {KINDS}")
-    engine: str = flag("processes", "what runs the workers: processes, or ray (actors, here or on a cluster)")
-    ray_address: str | None = flag(None, "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)")
-    worker_gpus: float = flag(0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative)
-    workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256))
-    trials: int = flag(240, "distinct candidates to evaluate", whole(1))
-    startup: int = flag(20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
+    storage: str | None = flag(
+        None, f"study that several processes share (default: the run's own): {KINDS}", group="workers"
+    )
+    engine: str = flag(
+        "processes", "what runs the workers: processes, or ray (actors, here or on a cluster)", group="workers"
+    )
+    ray_address: str | None = flag(
+        None, "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)", group="workers"
+    )
+    worker_gpus: float = flag(0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative, group="workers")
+    workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256), group="workers")
+    trials: int = flag(240, "distinct candidates to evaluate", whole(1), group="main")
+    startup: int = flag(
+        20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1), group="proposing"
+    )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = flag(
-        None, "passes over the training pictures for the shared weights", whole(1, 10_000)
+        None,
+        "passes over the training pictures for the shared weights",
+        whole(1, 10_000),
+        group="scoring",
+        shown=_by_preset,
     )
-    batch_size: int | None = flag(None, "pictures a step of the supernet", whole(2, 65_536))
-    init: str = flag("scratch", INIT)
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
-    loaders: int | None = flag(None, LOADERS, whole(0, 256))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-    out: str | None = flag(None, "the run's folder (default: runs/PRESET); the same command again continues it")
+    batch_size: int | None = flag(
+        None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
+    )
+    init: str = flag("scratch", INIT, group="scoring")
+    skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
+    loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
+    out: str | None = flag(
+        None, "the run's folder (default: runs/PRESET); the same command again continues it", group="main"
+    )
     quiet: bool = flag(False, "print errors only")
 
 
@@ -97,45 +169,60 @@ class RetrainSettings:
     source: str = positional(
         f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
     )
-    data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}")
-    recipe: str = flag("quick", "how to train: quick, paper (the CA paper's), modern; the flags below override it")
-    epochs: int | None = flag(None, f"passes over the training pictures {RECIPES_VALUE}", whole(1, 100_000))
-    batch_size: int | None = flag(None, f"pictures a step, of all processes {RECIPES_VALUE}", whole(2, 65_536))
+    data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}", group="main")
+    recipe: str = flag(
+        "quick", "how to train: quick, paper (the CA paper's), modern; other flags override it", group="main"
+    )
+    epochs: int | None = of_recipe("passes over the training pictures", whole(1, 100_000), group="main")
+    batch_size: int | None = of_recipe("pictures a step, of all processes", whole(2, 65_536), group="training")
     micro_batch: str | None = flag(
-        None, "pictures a process takes at a time, gradients added up; auto: halved where memory runs out", micro_batch
+        None,
+        "pictures a process takes at a time (default: all), gradients added up; auto: halved where memory runs out",
+        micro_batch,
+        group="training",
     )
-    learning_rate: float | None = flag(None, f"the highest learning rate {RECIPES_VALUE}", real)
-    momentum: float | None = flag(None, f"of SGD {RECIPES_VALUE}", real)
-    nesterov: bool | None = flag(None, f"yes or no: whether momentum is Nesterov's {RECIPES_VALUE}", yes_or_no)
-    weight_decay: float | None = flag(None, f"on weights, not on norms and biases {RECIPES_VALUE}", real)
-    warmup: float | None = flag(None, f"share of the steps in which the learning rate rises {RECIPES_VALUE}", real)
-    label_smoothing: float | None = flag(None, f"share of a label spread over all classes {RECIPES_VALUE}", real)
-    clip_norm: float | None = flag(None, f"bound on the gradient's norm; 0: none {RECIPES_VALUE}", real)
-    ema_decay: float | None = flag(None, f"of the moving average of weights, a step; 0: none {RECIPES_VALUE}", real)
-    augmentation: str | None = flag(None, f"{', '.join(CROPS)} {RECIPES_VALUE}")
-    rand_augment: int | None = flag(None, f"magnitude of RandAugment, 1 to 30; 0: none {RECIPES_VALUE}", whole(0, 30))
-    erasing: float | None = flag(None, f"probability that a rectangle is erased {RECIPES_VALUE}", real)
-    mixup: float | None = flag(None, f"α of MixUp; 0: none {RECIPES_VALUE}", real)
-    cutmix: float | None = flag(None, f"α of CutMix; 0: none {RECIPES_VALUE}", real)
-    drop_path: float | None = flag(None, f"probability that the last block's branch is dropped {RECIPES_VALUE}", real)
-    teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}")
-    distillation: float | None = flag(None, f"weight of the teacher's predictions, 0 to 1 {RECIPES_VALUE}", real)
-    temperature: float | None = flag(None, f"that softens predictions in distillation {RECIPES_VALUE}", real)
-    sync_batch_norm: bool | None = flag(
-        None, f"yes or no: batch statistics of all processes' pictures {RECIPES_VALUE}", yes_or_no
+    learning_rate: float | None = of_recipe("the highest learning rate", real, group="training")
+    momentum: float | None = of_recipe("momentum of SGD", real, group="training")
+    nesterov: bool | None = of_recipe("yes or no: whether momentum is Nesterov's", yes_or_no, group="training")
+    weight_decay: float | None = of_recipe("weight decay, on weights, not on norms and biases", real, group="training")
+    warmup: float | None = of_recipe("share of the steps in which the learning rate rises", real, group="training")
+    label_smoothing: float | None = of_recipe("share of a label spread over all classes", real, group="training")
+    clip_norm: float | None = of_recipe("bound on the gradient's norm; 0: none", real, group="training")
+    ema_decay: float | None = of_recipe(
+        "share that the moving average of weights keeps, a step; 0: none", real, group="training"
     )
-    precision: str | None = flag(None, f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU) {RECIPES_VALUE}")
-    compile: bool | None = flag(None, f"yes or no: train a network made by torch's compiler {RECIPES_VALUE}", yes_or_no)
-    init: str = flag("scratch", f"{INIT}, or supernet (the run's shared weights)")
+    augmentation: str | None = of_recipe(f"{', '.join(CROPS)}", group="augmentation")
+    rand_augment: int | None = of_recipe(
+        "magnitude of RandAugment, 1 to 30; 0: none", whole(0, 30), group="augmentation"
+    )
+    erasing: float | None = of_recipe("probability that a rectangle is erased", real, group="augmentation")
+    mixup: float | None = of_recipe("α of MixUp, which mixes two pictures; 0: none", real, group="augmentation")
+    cutmix: float | None = of_recipe(
+        "α of CutMix, which puts a part of one picture into another; 0: none", real, group="augmentation"
+    )
+    drop_path: float | None = of_recipe("probability that the last block's branch is dropped", real, group="training")
+    teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}", group="teacher")
+    distillation: float | None = of_recipe("weight of the teacher's predictions, 0 to 1", real, group="teacher")
+    temperature: float | None = of_recipe(
+        "divides logits before they are compared with the teacher's", real, group="teacher"
+    )
+    sync_batch_norm: bool | None = of_recipe(
+        "yes or no: batch statistics of all processes' pictures", yes_or_no, group="device"
+    )
+    precision: str | None = of_recipe(f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU)", group="device")
+    compile: bool | None = of_recipe("yes or no: train a network made by torch's compiler", yes_or_no, group="device")
+    init: str = flag("scratch", f"{INIT}, or supernet (the run's shared weights)", group="main")
     compare: bool = flag(
-        False, "train networks with no, SE or CA attention everywhere at the same MACs, and a random one of the budget"
+        False,
+        "train networks with no, SE or CA attention everywhere at the same MACs, and a random one of the budget",
+        group="main",
     )
-    seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100))
+    seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
-    loaders: int | None = flag(None, LOADERS, whole(0, 256))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-    out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)")
+    skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
+    loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
+    out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main")
     quiet: bool = flag(False, "print errors only")
 
 
@@ -149,7 +236,7 @@ class LatencySettings:
     space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
     classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
     resolution: int | None = flag(
-        None, "measure at this one of the space's resolutions; a search needs all (default)", whole(1, 4096)
+        None, "measure at this one of the space's resolutions; a search needs all (default: all)", whole(1, 4096)
     )
     runtime: str = flag("eager", f"what the pieces run in: {', '.join(RUNTIMES)}")
     threads: int = flag(1, "threads of the runtime", whole(1, 4096))

@@ -20,6 +20,7 @@ from reports.tables import front_table, front_title
 from search_space.cost import Budget, human, nanoseconds
 from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
+from search_space.plugins import loaded_plugins
 from search_space.pretrained import check_family
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
@@ -176,7 +177,7 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
     fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
     fields["folder"] = task.folder.resolve()
     side = max(task.space.resolution)
-    make = Elsewhere(settings.evaluator, fields, settings.data, side, settings.device, threads)
+    make = Elsewhere(settings.evaluator, fields, settings.data, side, settings.device, threads, loaded_plugins())
     return RayActors(
         make,
         settings.workers,

@@ -13,6 +13,7 @@ from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Scorer, ZeroCostEvaluator
 from search_space.cost import Budget
 from search_space.errors import InputError
+from search_space.plugins import load_plugin
 from search_space.space import SearchSpace
 from training.data import Dataset, load_data
 from training.device import resolve_device, use_threads
@@ -87,6 +88,7 @@ class Elsewhere:
         settings: the task's fields, without data and reporter.
         data: the specification that the data are loaded by, at `side` pixels, onto the device.
         threads: of torch.
+        plugins: files that are run first, see `search_space.plugins`.
     """
 
     name: str
@@ -95,8 +97,11 @@ class Elsewhere:
     side: int
     device: str
     threads: int
+    plugins: tuple[str, ...] = ()
 
     def __call__(self) -> Evaluator:
+        for path in self.plugins:
+            load_plugin(Path(path))
         use_threads(self.threads)
         reporter = Reporter(quiet=True)
         data = load_data(self.data, self.side, resolve_device(self.device), reporter)

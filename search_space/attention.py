@@ -75,7 +75,7 @@ def structure(attention: Attention, channels: int) -> str:
 
 def _op(kind: str) -> type[nn.Module]:
     if kind not in _REGISTRY:
-        raise InputError(f"attention {kind!r} is unknown; known: {', '.join(kinds())}")
+        raise InputError(f"attention {kind!r} is unknown; known: {', '.join(kinds())}, or your own by --plugin FILE.py")
     return _REGISTRY[kind]
 
 

@@ -12,7 +12,6 @@ The search loop sees to budget and repeats: a proposal over the budget, or seen 
 sampler is asked again, `asks` times in all; then an architecture is drawn uniformly from the budget.
 """
 
-import importlib.util
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any, ClassVar
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
+from search_space.plugins import load_plugin
 from search_space.space import SearchSpace
 from training.seeds import derive
 
@@ -145,7 +145,7 @@ def sampler_class(name: str) -> type[Sampler]:
     file, _, own = name.rpartition(":")
     if file.endswith(".py"):
         if own not in _SAMPLERS:
-            _run_file(name, Path(file))
+            load_plugin(Path(file), f"--sampler {name}")
         name, given = own, name
         if name not in _SAMPLERS:
             raise InputError(f"--sampler {given}: {file} registers no sampler {own!r}")
@@ -160,15 +160,3 @@ def make_sampler(name: str, task: Task) -> Sampler:
     if task.costs and not found.several_objectives:
         raise InputError(f"--sampler {name}: has one objective only; add --objectives accuracy")
     return found(task)
-
-
-def _run_file(name: str, path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"--sampler {name}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    try:
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    except Exception as error:
-        raise InputError(f"--sampler {name}: {path} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,145 @@
+"""What `--help` says: an example first, a screen a group, and of every flag its default."""
+
+import dataclasses
+import re
+
+import pytest
+
+import command_line
+import measure_latency
+import presets
+import retrain
+import search
+from command_line import flag, positional, whole
+from search_space.errors import InputError
+
+COMMANDS = {
+    "search.py": (presets.SearchSettings, search.EXAMPLE),
+    "retrain.py": (presets.RetrainSettings, retrain.EXAMPLE),
+    "measure_latency.py": (presets.LatencySettings, measure_latency.EXAMPLE),
+}
+SCREEN = 40  # lines of 80 columns
+
+
+def _help(capsys: pytest.CaptureFixture[str], settings: type, *arguments: str, example: str = "example: x") -> str:
+    defaults = (lambda name: presets.preset(name).settings) if settings is presets.SearchSettings else None
+    with pytest.raises(SystemExit) as ended:
+        command_line.parse_settings(settings, ["--help", *arguments], example=example, defaults=defaults)
+    assert not ended.value.code
+    return capsys.readouterr().out
+
+
+def _flags(text: str) -> list[str]:
+    """The flags that a help text explains, each at the beginning of a line."""
+    return re.findall(r"^  (--(?!help )[a-z0-9-]+)", text, re.MULTILINE)
+
+
+def _names(settings: type) -> set[str]:
+    fields = [field for field in dataclasses.fields(settings) if not field.metadata.get("positional")]
+    return {"--" + field.name.replace("_", "-") for field in fields} | {"--plugin"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_group_fits_a_screen_and_every_flag_is_in_one(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    settings, example = COMMANDS[command]
+    first = _help(capsys, settings, example=example)
+    assert first.splitlines()[0] == example
+    assert example.startswith(f"example: python {command} ")
+    others = [name for name in re.findall(r"^  --help (\w+)", first, re.MULTILINE) if name != "all"]
+    found = _flags(first)
+    for name in others:
+        text = _help(capsys, settings, name, example=example)
+        assert text.splitlines()[0] == example
+        found += _flags(text)
+        assert set(_flags(text)) == set(re.findall(r"--[a-z-]+", _line_of(first, name)))
+        _check_screen(text)
+    _check_screen(first)
+    assert sorted(found) == sorted(_names(settings))
+    assert set(_flags(_help(capsys, settings, "all", example=example))) == _names(settings)
+
+
+def _line_of(text: str, group: str) -> str:
+    """What the main help says of another group's flags."""
+    match = re.search(rf"^  --help {group} +(.*?)(?=^  --help )", text, re.MULTILINE | re.DOTALL)
+    assert match
+    return match[1]
+
+
+def _check_screen(text: str) -> None:
+    lines = text.splitlines()
+    assert len(lines) <= SCREEN
+    assert all(len(line) <= 80 for line in lines[1:])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_says_its_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, COMMANDS[command][0], "all")
+    entries = [" ".join(entry.split()) for entry in re.split(r"\n  (?=--)", text)[1:]]
+    assert len(entries) == len(_names(COMMANDS[command][0]))
+    assert [entry for entry in entries if "(default: " not in entry] == []
+
+
+def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(_help(capsys, presets.RetrainSettings, "all").split())
+    paper = presets.RECIPES["paper"]
+    assert f"(default: quick 12, paper {paper.epochs}, modern 300)" in text
+    assert f"momentum of SGD (default: {paper.momentum})" in text
+    assert "(default: quick yes, paper no, modern yes)" in text
+    text = " ".join(_help(capsys, presets.SearchSettings, "all").split())
+    assert f"shared weights (default: {presets.PRESETS['digits'].recipe.epochs})" in text
+    assert "(default: 1,3,9)" in text
+    assert "a picture, e.g. 300M (default: 1.20M)" in text
+
+
+@dataclasses.dataclass(frozen=True)
+class _Few:
+    """A command of few flags."""
+
+    source: str = positional("where from")
+    times: int = flag(3, "how often, 100% sure", whole(1))
+    loud: bool = flag(False, "say more")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grouped:
+    """Another."""
+
+    preset: str = positional("which", "small")
+    size: int = flag(1, "how large", whole(1), group="main")
+    new: int = flag(2, "a flag of no group", whole(1))
+
+
+def test_a_command_of_few_flags_shows_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, _Few)
+    assert "example: x\n\nA command of few flags.\n" in text
+    assert re.search(r"^  SOURCE +where from$", text, re.MULTILINE)
+    assert re.search(r"^  --times N +how often, 100% sure \(default: 3\)$", text, re.MULTILINE)
+    assert re.search(r"^  --loud +say more \(default: no\)$", text, re.MULTILINE)
+    assert "--help" not in text
+
+
+def test_a_flag_without_a_group_is_among_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, _Grouped)
+    assert _flags(text) == ["--size"]
+    assert re.search(r"^  --help other +--new --plugin$", text, re.MULTILINE)
+    assert _flags(_help(capsys, _Grouped, "other")) == ["--new", "--plugin"]
+
+
+def test_defaults_follow_the_preset_before_help(capsys: pytest.CaptureFixture[str]) -> None:
+    def made(name: str) -> _Grouped:
+        return _Grouped(preset=name, size={"small": 1, "large": 1000}[name])
+
+    with pytest.raises(SystemExit):
+        command_line.parse_settings(_Grouped, ["large", "--help"], example="example: x", defaults=made)
+    assert "how large (default: 1000)" in capsys.readouterr().out
+    assert command_line.parse_settings(_Grouped, ["large", "--new", "5"], example="", defaults=made) == _Grouped(
+        "large", 1000, 5
+    )
+
+
+def test_an_unknown_group_is_named() -> None:
+    with pytest.raises(InputError, match=r"--help sampling: unknown; known: main, other, all"):
+        command_line.parse_settings(_Grouped, ["--help", "sampling"], example="")
