@@ -19,6 +19,7 @@ from studies.storages import KINDS
 from training.data import SPECS
 from training.recipe import Recipe
 
+ENGINES = ("processes", "ray", "nni")
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 
 
@@ -53,7 +54,12 @@ class SearchSettings:
         objectives,
     )
     storage: str | None = flag(None, f"study that several processes share (default: the run's own): {KINDS}")
-    engine: str = flag("processes", "what runs the workers: processes, or ray (actors, here or on a cluster)")
+    engine: str = flag(
+        "processes", "what runs the workers: processes, ray (actors, here or on a cluster), or nni (trials)"
+    )
+    nni_port: int | None = flag(
+        None, "of the web page of --engine nni (default: one that is free)", whole(1024, 65_535)
+    )
     ray_address: str | None = flag(None, "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)")
     worker_gpus: float = flag(0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative)
     workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256))
@@ -167,10 +173,14 @@ def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
 
 def check_engine(settings: SearchSettings) -> None:
     """Raises InputError for an unknown engine, or what it cannot do."""
-    if settings.engine not in ("processes", "ray"):
-        raise InputError(f"--engine {settings.engine}: unknown; known: processes, ray")
-    if settings.engine == "ray" and settings.evaluator == "proxy":
-        raise InputError("--engine ray: the proxy's candidates compete in one process; use --engine processes")
+    if settings.engine not in ENGINES:
+        raise InputError(f"--engine {settings.engine}: unknown; known: {', '.join(ENGINES)}")
+    if settings.engine != "processes" and settings.evaluator == "proxy":
+        raise InputError(
+            f"--engine {settings.engine}: the proxy's candidates compete in one process; use --engine processes"
+        )
+    if settings.engine != "nni" and settings.nni_port is not None:
+        raise InputError("--nni-port is for --engine nni")
     if settings.engine != "ray" and (settings.ray_address or settings.worker_gpus):
         raise InputError("--ray-address and --worker-gpus are for --engine ray")
 
