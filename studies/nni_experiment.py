@@ -45,6 +45,7 @@ class NNIExperiment:
         sampler: its name, for the page.
         threads: of torch, in each trial.
         port: of the web page; None for one that is free.
+        command: that evaluates one candidate; None for this process's own.
     """
 
     whole = 1
@@ -59,6 +60,7 @@ class NNIExperiment:
         threads: int,
         objective: str = "accuracy",
         port: int | None = None,
+        command: Sequence[str] | None = None,
     ):
         self._space = space
         self._count = count
@@ -70,7 +72,7 @@ class NNIExperiment:
         settings = {
             "experiment_name": folder.resolve().name,
             "search_space": exported(every_decision(space)),
-            "trial_command": f"{THREADS}={threads} exec {shlex.join([sys.executable, *sys.argv])}",
+            "trial_command": f"{THREADS}={threads} exec {shlex.join(command or [sys.executable, *sys.argv])}",
             "trial_code_directory": os.getcwd(),
             "trial_concurrency": count,
             "tuner": {"name": TUNERS.get(sampler, sampler.removeprefix("nni:"))},
@@ -124,8 +126,8 @@ class NNIExperiment:
         while True:
             try:
                 kind, content = self._server.receive()
-            except Exception:  # there is no connection, and what was tried to have one again did not help
-                kind, content = "Terminate", None
+            except Exception as error:  # there is no connection any more
+                kind, content = "Terminate", reason(error)
             if kind == "Initialize":
                 self._server.initialized()
             elif kind in ("ReportMetricData", "TrialEnd", "Terminate"):
@@ -137,7 +139,8 @@ class NNIExperiment:
         """What the message says of one of the running trials, if it does."""
         if kind == "Terminate":
             self._messages.put((kind, content))  # for whoever asks again
-            raise InputError("NNI's experiment was stopped; run the same command again to go on")
+            why = f" ({content})" if content else ""
+            raise InputError(f"NNI's experiment was stopped{why}; run the same command again to go on")
         if kind == "ReportMetricData":
             claim = self._running.get(content["parameter_id"]) if content["type"] == "FINAL" else None
             if claim is None:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,11 @@ class NNIServer:
             experiment = importlib.import_module("nni.experiment")
             importlib.import_module("nni").silence_stdout()
             self._rest = importlib.import_module("nni.experiment.rest")
-            commands = importlib.import_module("nni.runtime.tuner_command_channel")
+            self._kinds = importlib.import_module("nni.runtime.tuner_command_channel").CommandType
+            client = importlib.import_module("websockets.sync.client")
         except ImportError as error:
             raise InputError(f"--engine nni: needs {error.name or 'nni'}; pip install 'coordnas[nni]'") from None
-        self._kinds = commands.CommandType
-        self._channel = commands.TunerCommandChannel(f"ws://localhost:{self.port}/tuner")
+        self._open = ExitStack()
         config = experiment.ExperimentConfig("local", **settings, experiment_working_directory=str(folder.resolve()))
         identifier = importlib.import_module("nni.experiment.management").generate_experiment_id()
         self.folder = folder.resolve() / identifier
@@ -60,7 +60,9 @@ class NNIServer:
         try:
             self._wait(logs)
             self._rest.post(self.port, "/experiment", config.json())
-            self._channel.connect()
+            # NNI's own client would leave an event loop open.
+            connection = client.connect(f"ws://{HOST}:{self.port}/tuner", max_size=None, proxy=None)
+            self._channel = self._open.enter_context(connection)
         except BaseException as error:
             self.stop()
             if isinstance(error, Exception) and not isinstance(error, InputError):
@@ -88,16 +90,24 @@ class NNIServer:
             "parameter_source": "algorithm",
             "parameter_index": 0,
         }
-        self._channel._send(self._kinds.NewTrialJob, json.dumps(content))
+        self._send("NewTrialJob", json.dumps(content))
 
     def initialized(self) -> None:
         """Says that proposals may be asked for."""
-        self._channel.send_initialized()
+        self._send("Initialized", "")
 
     def receive(self) -> tuple[str, Any]:
-        """NNI's next message: the name of its kind, and its content. Waits for it; `Terminate` once it has ended."""
-        kind, content = self._channel._receive()
-        return ("Terminate", None) if kind is None else (kind.name, json.loads(content) if content else None)
+        """NNI's next message: the name of its kind, and its content. Waits for it.
+
+        Raises what the connection raises, once it has ended.
+        """
+        while True:
+            message = json.loads(self._channel.recv())
+            if message["type"] == "_bye_":
+                return "Terminate", None
+            if message["type"] != "_nop_":
+                content = message.get("content")
+                return self._kinds(message["type"]).name, json.loads(content) if content else None
 
     def stop(self) -> None:
         """Ends the experiment, its trials and the server."""
@@ -106,11 +116,13 @@ class NNIServer:
                 self._rest.delete(self.port, "/experiment")
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-        with suppress(Exception):
-            self._channel.disconnect()
+        self._open.close()
         with suppress(ProcessLookupError):  # whatever is left of the server and its trials
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def _send(self, kind: str, content: str) -> None:
+        self._channel.send(json.dumps({"type": self._kinds[kind].value, "content": content}))
 
     def _started(self, config: Any, identifier: str, log: Path) -> "subprocess.Popen[bytes]":
         """The server, in a process group of its own with its trials, so that Ctrl-C reaches it by `stop` alone."""
