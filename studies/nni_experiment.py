@@ -195,12 +195,13 @@ class NNIExperiment:
         if not self._server.lives():
             raise InputError(f"NNI's server ended by itself; see {self._server.folder / 'log'}, and run again to go on")
         try:
-            status = self._server.status()
+            status, errors = self._server.status()
         except Exception:  # busy; that it lives is enough
             return
         if status in ("ERROR", "STOPPING", "STOPPED", "DONE", "NO_MORE_TRIAL"):
+            why = f" ({errors})" if errors else ""
             raise InputError(
-                f"NNI's experiment is {status} and runs no more trials; run the same command again to go on"
+                f"NNI's experiment is {status}{why} and runs no more trials; run the same command again to go on"
             )
 
 

@@ -78,9 +78,10 @@ class NNIServer:
         """Whether the server still runs."""
         return self._process.poll() is None
 
-    def status(self) -> str:
-        """What the experiment is doing, in NNI's words: RUNNING, DONE, ERROR, …"""
-        return str(self._rest.get(self.port, "/check-status")["status"])
+    def status(self) -> tuple[str, str]:
+        """What the experiment is doing, in NNI's words (RUNNING, DONE, ERROR, …), and what went wrong if it did."""
+        told = self._rest.get(self.port, "/check-status")
+        return told["status"], "; ".join(map(str, told.get("errors", ())))
 
     def submit(self, number: int, parameters: Mapping[str, Any]) -> None:
         """Has a trial of these parameters run."""
