@@ -39,6 +39,7 @@ from training.teacher import FORMS as TEACHERS
 
 # Those of --framework nni are named by their own names there.
 SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
+ENGINES = ("processes", "ray", "nni")
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
@@ -130,7 +131,15 @@ class SearchSettings:
         None, f"study that several processes share (default: the run's own): {KINDS}", group="workers"
     )
     engine: str = flag(
-        "processes", "what runs the workers: processes, or ray (actors, here or on a cluster)", group="workers"
+        "processes",
+        "what runs the workers: processes, ray (actors, here or on a cluster), or nni (trials of an experiment)",
+        group="workers",
+    )
+    nni_port: int | None = flag(
+        None,
+        "of the web page of --engine nni (default: one that is free)",
+        whole(1024, 65_535),
+        group="workers",
     )
     ray_address: str | None = flag(
         None, "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)", group="workers"
@@ -384,10 +393,14 @@ def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
 
 def check_engine(settings: SearchSettings) -> None:
     """Raises InputError for an unknown engine, or what it cannot do."""
-    if settings.engine not in ("processes", "ray"):
-        raise InputError(f"--engine {settings.engine}: unknown; known: processes, ray")
-    if settings.engine == "ray" and settings.evaluator == "proxy":
-        raise InputError("--engine ray: the proxy's candidates compete in one process; use --engine processes")
+    if settings.engine not in ENGINES:
+        raise InputError(f"--engine {settings.engine}: unknown; known: {', '.join(ENGINES)}")
+    if settings.engine != "processes" and settings.evaluator == "proxy":
+        raise InputError(
+            f"--engine {settings.engine}: the proxy's candidates compete in one process; use --engine processes"
+        )
+    if settings.engine != "nni" and settings.nni_port is not None:
+        raise InputError("--nni-port is for --engine nni")
     if settings.engine != "ray" and (settings.ray_address or settings.worker_gpus):
         raise InputError("--ray-address and --worker-gpus are for --engine ray")
 

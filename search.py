@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
 from studies.loop import search
+from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.optuna_study import STUDY_NAME, OptunaStudy
 from studies.ray_actors import RayActors
 from studies.samplers import Task as SamplerTask
@@ -58,9 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
     started = time.monotonic()
-    reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper())
-    on_ray = settings.engine == "ray"
-    shared = settings.storage is not None or (settings.workers > 1 and not on_ray)
+    reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper() or is_trial())
+    elsewhere = settings.engine != "processes"
+    shared = settings.storage is not None or (settings.workers > 1 and not elsewhere)
     storage = settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
     study_name = STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}"
     device = resolve_device(settings.device)
@@ -105,6 +107,10 @@ def main(arguments: Sequence[str]) -> None:
         table=settings.table,
     )
     evaluator = EVALUATORS[settings.evaluator](task)
+    if is_trial():
+        use_threads(trial_threads())
+        run_trial(space, evaluator)
+        return
     costs = tuple(name for name, _ in budget.bounds()) or ("macs",)
     objectives = (evaluator.objective, *(costs if settings.objectives is None else settings.objectives[1:]))
     sampler = make_sampler(settings.sampler, SamplerTask(space, budget, settings.seed, settings.startup, objectives))
@@ -146,13 +152,16 @@ def main(arguments: Sequence[str]) -> None:
             evaluator.prepare()
         distributed.leave()
         finished = len(study.candidates()) >= settings.trials
-        with helpers(0 if is_helper() or finished or on_ray else settings.workers - 1, folder, reporter):
-            actors = (
-                _actors(settings, task, evaluator.objective, recorded["threads"]) if on_ray and not finished else None
-            )
-            candidates = search(study, evaluator, trials=settings.trials, reporter=reporter, evaluation=actors)
-            if actors is not None:
-                actors.close()
+        with ExitStack() as working:
+            evaluation: RayActors | NNIExperiment | None = None
+            if not elsewhere and not is_helper() and not finished:
+                working.enter_context(helpers(settings.workers - 1, folder, reporter))
+            elif elsewhere and not finished:
+                engine = _actors if settings.engine == "ray" else _experiment
+                evaluation = working.enter_context(
+                    closing(engine(settings, task, evaluator.objective, recorded["threads"]))
+                )
+            candidates = search(study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation)
         study.close()
         if is_helper():
             return
@@ -185,6 +194,21 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
         address=settings.ray_address,
         resources={"num_cpus": threads, "num_gpus": settings.worker_gpus},
     )
+
+
+def _experiment(settings: SearchSettings, task: Task, objective: str, threads: int) -> NNIExperiment:
+    """An NNI experiment of as many trials at once as there are workers."""
+    experiment = NNIExperiment(
+        task.space,
+        task.folder,
+        settings.workers,
+        sampler=settings.sampler,
+        threads=threads,
+        objective=objective,
+        port=settings.nni_port,
+    )
+    task.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")
+    return experiment
 
 
 def _latency(

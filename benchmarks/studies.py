@@ -56,6 +56,7 @@ from search_space.spaces import named_space
 from search_space.variation import mutate
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
+from studies.records import new_trial
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, sampler_names
 from studies.trials import Candidate, Claim
 from training.files import write_atomically
@@ -195,7 +196,7 @@ def _fill(path: Path, space: SearchSpace, target: Target, architectures: Sequenc
             "digest": architecture.digest(),
             **claim.cost.to_dict(),
         }
-        trials.append(study._frozen(TrialState.COMPLETE, told, attributes, None))
+        trials.append(new_trial(task, TrialState.COMPLETE, told, attributes))
     rows = _rows(trials, study._study_id)
     engine = create_engine(f"sqlite:///{path}")
     with Session(engine) as session, session.begin():

@@ -22,19 +22,30 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError, UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from evaluators.base import numbers, read_numbers
+from evaluators.base import numbers
 from search_space.architecture import Architecture
-from search_space.cost import Cost
 from search_space.errors import InputError
+from studies.bulk_reading import read_trials
 from studies.identity import difference
 from studies.leases import ATTRIBUTE as LEASE
 from studies.leases import SECONDS, Leases
+from studies.records import (
+    brief,
+    described,
+    is_ours,
+    new_trial,
+    occupies,
+    read_brief,
+    read_cost,
+    read_proposal,
+    read_told,
+)
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
-from studies.samplers.optuna_samplers import decisions, directions
-from studies.storages import close_storage, is_away, open_storage, patiently, shown
+from studies.samplers.optuna_samplers import directions
+from studies.storages import close_storage, collecting_later, is_away, open_storage, patiently, shown
 from studies.trials import Candidate, Claim
 from training.files import no_room_left
 
@@ -84,7 +95,8 @@ class OptunaStudy:
         self._leases: Leases | None = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self._open(storage, name, identity)
+            with collecting_later():
+                self._open(storage, name, identity)
         except InputError:
             raise
         except Exception as error:
@@ -136,7 +148,7 @@ class OptunaStudy:
             if study.metric_names is None:
                 named = [self.task.objectives[0], *(_COSTS[cost] for cost in self.task.costs)]
                 study.set_metric_names(named)
-        self._take_in(study.get_trials(deepcopy=False))
+        self._take_in(read_trials(self._storage, self._study_id))
 
     def close(self) -> None:
         """Ends what runs beside the search, and gives up the storage."""
@@ -153,7 +165,7 @@ class OptunaStudy:
         """
         if generation == 1 or self.shared:
             return
-        stored = [trial for trial in self._storage.get_all_trials(self._study_id, deepcopy=False) if _is_ours(trial)]
+        stored = [trial for trial in self._storage.get_all_trials(self._study_id, deepcopy=False) if is_ours(trial)]
         kept = len(stored) // generation * generation
         self._told, self._candidates, self._digests = [], [], set()
         self.sampler = type(self.sampler)(self.task)
@@ -203,10 +215,10 @@ class OptunaStudy:
                 reason = f"its process was lost {MAX_RETRIES + 1} times"
                 if self._end_lost(trial, failed=reason):
                     excess = trial.constraints["budget"]
-                    self._tell(Told(_proposal(trial), _cost(trial), None, excess, f"failed: {reason}"))
+                    self._tell(Told(read_proposal(trial), read_cost(trial), None, excess, f"failed: {reason}"))
             else:
                 self._predecessors[digest] = trial
-                return _proposal(trial)
+                return read_proposal(trial)
         return None
 
     def ask(self) -> Proposal:
@@ -230,18 +242,18 @@ class OptunaStudy:
             return self._claims[digest]
         token = uuid.uuid4().hex
         lost = [trial for trial in self._stored() if self._is_lost(trial) and trial.user_attrs["digest"] == digest]
-        attributes = {**_described(proposal.architecture, cost), "claim": token, LEASE: 0}
+        attributes = {**described(proposal.architecture, cost), "claim": token, LEASE: 0}
         if lost:
             attributes["retries"] = 1 + max(trial.user_attrs.get("retries", 0) for trial in lost)
         trial_id = self._written(
-            self._frozen(TrialState.RUNNING, self._of(proposal, None, None), attributes, None), token
+            new_trial(self.task, TrialState.RUNNING, self._of(proposal, None, None), attributes), token
         )
         assert self._leases is not None
         self._leases.hold(trial_id)
         number = patiently(lambda: self._storage.get_trial_number_from_id(trial_id))
         lower = [trial for trial in self._stored() if trial.number < number and not self._is_lost(trial)]
         entered = [trial for trial in lower if trial.state in (TrialState.RUNNING, TrialState.COMPLETE)]
-        rivals = [trial for trial in lower if trial.user_attrs["digest"] == digest and _occupies(trial)]
+        rivals = [trial for trial in lower if trial.user_attrs["digest"] == digest and occupies(trial)]
         own = [trial for trial in rivals if trial.user_attrs.get("claim") == token]
         for twin in own:  # of an attempt of Optuna's own that took effect although the storage did not answer
             self._end(twin._trial_id, TrialState.FAIL, None, {"withdrawn": "written twice"})
@@ -279,16 +291,16 @@ class OptunaStudy:
         self, claim: Claim, state: TrialState, told: Told, attributes: dict[str, Any], candidate: Candidate | None
     ) -> None:
         if self._rejected:
-            attributes["rejected"] = [self._brief(rejected) for rejected in self._rejected]
+            attributes["rejected"] = [brief(self.task, rejected) for rejected in self._rejected]
         if claim.trial_id is None:
-            described = _described(claim.architecture, claim.cost)
-            self._add(state, told, {**attributes, **described}, claim.started)  # a score may be one of the counts
-            predecessor = self._predecessors.pop(described["digest"], None)
+            counts = described(claim.architecture, claim.cost)
+            self._add(state, told, {**attributes, **counts}, claim.started)  # a score may be one of the counts
+            predecessor = self._predecessors.pop(counts["digest"], None)
             if predecessor is not None:
                 self._end_lost(predecessor)
         else:
             values = told.values(self.task.objectives) if told.score is not None else None
-            counts = _described(claim.architecture, claim.cost)
+            counts = described(claim.architecture, claim.cost)
             attributes = {name: value for name, value in attributes.items() if name not in counts}
             if not self._end(claim.trial_id, state, values, attributes):
                 # Not heard of for too long, this process was taken for lost: another evaluates it.
@@ -311,7 +323,7 @@ class OptunaStudy:
         return Told(proposal, cost, score, self.task.budget.excess(cost), reason)
 
     def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:
-        trial = self._frozen(state, told, attributes, started)
+        trial = new_trial(self.task, state, told, attributes, started)
         if self._untold:
             if self._untold.popleft().params != trial.params:
                 raise InputError(
@@ -320,24 +332,6 @@ class OptunaStudy:
                 )
             return
         self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
-
-    def _frozen(
-        self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None
-    ) -> FrozenTrial:
-        params, distributions = decisions(self.task, told.architecture)
-        trial = create_trial(
-            state=state,
-            values=told.values(self.task.objectives) if told.score is not None else None,
-            params=params,
-            distributions=distributions,
-            user_attrs=attributes,
-            system_attrs=dict(told.proposal.memo),
-            # Optuna takes a trial without any constraint for feasible.
-            constraints={"budget": told.excess},
-        )
-        if started is not None:
-            trial.datetime_start = started
-        return trial
 
     def _written(self, trial: FrozenTrial, token: str | None) -> int:
         """Stores the trial, once: an attempt may have taken effect although the storage did not answer."""
@@ -407,73 +401,15 @@ class OptunaStudy:
                     self._elsewhere[digest] = trial
             elif trial.number not in self._taken and trial.state.is_finished():
                 self._taken.add(trial.number)
-                if _is_ours(trial):
+                if is_ours(trial):
                     self._take(trial)
 
     def _take(self, trial: FrozenTrial) -> None:
         """A stored trial, and the proposals rejected before it, as what was told."""
-        for brief in trial.user_attrs.get("rejected", ()):
-            self._tell(self._read(brief))
-        candidate = _candidate(trial, self.task.objectives[0]) if trial.state == TrialState.COMPLETE else None
-        reason = None if candidate else f"failed: {trial.user_attrs['failed']}"
-        score = candidate.score if candidate else None
-        self._tell(Told(_proposal(trial), _cost(trial), score, trial.constraints["budget"], reason), candidate)
-
-    def _brief(self, told: Told) -> list[Any]:
-        """A rejected proposal as plain values: why, its decisions in the program's order, and the sampler's memo."""
-        memo = dict(told.proposal.memo)
-        return [told.reason, list(self.task.space.choices(told.architecture).values()), *([memo] if memo else ())]
-
-    def _read(self, brief: Sequence[Any]) -> Told:
-        reason, decided, *memo = brief
-        following = iter(decided)
-        architecture = self.task.space.assemble(lambda name, options: next(following))
-        return self._of(Proposal(architecture, memo[0] if memo else {}), None, reason)
+        for rejected in trial.user_attrs.get("rejected", ()):
+            self._tell(read_brief(self.task, rejected))
+        self._tell(*read_told(trial, self.task.objectives[0]))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _is_ours(trial: FrozenTrial) -> bool:
-    """Whether the search told the trial; one that a user queued or told by hand is not."""
-    return "digest" in trial.user_attrs and (trial.state == TrialState.COMPLETE or "failed" in trial.user_attrs)
-
-
-def _occupies(trial: FrozenTrial) -> bool:
-    """Whether the trial keeps others from evaluating its architecture."""
-    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE) or "failed" in trial.user_attrs
-
-
-def _described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
-    return {
-        "architecture": architecture.to_json(),
-        "digest": architecture.digest(),
-        "attention": " ".join(stage.attention_label for stage in architecture.stages),
-        **cost.to_dict(),
-    }
-
-
-def _memo(trial: FrozenTrial) -> dict[str, Any]:
-    """What the sampler wanted to be told again: the system attributes that are no constraints."""
-    return {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
-
-
-def _proposal(trial: FrozenTrial) -> Proposal:
-    return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), _memo(trial))
-
-
-def _cost(trial: FrozenTrial) -> Cost:
-    attributes = trial.user_attrs
-    return Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0))
-
-
-def _candidate(trial: FrozenTrial, objective: str) -> Candidate:
-    attributes = trial.user_attrs
-    named = attributes if objective == "accuracy" else {objective: trial.values[0]}
-    return Candidate(
-        Architecture.from_json(attributes["architecture"]),
-        _cost(trial),
-        read_numbers(objective, named),
-        tuple(attributes.get("rungs", ())),
-    )

@@ -33,7 +33,7 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
             with open(path, "wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, *sys.argv],
-                    env={**_environment(), NUMBER: str(number)},
+                    env={**alone(), NUMBER: str(number)},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -53,8 +53,8 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
                 _ended(process)
 
 
-def _environment() -> dict[str, str]:
-    """Without what torchrun says: the others have no part in what its processes do together."""
+def alone() -> dict[str, str]:
+    """The environment without what torchrun says: the others have no part in what its processes do together."""
     own = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
     begin = ("MASTER_", "TORCHELASTIC_", "ROLE_")
     return {name: value for name, value in os.environ.items() if name not in own and not name.startswith(begin)}

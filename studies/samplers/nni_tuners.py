@@ -19,7 +19,7 @@ import importlib.util
 import math
 import random
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
@@ -96,6 +96,11 @@ def every_decision(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     return found
 
 
+def exported(decisions: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The decisions as NNI's search space."""
+    return {name: {"_type": "choice", "_value": list(options)} for name, options in decisions.items()}
+
+
 class NNISampler(Sampler):
     """Proposes by one of NNI's tuners.
 
@@ -121,7 +126,7 @@ class NNISampler(Sampler):
 
     def exported(self) -> dict[str, Any]:
         """The space as NNI's search space."""
-        return {name: {"_type": "choice", "_value": list(options)} for name, options in self.decisions.items()}
+        return exported(self.decisions)
 
     def read(self, values: dict[str, Any]) -> Architecture:
         """The architecture that a tuner's values decide; those of decisions that do not occur in it are ignored."""
