@@ -16,6 +16,7 @@ from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from presets import SearchSettings, check_engine, check_init, check_shared, preset, proxy_settings
+from reports.report import write_report
 from reports.tables import front_table, front_title
 from search_space.cost import Budget, human, nanoseconds
 from search_space.errors import InputError
@@ -155,6 +156,8 @@ def main(arguments: Sequence[str]) -> None:
                 run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
         title = front_title(len(candidates), budget, evaluator.objective, len(data.validation))
         reporter.show(front_table(front, title, evaluator.objective))
+        with run_folder.turn(folder, "report", reporter):
+            write_report(folder, reporter, storage=storage)
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shown(storage)}")
