@@ -112,6 +112,23 @@ class LatencySettings:
 
 
 @dataclass(frozen=True)
+class DescribeSettings:
+    """Draw and cost a network, stage by stage, without training it and without data."""
+
+    source: str = positional(
+        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
+    )
+    network: int | None = flag(
+        None, "of a run's folder: the network of its front, 1 the cheapest (default: the best)", whole(1)
+    )
+    resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
+    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
+    svg: str | None = flag(None, "write the drawing into this file")
+    json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
+    quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
 class Preset:
     """What the flags of a search do not say."""
 

@@ -23,6 +23,9 @@ RESAMPLES = 400
 LEAST_CANDIDATES = 20
 """Below this nothing is said of what matters."""
 
+MOST_IMPORTANT = 400
+"""Candidates that importances rest on at most: fANOVA's time grows with their square."""
+
 LEAST_SEEN = 3  # candidates in which an option stands, for its effect to be told
 DECISIONS = ("attention", "kernel", "expansion", "depth", "width")
 
@@ -139,8 +142,10 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     """Of every decision that took more than one value: fANOVA's share of the score's variance, and PED-ANOVA's.
 
     The study's own parameters are conditional (a ratio's options depend on the width), and Optuna takes those alone
-    that every trial has; so the same candidates are told to a study of their stages' final values.
+    that every trial has; so the same candidates, or of many as many as are quick, evenly over the search, are told to
+    a study of their stages' final values.
     """
+    candidates = candidates[:: -(-len(candidates) // MOST_IMPORTANT) or 1]
     if len(candidates) < LEAST_CANDIDATES or len({candidate.score for candidate in candidates}) < 2:
         return []
     rows = [_decided(candidate.architecture) for candidate in candidates]
@@ -153,7 +158,7 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     for candidate, row in zip(candidates, rows, strict=True):
         params = {name: row[name] for name in varied}
         study.add_trial(create_trial(value=candidate.score, params=params, distributions=dict(varied)))
-    fanova = get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=32, seed=0))
+    fanova = get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=24, seed=0))
     ped = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     found = []
     for name in varied:

@@ -17,7 +17,7 @@ def front(record: Record) -> Section | None:
     if not record.front:
         return None
     cost = cost_axis(record)
-    members = sorted(record.front, key=lambda candidate: (getattr(candidate.cost, cost), candidate.merit))
+    members = record.front  # in its file's order, which `describe.py --network` counts by
     digests = {candidate.architecture.digest() for candidate in members}
     rest = [one.candidate for one in record.evaluated if one.candidate.architecture.digest() not in digests]
     best = record.best.architecture.digest() if record.best else None
@@ -36,12 +36,8 @@ def front(record: Record) -> Section | None:
     for candidate in rest[-MAX_POINTS:]:
         at = (getattr(candidate.cost, cost), candidate.score)
         drawn.append(frame.dot(at, 3.4, _told(record, candidate), class_="faint"))
-    # Sorted by cost, the front's scores rise, but for networks that are on it by another cost.
-    drawn.append(
-        frame.path([(getattr(c.cost, cost), c.score) for c in members], class_="stairs")
-        if len(members) > 1
-        else Markup("")
-    )
+    drawn.append(frame.path(sorted((getattr(c.cost, cost), c.score) for c in members), class_="stairs"))
+    timed = any(candidate.cost.latency_ns for candidate in members)
     panels = []
     rows = []
     chosen = "network-1"
@@ -67,7 +63,7 @@ def front(record: Record) -> Section | None:
                 (
                     Cell(str(number), number),
                     Cell(score(record, candidate.score), candidate.score),
-                    *_cost_cells(candidate.cost),
+                    *_cost_cells(candidate.cost, timed),
                     Cell(str(candidate.architecture.resolution), candidate.architecture.resolution),
                     attention_of(candidate.architecture),
                     candidate.architecture.digest()[:12],
@@ -75,13 +71,21 @@ def front(record: Record) -> Section | None:
                 shows=name,
             )
         )
-    timed = ("latency",) if any(candidate.cost.latency_ns for candidate in members) else ()
-    columns = ("network", record.objective, "MACs", "params", *timed, "pixels", "attention by stage", "digest")
+    columns = (
+        "network",
+        record.objective,
+        "MACs",
+        "params",
+        *(("latency",) if timed else ()),
+        "pixels",
+        "attention by stage",
+        "digest",
+    )
     said = (
         f"{len(members)} of {len(everything):,} networks are such that no other is both better and cheaper. "
         "Choose a point or a row to see its network; the faint points are all others that were evaluated."
     )
-    if record.objective == "accuracy":
+    if (record.identity.get("evaluator") or {}).get("name") == "supernet":
         said += " The front's networks were scored again on all validation pictures, the faint ones on some of them."
     chart = frame.chart(*drawn, told=f"{record.objective} against {COST_NAMES[cost]} of all candidates")
     content = [
@@ -106,9 +110,9 @@ def _told(record: Record, candidate: Candidate) -> str:
     return f"{score(record, candidate.score)} · {' · '.join(costs)}\n{attention_of(candidate.architecture)}"
 
 
-def _cost_cells(cost: Cost) -> list[Cell]:
+def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
     cells = [Cell(human(cost.macs), cost.macs), Cell(human(cost.params), cost.params)]
-    return [*cells, Cell(milliseconds(cost.latency_ns), cost.latency_ns)] if cost.latency_ns else cells
+    return [*cells, Cell(milliseconds(cost.latency_ns), cost.latency_ns)] if timed else cells
 
 
 def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Markup:

@@ -10,6 +10,10 @@ from reports.palette import fills, patterns, variables
 ASSETS = Path(__file__).parent / "assets"
 
 
+MANY = 16
+"""Rows from which a table scrolls by itself."""
+
+
 class Section(NamedTuple):
     """A part of the page with its name in the page's contents."""
 
@@ -100,7 +104,7 @@ def table(columns: Sequence[str], rows: Iterable[Row], words: Sequence[str] = ()
             cells.append(element("td", text(cell.shown), data_value=value, class_="words" if name in words else None))
         body.append(element("tr", *cells, data_show=row.shows, class_=row.look))
     whole = element("table", element("thead", element("tr", *heads)), element("tbody", *body))
-    return element("div", whole, class_="scroll")
+    return element("div", whole, class_="scroll long" if len(body) > MANY else "scroll")
 
 
 def figures(pairs: Iterable[tuple[str, str]]) -> Markup:

@@ -13,7 +13,7 @@ from reports.record import Record, read_record
 from reports.reproduction import reproduction
 from reports.search_course import progress, trust
 from reports.training_curves import training
-from training.files import remove_leftovers, write_atomically
+from training.files import remove_leftovers, write_text
 from training.progress import Reporter
 
 REPORT = "report.html"
@@ -36,8 +36,7 @@ def write_report(
     record = read_record(folder, storage, retrained)
     remove_leftovers(folder, (REPORT,))
     path = folder / REPORT
-    html = report(record)
-    write_atomically(path, lambda temporary: _write(temporary, html))
+    write_text(path, report(record))
     reporter.say(f"report: {path}")
     return path
 
@@ -69,7 +68,3 @@ def report(record: Record) -> str:
         foot,
         kinds_of(architectures),
     )
-
-
-def _write(path: Path, html: str) -> None:
-    path.write_text(html, encoding="utf-8")

@@ -61,12 +61,16 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def plain_table(title: str, columns: Sequence[str], words: Sequence[str]) -> Table:
+    """An empty table; columns named in `words` hold words, the others numbers."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
-        words = name in ("network", "attention by stage")
-        table.add_column(name, justify="left" if words else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in words else "right", no_wrap=True)
     return table
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    return plain_table(title, columns, words=("network", "attention by stage"))
 
 
 def _percent(share: float) -> str:
