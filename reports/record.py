@@ -35,6 +35,7 @@ class Evaluated(NamedTuple):
     """A candidate as the study holds it; `seconds` since its search began, 0 where the study does not say."""
 
     number: int
+    trial_id: int
     candidate: Candidate
     seconds: float
 
@@ -58,7 +59,7 @@ class Record:
         rejected: proposals that were not evaluated, by reason.
         curves: of each training by the name of its folder, an entry an epoch.
         without_study: why there are no trials; None if there are.
-        storage: the study's address, without a password.
+        storage: the study's address, without a password; `study_id` is its number there, if it can be read.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Record:
     curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     without_study: str | None = None
     storage: str = ""
+    study_id: int | None = None
 
     @property
     def name(self) -> str:
@@ -117,7 +119,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     own = f"sqlite:///{folder / STUDY}"
     name = f"{STUDY_NAME}-{folder.resolve().name}" if isinstance(shared, str) else STUDY_NAME
     kept = shared if isinstance(shared, str) else own
-    trials, why = _stored(folder, storage or kept, name)
+    trials, study_id, why = _stored(folder, storage or kept, name)
     evaluated, rejected, failed = _told(trials, objective)
     trainings = sorted(
         {path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")} | ({retrained} if retrained else set())
@@ -137,6 +139,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         retrained=tuple(one for place in trainings for one in _retrained(place / RESULTS)),
         curves=_curves(trainings),
         storage=kept,
+        study_id=study_id,
         without_study=why,
     )
 
@@ -164,20 +167,21 @@ def _candidate(entry: Any, objective: str, path: Path) -> Candidate:
         raise InputError(f"{path}: not a run's result ({error}); remove it, and run the search again") from None
 
 
-def _stored(folder: Path, url: str, name: str) -> tuple[Sequence[FrozenTrial], str | None]:
-    """The study's trials, or why there are none."""
+def _stored(folder: Path, url: str, name: str) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
+    """The study's trials and its number in the storage, or why there are none."""
     if url == f"sqlite:///{folder / STUDY}" and not (folder / STUDY).exists():
-        return (), "the folder holds no study"
+        return (), None, "the folder holds no study"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = open_storage(url)
         try:
-            return storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False), None
+            study_id = storage.get_study_id_from_name(name)
+            return storage.get_all_trials(study_id, deepcopy=False), study_id, None
         finally:
             close_storage(storage)
     except Exception as error:  # whatever a storage out of reach raises: a report does without
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return (), f"the study cannot be read from here ({reason})"
+        return (), None, f"the study cannot be read from here ({reason})"
 
 
 def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluated, ...], dict[str, int], int]:
@@ -200,7 +204,9 @@ def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluate
             read_numbers(objective, named),
         )
         if math.isfinite(candidate.score):
-            evaluated.append(Evaluated(trial.number, candidate, _since(first, trial.datetime_complete)))
+            evaluated.append(
+                Evaluated(trial.number, trial._trial_id, candidate, _since(first, trial.datetime_complete))
+            )
     return tuple(evaluated), dict(rejected), failed
 
 

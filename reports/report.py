@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reports.answer import answer
 from reports.choices import attention, decisions
+from reports.dashboard import write_notes
 from reports.drawing import kinds_of
 from reports.front_section import front
 from reports.markup import element, joined, text
@@ -24,7 +25,7 @@ def write_report(
 ) -> Path:
     """Writes a run's report into its folder, from what the folder's files and the study hold, and says where.
 
-    It holds times, so two equal runs' reports differ; nothing reads it.
+    It holds times, so two equal runs' reports differ; nothing reads it. The study gets its notes for the dashboard.
 
     Args:
         storage: the study's address; the configuration's if not said, which holds no password.
@@ -37,6 +38,7 @@ def write_report(
     remove_leftovers(folder, (REPORT,))
     path = folder / REPORT
     write_text(path, report(record))
+    write_notes(record, storage or record.storage, reporter)
     reporter.say(f"report: {path}")
     return path
 
