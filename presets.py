@@ -67,6 +67,7 @@ class SearchSettings:
     init: str = flag("scratch", INIT)
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     out: str | None = flag(None, "the run's folder (default: runs/PRESET); the same command again continues it")
+    dry_run: bool = flag(False, "say what would be done, how long it takes and in how much memory; write nothing")
     quiet: bool = flag(False, "print errors only")
 
 

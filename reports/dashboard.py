@@ -113,7 +113,7 @@ def trial_note(record: Record, candidate: Candidate) -> str:
 def drawn_in_text(architecture: Architecture) -> str:
     """The network as a Markdown table, a column a stage."""
     size = strided(architecture.resolution, architecture.stem_stride)
-    columns = [("", "attention", "blocks × width", "kernel", "expansion", "stride", "map")]
+    columns: list[tuple[str, ...]] = [("", "attention", "blocks × width", "kernel", "expansion", "stride", "map")]
     columns.append(("stem", "", f"{architecture.stem_width}", "3×3", "", f"{architecture.stem_stride}", f"{size}²"))
     for number, stage in enumerate(architecture.stages, 1):
         size = strided(size, stage.stride)
@@ -125,6 +125,8 @@ def drawn_in_text(architecture: Architecture) -> str:
         )
     if architecture.head_width is not None:
         columns.append(("head", "", f"{architecture.head_width}", "1×1", "", "", f"{size}²"))
+    # The dashboard sets columns close together: the headings keep them apart.
+    columns = [(f"{heading}\N{EN SPACE}\N{EN SPACE}", *cells) for heading, *cells in columns]
     lines = [f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True)]
     lines.insert(1, f"|{'---|' * len(columns)}")
     return "\n".join(lines)
@@ -231,6 +233,7 @@ def attention_figure(record: Record) -> dict[str, Any]:
         "layout": {
             "title": {"text": "Attention by stage"},
             "barmode": "stack",
+            "legend": {"traceorder": "normal"},
             "xaxis": {"title": {"text": "share of the blocks, %"}, "range": [0, 100]},
             "yaxis": {"autorange": "reversed", "automargin": True},
         },
