@@ -25,6 +25,16 @@ _EDGE = 9
 _FACTS = 74  # pixels below the towers
 _WIDEST, _END = 128, 0.72  # a stage's column at most, and an end's beside it
 _MOST_COLUMNS = 11
+_LEGEND = 640  # a page's legend is as wide
+_SMALL = 10.5
+_MARKS = (
+    "/4: ratio, the darker the smaller",
+    "16: channels",
+    "5×5: kernel",
+    "e: expansion",
+    "s: stride",
+    "8²: map",
+)
 _LETTER = 0.62  # of a font's size, as wide as its letters are on average
 
 
@@ -76,8 +86,8 @@ def draw(architecture: Architecture, title: str, num_classes: int | None = None,
         width = max(width, x - _GAP + _MARGIN)
         y = floor + _FACTS + 10
     if standalone:
-        drawn.append(_legend(kinds, _MARGIN, y + 8, width))
-        y += 44
+        marks, y = _legend(kinds, _MARGIN, y - 4, width - 2 * _MARGIN)
+        drawn.append(marks)
     height = y
     if standalone:
         # First, so that all else lies on it. A viewer with a background of its own shows the drawing on ours.
@@ -104,8 +114,8 @@ def scrolled(architecture: Architecture, title: str, num_classes: int | None) ->
 
 def legend(kinds: Sequence[str]) -> Markup:
     """What the marks mean, as a drawing of its own for a page."""
-    width = 640.0
-    return element("svg", _legend(kinds, 0, 14, width), viewBox=f"0 0 {width:.0f} 54", role="img", class_="legend")
+    drawn, height = _legend(kinds, 0, 2, _LEGEND)
+    return element("svg", drawn, viewBox=f"0 0 {_LEGEND} {height:.0f}", role="img", class_="legend")
 
 
 def _columns(architecture: Architecture, num_classes: int | None) -> list[_Column]:
@@ -187,19 +197,27 @@ def _block(attention: Attention | None, x: float, y: float, width: float) -> Mar
     )
 
 
-def _legend(kinds: Sequence[str], x: float, y: float, width: float) -> Markup:
+def _legend(kinds: Sequence[str], x: float, y: float, width: float) -> tuple[Markup, float]:
+    """The kinds and the abbreviations in as many rows as they need, and where they end below."""
     drawn = []
-    start = x
+    right = x
     for kind in kinds:
-        drawn.append(_block(Attention(kind), x, y - 12, 64 if len(kind) <= 6 else 20.0 + 8 * len(kind)))
-        x += (64 if len(kind) <= 6 else 20.0 + 8 * len(kind)) + 8
-        if x > width - 80:
-            break
-    words = (
-        "/4: reduction ratio, the darker the smaller · 16: channels · 5×5: kernel · e: expansion · s: stride · 8²: map"
-    )
-    drawn.append(_text(start, y + 28, _fitted(words, (width - start) / 5.4), 10.5, muted=True, anchor="start"))
-    return element("g", *drawn)
+        own = max(64.0, 22 + 8.5 * len(kind))
+        if right > x and right + own > x + width:
+            right, y = x, y + _BLOCK + _BETWEEN
+        drawn.append(_block(Attention(kind), right, y, min(own, width)))
+        right += own + 8
+    y += _BLOCK + 16
+    line = ""
+    for mark in _MARKS:
+        longer = f"{line} · {mark}" if line else mark
+        if line and len(longer) * _SMALL * _LETTER > width:
+            drawn.append(_text(x, y, line, _SMALL, muted=True, anchor="start"))
+            line, y = mark, y + 15
+        else:
+            line = longer
+    drawn.append(_text(x, y, line, _SMALL, muted=True, anchor="start"))
+    return element("g", *drawn), y + 8
 
 
 def _text(
