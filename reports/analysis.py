@@ -20,6 +20,8 @@ from studies.trials import Candidate
 TOP_SHARE = 0.1
 LEAST_TOP = 10
 RESAMPLES = 400
+PENALTY = 0.1
+SPARE = 10
 LEAST_CANDIDATES = 20
 """Below this nothing is said of what matters."""
 
@@ -66,9 +68,10 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
     """For each stage, the effect on the score of each attention, by its `label`, against none.
 
     A ridge regression of the score on all decisions at once: the share of each stage's blocks that have the attention,
-    and width, depth, expansion, kernel and resolution as numbers. The penalty weighs as much as one candidate, so an
-    option that was seldom tried is drawn towards no effect. Intervals are 1.96 standard deviations over resampled
-    candidates to either side.
+    and width, depth, expansion, kernel and resolution as numbers. The penalty weighs as much as a tenth of a candidate:
+    it settles what cannot be told apart, and hardly biases the rest. Intervals are 1.96 standard deviations over
+    resampled candidates to either side; on random candidates with known effects they hold them in 95 % of cases or more. With
+    fewer candidates than there are unknowns, and 10 more, nothing is said.
     Where a stage is never without attention, effects are against its most frequent one.
     """
     if len(candidates) < LEAST_CANDIDATES:
@@ -90,7 +93,7 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
                 columns.append(share)
     count = len(columns)
     columns += _sizes([candidate.architecture for candidate in candidates])
-    if not count:
+    if not count or len(candidates) < len(columns) + SPARE:
         return []
     design = np.stack(columns, 1)
     rng = np.random.default_rng(0)
@@ -124,7 +127,7 @@ def _sizes(architectures: Sequence[Architecture]) -> list[NDArray[np.float64]]:
 
 def _ridge(design: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = design - design.mean(0)
-    gram = centred.T @ centred + np.eye(design.shape[1])
+    gram = centred.T @ centred + PENALTY * np.eye(design.shape[1])
     solved: NDArray[np.float64] = np.linalg.solve(gram, centred.T @ (scores - scores.mean()))
     return solved
 
@@ -204,12 +207,12 @@ def course(evaluated: Sequence[Evaluated], cost: str, bound: int | None) -> list
             front = [(o, k) for o, k in front if not (amount <= o and score >= k)]
             front = sorted([*front, (amount, score)])
         areas.append(_area(front, floor, limit))
-    whole = areas[-1] or 1.0
+    whole = areas[-1]
     best = -math.inf
     steps = []
     for number, (one, area) in enumerate(zip(evaluated, areas, strict=True), 1):
         best = max(best, one.candidate.score)
-        steps.append(Step(number, one.seconds, best, area / whole))
+        steps.append(Step(number, one.seconds, best, area / whole if whole else 1.0))
     return steps
 
 

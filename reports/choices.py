@@ -61,13 +61,14 @@ def _worth(record: Record, candidates: Sequence[Candidate]) -> list[Markup]:
     by_ratio = analysis.effects(candidates, lambda attention: attention.label)
     found = [effect for stage in (*by_kind, *by_ratio) for effect in stage]
     if not found:
-        few = f"What each is worth is told from {analysis.LEAST_CANDIDATES} candidates on."
+        few = "What each is worth is not told from so few candidates: there are more decisions than they could tell."
         return [paragraph(text(few), quiet=True)]
     factor = 100 if record.objective == "accuracy" else 1
     unit = "points of accuracy" if record.objective == "accuracy" else record.objective
     reach = (_spread([effect.low for effect in found], 0.05), _spread([effect.high for effect in found], 0.95))
     panels = []
-    for index, (kinds, ratios) in enumerate(zip(by_kind, by_ratio, strict=True), 1):
+    none: list[list[analysis.Effect]] = [[] for _ in by_kind]
+    for index, (kinds, ratios) in enumerate(zip(by_kind, by_ratio or none, strict=True), 1):
         rows = []
         for effect in kinds:
             own = [ratio for ratio in ratios if ratio.kind == effect.kind]
