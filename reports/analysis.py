@@ -70,9 +70,9 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
     A ridge regression of the score on all decisions at once: the share of each stage's blocks that have the attention,
     and width, depth, expansion, kernel and resolution as numbers. The penalty weighs as much as a tenth of a candidate:
     it settles what cannot be told apart, and hardly biases the rest. Intervals are 1.96 standard deviations over
-    resampled candidates to either side; on random candidates with known effects they hold them in 95 % of cases or more. With
-    fewer candidates than there are unknowns, and 10 more, nothing is said.
-    Where a stage is never without attention, effects are against its most frequent one.
+    resampled candidates to either side; on random candidates with known effects they hold these in 95 % of cases or
+    more. With fewer candidates than there are unknowns, and 10 more, nothing is said. Where a stage is never without
+    attention, effects are against its most frequent one.
     """
     if len(candidates) < LEAST_CANDIDATES:
         return []

@@ -60,7 +60,7 @@ def write_notes(record: Record, storage: str, reporter: Reporter) -> None:
             _write(record, opened, record.study_id)
         finally:
             close_storage(opened)
-    except (InputError, OptunaError, SQLAlchemyError, OSError) as error:
+    except (InputError, OptunaError, SQLAlchemyError, OSError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reporter.say(f"no notes for the dashboard: {reason}")
 

@@ -13,6 +13,7 @@ from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, hand_designed
 from search_space.cost import Cost, measure
 from search_space.errors import InputError
 from search_space.space import SearchSpace
+from search_space.spaces import named_space
 from training.files import write_json
 
 
@@ -65,8 +66,6 @@ def run(tmp_path: Path) -> Path:
 
 
 def _space() -> SearchSpace:
-    from search_space.spaces import named_space
-
     return named_space("mobilenetv2-32")
 
 
