@@ -19,6 +19,9 @@ from studies.trials import Candidate
 
 TOP_SHARE = 0.1
 LEAST_TOP = 10
+MOST_REGRESSED = 2000
+"""Candidates that effects rest on at most, evenly over the search: more would take a while and change little."""
+
 RESAMPLES = 400
 PENALTY = 0.1
 SPARE = 10
@@ -74,6 +77,7 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
     more. With fewer candidates than there are unknowns, and 10 more, nothing is said. Where a stage is never without
     attention, effects are against its most frequent one.
     """
+    candidates = candidates[:: -(-len(candidates) // MOST_REGRESSED) or 1]
     if len(candidates) < LEAST_CANDIDATES:
         return []
     scores = np.array([candidate.score for candidate in candidates])

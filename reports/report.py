@@ -14,6 +14,7 @@ from reports.record import Record, read_record
 from reports.reproduction import reproduction
 from reports.search_course import progress, trust
 from reports.training_curves import training
+from search_space.errors import InputError
 from training.files import remove_leftovers, write_text
 from training.progress import Reporter
 
@@ -22,22 +23,25 @@ REPORT = "report.html"
 
 def write_report(
     folder: Path, reporter: Reporter, *, storage: str | None = None, retrained: Path | None = None
-) -> Path:
+) -> Path | None:
     """Writes a run's report into its folder, from what the folder's files and the study hold, and says where.
 
     It holds times, so two equal runs' reports differ; nothing reads it. The study gets its notes for the dashboard.
+    What the run came to stands in other files already, so that a report which cannot be written, a file of another
+    kind being in its way or the disk full, is no reason to fail: a line says why, and None is returned.
 
     Args:
         storage: the study's address; the configuration's if not said, which holds no password.
         retrained: where networks were trained by themselves, beside the folder's `retrain` and `retrain-…`.
-
-    Raises:
-        InputError: a file that is there is no run's.
     """
-    record = read_record(folder, storage, retrained)
-    remove_leftovers(folder, (REPORT,))
     path = folder / REPORT
-    write_text(path, report(record))
+    try:
+        remove_leftovers(folder, (REPORT,))
+        record = read_record(folder, storage, retrained)
+        write_text(path, report(record))
+    except (InputError, OSError) as error:
+        reporter.say(f"no report: {error}")
+        return None
     write_notes(record, storage or record.storage, reporter)
     reporter.say(f"report: {path}")
     return path
