@@ -168,6 +168,9 @@ class SearchSettings:
     out: str | None = flag(
         None, "the run's folder (default: runs/PRESET); the same command again continues it", group="main"
     )
+    dry_run: bool = flag(
+        False, "say what would be done, how long it takes and in how much memory; write nothing", group="main"
+    )
     quiet: bool = flag(False, "print errors only")
 
 
@@ -253,6 +256,23 @@ class LatencySettings:
     rounds: int = flag(ROUNDS, "times that each piece has its turn, of which the quickest counts", whole(1, 10_000))
     out: str = flag("latency.json", "the table's file; the same command again continues it")
     export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
+    quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
+class DescribeSettings:
+    """Draw and cost a network, stage by stage, without training it and without data."""
+
+    source: str = positional(
+        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
+    )
+    network: int | None = flag(
+        None, "of a run's folder: the network of its front, 1 the cheapest (default: the best)", whole(1)
+    )
+    resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
+    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
+    svg: str | None = flag(None, "write the drawing into this file")
+    json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
     quiet: bool = flag(False, "print errors only")
 
 

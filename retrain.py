@@ -11,6 +11,7 @@ import command_line
 from evaluators.supernet.slices import sliced
 from presets import RetrainSettings, check_init, recipe
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
+from reports.report import write_report
 from search_space.architecture import Architecture
 from search_space.baselines import compared
 from search_space.cost import measure
@@ -110,6 +111,8 @@ def main(arguments: Sequence[str]) -> None:
             if settings.compare:
                 write_json(out / COMPARISON, comparison(rows))
                 plot_comparison(rows, title, out / PLOT)
+            if source.run is not None:
+                write_report(source.run, reporter)
         reporter.show(comparison_table(rows, title))
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
 

@@ -13,10 +13,14 @@ import torch
 import command_line
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
+from evaluators.base import Evaluator
 from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
+from evaluators.forecast import Search
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from presets import SearchSettings, check_engine, check_init, check_shared, preset, proxy_settings
+from reports.plan import show_plan
+from reports.report import write_report
 from reports.tables import front_table, front_title
 from search_space.cost import Budget, human, nanoseconds
 from search_space.errors import InputError
@@ -37,7 +41,7 @@ from studies.samplers.nni_tuners import of_framework
 from studies.storages import shown
 from studies.workers import helpers, is_helper
 from training import distributed
-from training.data import load_data
+from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.progress import Reporter, duration
 
@@ -82,6 +86,10 @@ def main(arguments: Sequence[str]) -> None:
     if settings.init == "torchvision":
         check_family(space.largest)
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
+    if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
+        if settings.max_latency_ms is not None:
+            reporter.say("latency: its bound is left out here, for a dry run measures no table")
+        settings = replace(settings, max_latency_ms=None)
     known = distributed.from_first(lambda: _latency(settings, space, folder, reporter, shared))
     space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(settings.max_latency_ms))
@@ -90,8 +98,7 @@ def main(arguments: Sequence[str]) -> None:
         epochs=settings.supernet_epochs or chosen.recipe.epochs,
         batch_size=settings.batch_size or chosen.recipe.batch_size,
     )
-    table = space.table(budget)
-    pictures = f"{len(data.train)} training, {len(data.validation)} validation pictures"
+    space.table(budget)  # refuses a budget that nothing meets
     task = Task(
         space=space,
         budget=budget,
@@ -114,6 +121,14 @@ def main(arguments: Sequence[str]) -> None:
     costs = tuple(name for name, _ in budget.bounds()) or ("macs",)
     objectives = (evaluator.objective, *(costs if settings.objectives is None else settings.objectives[1:]))
     sampler = make_sampler(settings.sampler, SamplerTask(space, budget, settings.seed, settings.startup, objectives))
+    if settings.dry_run:
+        use_threads(max(1, default_threads() // settings.workers))
+        _announce(reporter, space, budget, data, evaluator, settings)
+        if distributed.rank() == 0:
+            sought = Search(space, budget, settings.seed, settings.trials, settings.workers, chosen.rescored)
+            show_plan(evaluator, sought, reporter)
+        reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {folder}")
+        return
     identity = {
         "space": space.to_dict(),
         "latency": space.latency and space.latency.digest,
@@ -138,10 +153,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     with distributed.entered_by_first(run_folder.opened(folder, identity, free, shared=shared)) as recorded:
         use_threads(recorded["threads"])
-        reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
-        reporter.say(f"within {budget}: {_about(*table.count())} architectures")
-        reporter.say(f"data {data.name}: {pictures}")
-        reporter.say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
+        _announce(reporter, space, budget, data, evaluator, settings)
         if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
             if isinstance(evaluator, SupernetEvaluator):
                 evaluator.prepare()
@@ -175,10 +187,27 @@ def main(arguments: Sequence[str]) -> None:
                 run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
         title = front_title(len(candidates), budget, evaluator.objective, len(data.validation))
         reporter.show(front_table(front, title, evaluator.objective))
+        with run_folder.turn(folder, "report", reporter):
+            write_report(folder, reporter, storage=storage)
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shown(storage)}")
         reporter.say(f"next:   python retrain.py {folder} --compare")
+
+
+def _announce(
+    reporter: Reporter,
+    space: SearchSpace,
+    budget: Budget,
+    data: Dataset,
+    evaluator: Evaluator,
+    settings: SearchSettings,
+) -> None:
+    """Says what is searched, and how."""
+    reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
+    reporter.say(f"within {budget}: {_about(*space.count(budget))} architectures")
+    reporter.say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
+    reporter.say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
 
 
 def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from scipy import stats
 
-from reports.tables import attention_by_stage, new_table, percent
+from reports.tables import attention_by_stage, percent, plain_table
 from search_space.architecture import Architecture
 from search_space.cost import Cost, human
 from training.files import write_atomically
@@ -89,7 +89,9 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
     """
     leads = [None, *(lead(rows[0], other) for other in rows[1:])]
     compared = ("first ahead by", "p") if len(rows) > 1 else ()
-    table = new_table(title, ("network", "test accuracy", *compared, "MACs", "params", "seconds", "attention by stage"))
+    table = plain_table(
+        title, ("network", "test accuracy", *compared, "MACs", "params", "seconds", "attention by stage")
+    )
     for row, ahead in zip(rows, leads, strict=True):
         accuracy = percent(statistics.mean(row.accuracies))
         if len(row.accuracies) > 1:

@@ -19,7 +19,7 @@ def front_title(candidates: int, budget: Budget, objective: str, pictures: int) 
 def front_table(front: Sequence[Candidate], title: str, objective: str = "accuracy") -> Table:
     """The front, best first: validation accuracy or score, costs (latency if known), and each stage's attention."""
     timed = any(candidate.cost.latency_ns for candidate in front)
-    table = new_table(title, (objective, "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
+    table = plain_table(title, (objective, "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
     for candidate in sorted(front, key=lambda c: c.merit):
         table.add_row(
             percent(candidate.score) if objective == "accuracy" else f"{candidate.score:.5g}",
@@ -31,12 +31,11 @@ def front_table(front: Sequence[Candidate], title: str, objective: str = "accura
     return table
 
 
-def new_table(title: str, columns: Sequence[str]) -> Table:
-    """An empty table; numbers stand to the right."""
+def plain_table(title: str, columns: Sequence[str], words: Sequence[str] = ("network", "attention by stage")) -> Table:
+    """An empty table; columns named in `words` hold words, the others numbers, which stand to the right."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
-        words = name in ("network", "attention by stage")
-        table.add_column(name, justify="left" if words else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in words else "right", no_wrap=True)
     return table
 
 

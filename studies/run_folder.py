@@ -166,6 +166,22 @@ def finished_front(
         raise InputError(f"{path}: not a run's front; remove it, and the same command writes it again") from None
 
 
+def front_architecture(folder: Path, number: int) -> Architecture:
+    """The architecture of that number, from 1, on a run's front. Raises InputError if there is none."""
+    path = folder / FRONT
+    content = read_json(path)
+    try:
+        entries = [entry["architecture"] for entry in content["front"]]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: not a run's front") from None
+    if not 1 <= number <= len(entries):
+        raise InputError(f"--network {number}: the front of {folder} has networks 1 to {len(entries)}")
+    try:
+        return Architecture.from_dict(entries[number - 1])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:
     """Writes what each training of a network with a seed came to, beside what the folder holds of others.
 

@@ -39,12 +39,16 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, keep: Path | 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON with sorted keys, atomically."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: _write_text(temporary, text))
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str) -> None:
+    """Writes text in UTF-8, atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

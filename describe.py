@@ -1,0 +1,60 @@
+"""Draw and cost a network without training it: see README.md, and `python describe.py --help`."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import command_line
+from presets import DescribeSettings
+from reports.description import attention_table, lines, stage_table
+from reports.drawing import draw
+from search_space.cost import human, measure
+from search_space.errors import InputError
+from search_space.network import check
+from studies.run_folder import front_architecture
+from studies.source import read_source
+from training.files import write_json, write_text
+from training.progress import Reporter
+
+EXAMPLE = "example: python describe.py mobilenetv2-ca --svg mobilenetv2-ca.svg"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = command_line.parse_settings(DescribeSettings, arguments, example=EXAMPLE)
+    reporter = Reporter(settings.quiet)
+    # Data are named for the next command alone; none are read.
+    source = read_source(settings.source, None if Path(settings.source).is_dir() else "…")
+    architecture = source.architecture
+    if settings.network is not None:
+        architecture = front_architecture(Path(settings.source), settings.network)
+    if settings.resolution is not None:
+        architecture = replace(architecture, resolution=settings.resolution)
+    classes = settings.classes or (len(source.classes) if source.classes else 1000)
+    try:
+        check(architecture, classes)
+    except InputError as error:
+        raise InputError(f"{settings.source}: {error}") from None
+    for flag, name in (("--svg", settings.svg), ("--json", settings.json)):
+        if name is not None and not Path(name).absolute().parent.is_dir():
+            raise InputError(f"{flag} {name}: there is no folder {Path(name).parent}; make it first")
+    cost = measure(architecture, classes)
+    rows = lines(architecture, classes)
+    title = f"{settings.source}: {architecture.resolution} pixels, {classes} classes, {architecture.activation}"
+    reporter.show(stage_table(rows, title))
+    table = attention_table(rows)
+    if table is not None:
+        reporter.show(table)
+    reporter.say(f"{human(cost.macs)} MACs ({cost.macs:,}), {human(cost.params)} parameters ({cost.params:,})")
+    reporter.say(f"digest {architecture.digest()}")
+    if settings.svg is not None:
+        write_text(Path(settings.svg), draw(architecture, title, classes, standalone=True))
+        reporter.say(f"{settings.svg}: the drawing")
+    if settings.json is not None:
+        write_json(Path(settings.json), architecture.to_dict())
+        reporter.say(f"next:   python retrain.py {settings.json} --data {source.data}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, continues=False))

@@ -1,0 +1,215 @@
+"""How long a search will take and how much memory it needs, from a few steps and scores of the real thing.
+
+Nothing is written: what is timed here is what the evaluators do, without their files.
+"""
+
+import functools
+import itertools
+import random
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from evaluators.base import Evaluator, Halving
+from evaluators.proxy import ProxyEvaluator
+from evaluators.supernet import SupernetEvaluator
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.tabular import TabularEvaluator
+from evaluators.zero_cost import ZeroCostEvaluator
+from evaluators.zero_cost.registry import AGGREGATES, components
+from search_space.architecture import Architecture
+from search_space.cost import Budget
+from search_space.network import build
+from search_space.space import SearchSpace
+from training import distributed
+from training.data import Split
+from training.evaluation import evaluate
+from training.label_step import LabelStep
+from training.recipe import Recipe
+from training.resize import resized
+from training.seeds import derive
+from training.standalone import EVALUATION_BATCH
+
+STEPS = 5
+PATIENCE = 20.0
+"""Seconds after which no further step is timed."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is to be searched: where, within what, for how many candidates, by how many workers, how many rescored."""
+
+    space: SearchSpace
+    budget: Budget
+    seed: int
+    trials: int
+    workers: int
+    rescored: int
+
+    def drawn(self, count: int) -> list[Architecture]:
+        """Architectures within the budget."""
+        rng = random.Random(derive(self.seed, "forecast"))
+        return [self.space.sample(rng, self.budget) for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds of each part of the work, and the bytes that this process held at most while parts of it were tried."""
+
+    seconds: dict[str, float]
+    memory: int
+
+    @property
+    def total(self) -> float:
+        """Seconds in all."""
+        return sum(self.seconds.values())
+
+
+def forecast(evaluator: Evaluator, search: Search) -> Forecast:
+    """Tries a little of each part. The sampler's own time is not counted."""
+    seconds = _seconds(evaluator, search)
+    return Forecast(seconds, _peak())
+
+
+@functools.singledispatch
+def _seconds(evaluator: Evaluator, search: Search) -> dict[str, float]:
+    """Of an evaluator that needs no preparation."""
+    return _scored(evaluator, search)
+
+
+def _scored(evaluator: Evaluator, search: Search) -> dict[str, float]:
+    """Some scores, timed."""
+    first, *others = search.drawn(1 + STEPS)
+    evaluator.evaluate(first)
+    each = _median(lambda architecture: evaluator.evaluate(architecture), others)
+    again = _median(lambda architecture: evaluator.evaluate(architecture, thorough=True), others[:2])
+    return {
+        "search": each * search.trials / search.workers,
+        "best again": again * min(search.trials, search.rescored),
+    }
+
+
+@_seconds.register
+def _tabular(evaluator: TabularEvaluator, search: Search) -> dict[str, float]:
+    evaluator.prepare()  # is quick, and leaves no file
+    return _scored(evaluator, search)
+
+
+@_seconds.register
+def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
+    recipe = evaluator.recipe
+    step = Sandwich(evaluator.store, recipe, seed=evaluator.seed, budget=evaluator.budget, largest_steps=STEPS + 1)
+    epoch = max(1, len(evaluator.data.train) // recipe.batch_size)
+    largest = min(recipe.largest_epochs, recipe.epochs) * epoch
+    model = evaluator.store
+
+    def steps(first: int, count: int) -> float:
+        """Seconds of one of `count` steps from `first` on."""
+        return _step_seconds(model, step, _batches(evaluator.data.train, recipe), recipe, first) if count else 0.0
+
+    training = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
+    return {"supernet": training, **_scored(evaluator, search)}
+
+
+@_seconds.register
+def _proxy(evaluator: ProxyEvaluator, search: Search) -> dict[str, float]:
+    settings, halving = evaluator.settings, evaluator.halving
+    epoch = max(1, len(evaluator.pictures) // settings.recipe.batch_size)
+    tried = []
+    for architecture in search.drawn(2):
+        side = max(1, round(architecture.resolution * settings.resolution))
+        network = build(architecture, evaluator.data.num_classes).to(evaluator.data.device)
+        network = network.to(memory_format=torch.channels_last)
+        step = LabelStep(network, side, settings.recipe, evaluator.data.num_classes)
+        each = _step_seconds(network, step, _batches(evaluator.pictures, settings.recipe), settings.recipe, 0)
+        started = time.monotonic()
+        batches = itertools.islice(evaluator.data.validation.batches(EVALUATION_BATCH), STEPS)
+        evaluate(network, ((resized(images, side), labels) for images, labels in batches))
+        share = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(evaluator.data.validation)))
+        tried.append((each * epoch, (time.monotonic() - started) / share))
+    training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
+    entrants = entrants_by_rung(halving)
+    generations = -(-search.trials // halving.generation)
+    epochs = [after - before for before, after in itertools.pairwise((0, *halving.epochs))]
+    search_seconds = sum(count * (training * own + scoring) for count, own in zip(entrants, epochs, strict=True))
+    # At most: of the promising, some have taken every rung.
+    unfinished = max(0, min(search.rescored, generations * halving.generation) - generations * entrants[-1])
+    again = unfinished * (training * (halving.epochs[-1] - halving.epochs[0]) + scoring * (len(epochs) - 1))
+    return {"search": generations * search_seconds, "best again": again}
+
+
+@_seconds.register
+def _zero_cost(evaluator: ZeroCostEvaluator, search: Search) -> dict[str, float]:
+    name, scorer = evaluator.objective, evaluator.scorer
+    first, *others = search.drawn(1 + STEPS)
+    parts = components(name) if name in AGGREGATES else (name,)
+    each = 0.0
+    for part in parts:
+        scorer.score(first, part)
+        each += _median(lambda architecture, part=part: scorer.score(architecture, part), others)  # type: ignore[misc]
+    found = {"search": each * search.trials / search.workers}
+    return {"reference": each * scorer.batch.reference, **found} if name in AGGREGATES else found
+
+
+def entrants_by_rung(halving: Halving) -> list[int]:
+    """How many candidates of a generation take each rung, as `studies.halving` sends them on."""
+    bounds = [halving.generation * index // halving.bins for index in range(halving.bins + 1)]
+    sizes = [end - start for start, end in itertools.pairwise(bounds) if end > start]
+    found = []
+    for _ in halving.epochs:
+        found.append(sum(sizes))
+        sizes = [max(1, size // halving.eta) for size in sizes]
+    return found
+
+
+def _batches(pictures: Split, recipe: Recipe) -> Iterator[Batch]:
+    return iter(pictures.batches(recipe.batch_size, seed=0, augmentation=recipe.augment))
+
+
+def _step_seconds(
+    model: nn.Module, step: Callable[[Tensor, Tensor, int], float], batches: Iterable[Batch], recipe: Recipe, first: int
+) -> float:
+    """Seconds of a training step and of reading its batch; the first one, which warms up, does not count."""
+    taken: list[float] = []
+    model.train()
+    started = begun = time.monotonic()
+    for number, (images, labels) in enumerate(itertools.islice(batches, STEPS + 1), first):
+        model.zero_grad()
+        step(images, labels, number)
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        now = time.monotonic()
+        taken.append(now - begun)
+        begun = now
+        if now - started > PATIENCE:
+            break
+    model.zero_grad()
+    return statistics.median(taken[1:] or taken or [0.0])
+
+
+def _median(work: Callable[[Architecture], object], architectures: Iterable[Architecture]) -> float:
+    """Seconds of the work on one of the architectures."""
+    taken: list[float] = []
+    started = time.monotonic()
+    for architecture in architectures:
+        begun = time.monotonic()
+        work(architecture)
+        taken.append(time.monotonic() - begun)
+        if time.monotonic() - started > PATIENCE:
+            break
+    return statistics.median(taken)
+
+
+def _peak() -> int:
+    """Bytes that this process held at most: on the GPU, where it has one; else in memory."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
+        return torch.cuda.max_memory_reserved()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit * distributed.local_world()

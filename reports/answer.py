@@ -1,0 +1,162 @@
+"""The first screen: the question, the network that won, and how it does beside hand-designed ones."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from reports.drawing import kinds_of, legend, scrolled
+from reports.markup import Markup, element, joined, text
+from reports.notation import attention_of, listed, plural, points, score
+from reports.page import Cell, Row, command, figures, paragraph, table, titled
+from reports.palette import short
+from reports.record import Record, Retrained
+from search_space.cost import Budget, human, milliseconds
+from search_space.errors import InputError
+from studies.trials import Candidate
+
+
+def question(record: Record) -> str:
+    """What the run was to find."""
+    bounds = Budget(**{f"max_{name}": bound for name, bound in record.bounds.items()})
+    within = f" within {bounds}".replace(" MACs", "\N{NO-BREAK SPACE}MACs") if record.bounds else ""
+    data = f" for {record.data}" if record.data else ""
+    if record.identity:
+        return f"Which network{within} is best{data}?"
+    return f"What do these networks come to{data}?"
+
+
+def answer(record: Record) -> list[Markup]:
+    """The first screen: question, best architecture, its numbers, and the hand-designed networks of the same cost."""
+    parts = [element("h1", text(question(record)))]
+    means = by_network(record.retrained)
+    if record.best is None:
+        if record.identity:
+            parts.append(paragraph("The search has not finished: start the same command again, and it goes on."))
+        elif means:
+            parts += [_first_of(means), _beside(record, means)]
+        return parts
+    best = record.best
+    parts.append(element("p", _what_won(record, best), class_="lead"))
+    cost = best.cost
+    bound = record.bounds.get("macs")
+    of_budget = f" · {100 * cost.macs / bound:.0f} % of the budget" if bound else ""
+    shown_figures = []
+    if "found" in means:
+        accuracies = [one.accuracy for one in means["found"]]
+        shown_figures.append(("test accuracy, trained from scratch", _mean(accuracies)))
+    by = "validation accuracy in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
+    shown_figures += [(by, score(record, best.score)), (f"MACs{of_budget}", human(cost.macs))]
+    shown_figures.append(("parameters", human(cost.params)))
+    if cost.latency_ns:
+        shown_figures.append(("latency", milliseconds(cost.latency_ns)))
+    parts.append(figures(shown_figures))
+    parts.append(scrolled(best.architecture, "The best architecture", record.num_classes))
+    parts.append(element("div", legend(kinds_of([best.architecture])), class_="scroll"))
+    parts.append(_beside(record, means))
+    return parts
+
+
+def _what_won(record: Record, best: Candidate) -> Markup:
+    stages = best.architecture.stages
+    where: dict[str, list[str]] = defaultdict(list)
+    for number, stage in enumerate(stages, 1):
+        for kind in dict.fromkeys(attention.kind for attention in stage.attention if attention.kind != "none"):
+            where[kind].append(str(number))
+    told = [f"{short(kind)} at {_stages(numbers)}" for kind, numbers in where.items()]
+    attention = f"It has {listed(told)}." if told else "It has no attention anywhere."
+    evaluated = len(record.evaluated)
+    among = f" of {evaluated:,} evaluated" if evaluated else ""
+    return text(f"This one{among}{_of_how_many(record)}. {attention}")
+
+
+def _stages(numbers: Sequence[str]) -> str:
+    return f"stage{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
+
+
+def _of_how_many(record: Record) -> str:
+    space = record.space
+    if space is None or not set(record.bounds) <= {"macs", "params"}:
+        return ""
+    try:
+        low, high = space.count(Budget(record.bounds.get("macs"), record.bounds.get("params")))
+    except InputError:
+        return ""
+    exact = f"{low:,}" if low == high < 10**6 else f"about {human(high)}"
+    return f", out of {exact} within the budget"
+
+
+def by_network(retrained: Sequence[Retrained]) -> dict[str, list[Retrained]]:
+    """Each network's trainings, one a seed."""
+    found: dict[str, list[Retrained]] = defaultdict(list)
+    for one in retrained:
+        found[one.network].append(one)
+    return dict(found)
+
+
+def _mean(accuracies: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * statistics.mean(accuracies):.2f}{spread} %"
+
+
+def _first_of(means: dict[str, list[Retrained]]) -> Markup:
+    name, trained = next(iter(means.items()))
+    cost = trained[0].cost
+    return joined(
+        figures(
+            [
+                ("test accuracy, trained from scratch", _mean([one.accuracy for one in trained])),
+                ("MACs", human(cost.macs)),
+                ("parameters", human(cost.params)),
+            ]
+        ),
+        scrolled(trained[0].architecture, name, None),
+    )
+
+
+def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
+    """The found network beside the others trained by the same recipe."""
+    others = [name for name in means if name != "found"]
+    if not means or ("found" in means and not others):
+        todo = (
+            "Not yet compared: how it does beside hand-designed networks of the same cost, each trained from scratch, "
+            "is what the next command measures."
+        )
+        return element(
+            "div", paragraph(text(todo)), command(f"python retrain.py {record.folder} --compare"), class_="note"
+        )
+    averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
+    sentence = ""
+    if "found" in averages and others:
+        best = max(others, key=lambda name: averages[name])
+        difference = averages["found"] - averages[best]
+        seeds = len(means["found"])
+        epochs = max((len(entries) for entries in record.curves.values()), default=0)
+        training = f" for {epochs} {plural('epoch', epochs)}" if epochs else ""
+        once = " One seed: differences of a percent are within what another gives." if seeds == 1 else ""
+        sentence = (
+            f"Trained from scratch{training} by the same recipe, it is {points(difference)} against the best "
+            f"hand-designed network of the same cost, {best}.{once}"
+        )
+    rows = []
+    for name in sorted(means, key=lambda name: -averages[name]):
+        runs = means[name]
+        cost = runs[0].cost
+        rows.append(
+            Row(
+                (
+                    name,
+                    Cell(_mean([one.accuracy for one in runs]), averages[name]),
+                    Cell(str(len(runs)), len(runs)),
+                    Cell(human(cost.macs), cost.macs),
+                    Cell(human(cost.params), cost.params),
+                    attention_of(runs[0].architecture),
+                ),
+                look="found" if name == "found" else None,
+            )
+        )
+    columns = ("network", "test accuracy", "seeds", "MACs", "params", "attention by stage")
+    heading = "Beside hand-designed networks" if len(means) > 1 else "Trained from scratch"
+    return joined(
+        titled(heading, paragraph(text(sentence)) if sentence else Markup("")),
+        table(columns, rows, words=("network", "attention by stage")),
+    )

@@ -1,0 +1,56 @@
+"""How numbers and networks are written in a report."""
+
+from collections.abc import Callable, Sequence
+
+from reports.record import Record
+from search_space.architecture import Architecture
+from search_space.cost import human, milliseconds
+
+COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
+
+
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f"{100 * share:.2f} %"
+
+
+def score(record: Record, value: float) -> str:
+    """A score with its unit."""
+    return percent(value) if record.objective == "accuracy" else f"{value:.5g}"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies."""
+    return f"{signed(100 * difference, '.2f')} points"
+
+
+def signed(value: float, style: str = ".3g") -> str:
+    """A number with its sign, and a minus as long as the plus."""
+    return f"{value:+{style}}".replace("-", "−")
+
+
+def attention_of(architecture: Architecture) -> str:
+    """Each stage's attention."""
+    return " ".join(stage.attention_label for stage in architecture.stages)
+
+
+def amount(cost: str, value: float) -> str:
+    """A cost without its name."""
+    return milliseconds(round(value)) if cost == "latency_ns" else human(round(value))
+
+
+def tick_format(record: Record) -> Callable[[float], str]:
+    """How a score is written beside an axis."""
+    if record.objective == "accuracy":
+        return lambda value: f"{100 * value:.4g} %"
+    return lambda value: f"{value:.4g}"
+
+
+def plural(word: str, count: int) -> str:
+    """The word for so many."""
+    return word if count == 1 else f"{word}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

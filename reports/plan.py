@@ -1,0 +1,54 @@
+"""What a search would do: sizes, costs, time and memory, before anything is begun."""
+
+import random
+import statistics
+
+from rich.table import Table
+
+from evaluators.base import Evaluator
+from evaluators.forecast import Search, forecast
+from reports.tables import plain_table
+from search_space.cost import Budget, human, milliseconds
+from search_space.space import SearchSpace
+from training.progress import Reporter, duration
+from training.seeds import derive
+
+DRAWS = 500
+
+
+def show_plan(evaluator: Evaluator, search: Search, reporter: Reporter) -> None:
+    """Prints what networks within the budget cost, and how long the search would take here."""
+    reporter.show(cost_table(search.space, search.budget, search.seed))
+    expected = forecast(evaluator, search)
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
+    reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
+    reporter.say(f"memory:  about {expected.memory / 2**30:.1f} GiB a process")
+
+
+def cost_table(space: SearchSpace, budget: Budget, seed: int) -> Table:
+    """The smallest, the middle and the largest network within the budget.
+
+    The largest is the space's where the budget allows that; else the dearest of 500 drawn, and so a lower bound.
+    """
+    rng = random.Random(derive(seed, "plan"))
+    drawn = [space.cost(space.sample(rng, budget)) for _ in range(DRAWS)]
+    largest = space.cost(space.largest)
+    smallest = [space.cost(space.cheapest(name)) for name in ("macs", "params")]
+    names = ["macs", "params", *(["latency_ns"] if space.latency is not None else [])]
+    table = plain_table("networks within the budget", ("", *map(_title, names)), words=("",))
+    least = [min(getattr(cost, name) for cost in (*drawn, *smallest)) for name in names]
+    middle = [round(statistics.median(getattr(cost, name) for cost in drawn)) for name in names]
+    allowed = [largest] if budget.allows(largest) else []
+    most = [max(getattr(cost, name) for cost in (*drawn, *allowed)) for name in names]
+    for row, values in (("smallest", least), (f"median of {DRAWS} drawn", middle), ("largest", most)):
+        known = row if row != "largest" or allowed else f"largest of {DRAWS} drawn"
+        table.add_row(known, *(_shown(name, value) for name, value in zip(names, values, strict=True)))
+    return table
+
+
+def _title(name: str) -> str:
+    return {"macs": "MACs", "params": "params", "latency_ns": "latency"}[name]
+
+
+def _shown(name: str, value: int) -> str:
+    return milliseconds(value) if name == "latency_ns" else human(value)

@@ -1,0 +1,250 @@
+"""What a run's folder says, read whole: files that are absent leave their part empty.
+
+Everything a report shows comes from here. The study is read where the configuration says that it is kept, unless the
+caller has its trials at hand.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from evaluators.base import read_numbers
+from search_space.architecture import Architecture, read_json
+from search_space.cost import Cost
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from studies.optuna_study import STUDY_NAME
+from studies.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
+from studies.storages import close_storage, open_storage
+from studies.trials import Candidate
+from training.standalone import METRICS
+
+RETRAIN = "retrain"
+MAX_STUDY_CHARACTERS = 100_000_000
+
+
+class Evaluated(NamedTuple):
+    """A candidate as the study holds it; `seconds` since its search began, 0 where the study does not say."""
+
+    number: int
+    trial_id: int
+    candidate: Candidate
+    seconds: float
+
+
+class Retrained(NamedTuple):
+    """A network trained by itself with a seed, and its accuracy on the test pictures."""
+
+    network: str
+    architecture: Architecture
+    cost: Cost
+    seed: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a run.
+
+    Attributes:
+        objective: what candidates are ranked by: `accuracy`, or a score's name.
+        rejected: proposals that were not evaluated, by reason.
+        curves: of each training by the name of its folder, an entry an epoch.
+        without_study: why there are no trials; None if there are.
+        storage: the study's address, without a password; `study_id` is its number there, if it can be read.
+    """
+
+    folder: Path
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    free: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "accuracy"
+    best: Candidate | None = None
+    data: str | None = None
+    classes: tuple[str, ...] = ()
+    front: tuple[Candidate, ...] = ()
+    evaluated: tuple[Evaluated, ...] = ()
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0
+    retrained: tuple[Retrained, ...] = ()
+    curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    without_study: str | None = None
+    storage: str = ""
+    study_id: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    @property
+    def space(self) -> SearchSpace | None:
+        """The space that was searched, with the data's number of classes."""
+        described = self.identity.get("space")
+        return None if described is None else SearchSpace.from_dict(described)
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The budget: bounds by the Cost field's name."""
+        budget = self.identity.get("budget") or {}
+        return {name.removeprefix("max_"): bound for name, bound in budget.items() if bound is not None}
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of the data's classes, where it is known."""
+        return len(self.classes) or (self.identity.get("space") or {}).get("num_classes")
+
+
+def read_record(folder: Path, storage: str | None = None, retrained: Path | None = None) -> Record:
+    """Reads a run's folder. Raises InputError for a file that is there and is no run's.
+
+    Args:
+        storage: the study's address, where the caller knows it better than the configuration, which has no password.
+        retrained: where its networks were trained by themselves, beside the folder's `retrain` and `retrain-…`.
+    """
+    config = _object(folder / CONFIG)
+    identity, free = _inner(config, "identity"), _inner(config, "free")
+    objectives = _inner(identity, "sampler").get("objectives") or ["accuracy"]
+    objective = str(objectives[0])
+    best = _object(folder / BEST)
+    classes = best.get("classes")
+    shared = free.get("storage")
+    own = f"sqlite:///{folder / STUDY}"
+    name = f"{STUDY_NAME}-{folder.resolve().name}" if isinstance(shared, str) else STUDY_NAME
+    kept = shared if isinstance(shared, str) else own
+    trials, study_id, why = _stored(folder, storage or kept, name)
+    evaluated, rejected, failed = _told(trials, objective)
+    trainings = sorted(
+        {path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")} | ({retrained} if retrained else set())
+    )
+    return Record(
+        folder=folder,
+        identity=identity,
+        free=free,
+        objective=objective,
+        best=_candidate(best, objective, folder / BEST) if best else None,
+        data=best.get("data") or identity.get("data"),
+        classes=tuple(map(str, classes)) if isinstance(classes, list) else (),
+        front=tuple(_candidate(entry, objective, folder / FRONT) for entry in _object(folder / FRONT).get("front", ())),
+        evaluated=evaluated,
+        rejected=rejected,
+        failed=failed,
+        retrained=tuple(one for place in trainings for one in _retrained(place / RESULTS)),
+        curves=_curves(trainings),
+        storage=kept,
+        study_id=study_id,
+        without_study=why,
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is no file."""
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected an object")
+    return content
+
+
+def _inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _candidate(entry: Any, objective: str, path: Path) -> Candidate:
+    try:
+        cost = Cost(**entry["cost"])
+        return Candidate(Architecture.from_dict(entry["architecture"]), cost, read_numbers(objective, entry["metrics"]))
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{path}: not a run's result ({error}); remove it, and run the search again") from None
+
+
+def _stored(folder: Path, url: str, name: str) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
+    """The study's trials and its number in the storage, or why there are none."""
+    if url == f"sqlite:///{folder / STUDY}" and not (folder / STUDY).exists():
+        return (), None, "the folder holds no study"
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        storage = open_storage(url)
+        try:
+            study_id = storage.get_study_id_from_name(name)
+            return storage.get_all_trials(study_id, deepcopy=False), study_id, None
+        finally:
+            close_storage(storage)
+    except Exception as error:  # whatever a storage out of reach raises: a report does without
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return (), None, f"the study cannot be read from here ({reason})"
+
+
+def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluated, ...], dict[str, int], int]:
+    """The candidates in the order they were told, and the numbers of proposals rejected and of evaluations failed."""
+    starts = [trial.datetime_start for trial in trials if trial.datetime_start is not None]
+    first = min(starts, default=None)
+    evaluated = []
+    rejected: Counter[str] = Counter()
+    failed = 0
+    for trial in trials:
+        attributes = trial.user_attrs
+        rejected.update(str(brief[0]) for brief in attributes.get("rejected", ()))
+        failed += "failed" in attributes
+        if trial.state != TrialState.COMPLETE or "digest" not in attributes:
+            continue
+        named = attributes if objective == "accuracy" else {objective: trial.values[0]}
+        candidate = Candidate(
+            Architecture.from_json(attributes["architecture"]),
+            Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0)),
+            read_numbers(objective, named),
+        )
+        if math.isfinite(candidate.score):
+            evaluated.append(
+                Evaluated(trial.number, trial._trial_id, candidate, _since(first, trial.datetime_complete))
+            )
+    return tuple(evaluated), dict(rejected), failed
+
+
+def _since(first: datetime | None, then: datetime | None) -> float:
+    return 0.0 if first is None or then is None else max(0.0, (then - first).total_seconds())
+
+
+def _retrained(path: Path) -> tuple[Retrained, ...]:
+    if not path.exists():
+        return ()
+    found = []
+    content = read_json(path)
+    for entry in content if isinstance(content, list) else ():
+        try:
+            cost = Cost(**entry["cost"])
+            accuracy = float(entry["test"]["accuracy"])
+            architecture = Architecture.from_dict(entry["architecture"])
+            if math.isfinite(accuracy):
+                found.append(Retrained(str(entry["network"]), architecture, cost, int(entry["seed"]), accuracy))
+        except (KeyError, TypeError, ValueError, InputError) as error:
+            raise InputError(f"{path}: not a table of results ({error}); remove it") from None
+    return tuple(found)
+
+
+def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
+    """The finite numbers of every training's epochs, by the training's folder."""
+    curves: dict[str, list[dict[str, float]]] = {}
+    for path in [path for place in places for path in sorted(place.glob(f"*/{METRICS}"))]:
+        entries = []
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                numbers = {k: float(v) for k, v in entry.items() if type(v) in (int, float) and math.isfinite(v)}
+                entries.append(numbers)
+        name = path.parent.name
+        if entries:
+            curves[name if name not in curves else f"{path.parent.parent.name}/{name}"] = entries
+    return curves

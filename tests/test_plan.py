@@ -1,0 +1,140 @@
+"""search.py --dry-run: what would be done and what it takes; nothing is written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import search
+from evaluators.base import Halving, Metrics
+from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
+from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from reports.plan import cost_table
+from search_space.architecture import Architecture
+from search_space.cost import Budget, human
+from search_space.space import SearchSpace
+from studies.halving import halve
+from training.data import load_data
+from training.progress import Reporter
+
+QUIET = Reporter(quiet=True)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--evaluator", "tabular"],
+        ["--evaluator", "zero-cost", "--score", "naswot", "--workers", "2"],
+        ["--evaluator", "zero-cost", "--score", "consensus"],
+        ["--evaluator", "proxy", "--proxy-pictures", "0.5", "--trials", "10"],
+        ["--supernet-epochs", "2", "--batch-size", "8"],
+        ["--evaluator", "tabular", "--max-latency-ms", "5"],
+    ],
+    ids=" ".join,
+)
+def test_every_evaluator_is_planned(
+    picture_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    search.main(["--dry-run", "--data", f"folder:{picture_folder}", "--max-macs", "1M", *flags])
+    printed = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert "space mobilenetv2-32: 54,412,705,792 architectures" in printed
+    assert "within 1.00M MACs: " in printed
+    assert "smallest" in printed
+    assert "time:    about " in printed
+    assert "memory:  about " in printed
+    assert "dry run: nothing was written; without --dry-run the run goes to runs/digits" in printed
+
+
+def _cells(space: SearchSpace, budget: Budget) -> dict[str, list[str]]:
+    """The table's rows by their names."""
+    columns = [list(column.cells) for column in cost_table(space, budget, 0).columns]
+    return {str(name): [str(value) for value in values] for name, *values in zip(*columns, strict=True)}
+
+
+def test_the_costs_are_those_of_the_space(tiny_space: SearchSpace) -> None:
+    everything = [tiny_space.cost(one) for one in tiny_space.enumerate()]
+    rows = _cells(tiny_space, Budget())
+    assert rows["smallest"] == [human(min(cost.macs for cost in everything)), human(min(c.params for c in everything))]
+    assert rows["largest"][0] == human(max(cost.macs for cost in everything))
+
+
+def test_a_budget_cuts_the_largest(tiny_space: SearchSpace) -> None:
+    bound = tiny_space.cost(tiny_space.largest).macs // 2
+    rows = _cells(tiny_space, Budget(max_macs=bound))
+    assert "largest" not in rows
+    assert "largest of 500 drawn" in rows
+
+
+class _Staged:
+    """Counts who takes which rung."""
+
+    objective = "accuracy"
+
+    def __init__(self, halving: Halving):
+        self.halving = halving
+        self.taken = [0] * len(halving.epochs)
+
+    def rung(self, architecture: Architecture, rung: int) -> Metrics:
+        self.taken[rung] += 1
+        return Metrics(0.5, 0.5)
+
+    def drop(self, architecture: Architecture) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
+
+
+@pytest.mark.parametrize(("generation", "bins", "eta"), [(27, 3, 3), (10, 3, 3), (4, 3, 2), (1, 3, 3), (13, 2, 4)])
+def test_a_generation_shrinks_as_forecast(tiny_space: SearchSpace, generation: int, bins: int, eta: int) -> None:
+    halving = Halving(generation=generation, epochs=(1, 3, 9), eta=eta, bins=bins)
+    staged = _Staged(halving)
+    entrants = [(one, tiny_space.cost(one)) for one in (tiny_space.table().at(i) for i in range(generation))]
+    halve(entrants, staged, QUIET)  # type: ignore[arg-type]
+    assert entrants_by_rung(halving) == staged.taken
+
+
+def test_a_supernet_s_time_grows_with_its_epochs(
+    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
+    monkeypatch.setattr("evaluators.forecast._step_seconds", lambda *args: 0.5)
+    sought = Search(tiny_space, Budget(), 0, trials=4, workers=1, rescored=2)
+
+    def planned(**recipe: int) -> dict[str, float]:
+        evaluator = SupernetEvaluator(
+            tiny_space,
+            data,
+            SupernetRecipe(batch_size=8, **recipe),  # type: ignore[arg-type]
+            Scoring(calibration=16, validation=16, batch_size=8),
+            seed=0,
+            folder=tmp_path,
+            reporter=QUIET,
+        )
+        return _seconds(evaluator, sought)
+
+    steps = len(data.train) // 8
+    assert planned(epochs=4)["supernet"] == pytest.approx(4 * steps * 0.5)
+    assert planned(epochs=4, largest_epochs=3)["supernet"] == pytest.approx(4 * steps * 0.5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_workers_take_less_time(tiny_space: SearchSpace) -> None:
+    class Slow:
+        def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+            return Metrics(0.5, 0.5)
+
+    clock = iter(range(10_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evaluators.forecast.time.monotonic", lambda: float(next(clock)))
+        one = forecast(Slow(), Search(tiny_space, Budget(), 0, 100, 1, 10))  # type: ignore[arg-type]
+        four = forecast(Slow(), Search(tiny_space, Budget(), 0, 100, 4, 10))  # type: ignore[arg-type]
+    assert one.seconds["search"] == pytest.approx(4 * four.seconds["search"]) == pytest.approx(100)
+    assert one.total == pytest.approx(110)
+    assert one.memory > 50 << 20

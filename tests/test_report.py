@@ -1,0 +1,434 @@
+"""report.html: whole, self-contained, escaped, free of NaN, and there for every run, however little it holds."""
+
+import json
+import math
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+import search
+from evaluators.base import Metrics, Score
+from reports import analysis
+from reports.markup import VOID
+from reports.record import Evaluated, Record, Retrained, read_record
+from reports.report import REPORT, report, write_report
+from search_space.architecture import Architecture, Attention
+from search_space.cost import Cost
+from search_space.space import SearchSpace
+from studies.front import pareto_front
+from studies.trials import Candidate
+from training.files import write_json
+from training.progress import Reporter
+
+QUIET = Reporter(quiet=True)
+
+
+class _Tree(HTMLParser):
+    """Fails where an element is not closed in its turn; collects what tests look at."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.identities: list[str] = []
+        self.links: list[str] = []
+        self.shown: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        assert len(given) == len(attrs), f"<{tag}> has an attribute twice: {attrs}"
+        self.identities += [given["id"] or ""] if "id" in given else []
+        self.links += [given[name] or "" for name in ("href", "src", "xlink:href") if name in given]
+        self.shown += [given["data-show"] or ""] if "data-show" in given else []
+        assert not any(name.startswith("on") for name in given)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in VOID
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+
+def _checked(html: str) -> _Tree:
+    """What every page must hold to."""
+    tree = _Tree(html)
+    assert len(set(tree.identities)) == len(tree.identities)
+    assert "http" not in html
+    assert "@import" not in html
+    assert all(link.startswith("#") and link[1:] in tree.identities for link in tree.links)
+    assert set(tree.shown) <= set(tree.identities)
+    assert set(re.findall(r"url\(#(.*?)\)", html)) <= set(tree.identities)
+    outside = re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)
+    assert not re.search(r"(?<![\w-])(nan|NaN|inf|-inf|Infinity|None|undefined)(?![\w-])", outside)
+    return tree
+
+
+def _candidates(space: SearchSpace, count: int, seed: int = 0) -> list[Candidate]:
+    """Candidates whose accuracy is known: CA at the last stage is worth 6 points, SE at the first costs 4."""
+    rng = random.Random(seed)
+    found: dict[str, Candidate] = {}
+    for _ in range(100 * count):
+        if len(found) == count:
+            break
+        architecture = space.sample(rng)
+        cost = space.cost(architecture)
+        first, last = (stage.attention[0].kind for stage in (architecture.stages[0], architecture.stages[-1]))
+        size = sum(stage.width / 8 + stage.depth for stage in architecture.stages)
+        accuracy = 0.6 + 0.06 * (last == "ca") - 0.04 * (first == "se") + 0.004 * size + rng.gauss(0, 0.004)
+        found[architecture.digest()] = Candidate(architecture, cost, Metrics(accuracy, 1 - accuracy))
+    return list(found.values())
+
+
+def _record(space: SearchSpace, candidates: Sequence[Candidate], **more: object) -> Record:
+    front = tuple(pareto_front(candidates))
+    best = min(candidates, key=lambda candidate: candidate.merit)
+    identity = {
+        "space": space.to_dict(),
+        "budget": {"max_macs": 2_000_000, "max_params": None, "max_latency_ns": None},
+        "evaluator": {"name": "supernet", "recipe": {"epochs": 3, "batch_size": 8}},
+        "sampler": {"name": "predictor", "startup": 5, "objectives": ["accuracy", "macs"]},
+        "seed": 0,
+    }
+    fields = {
+        "folder": Path("runs/mine"),
+        "identity": identity,
+        "free": {"data": "digits", "trials": 60},
+        "best": best,
+        "data": "digits",
+        "classes": ("a", "b", "c", "d"),
+        "front": front,
+        "evaluated": tuple(Evaluated(i, i + 1, one, 1.5 * i) for i, one in enumerate(candidates)),
+        "rejected": {"over budget": 3},
+        "storage": "sqlite:///runs/mine/study.db",
+        **more,
+    }
+    return Record(**fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def record(tiny_space: SearchSpace) -> Record:
+    return _record(tiny_space, _candidates(tiny_space, 60))
+
+
+def _retrained(record: Record, networks: Sequence[str]) -> dict[str, object]:
+    """Results of networks that are candidates as well, so that the ranking can be held against them."""
+    trained, curves = [], {}
+    for number, name in enumerate(networks):
+        candidate = record.best if name == "found" else record.evaluated[number].candidate
+        assert candidate is not None
+        for seed in (0, 1):
+            accuracy = candidate.score + 0.01 * seed
+            trained.append(Retrained(name, candidate.architecture, candidate.cost, seed, accuracy))
+            epochs = [{"epoch": e, "loss": 1 / e, "validation_accuracy": 0.1 * e, "seconds": 2.0} for e in (1, 2, 3)]
+            curves[f"{name.replace(' ', '-')}-{seed}"] = epochs
+    return {"retrained": tuple(trained), "curves": curves}
+
+
+NETWORKS = ("found", "uniform none", "uniform se", "uniform ca")
+
+
+def test_the_first_screen_answers(record: Record) -> None:
+    tree = _checked(report(replace(record, **_retrained(record, NETWORKS))))  # type: ignore[arg-type]
+    words = " ".join(tree.words)
+    answer = words[: words.index("What accuracy costs")]
+    best = record.best
+    assert best is not None
+    assert "within 2.00M\N{NO-BREAK SPACE}MACs is best for digits?" in answer
+    assert f"{100 * best.score:.2f} %" in answer
+    assert f"{100 * (best.score + 0.005):.2f} ± 0.71 %" in answer  # the mean of two seeds
+    for name in NETWORKS:
+        assert name in answer
+    assert "points against the best hand-designed network of the same cost" in answer
+    assert "for 3 epochs" in answer
+
+
+def test_each_network_of_the_front_is_drawn(record: Record) -> None:
+    html = report(record)
+    tree = _checked(html)
+    names = [f"network-{number}" for number in range(1, len(record.front) + 1)]
+    assert [name for name in tree.identities if name.startswith("network-")] == names
+    assert {name: tree.shown.count(name) for name in names} == dict.fromkeys(names, 2)  # its point and its row
+    assert html.count('class="drawing"') == len(names) + 1
+    assert html.count('class="faint"') == len(record.evaluated) - len(names)
+    won = [index for index, one in enumerate(record.front, 1) if one.architecture == record.best.architecture]  # type: ignore[union-attr]
+    assert f'data-chosen="network-{won[0]}"' in html
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 19, 35])
+def test_few_candidates(tiny_space: SearchSpace, count: int) -> None:
+    words = " ".join(_checked(report(_record(tiny_space, _candidates(tiny_space, count)))).words)
+    assert ("with all other decisions held equal" in words) == (count > 30)
+    assert ("How much each decision matters" in words) == (count >= analysis.LEAST_CANDIDATES)
+
+
+def test_candidates_that_all_score_alike(tiny_space: SearchSpace) -> None:
+    alike = [replace(one, metrics=Metrics(0.5, 0.5)) for one in _candidates(tiny_space, 40)]
+    _checked(report(_record(tiny_space, alike)))
+
+
+def test_attention_per_block_and_a_kind_of_the_users_own(tiny_space: SearchSpace) -> None:
+    attention = (Attention("none"), Attention("ca", 8), Attention("simam"))
+    stages = tuple(replace(options, attention=attention) for options in tiny_space.stages)
+    space = replace(tiny_space, stages=stages, attention_per="block")
+    candidates = _candidates(space, 40)
+    assert any("+" in stage.attention_label for one in candidates for stage in one.architecture.stages)
+    html = report(_record(space, candidates))
+    _checked(html)
+    assert "var(--kind-simam)" in html
+    assert "--kind-simam:" in html
+
+
+def test_a_score_that_is_no_accuracy(tiny_space: SearchSpace) -> None:
+    scored = [replace(one, metrics=Score("naswot", 100 * one.score)) for one in _candidates(tiny_space, 30)]
+    html = report(_record(tiny_space, scored, objective="naswot"))
+    words = " ".join(_checked(html).words)
+    assert "naswot, untrained" in words
+    assert "validation accuracy" not in words
+
+
+def test_latency_and_no_budget(tiny_space: SearchSpace) -> None:
+    timed = [
+        replace(one, cost=Cost(one.cost.macs, one.cost.params, latency_ns=one.cost.macs * 3))
+        for one in _candidates(tiny_space, 30)
+    ]
+    record = _record(tiny_space, timed)
+    sampler = {"objectives": ["accuracy", "latency_ns"]}
+    record = replace(record, identity={**record.identity, "budget": {}, "sampler": sampler})
+    words = " ".join(_checked(report(record)).words)
+    assert "latency" in words
+    assert "Which network is best for digits?" in words
+
+
+HOSTILE = "\"><img src=x onerror=alert(1)></style></script><script>alert(1)</script>&'{}"
+
+
+def test_hostile_names(record: Record) -> None:
+    best = record.best
+    assert best is not None
+    hostile = replace(
+        record,
+        folder=Path("runs") / HOSTILE.replace("/", "-"),
+        data=HOSTILE,
+        classes=(HOSTILE,) * 4,
+        retrained=tuple(Retrained(f"{HOSTILE}{i}", best.architecture, best.cost, 0, 0.5) for i in range(3)),
+        curves={f"uniform-{HOSTILE}-0": [{"epoch": 1, "validation_accuracy": 0.5}]},
+        identity={**record.identity, "evaluator": {"name": HOSTILE, "score": HOSTILE}},
+        free={HOSTILE: HOSTILE},
+        without_study=HOSTILE,
+    )
+    html = report(hostile)
+    tree = _checked(html)
+    assert "<img" not in html
+    assert html.count("<script>") == 1
+    assert HOSTILE in "".join(tree.words)
+
+
+def test_equal_records_give_equal_pages_but_for_the_time(record: Record) -> None:
+    first, second = (re.sub(r"on \d{4}-\d\d-\d\d \d\d:\d\d", "", report(record)) for _ in range(2))
+    assert first == second
+
+
+# A run that really was
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tabular"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.digits.SIZES", {"train": 200, "validation": 100, "test": 100})
+        flags = ["--evaluator", "tabular", "--sampler", "random", "--trials", "24", "--startup", "24", "--quiet"]
+        search.main([*flags, "--out", str(folder)])
+    return folder
+
+
+def test_a_search_leaves_its_report(run: Path) -> None:
+    html = (run / REPORT).read_text()
+    words = " ".join(_checked(html).words)
+    best = json.loads((run / "best.json").read_text())
+    assert f"{100 * best['metrics']['accuracy']:.2f} %" in words
+    assert "24 candidates were evaluated" in words
+    assert f"python retrain.py {run} --compare" in words
+    command = next(line for line in words.splitlines() if "python search.py" in line)
+    for flag in ("--space mobilenetv2-32", "--max-macs 1200000", "--evaluator tabular", "--trials 24", "--seed 0"):
+        assert flag in command
+
+
+def test_a_record_is_what_the_folder_holds(run: Path) -> None:
+    record = read_record(run)
+    front = json.loads((run / "front.json").read_text())["front"]
+    assert [one.architecture.to_dict() for one in record.front] == [entry["architecture"] for entry in front]
+    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{run}/study.db")
+    assert [one.candidate.score for one in record.evaluated] == [trial.values[0] for trial in study.trials]
+    assert record.bounds == {"macs": 1_200_000}
+    assert record.without_study is None
+
+
+def _copy(run: Path, folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes((run / name).read_bytes())
+    return folder
+
+
+def _written(folder: Path) -> str:
+    path = write_report(folder, QUIET)
+    assert path == folder / REPORT
+    return path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), "How to do it again"),
+        (("config.json",), "The search has not finished"),
+        (("config.json", "study.db"), "24 candidates were evaluated"),
+        (("config.json", "front.json", "best.json"), "the folder holds no study"),
+        (("front.json", "best.json"), "What accuracy costs"),
+    ],
+)
+def test_whatever_is_absent(run: Path, tmp_path: Path, names: tuple[str, ...], words: str) -> None:
+    folder = _copy(run, tmp_path / "part", *names)
+    assert words in " ".join(_checked(_written(folder)).words)
+
+
+def test_a_storage_out_of_reach(run: Path, tmp_path: Path) -> None:
+    folder = _copy(run, tmp_path / "far", "front.json", "best.json")
+    config = json.loads((run / "config.json").read_text())
+    config["free"]["storage"] = f"sqlite:///{tmp_path}/absent/study.db"
+    write_json(folder / "config.json", config)
+    assert "the study cannot be read from here" in _written(folder)
+
+
+def test_retraining_alone(run: Path, tmp_path: Path) -> None:
+    """A hand-designed network's folder: there was no search."""
+    best = json.loads((run / "best.json").read_text())
+    place = tmp_path / "retrain" / "given-0"
+    place.mkdir(parents=True)
+    entry = {**best, "network": "given", "seed": 0, "test": {"accuracy": 0.5, "loss": 1.0}}
+    write_json(place.parent / "results.json", [entry])
+    lines = ['{"epoch": 1, "loss": 2.0, "validation_accuracy": 0.4, "seconds": 1.0}', '{"epoch": 2, "loss": NaN}', "{"]
+    (place / "metrics.jsonl").write_text("\n".join(lines))
+    words = " ".join(_checked(_written(tmp_path)).words)
+    assert "50.00 %" in words
+    assert "How the networks were trained" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[]"),
+        ("best.json", "{}}"),
+        ("best.json", '{"architecture": 1}'),
+        ("front.json", '{"front": [1]}'),
+        ("retrain/results.json", '[{"network": 1}]'),
+    ],
+)
+def test_a_broken_file_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    folder = _copy(run, tmp_path / "broken", "config.json", "front.json", "best.json")
+    (folder / "retrain").mkdir()
+    (folder / name).write_text(content)
+    assert write_report(folder, Reporter()) is None
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"no report: {folder / name}: ")
+    assert not (folder / REPORT).exists()
+
+
+# What is computed
+
+
+def test_effects_find_what_was_planted(tiny_space: SearchSpace) -> None:
+    found = analysis.effects(_candidates(tiny_space, 150), lambda attention: attention.kind)
+    first, last = ({effect.label: effect for effect in stage} for stage in found)
+    assert last["ca"].value == pytest.approx(0.06, abs=0.01)
+    assert first["se"].value == pytest.approx(-0.04, abs=0.01)
+    assert last["ca"].low > 0.04
+    assert first["se"].high < -0.02
+    assert first["ca"].value == pytest.approx(0, abs=0.01)
+    assert last["se"].value == pytest.approx(0, abs=0.01)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say(tiny_space: SearchSpace) -> None:
+    held = [
+        effect.low <= truth <= effect.high
+        for seed in range(12)
+        for stage, wanted in zip(
+            analysis.effects(_candidates(tiny_space, 80, seed), lambda attention: attention.kind),
+            ({"ca": 0.0, "se": -0.04}, {"ca": 0.06, "se": 0.0}),
+            strict=True,
+        )
+        for effect in stage
+        for truth in [wanted[effect.label]]
+    ]
+    assert len(held) == 48
+    assert 0.85 < np.mean(held) <= 1
+
+
+def test_importances_find_what_was_planted(tiny_space: SearchSpace) -> None:
+    found = analysis.importances(_candidates(tiny_space, 150))
+    for field in ("fanova", "ped_anova"):
+        shares = {(one.stage, one.decision): getattr(one, field) for one in found}
+        assert sum(shares.values()) == pytest.approx(1)
+        assert max(shares, key=lambda key: shares[key]) == (2, "attention")
+
+
+def test_the_course_ends_at_the_whole_area(tiny_space: SearchSpace) -> None:
+    evaluated = [Evaluated(i, i, one, float(i)) for i, one in enumerate(_candidates(tiny_space, 50))]
+    bound = 5_000_000
+    steps = analysis.course(evaluated, "macs", bound)
+    assert [step.hypervolume for step in steps] == sorted(step.hypervolume for step in steps)
+    assert steps[-1].hypervolume == 1
+    # Against Optuna's own hypervolume, over the whole course.
+    floor = min(one.candidate.score for one in evaluated)
+    losses = np.array([[one.candidate.cost.macs / bound, -one.candidate.score] for one in evaluated])
+    wfg = pytest.importorskip("optuna._hypervolume").compute_hypervolume
+    reference = np.array([1.0, -floor])
+    areas = [wfg(losses[: count + 1], reference) for count in range(len(losses))]
+    assert [step.hypervolume for step in steps] == pytest.approx([area / areas[-1] for area in areas])
+
+
+def test_agreement() -> None:
+    assert analysis.agreement([(1, 1), (2, 2), (3, 3)]) == pytest.approx(1)
+    assert analysis.agreement([(1, 3), (2, 2), (3, 1)]) == pytest.approx(-1)
+    assert analysis.agreement([(1, 1), (2, 2)]) is None
+    assert analysis.agreement([(1, 1), (1, 2), (1, 3)]) is None
+
+
+def test_trust_is_told_from_networks_that_have_both(record: Record) -> None:
+    both = report(replace(record, **_retrained(record, NETWORKS)))  # type: ignore[arg-type]
+    assert "of 4 networks that were trained by themselves is 1.00" in " ".join(_checked(both).words)
+    one = report(replace(record, **_retrained(record, ("found",))))  # type: ignore[arg-type]
+    words = " ".join(_checked(one).words)
+    assert "Unknown for this run" in words
+    assert "one network has both" in words
+
+
+def test_shares_count_blocks(tiny_space: SearchSpace) -> None:
+    architecture = tiny_space.smallest
+    ca, none = Attention("ca", 8), Attention("none")
+
+    def candidate(*attention: Attention) -> Candidate:
+        stage = replace(architecture.stages[0], attention=attention)
+        whole: Architecture = replace(architecture, stages=(stage, *architecture.stages[1:]))
+        return Candidate(whole, Cost(1, 1), Metrics(0.5, 0.5))
+
+    shares = analysis.attention_shares([candidate(ca), candidate(ca, none, none, none)], 0)
+    assert shares == pytest.approx({ca: 0.625, none: 0.375})
+    assert math.isclose(sum(shares.values()), 1)
