@@ -29,9 +29,10 @@ def flag(default: Any, text: str, parse: Callable[[str], Any] = str) -> Any:
     return dataclasses.field(default=default, metadata={"help": text, "parse": parse})
 
 
-def positional(text: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field given without a flag's name; required if it has no default."""
-    return dataclasses.field(default=default, metadata={"help": text, "parse": str, "positional": True})
+def positional(text: str, default: Any = dataclasses.MISSING, *, several: bool = False) -> Any:
+    """A field given without a flag's name; required if it has no default. With `several` it is one value or more."""
+    metadata = {"help": text, "parse": str, "positional": True, "several": several}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def count(text: str) -> int:
@@ -117,7 +118,8 @@ def parse_settings(
         text = _help(field)
         if field.metadata.get("positional"):
             optional = field.default is not dataclasses.MISSING
-            parser.add_argument(field.name, help=text, nargs="?" if optional else None, default=argparse.SUPPRESS)
+            nargs = "+" if field.metadata["several"] else "?" if optional else None
+            parser.add_argument(field.name, help=text, nargs=nargs, default=argparse.SUPPRESS)
             continue
         name = "--" + field.name.replace("_", "-")
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": text}

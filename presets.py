@@ -1,5 +1,6 @@
 """The settings of the commands, and the presets that set all of them at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from command_line import count, flag, milliseconds, nonnegative, objectives, positional, share, whole, wholes
@@ -109,6 +110,16 @@ class LatencySettings:
     out: str = flag("latency.json", "the table's file; the same command again continues it")
     export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
     quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Say what a trained network sees in pictures."""
+
+    source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
+    pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
+    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
 
 
 @dataclass(frozen=True)
