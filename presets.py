@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from command_line import count, flag, milliseconds, nonnegative, objectives, positional, share, whole, wholes
+from deployment.compared_latency import COMPARED, compared_runtimes
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -20,6 +21,7 @@ from studies.storages import KINDS
 from training.data import SPECS
 from training.recipe import Recipe
 
+SPLITS = ("test", "validation", "train")
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 
 
@@ -109,6 +111,27 @@ class LatencySettings:
     rounds: int = flag(ROUNDS, "times that each piece has its turn, of which the quickest counts", whole(1, 10_000))
     out: str = flag("latency.json", "the table's file; the same command again continues it")
     export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
+    quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
+
+    source: str = positional(
+        "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
+    )
+    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {SPECS}")
+    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
+    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
+    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
+    latency: bool = flag(False, "measure the time of one picture instead, in each runtime that is here; needs no data")
+    runtimes: tuple[str, ...] | None = flag(
+        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
+    )
+    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
+    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     quiet: bool = flag(False, "print errors only")
 
 

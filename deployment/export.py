@@ -2,11 +2,14 @@
 
 import copy
 import json
+import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,8 +18,10 @@ from torch import Tensor
 
 from deployment.onnx_export import onnx_module, onnx_network
 from deployment.onnx_session import OnnxNetwork
+from deployment.quantisation import BATCH, CALIBRATION, quantised
 from search_space.errors import InputError
 from search_space.network import Network
+from training.data import Dataset
 from training.files import remove_leftovers, write_atomically
 from training.model_file import ModelInfo, load_model, save_model
 from training.preprocessing import margin
@@ -29,25 +34,43 @@ Classify = Callable[[Tensor], Tensor]
 """From N×3×H×W normalised pictures to N×classes logits, float32 on the CPU."""
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What is exported, and the batches of pictures that integers are calibrated on."""
+
+    network: Network
+    info: ModelInfo
+    calibration: Iterable[Tensor]
+
+    @cached_property
+    def onnx(self) -> bytes:
+        """The ONNX model: torch's exporter takes long, and two formats are made of it."""
+        return onnx_network(self.network, self.info.architecture.resolution, metadata(self.info))
+
+
 class Format(NamedTuple):
     """A format: the file or folder it is kept in, the packages it needs, and how it is written and read again.
 
-    `write` makes the file or folder at the path; `read` gives what is in it as other programs would run it.
+    `write` makes the file or folder at the path; `read` gives what is in it as other programs would run it. Where the
+    format is not `exact`, its numbers are rounded, and of its logits only the shape is checked.
     """
 
     name: str
     packages: tuple[str, ...]
-    write: Callable[[Network, ModelInfo, Path], None]
+    write: Callable[[_Given, Path], None]
     read: Callable[[Path], Classify]
+    exact: bool = True
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Formats such as `onnx,timm`. Raises ValueError for an unknown one."""
-    names = tuple(dict.fromkeys(text.split(",")))
+    """Formats such as `onnx,timm`; `int8` brings the `onnx` that it is made from. Raises ValueError for others."""
+    names = dict.fromkeys(text.split(","))
     for name in names:
         if name not in FORMATS:
             raise ValueError(f"{name or 'nothing'} is no format; expected any of {','.join(FORMATS)}")
-    return names
+    if "int8" in names:
+        names = {"onnx": None, **names}
+    return tuple(names)
 
 
 def check_installed(formats: Sequence[str]) -> None:
@@ -58,7 +81,12 @@ def check_installed(formats: Sequence[str]) -> None:
 
 
 def export(
-    network: Network, info: ModelInfo, formats: Sequence[str], folder: Path, reporter: Reporter
+    network: Network,
+    info: ModelInfo,
+    formats: Sequence[str],
+    folder: Path,
+    reporter: Reporter,
+    calibration: Iterable[Tensor] = (),
 ) -> tuple[Path, ...]:
     """Writes the network into the folder in each of the formats, and returns what was written.
 
@@ -69,12 +97,16 @@ def export(
 
     Args:
         network: as `load_model` gives it; it is not changed.
+        calibration: batches of training pictures (N×3×H×W, normalised) for `int8`, see `calibration_pictures`.
 
     Raises:
         InputError: where a package is missing, or naming the format, the size and the difference where a check failed.
     """
     check_installed(formats)
+    if "int8" in formats and not calibration:
+        raise ValueError("int8 needs pictures to be calibrated on")
     original = copy.deepcopy(network).cpu().eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+    given = _Given(original, info, calibration)
     written = []
     with reporter.track("export", len(formats), "formats") as advance:
         for format_name in formats:
@@ -83,7 +115,7 @@ def export(
             remove_leftovers(folder, (chosen.name,))
             with _kept_if_right(path) as temporary:
                 try:
-                    chosen.write(original, info, temporary)
+                    chosen.write(given, temporary)
                     again = chosen.read(temporary)
                 except (InputError, OSError):
                     raise
@@ -91,14 +123,22 @@ def export(
                     raise InputError(
                         f"{path}: cannot be exported ({_first_line(error)}); {_remedy(format_name)}"
                     ) from error
-                check_same(original, again, info.architecture.resolution, path, _remedy(format_name))
+                tolerance = TOLERANCE if chosen.exact else math.inf
+                check_same(original, again, info.architecture.resolution, path, _remedy(format_name), tolerance)
             written.append(path)
             advance(format_name)
     return tuple(written)
 
 
+def calibration_pictures(data: Dataset) -> Iterator[Tensor]:
+    """Batches for `int8`: 512 training pictures, evenly spaced, as they are seen in evaluation."""
+    return (images for images, _ in data.train.batches(BATCH, limit=CALIBRATION))
+
+
 @torch.no_grad()
-def check_same(original: Classify, again: Classify, resolution: int, path: Path, remedy: str) -> None:
+def check_same(
+    original: Classify, again: Classify, resolution: int, path: Path, remedy: str, tolerance: float = TOLERANCE
+) -> None:
     """Raises InputError naming the file, the size and the difference where the two disagree, see `export`."""
     generator = torch.Generator().manual_seed(0)
     for shape in _shapes(resolution):
@@ -109,7 +149,7 @@ def check_same(original: Classify, again: Classify, resolution: int, path: Path,
             difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
         except Exception as error:  # whatever a runtime raises at a size that it cannot take
             raise InputError(f"{path}: fails at {_size(shape)} ({_first_line(error)}); {remedy}") from error
-        allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
+        allowed = tolerance * max(1.0, float(expected.abs().max()))
         if not difference <= allowed:  # a NaN is no agreement
             raise InputError(
                 f"{path}: its logits differ from the network's by {difference:.1e} at {_size(shape)}, more than "
@@ -165,28 +205,32 @@ def metadata(info: ModelInfo) -> dict[str, str]:
     return {**info.to_metadata(), "input_size": json.dumps([3, resolution, resolution])}
 
 
-def _write_onnx(network: Network, info: ModelInfo, path: Path) -> None:
-    path.write_bytes(onnx_network(network, info.architecture.resolution, metadata(info)))
+def _write_onnx(given: _Given, path: Path) -> None:
+    path.write_bytes(given.onnx)
+
+
+def _write_int8(given: _Given, path: Path) -> None:
+    path.write_bytes(quantised(given.onnx, given.calibration))
 
 
 def _read_onnx(path: Path) -> Classify:
     return OnnxNetwork(path)
 
 
-def _write_safetensors(network: Network, info: ModelInfo, path: Path) -> None:
-    save_model(path, network.state_dict(), info)
+def _write_safetensors(given: _Given, path: Path) -> None:
+    save_model(path, given.network.state_dict(), given.info)
 
 
 def _read_safetensors(path: Path) -> Classify:
     return load_model(path)[0]
 
 
-def _write_torchscript(network: Network, info: ModelInfo, path: Path) -> None:
-    resolution = info.architecture.resolution
+def _write_torchscript(given: _Given, path: Path) -> None:
+    resolution = given.info.architecture.resolution
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch prefers torch.export, which other programs cannot read
-        traced = torch.jit.trace(network, torch.zeros(2, 3, resolution, resolution + 8), check_trace=False)
-        torch.jit.save(traced, str(path), _extra_files=dict(metadata(info)))
+        traced = torch.jit.trace(given.network, torch.zeros(2, 3, resolution, resolution + 8), check_trace=False)
+        torch.jit.save(traced, str(path), _extra_files=metadata(given.info))
 
 
 def _read_torchscript(path: Path) -> Classify:
@@ -195,10 +239,10 @@ def _read_torchscript(path: Path) -> Classify:
         return cast(Classify, torch.jit.load(str(path), map_location="cpu"))
 
 
-def _write_timm(network: Network, info: ModelInfo, path: Path) -> None:
+def _write_timm(given: _Given, path: Path) -> None:
     path.mkdir()
-    save_model(path / WEIGHTS, network.state_dict(), info)
-    text = json.dumps(timm_config(info), indent=1, ensure_ascii=False) + "\n"
+    save_model(path / WEIGHTS, given.network.state_dict(), given.info)
+    text = json.dumps(timm_config(given.info), indent=1, ensure_ascii=False) + "\n"
     (path / CONFIG).write_text(text, encoding="utf-8")
 
 
@@ -242,5 +286,6 @@ _FORMATS = {
     "safetensors": Format(WEIGHTS, (), _write_safetensors, _read_safetensors),
     "torchscript": Format("model.torchscript.pt", (), _write_torchscript, _read_torchscript),
     "timm": Format("timm", ("timm",), _write_timm, _read_timm),
+    "int8": Format("model.int8.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_int8, _read_onnx, exact=False),
 }
 FORMATS = tuple(_FORMATS)

@@ -27,14 +27,19 @@ SECONDS_EACH = 2.0  # at most, of measuring one piece or network; at least three
 
 
 def quickest(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[int]:
-    """The quickest of each call's times in nanoseconds, 1 or more.
+    """The quickest of each call's times in nanoseconds, 1 or more, see `times_of`."""
+    return [max(1, min(times)) for times in times_of(calls, runtime, rounds)]
+
+
+def times_of(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[list[int]]:
+    """Each call's times in nanoseconds, three a round.
 
     Calls take turns, so that what else the machine does meets all alike. On one CPU thread it is processor time, which
     other processes' turns do not lengthen; else it is time as it passes.
     """
     alone = runtime.threads == 1 and runtime.device.type == "cpu"
     clock = time.thread_time_ns if alone else time.perf_counter_ns
-    best = [1 << 62] * len(calls)
+    times: list[list[int]] = [[] for _ in calls]
     with runtime.settled():
         for call in calls:
             call()
@@ -43,14 +48,14 @@ def quickest(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[int]:
         for done in range(rounds):
             if done >= 3 and spent > SECONDS_EACH * 1e9 * len(calls):
                 break
-            for index, call in enumerate(calls):
+            for call, own in zip(calls, times, strict=True):
                 for _ in range(BURST):
                     before = clock()
                     call()
                     took = clock() - before
-                    best[index] = min(best[index], took)
+                    own.append(took)
                     spent += took
-    return [max(1, value) for value in best]
+    return times
 
 
 def network_calls(

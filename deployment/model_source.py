@@ -1,5 +1,6 @@
 """The trained networks that a command line names, ready to classify pictures."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from deployment.onnx_session import OnnxNetwork
 from search_space.errors import InputError
+from training.data import Dataset
 from training.model_file import ModelInfo, load_model
 
 NAMES = ("weights.safetensors", "model.safetensors", "model.onnx", "model.int8.onnx")
@@ -79,6 +81,18 @@ def read_model(path: Path, device: torch.device) -> Model:
         return logits.float().cpu()
 
     return Model(path, info, classify)
+
+
+def check_classes(model: Model, data: Dataset) -> None:
+    """Raises InputError where the network was trained for other classes than the data's."""
+    own, theirs = model.info.classes, data.classes
+    if own != theirs:
+        pairs = itertools.zip_longest(theirs, own, fillvalue="none")
+        number, (found, expected) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+        raise InputError(
+            f"{model.path}: trained for {len(own)} classes, {data.name} has {len(theirs)}, and class {number} is "
+            f"{expected} there but {found} here; give --data with the classes of its training"
+        )
 
 
 def _model_in(folder: Path) -> Path | None:

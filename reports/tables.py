@@ -1,15 +1,21 @@
 """Tables for the terminal."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
+from deployment.compared_latency import Spread
+from deployment.confusion import Evaluation
 from search_space.architecture import Architecture
-from search_space.cost import Budget, Cost, human, milliseconds
+from search_space.cost import Budget, Cost, human, measure, milliseconds
 from studies.trials import Candidate
+
+CLASSES_SHOWN = 30
+_ATTENTION = "attention by stage"
 
 
 def front_title(candidates: int, budget: Budget, objective: str, pictures: int) -> str:
@@ -61,10 +67,79 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+class EvaluationRow(NamedTuple):
+    """A trained network on labelled pictures."""
+
+    name: str
+    architecture: Architecture
+    evaluation: Evaluation
+
+
+def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
+    """Networks in the order given: top-1 and (with more than five classes) top-5 accuracy, loss, costs."""
+    five = any(row.evaluation.top5 is not None for row in rows)
+    table = _table(title, ("network", "top-1", *(("top-5",) if five else ()), "loss", "MACs", "params", _ATTENTION))
+    for row in rows:
+        found = row.evaluation
+        cost = measure(row.architecture, len(found.classes))
+        table.add_row(
+            Text(row.name),
+            _percent(found.accuracy),
+            *((_share(found.top5),) if five else ()),
+            f"{found.loss:.4f}",
+            human(cost.macs),
+            human(cost.params),
+            _attention(row.architecture),
+        )
+    return table
+
+
+def class_table(evaluation: Evaluation) -> Table:
+    """Each class: its pictures, recall, precision, and what its pictures are taken for most often if not for it.
+
+    Of many classes those with the lowest recall.
+    """
+    numbers = sorted(range(len(evaluation.classes)), key=lambda index: evaluation.recall[index] or 0.0)
+    many = len(numbers) > CLASSES_SHOWN
+    title = f"the {CLASSES_SHOWN} of {len(numbers)} classes with the lowest recall" if many else None
+    table = _table(title, ("class", "pictures", "recall", "precision", "also taken for"))
+    for index in numbers[:CLASSES_SHOWN] if many else sorted(numbers):
+        mistaken = evaluation.mistaken(index)
+        table.add_row(
+            Text(evaluation.classes[index]),  # a name may have what is markup in a plain string
+            str(evaluation.counts[index]),
+            _share(evaluation.recall[index]),
+            _share(evaluation.precision[index]),
+            Text(f"{mistaken[0]} ({mistaken[1]})" if mistaken else ""),
+        )
+    return table
+
+
+def latency_table(
+    networks: Sequence[tuple[str, Architecture]], times: Mapping[tuple[str, str], Spread], title: str
+) -> Table:
+    """Networks in the order given by what they run in: the median time of one picture, and its quartiles."""
+    runtimes = list(dict.fromkeys(runtime for _, runtime in times))
+    table = _table(title, ("network", "pixels", *runtimes))
+    for name, architecture in networks:
+        cells = (_spread(times[name, runtime]) if (name, runtime) in times else "" for runtime in runtimes)
+        table.add_row(Text(name), str(architecture.resolution), *cells)
+    return table
+
+
+def _spread(found: Spread) -> str:
+    low, high = (milliseconds(value).removesuffix(" ms") for value in (found.low, found.high))
+    return f"{milliseconds(found.median)} ({low}–{high})"
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else _percent(share)
+
+
+def _table(title: str | None, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
-        words = name in ("network", "attention by stage")
+        words = name in ("network", "class", "also taken for", _ATTENTION)
         table.add_column(name, justify="left" if words else "right", no_wrap=True)
     return table
 
