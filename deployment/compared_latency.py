@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from deployment.latency import times_of
+from deployment.latency import settled_times
 from deployment.onnx_export import onnx_models
-from deployment.quantisation import quantised
+from deployment.quantisation import quantised, without_log
 from deployment.runtimes import RUNTIMES, Call, Runtime
 from search_space.errors import InputError
 from search_space.network import Network
@@ -47,8 +47,8 @@ def compare_latency(
     """Times of each (network, runtime), for one picture at the network's resolution.
 
     All take turns, so that what else the machine does meets them alike. On one CPU thread it is processor time, else
-    time as it passes, see `times_of`. In integers a network is calibrated on noise, since its time does not depend on
-    its values.
+    time as it passes, see `quickest`. In integers a network is calibrated on noise, since its time does not depend on
+    its values. Times are the medians of three calls in a row.
 
     Args:
         networks: each with the name that it is shown by.
@@ -64,12 +64,14 @@ def compare_latency(
             for runtime, call in _calls(network, wanted, named=runtimes is not None, reporter=reporter).items():
                 calls[name, runtime] = call
             advance(name)
-    times = times_of(list(calls.values()), next(iter(wanted.values())), rounds)
+    times = settled_times(list(calls.values()), next(iter(wanted.values())), rounds)
     return {key: spread(own) for key, own in zip(calls, times, strict=True)}
 
 
 def spread(times: Sequence[int]) -> Spread:
-    """Median and quartiles of two times or more."""
+    """Median and quartiles of some times."""
+    if len(times) == 1:
+        return Spread(times[0], times[0], times[0])
     low, median, high = (round(value) for value in statistics.quantiles(times, n=4, method="inclusive"))
     return Spread(median, low, high)
 
@@ -97,7 +99,8 @@ def _calls(network: Network, runtimes: dict[str, Runtime], *, named: bool, repor
             continue
         (call,) = runtime.calls([network], [x])
         try:
-            call()  # compiles
+            with without_log():
+                call()  # compiles
         except Exception as error:
             if name != "compile":
                 raise

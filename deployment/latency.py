@@ -27,19 +27,24 @@ SECONDS_EACH = 2.0  # at most, of measuring one piece or network; at least three
 
 
 def quickest(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[int]:
-    """The quickest of each call's times in nanoseconds, 1 or more, see `times_of`."""
-    return [max(1, min(times)) for times in times_of(calls, runtime, rounds)]
-
-
-def times_of(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[list[int]]:
-    """Each call's times in nanoseconds, three a round.
+    """The quickest of each call's times in nanoseconds, 1 or more.
 
     Calls take turns, so that what else the machine does meets all alike. On one CPU thread it is processor time, which
     other processes' turns do not lengthen; else it is time as it passes.
     """
+    return [max(1, min(map(min, bursts))) for bursts in _bursts(calls, runtime, rounds)]
+
+
+def settled_times(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[list[int]]:
+    """Each call's times in nanoseconds, taken as by `quickest`: the median of each turn's three calls."""
+    return [[sorted(burst)[BURST // 2] for burst in bursts] for bursts in _bursts(calls, runtime, rounds)]
+
+
+def _bursts(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[list[list[int]]]:
+    """The times of each call's turns."""
     alone = runtime.threads == 1 and runtime.device.type == "cpu"
     clock = time.thread_time_ns if alone else time.perf_counter_ns
-    times: list[list[int]] = [[] for _ in calls]
+    times: list[list[list[int]]] = [[] for _ in calls]
     with runtime.settled():
         for call in calls:
             call()
@@ -49,12 +54,14 @@ def times_of(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[list[
             if done >= 3 and spent > SECONDS_EACH * 1e9 * len(calls):
                 break
             for call, own in zip(calls, times, strict=True):
+                burst = []
                 for _ in range(BURST):
                     before = clock()
                     call()
                     took = clock() - before
-                    own.append(took)
+                    burst.append(took)
                     spent += took
+                own.append(burst)
     return times
 
 

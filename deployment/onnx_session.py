@@ -11,20 +11,23 @@ from search_space.errors import InputError
 
 
 class OnnxNetwork:
-    """N×3×H×W normalised pictures to N×classes logits, float32 on the CPU, with as many threads as torch has.
+    """N×3×H×W normalised pictures to N×classes logits, float32 on the CPU.
 
     Raises InputError where ONNX Runtime is not installed, for a missing file, or one that is no network of this kind.
+
+    Args:
+        threads: as many as torch has by default.
 
     Attributes:
         metadata: what the file says of itself, strings by name.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, threads: int | None = None):
         runtime: Any = onnx_module("onnxruntime")
         if not path.is_file():
             raise InputError(f"{path}: no such file")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:

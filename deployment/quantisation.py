@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from deployment.onnx_export import INPUT, onnx_module
@@ -45,7 +44,7 @@ def quantised(model: bytes, pictures: Iterable[Tensor], **settings: Any) -> byte
         "weight_type": tools.QuantType.QInt8,
         **settings,
     }
-    with tempfile.TemporaryDirectory() as folder, _silent():
+    with tempfile.TemporaryDirectory() as folder, without_log():
         given, prepared, result = (Path(folder) / name for name in ("given.onnx", "prepared.onnx", "result.onnx"))
         given.write_bytes(model)
         preparation.quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
@@ -68,11 +67,10 @@ class _Reader:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """The tools tell the root logger of everything that they come by."""
+def without_log() -> Iterator[None]:
+    """What tools tell the log of everything that they come by is not for the user of a command."""
     logging.disable(logging.WARNING)
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         logging.disable(logging.NOTSET)

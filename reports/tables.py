@@ -10,6 +10,7 @@ from rich.text import Text
 
 from deployment.compared_latency import Spread
 from deployment.confusion import Evaluation
+from deployment.precisions import Precision
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost, human, measure, milliseconds
 from studies.trials import Candidate
@@ -118,18 +119,41 @@ def class_table(evaluation: Evaluation) -> Table:
 def latency_table(
     networks: Sequence[tuple[str, Architecture]], times: Mapping[tuple[str, str], Spread], title: str
 ) -> Table:
-    """Networks in the order given by what they run in: the median time of one picture, and its quartiles."""
-    runtimes = list(dict.fromkeys(runtime for _, runtime in times))
-    table = _table(title, ("network", "pixels", *runtimes))
-    for name, architecture in networks:
-        cells = (_spread(times[name, runtime]) if (name, runtime) in times else "" for runtime in runtimes)
-        table.add_row(Text(name), str(architecture.resolution), *cells)
+    """For each runtime the networks in the order given: median time of one picture, quartiles, ratio to the first."""
+    table = _table(title, ("runtime", "network", "pixels", "median", "quartiles", "ratio"))
+    for runtime in dict.fromkeys(runtime for _, runtime in times):
+        first = times[networks[0][0], runtime].median
+        for name, architecture in networks:
+            found = times[name, runtime]
+            table.add_row(
+                runtime if name == networks[0][0] else "",
+                Text(name),
+                str(architecture.resolution),
+                milliseconds(found.median),
+                _quartiles(found),
+                f"{found.median / first:.2f}",
+            )
+        table.add_section()
     return table
 
 
-def _spread(found: Spread) -> str:
-    low, high = (milliseconds(value).removesuffix(" ms") for value in (found.low, found.high))
-    return f"{milliseconds(found.median)} ({low}–{high})"
+def precision_table(rows: Sequence[Precision], title: str) -> Table:
+    """A network's files by how it is represented: accuracy, time of one picture with quartiles, size."""
+    table = _table(title, ("network", "top-1", "loss", "median", "quartiles", "file"))
+    for row in rows:
+        table.add_row(
+            row.name,
+            _percent(row.evaluation.accuracy),
+            f"{row.evaluation.loss:.4f}",
+            milliseconds(row.time.median),
+            _quartiles(row.time),
+            f"{row.size / 1000:.0f} kB",
+        )
+    return table
+
+
+def _quartiles(found: Spread) -> str:
+    return f"{milliseconds(found.low).removesuffix(' ms')} – {milliseconds(found.high)}"
 
 
 def _share(share: float | None) -> str:
@@ -139,7 +163,7 @@ def _share(share: float | None) -> str:
 def _table(title: str | None, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
-        words = name in ("network", "class", "also taken for", _ATTENTION)
+        words = name in ("network", "runtime", "class", "also taken for", _ATTENTION)
         table.add_column(name, justify="left" if words else "right", no_wrap=True)
     return table
 
