@@ -1,6 +1,6 @@
 """The settings of the commands, and the presets that set all of them at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from command_line import (
     wholes,
     yes_or_no,
 )
+from deployment.compared_latency import COMPARED, compared_runtimes
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -40,6 +41,7 @@ from training.teacher import FORMS as TEACHERS
 # Those of --framework nni are named by their own names there.
 SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
 ENGINES = ("processes", "ray", "nni")
+SPLITS = ("test", "validation", "train")
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
@@ -274,6 +276,37 @@ class DescribeSettings:
     svg: str | None = flag(None, "write the drawing into this file")
     json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
     quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
+
+    source: str = positional(
+        "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
+    )
+    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {SPECS}")
+    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
+    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
+    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
+    latency: bool = flag(False, "measure the time of one picture instead, in each runtime that is here; needs no data")
+    runtimes: tuple[str, ...] | None = flag(
+        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
+    )
+    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
+    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
+    quiet: bool = flag(False, "print errors only")
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Say what a trained network sees in pictures."""
+
+    source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
+    pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
+    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
 
 
 @dataclass(frozen=True)

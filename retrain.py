@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
                 write_json(out / COMPARISON, comparison(rows))
                 plot_comparison(rows, title, out / PLOT)
             if source.run is not None:
-                write_report(source.run, reporter)
+                write_report(source.run, reporter, retrained=out)
         reporter.show(comparison_table(rows, title))
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
 

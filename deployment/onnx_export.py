@@ -1,8 +1,10 @@
-"""Modules as ONNX models, by torch's exporter: many at once, since each call of it costs seconds."""
+"""Networks and modules as ONNX models, by torch's exporter."""
 
+import importlib
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,15 +13,48 @@ from torch import Tensor, nn
 from search_space.errors import InputError
 
 OPSET = 18
-INPUT, OUTPUT = "images", "result"
+INPUT, OUTPUT, LOGITS = "images", "result", "logits"
+AXES = {0: "batch", 2: "height", 3: "width"}
 
 
 def onnx_module(name: str) -> Any:
     """The imported package `onnx`, or another of the extra `export`. Raises InputError where it is not installed."""
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
         raise InputError(f"{name} is not installed; get it by: pip install 'coordnas[export]'") from None
+
+
+def onnx_network(network: nn.Module, size: int, metadata: dict[str, str]) -> bytes:
+    """A network in evaluation mode as an ONNX model for any number of pictures of any height and width.
+
+    It maps `images` (batch×3×height×width, float32, normalised) to `logits` (batch×classes). Raises InputError where
+    onnx or onnxscript is not installed.
+
+    Args:
+        size: side of the pictures that the exporter looks at, in pixels.
+        metadata: goes into the model's metadata_props.
+    """
+    for name in ("onnx", "onnxscript"):
+        onnx_module(name)
+    # Height and width differ, so that the exporter cannot take them for one number.
+    example = torch.zeros(2, 3, size, size + 8)
+    with _silent_exporter():
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[LOGITS],
+            dynamic_shapes=(AXES,),
+        )
+    assert program is not None
+    model = program.model_proto
+    _forget_origins(model.graph)
+    onnx_module("onnx").helper.set_model_props(model, metadata)
+    return bytes(model.SerializeToString())
 
 
 class _Side(nn.Module):
@@ -36,30 +71,44 @@ class _Side(nn.Module):
 def onnx_models(modules: Sequence[nn.Module], inputs: Sequence[Tensor]) -> list[bytes]:
     """Each module in evaluation mode as an ONNX model, for an input of exactly the shape of the one given.
 
-    The input is called `images`, the output `result`. Raises InputError where onnx or onnxscript is not installed.
+    They are exported side by side, since each call of the exporter costs seconds. The input is called `images`, the
+    output `result`. Raises InputError where onnx or onnxscript is not installed.
     """
     for name in ("onnx", "onnxscript"):
         onnx_module(name)
     numbers = range(len(modules))
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # the exporter tells of conversions that are of no concern here
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of torch's exporter about torch itself
-            program = torch.onnx.export(
-                _Side(modules).eval(),
-                tuple(inputs),
-                dynamo=True,
-                verbose=False,
-                opset_version=OPSET,
-                input_names=[f"{INPUT}.{number}" for number in numbers],
-                output_names=[f"{OUTPUT}.{number}" for number in numbers],
-            )
-    finally:
-        logger.setLevel(level)
+    with _silent_exporter():
+        program = torch.onnx.export(
+            _Side(modules).eval(),
+            tuple(inputs),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[f"{INPUT}.{number}" for number in numbers],
+            output_names=[f"{OUTPUT}.{number}" for number in numbers],
+        )
     assert program is not None
     return _split(program.model_proto, len(modules))
+
+
+@contextmanager
+def _silent_exporter() -> Iterator[None]:
+    """What the exporter tells of conversions, and torch warns of about itself, is of no concern here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _forget_origins(graph: Any) -> None:
+    """Takes away stack traces, which have the paths of this machine."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
 
 
 def _split(model: Any, count: int) -> list[bytes]:
@@ -92,9 +141,9 @@ def _split(model: Any, count: int) -> list[bytes]:
                 node.input[index] = names.get(name, name)
             for index, name in enumerate(node.output):
                 node.output[index] = names.get(name, name)
-            del node.metadata_props[:]  # stack traces, with the paths of this machine
         for value in (*part.input, *part.output):
             value.name = names[value.name]
+        _forget_origins(part)
         made = helper.make_model(part, opset_imports=model.opset_import, ir_version=model.ir_version)
         models.append(made.SerializeToString())
     return models

@@ -46,7 +46,7 @@ class Runtime:
         """A call for each module in evaluation mode on its input."""
         if self.name == "onnxruntime":
             models = onnx_models(modules, inputs)
-            return [self._onnx(*each) for each in zip(models, modules, inputs, strict=True)]
+            return [self.onnx_call(*each) for each in zip(models, modules, inputs, strict=True)]
         return [self._torch(module, x) for module, x in zip(modules, inputs, strict=True)]
 
     def _torch(self, module: nn.Module, x: Tensor) -> Call:
@@ -64,7 +64,8 @@ class Runtime:
 
         return call
 
-    def _onnx(self, model: bytes, module: nn.Module, x: Tensor) -> Call:
+    def onnx_call(self, model: bytes, module: nn.Module, x: Tensor) -> Call:
+        """A call of a module's model in ONNX Runtime, from `images` to `result`."""
         runtime: Any = onnx_module("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self.threads

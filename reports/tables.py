@@ -9,6 +9,8 @@ from search_space.architecture import Architecture
 from search_space.cost import Budget, human, milliseconds
 from studies.trials import Candidate
 
+WORDS = ("network", "runtime", "class", "also taken for", "attention by stage")
+
 
 def front_title(candidates: int, budget: Budget, objective: str, pictures: int) -> str:
     """What a front is of: the number of candidates, the budget, and what they were ranked by."""
@@ -31,7 +33,7 @@ def front_table(front: Sequence[Candidate], title: str, objective: str = "accura
     return table
 
 
-def plain_table(title: str, columns: Sequence[str], words: Sequence[str] = ("network", "attention by stage")) -> Table:
+def plain_table(title: str | None, columns: Sequence[str], words: Sequence[str] = WORDS) -> Table:
     """An empty table; columns named in `words` hold words, the others numbers, which stand to the right."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:

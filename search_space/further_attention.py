@@ -159,7 +159,9 @@ class EnergyAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         squares = (x - x.mean((2, 3), keepdim=True)).square()
-        variance = squares.sum((2, 3), keepdim=True) / max(height * width - 1, 1)  # N×C×1×1
+        # One more in a map of one pixel. Not by max(): a traced network would keep the outcome of the size it saw.
+        degrees = height * width - 1 + 1 // (height * width)
+        variance = squares.sum((2, 3), keepdim=True) / degrees  # N×C×1×1
         inverse_energy = squares / (4 * (variance + self.regularisation)) + 0.5
         return x * inverse_energy.sigmoid()
 

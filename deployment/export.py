@@ -1,0 +1,291 @@
+"""A trained network in the formats that other programs read, each checked against the original before it is kept."""
+
+import copy
+import json
+import math
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from deployment.onnx_export import onnx_module, onnx_network
+from deployment.onnx_session import OnnxNetwork
+from deployment.quantisation import BATCH, CALIBRATION, quantised
+from search_space.errors import InputError
+from search_space.network import Network
+from training.data import Dataset
+from training.files import remove_leftovers, write_atomically
+from training.model_file import ModelInfo, load_model, save_model
+from training.preprocessing import margin
+from training.progress import Reporter
+
+TOLERANCE = 1e-5
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+Classify = Callable[[Tensor], Tensor]
+"""From N×3×H×W normalised pictures to N×classes logits, float32 on the CPU."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is exported, and the batches of pictures that integers are calibrated on."""
+
+    network: Network
+    info: ModelInfo
+    calibration: Iterable[Tensor]
+
+    @cached_property
+    def onnx(self) -> bytes:
+        """The ONNX model: torch's exporter takes long, and two formats are made of it."""
+        return onnx_network(self.network, self.info.architecture.resolution, metadata(self.info))
+
+
+class Format(NamedTuple):
+    """A format: the file or folder it is kept in, the packages it needs, and how it is written and read again.
+
+    `write` makes the file or folder at the path; `read` gives what is in it as other programs would run it. Where the
+    format is not `exact`, its numbers are rounded, and of its logits only the shape is checked.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    write: Callable[[_Given, Path], None]
+    read: Callable[[Path], Classify]
+    exact: bool = True
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Formats such as `onnx,timm`; `int8` brings the `onnx` that it is made from. Raises ValueError for others."""
+    names = dict.fromkeys(text.split(","))
+    for name in names:
+        if name not in FORMATS:
+            raise ValueError(f"{name or 'nothing'} is no format; expected any of {','.join(FORMATS)}")
+    if "int8" in names:
+        names = {"onnx": None, **names}
+    return tuple(names)
+
+
+def check_installed(formats: Sequence[str]) -> None:
+    """Raises InputError naming the first package that the formats need and that is not installed."""
+    for name in formats:
+        for package in _FORMATS[name].packages:
+            onnx_module(package)
+
+
+def export(
+    network: Network,
+    info: ModelInfo,
+    formats: Sequence[str],
+    folder: Path,
+    reporter: Reporter,
+    calibration: Iterable[Tensor] = (),
+) -> tuple[Path, ...]:
+    """Writes the network into the folder in each of the formats, and returns what was written.
+
+    Each is read again as other programs would, and its logits are compared with the network's own, at the network's
+    resolution, an odd size, and a size that is no square, for one picture and for several: the largest difference may
+    be 1e-5, or 1e-5 of the largest logit where that is above 1. One that differs more is not kept. Files that are there
+    already are replaced.
+
+    Args:
+        network: as `load_model` gives it; it is not changed.
+        calibration: batches of training pictures (N×3×H×W, normalised) for `int8`, see `calibration_pictures`.
+
+    Raises:
+        InputError: where a package is missing, or naming the format, the size and the difference where a check failed.
+    """
+    check_installed(formats)
+    if "int8" in formats and not calibration:
+        raise ValueError("int8 needs pictures to be calibrated on")
+    original = copy.deepcopy(network).cpu().eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+    given = _Given(original, info, calibration)
+    written = []
+    with reporter.track("export", len(formats), "formats") as advance:
+        for format_name in formats:
+            chosen = _FORMATS[format_name]
+            path = folder / chosen.name
+            remove_leftovers(folder, (chosen.name,))
+            with _kept_if_right(path) as temporary:
+                try:
+                    chosen.write(given, temporary)
+                    again = chosen.read(temporary)
+                except (InputError, OSError):
+                    raise
+                except Exception as error:  # an op of the user's own can fail in any way in an exporter
+                    raise InputError(
+                        f"{path}: cannot be exported ({_first_line(error)}); {_remedy(format_name)}"
+                    ) from error
+                tolerance = TOLERANCE if chosen.exact else math.inf
+                check_same(original, again, info.architecture.resolution, path, _remedy(format_name), tolerance)
+            written.append(path)
+            advance(format_name)
+    return tuple(written)
+
+
+def calibration_pictures(data: Dataset) -> Iterator[Tensor]:
+    """Batches for `int8`: 512 training pictures, evenly spaced, as they are seen in evaluation."""
+    return (images for images, _ in data.train.batches(BATCH, limit=CALIBRATION))
+
+
+@torch.no_grad()
+def check_same(
+    original: Classify, again: Classify, resolution: int, path: Path, remedy: str, tolerance: float = TOLERANCE
+) -> None:
+    """Raises InputError naming the file, the size and the difference where the two disagree, see `export`."""
+    generator = torch.Generator().manual_seed(0)
+    for shape in _shapes(resolution):
+        images = torch.randn(shape, generator=generator)
+        expected = original(images)
+        try:
+            found = again(images)
+            difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
+        except Exception as error:  # whatever a runtime raises at a size that it cannot take
+            raise InputError(f"{path}: fails at {_size(shape)} ({_first_line(error)}); {remedy}") from error
+        allowed = tolerance * max(1.0, float(expected.abs().max()))
+        if not difference <= allowed:  # a NaN is no agreement
+            raise InputError(
+                f"{path}: its logits differ from the network's by {difference:.1e} at {_size(shape)}, more than "
+                f"{allowed:.1e}; {remedy}"
+            )
+
+
+def _shapes(resolution: int) -> tuple[tuple[int, int, int, int], ...]:
+    """The network's own size, an odd one and one that is no square; one picture and several."""
+    odd = resolution + 1 if resolution % 2 == 0 else resolution + 2
+    high, wide = resolution + resolution // 2, max(1, resolution - resolution // 4)
+    return (1, 3, resolution, resolution), (3, 3, resolution, resolution), (1, 3, odd, odd), (2, 3, high, wide)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[0]} picture{'s' if shape[0] > 1 else ''} of {shape[2]}×{shape[3]}"
+
+
+def _remedy(format_name: str) -> str:
+    return f"leave {format_name} out of --export"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
+@contextmanager
+def _kept_if_right(path: Path) -> Iterator[Path]:
+    """A path to write a file or folder of files to, that comes to be `path` if nothing fails until then."""
+    with tempfile.TemporaryDirectory() as name:
+        temporary = Path(name) / path.name
+        yield temporary
+        if temporary.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            for file in sorted(temporary.iterdir()):
+                _put(file, path / file.name)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _put(temporary, path)
+
+
+def _put(file: Path, path: Path) -> None:
+    write_atomically(path, lambda temporary: _copy(file, temporary))
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def metadata(info: ModelInfo) -> dict[str, str]:
+    """What every exported file says of itself, as strings by name: `ModelInfo.to_metadata`, and the input's size."""
+    resolution = info.architecture.resolution
+    return {**info.to_metadata(), "input_size": json.dumps([3, resolution, resolution])}
+
+
+def _write_onnx(given: _Given, path: Path) -> None:
+    path.write_bytes(given.onnx)
+
+
+def _write_int8(given: _Given, path: Path) -> None:
+    path.write_bytes(quantised(given.onnx, given.calibration))
+
+
+def _read_onnx(path: Path) -> Classify:
+    return OnnxNetwork(path)
+
+
+def _write_safetensors(given: _Given, path: Path) -> None:
+    save_model(path, given.network.state_dict(), given.info)
+
+
+def _read_safetensors(path: Path) -> Classify:
+    return load_model(path)[0]
+
+
+def _write_torchscript(given: _Given, path: Path) -> None:
+    resolution = given.info.architecture.resolution
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch prefers torch.export, which other programs cannot read
+        traced = torch.jit.trace(given.network, torch.zeros(2, 3, resolution, resolution + 8), check_trace=False)
+        torch.jit.save(traced, str(path), _extra_files=metadata(given.info))
+
+
+def _read_torchscript(path: Path) -> Classify:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return cast(Classify, torch.jit.load(str(path), map_location="cpu"))
+
+
+def _write_timm(given: _Given, path: Path) -> None:
+    path.mkdir()
+    save_model(path / WEIGHTS, given.network.state_dict(), given.info)
+    text = json.dumps(timm_config(given.info), indent=1, ensure_ascii=False) + "\n"
+    (path / CONFIG).write_text(text, encoding="utf-8")
+
+
+def timm_config(info: ModelInfo) -> dict[str, Any]:
+    """The `config.json` of a folder that timm's `create_model('local-dir:FOLDER')` reads."""
+    from deployment.timm_entry import CLASSIFIER, FIRST
+
+    resolution = info.architecture.resolution
+    mean, std = (values * 3 if len(values) == 1 else values for values in (info.mean, info.std))
+    return {
+        "architecture": "coordnas",
+        "num_classes": len(info.classes),
+        "model_args": {"network": info.architecture.to_dict()},
+        "label_names": info.classes,
+        "pretrained_cfg": {
+            "input_size": (3, resolution, resolution),
+            "fixed_input_size": False,
+            "interpolation": "bilinear",
+            "crop_pct": 1 / margin(info.data),
+            "crop_mode": "center",
+            "mean": mean,
+            "std": std,
+            "num_classes": len(info.classes),
+            "pool_size": None,
+            "first_conv": FIRST,
+            "classifier": CLASSIFIER,
+        },
+    }
+
+
+def _read_timm(path: Path) -> Classify:
+    import timm
+
+    import deployment.timm_entry  # noqa: F401 (registers the model)
+
+    return cast(Classify, timm.create_model(f"local-dir:{path}", pretrained=True).eval())
+
+
+_FORMATS = {
+    "onnx": Format("model.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
+    "safetensors": Format(WEIGHTS, (), _write_safetensors, _read_safetensors),
+    "torchscript": Format("model.torchscript.pt", (), _write_torchscript, _read_torchscript),
+    "timm": Format("timm", ("timm",), _write_timm, _read_timm),
+    "int8": Format("model.int8.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_int8, _read_onnx, exact=False),
+}
+FORMATS = tuple(_FORMATS)

@@ -1,0 +1,64 @@
+"""The classes that a trained network sees in pictures of the user's own."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from deployment.model_source import Model
+from search_space.errors import InputError
+from training.folders import SUFFIXES
+from training.preprocessing import read_picture
+
+BATCH = 16
+
+
+class Prediction(NamedTuple):
+    """What was seen in a picture: classes with their probabilities, the most probable first.
+
+    Attributes:
+        error: why the picture could not be read; there are no classes then.
+    """
+
+    path: Path
+    classes: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+
+def find_pictures(names: Sequence[str]) -> list[Path]:
+    """Pictures and, for a folder, those below it in order. Raises InputError for a folder without any."""
+    found = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            members = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not members:
+                raise InputError(f"{path}: holds no pictures; expected {' '.join(sorted(SUFFIXES))} files")
+            found += members
+        else:
+            found.append(path)
+    return found
+
+
+def predict(model: Model, pictures: Sequence[Path], top: int) -> Iterator[Prediction]:
+    """The `top` classes of each picture, or fewer where the network knows fewer, in the order given."""
+    for start in range(0, len(pictures), BATCH):
+        paths = pictures[start : start + BATCH]
+        images, errors = {}, {}
+        for path in paths:
+            try:
+                images[path] = read_picture(path, model.info)
+            except InputError as error:
+                errors[path] = str(error)
+        shares = {}
+        if images:
+            logits = model.classify(torch.stack(list(images.values())))
+            shares = dict(zip(images, logits.softmax(1), strict=True))
+        for path in paths:
+            if path in errors:
+                yield Prediction(path, error=errors[path])
+                continue
+            best = shares[path].topk(min(top, len(model.info.classes)))
+            ranked = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            yield Prediction(path, tuple((model.info.classes[index], share) for index, share in ranked))

@@ -1,0 +1,98 @@
+"""CoordNAS networks in timm: importing this module registers the model `coordnas`.
+
+    import timm
+    import deployment.timm_entry
+
+    model = timm.create_model("local-dir:FOLDER", pretrained=True)
+
+loads what `retrain.py --export timm` wrote; `timm.data.resolve_model_data_config(model)` then says how pictures are to
+be prepared. timm's `num_classes`, `global_pool` and `drop_rate` work as they do for its own models.
+"""
+
+from typing import Any, cast
+
+import timm.models
+from torch import Tensor, nn
+
+from search_space.architecture import Architecture
+from search_space.blocks import Classifier
+from search_space.errors import InputError
+from search_space.network import Network, check, initialise
+
+CLASSIFIER, FIRST = "classifier", "stem.conv"
+
+
+class TimmNetwork(Network):
+    """A network with the methods that timm expects of a classifier; its parameters have the names of `Network`'s.
+
+    Args:
+        network: an architecture as its JSON's object.
+        num_classes: 0 for a network that ends with the pooled features, N×num_features.
+        global_pool: `avg`, or an empty string for a map that is not pooled (with `num_classes` of 0 alone).
+        drop_rate: share of the pooled features that a training drops.
+    """
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+    ):
+        if in_chans != 3:
+            raise InputError(f"in_chans: CoordNAS networks take pictures of 3 channels, got {in_chans}")
+        architecture = Architecture.from_dict(network)
+        check(architecture, max(1, num_classes))
+        super().__init__(architecture, max(1, num_classes))
+        initialise(self)
+        self.num_features = self.head_hidden_size = cast(Classifier, self.classifier).in_features
+        self.drop_rate = drop_rate
+        self.global_pool = "avg"
+        if num_classes == 0 or global_pool != "avg":
+            self.reset_classifier(num_classes, global_pool)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """N×3×H×W to the last feature map, N×num_features×H'×W'."""
+        return cast(Tensor, self.head(self.stages(self.stem(x))))
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
+        if not self.global_pool:
+            return x
+        if pre_logits or self.num_classes == 0:
+            return self._dropped(x.mean((2, 3)))
+        # Dropped from the map, channel by channel: the classifier takes the mean itself.
+        return cast(Tensor, self.classifier(self._dropped(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.classifier
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A fresh last layer for so many classes; none for 0. Raises InputError for a pooling that there is not."""
+        if global_pool is not None:
+            if global_pool not in ("avg", "") or (global_pool == "" and num_classes):
+                raise InputError(f"global_pool: expected avg, or '' with num_classes=0, got {global_pool!r}")
+            self.global_pool = global_pool
+        self.num_classes = num_classes
+        self.classifier = nn.Identity()
+        if num_classes:
+            self.classifier = Classifier(self.num_features, num_classes)
+            initialise(self.classifier)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        if x.ndim == 4:
+            return nn.functional.dropout2d(x, self.drop_rate, self.training)
+        return nn.functional.dropout(x, self.drop_rate, self.training)
+
+
+def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """timm's entry point: `network` among the arguments is the architecture, as the exported `config.json` has it."""
+    return cast(nn.Module, timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, **kwargs))
+
+
+timm.models.register_model(coordnas)

@@ -1,0 +1,117 @@
+"""Test trained networks class by class, or compare how fast they are: see `python evaluate.py --help`."""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+import command_line
+from deployment.compared_latency import compare_latency
+from deployment.confusion import Evaluation, evaluated
+from deployment.model_source import Model, check_classes, find_models, read_model
+from deployment.runtimes import device_name
+from presets import SPLITS, EvaluateSettings
+from reports.confusion_picture import draw_confusion
+from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
+from search_space.errors import InputError
+from training.data import Dataset, load_data
+from training.device import default_threads, resolve_device, use_threads
+from training.files import write_json
+from training.model_file import load_model
+from training.progress import Reporter
+from training.resize import resized
+
+EXAMPLE = "example: python evaluate.py runs/digits/retrain, or python evaluate.py runs/digits/retrain --latency"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = command_line.parse_settings(EvaluateSettings, arguments, example=EXAMPLE)
+    reporter = Reporter(settings.quiet)
+    if settings.split not in SPLITS:
+        raise InputError(f"--split {settings.split}: unknown; known: {', '.join(SPLITS)}")
+    found = find_models(settings.source)
+    use_threads(settings.threads if settings.latency else default_threads())
+    if settings.latency:
+        _compare_latency(found, settings, reporter)
+    else:
+        _evaluate(found, settings, reporter)
+
+
+def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
+    """Tests each network, and writes its results."""
+    device = resolve_device(settings.device)
+    models = {name: read_model(path, device) for name, path in found.items()}
+    sets: dict[tuple[str, int], Dataset] = {}
+    for model in models.values():
+        key = (_spec(model, settings.data), model.info.architecture.resolution)
+        if key not in sets:
+            sets[key] = load_data(*key, device, reporter)
+        check_classes(model, sets[key])
+    evaluations: list[tuple[str, Model, Evaluation]] = []
+    for name, model in models.items():
+        data = sets[_spec(model, settings.data), model.info.architecture.resolution]
+        evaluation = _tested(name, model, data, settings, reporter)
+        evaluations.append((name, model, evaluation))
+        folder = _folder(name, model.path, settings, alone=len(models) == 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
+        write_json(folder / "evaluation.json", results)
+        title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
+        draw_confusion(evaluation, title, folder / "confusion.png")
+    title = f"{data.name}: {evaluation.pictures} {settings.split} pictures"
+    rows = [EvaluationRow(name, model.info.architecture, evaluation) for name, model, evaluation in evaluations]
+    if len(evaluations) == 1:
+        reporter.show(class_table(evaluation))
+    reporter.show(evaluation_table(rows, title))
+    for name, model, _ in evaluations:
+        reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: evaluation.json, confusion.png")
+
+
+def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, reporter: Reporter) -> Evaluation:
+    split = getattr(data, settings.split)
+    resolution = model.info.architecture.resolution
+    with reporter.track(name, math.ceil(len(split) / settings.batch_size), "batches") as advance:
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for images, labels in split.batches(settings.batch_size):
+                yield resized(images, resolution), labels
+                advance("")
+
+        try:
+            return evaluated(model.classify, batches(), data.classes)
+        except InputError as error:
+            raise InputError(f"{model.path}: {error}") from None
+
+
+def _spec(model: Model, given: str | None) -> str:
+    spec = given or model.info.data
+    if spec in ("folder", "imagenet"):
+        raise InputError(f"{model.path}: does not say where its pictures are; give --data {spec}:PATH")
+    return spec
+
+
+def _folder(name: str, path: Path, settings: EvaluateSettings, *, alone: bool) -> Path:
+    """Where a network's results go."""
+    if settings.out is None:
+        return path.parent / "evaluation" / f"{path.stem}-{settings.split}"
+    return Path(settings.out) if alone else Path(settings.out) / name
+
+
+def _compare_latency(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
+    """Measures the networks in each runtime."""
+    for path in found.values():
+        if path.suffix == ".onnx":
+            raise InputError(f"--latency: {path}: give the network's .safetensors; its ONNX models are made from it")
+    device = resolve_device(settings.device if settings.device != "auto" else "cpu")
+    networks = [(name, load_model(path)[0]) for name, path in found.items()]
+    times = compare_latency(networks, settings.runtimes, settings.threads, device, settings.rounds, reporter)
+    threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
+    title = f"one picture, {threads}, {device_name(device)}: median (and quartiles)"
+    reporter.show(latency_table([(name, network.architecture) for name, network in networks], times, title))
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, continues=False))

@@ -1,0 +1,37 @@
+"""Say what a trained network sees in pictures: see docs/deployment.md, and `python predict.py --help`."""
+
+import sys
+from collections.abc import Sequence
+
+import command_line
+from deployment.model_source import find_model, read_model
+from deployment.prediction import find_pictures, predict
+from presets import PredictSettings
+from search_space.errors import InputError
+from training.device import default_threads, resolve_device, use_threads
+from training.progress import complain
+
+EXAMPLE = "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = command_line.parse_settings(PredictSettings, arguments, example=EXAMPLE)
+    use_threads(default_threads())
+    pictures = find_pictures(settings.pictures)
+    model = read_model(find_model(settings.source), resolve_device(settings.device))
+    unread = 0
+    for prediction in predict(model, pictures, settings.top):
+        if prediction.error is not None:
+            unread += 1
+            complain(f"error: {prediction.error}")
+            continue
+        print(prediction.path)
+        for name, share in prediction.classes:
+            print(f"  {100 * share:6.2f} %  {name}", flush=True)
+    if unread:
+        raise InputError(f"{unread} of {len(pictures)} pictures could not be read; those named above")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, continues=False))
