@@ -20,6 +20,7 @@ from command_line import (
     yes_or_no,
 )
 from deployment.compared_latency import COMPARED, compared_runtimes
+from deployment.export import FORMATS, parse_formats
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -233,6 +234,12 @@ class RetrainSettings:
     )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
+    export: tuple[str, ...] = flag(
+        (),
+        f"formats to write the (first) trained network in: {', '.join(FORMATS)} (default: none)",
+        parse_formats,
+        group="main",
+    )
     skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
     loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")

@@ -8,9 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import command_line
+from deployment.export import calibration_pictures, check_installed, export
+from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
 from presets import RetrainSettings, check_init, recipe
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
+from reports.deployed_tables import precision_table
 from reports.report import write_report
 from search_space.architecture import Architecture
 from search_space.baselines import compared
@@ -24,9 +27,11 @@ from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.files import write_json
+from training.model_file import load_model
 from training.progress import Reporter, duration
+from training.resize import resized
 from training.seeds import derive
-from training.standalone import SCRATCH, Start, Teaching, Trained, train_standalone
+from training.standalone import SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
 from training.teacher import load_teacher
 
 EXAMPLE = "example: python retrain.py runs/digits --compare --seeds 3"
@@ -40,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
     check_init(settings.init, "supernet")
+    check_installed(settings.export)
     chosen = recipe(settings)
     source = read_source(settings.source, settings.data)
 
@@ -93,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
                     data,
                     chosen,
                     seed=seed,
-                    folder=out / f"{name.replace(' ', '-').replace('/', '-')}-{seed}",
+                    folder=out / folder_name(name, seed),
                     reporter=reporter,
                     what=f"{name}, seed {seed}",
                     start=start(architecture),
@@ -114,6 +120,8 @@ def main(arguments: Sequence[str]) -> None:
             if source.run is not None:
                 write_report(source.run, reporter, retrained=out)
         reporter.show(comparison_table(rows, title))
+        if distributed.rank() == 0 and settings.export:
+            _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
 
 
@@ -151,6 +159,22 @@ def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable
 
         return lambda architecture: Start("supernet", fill)
     return lambda architecture: SCRATCH
+
+
+def folder_name(network: str, seed: int) -> str:
+    """Of a network's folder among the results."""
+    return f"{network.replace(' ', '-').replace('/', '-')}-{seed}"
+
+
+def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Reporter) -> None:
+    """Writes the network of a folder in the formats that were asked for."""
+    network, info = load_model(folder / WEIGHTS)
+    side = info.architecture.resolution
+    calibration = [resized(x, side) for x in calibration_pictures(data)] if "int8" in settings.export else []
+    for path in export(network, info, settings.export, folder, reporter, calibration):
+        reporter.say(f"export: {path}")
+    if {"onnx", "int8"} <= set(settings.export):
+        reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
 
 
 def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> Row:
