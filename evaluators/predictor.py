@@ -9,21 +9,21 @@ small grid with the highest marginal likelihood. Beside it stood a forest and ri
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
-from sklearn.model_selection import KFold
-from sklearn.preprocessing import StandardScaler
 
 from search_space.architecture import Architecture
 from search_space.encoding import Codes, encoding
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from training.seeds import derive
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
+# scikit-learn and scipy.stats take a second to import, so the functions that fit do it.
 
 FEWEST = 10
 """Evaluations that a fit needs."""
@@ -69,6 +69,8 @@ class Predictor:
         if not np.isfinite(self.values).all():
             bad = int(np.flatnonzero(~np.isfinite(self.values))[0])
             raise InputError(f"predictor: value {values[bad]} of architecture {architectures[bad].digest()[:12]}")
+        from sklearn.preprocessing import StandardScaler
+
         features = self._encoding.features(self._encoding.encode(architectures))
         self._scaler = StandardScaler().fit(features)
         self._features: NDArray[np.float64] = self._scaler.transform(features)
@@ -95,6 +97,9 @@ class Predictor:
     @cached_property
     def tau(self) -> float:
         """Kendall's τ between the values and predictions by fits (of the same parameters) that have not seen them."""
+        from scipy.stats import kendalltau
+        from sklearn.model_selection import KFold
+
         predicted = np.empty_like(self.values)
         folds = KFold(FOLDS, shuffle=True, random_state=derive(self.seed, "folds") % 2**32)
         for rest, held_out in folds.split(self._features):
@@ -122,16 +127,18 @@ class Predictor:
         return max(GRID, key=lambda point: _fitted(features, values, point).log_marginal_likelihood_value_)
 
 
-def _constant(value: float) -> ConstantKernel:
-    return ConstantKernel(value, "fixed")
-
-
 def _fitted(
     features: NDArray[np.float64], values: NDArray[np.float64], parameters: Parameters
-) -> GaussianProcessRegressor:
+) -> "GaussianProcessRegressor":
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
+
+    def constant(value: float) -> ConstantKernel:
+        return ConstantKernel(value, "fixed")
+
     noise, linear, length = parameters
     columns = features.shape[1]
-    smooth = _constant((1 - noise) * (1 - linear)) * Matern(length * columns**0.5, "fixed", nu=2.5)
-    straight = _constant((1 - noise) * linear / columns) * DotProduct(0.0, "fixed")
+    smooth = constant((1 - noise) * (1 - linear)) * Matern(length * columns**0.5, "fixed", nu=2.5)
+    straight = constant((1 - noise) * linear / columns) * DotProduct(0.0, "fixed")
     kernel = (straight + smooth if linear else smooth) + WhiteKernel(noise, "fixed")
     return GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(features, values)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
-from scipy import stats
 
 from reports.record import Evaluated
 from search_space.architecture import Architecture, Attention, Stage
@@ -232,4 +231,6 @@ def agreement(pairs: Sequence[tuple[float, float]]) -> float | None:
     """Kendall's τ-b of pairs; None where there are fewer than 3, or one side is all the same."""
     if len(pairs) < 3 or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
         return None
+    from scipy import stats  # takes a second to import
+
     return float(stats.kendalltau(*zip(*pairs, strict=True)).statistic)

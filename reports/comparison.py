@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
-from scipy import stats
 
 from reports.tables import attention_by_stage, percent, plain_table
 from search_space.architecture import Architecture
@@ -60,6 +59,8 @@ def lead(first: Row, other: Row) -> Lead:
     Of several seeds it speaks of trainings like these; of one, of these two sets of weights on pictures like these.
     Pictures made from one original count together: they are not independent.
     """
+    from scipy import stats  # takes a second to import
+
     differences = [one - two for one, two in zip(first.accuracies, other.accuracies, strict=True)]
     mean, count = statistics.mean(differences), len(differences)
     if count > 1:
