@@ -9,7 +9,6 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from reports.record import Evaluated
@@ -164,6 +163,9 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     for candidate, row in zip(candidates, rows, strict=True):
         params = {name: row[name] for name in varied}
         study.add_trial(create_trial(value=candidate.score, params=params, distributions=dict(varied)))
+    # Takes two seconds to import.
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+
     fanova = get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=24, seed=0))
     ped = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     found = []

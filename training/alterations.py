@@ -5,7 +5,6 @@ from torch import Tensor
 
 from training.augmentation import Augmentation
 from training.draws import Draws
-from training.rand_augment import rand_augment
 from training.rectangles import crop, erasure
 
 
@@ -14,6 +13,8 @@ def altered(images: Tensor, draws: Draws, augmentation: Augmentation) -> Tensor:
     if draws.down is not None and draws.right is not None and draws.mirrored is not None:
         images = _shifted(images, *(drawn.to(images.device) for drawn in (draws.down, draws.right, draws.mirrored)))
     if draws.operations is not None and draws.signs is not None:
+        from training.rand_augment import rand_augment  # torchvision takes a second to import
+
         images = rand_augment(images, draws.operations, draws.signs, augmentation.rand_augment)
     return images
 
