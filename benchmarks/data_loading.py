@@ -4,7 +4,9 @@
 
 FOLDER holds a folder a class; without it, the photographs of `../shared/data/imagenet-samples-100.tar` are used. Each
 loader gives normalised float32 batches from as many processes, which are started before anything is timed. The loaders
-take turns, and a ratio is that of the same turn. Decoders are timed on one thread, from bytes in memory.
+take turns, and a ratio is that of the same turn. The same once more without processes, everything done on one thread
+whose processor time is counted: other work on the machine does not disturb that. Decoders are timed so, from bytes in
+memory.
 """
 
 import argparse
@@ -70,7 +72,10 @@ def main() -> None:
         _repeat(files, tree, arguments.pictures)
         for name, augmentation in (("training: random-resized-crop, mirrored", CROPS), ("evaluation", PLAIN)):
             print(f"{name}; {arguments.loaders} processes, batches of {arguments.batch_size}")
-            _time_loaders(_loaders(tree, augmentation, arguments), arguments.rounds)
+            _time_loaders(_loaders(tree, augmentation, arguments.loaders, arguments), arguments.rounds, "images/s")
+            if arguments.loaders:
+                print(f"{name}; one thread")
+                _time_loaders(_loaders(tree, augmentation, 0, arguments), arguments.rounds, "images/s of its time")
 
 
 def _unpacked(folder: Path) -> Path:
@@ -151,8 +156,8 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
 _Pass = Callable[[], Iterable[Any]]
 
 
-def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespace) -> dict[str, _Pass]:
-    side, count, batch_size = arguments.resolution, arguments.loaders, arguments.batch_size
+def _loaders(tree: Path, augmentation: Augmentation, count: int, arguments: argparse.Namespace) -> dict[str, _Pass]:
+    side, batch_size = arguments.resolution, arguments.batch_size
     training = augmentation is CROPS
     first = (
         [v2.RandomResizedCrop(side), v2.RandomHorizontalFlip()]
@@ -162,7 +167,7 @@ def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespa
     transform = v2.Compose([*first, v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
     folder = torchvision.datasets.ImageFolder(str(tree), transform)
     reference = torch.utils.data.DataLoader(
-        folder, batch_size, shuffle=training, drop_last=training, num_workers=count, persistent_workers=True
+        folder, batch_size, shuffle=training, drop_last=training, num_workers=count, persistent_workers=count > 0
     )
     by_timm = create_loader(
         ImageDataset(str(tree)),  # type: ignore[no-untyped-call]
@@ -179,7 +184,7 @@ def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespa
         num_workers=count,
         pin_memory=False,
         device=torch.device("cpu"),
-        persistent_workers=True,
+        persistent_workers=count > 0,
     )
     ours = StreamedSplit(
         "pictures",
@@ -199,17 +204,18 @@ def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespa
     return {"this project": passes, "torchvision": lambda: reference, "timm": lambda: by_timm}
 
 
-def _time_loaders(loaders: dict[str, _Pass], rounds: int) -> None:
+def _time_loaders(loaders: dict[str, _Pass], rounds: int, unit: str) -> None:
+    clock = time.perf_counter if unit == "images/s" else time.thread_time
     speeds: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(rounds + 1):
         for name, start in loaders.items():
-            began = time.perf_counter()
+            began = clock()
             delivered = sum(len(images) for images, _ in start())
             if turn:  # processes start in the first
-                speeds[name].append(delivered / (time.perf_counter() - began))
+                speeds[name].append(delivered / (clock() - began))
     ours, *others = speeds
     for name, values in speeds.items():
-        print(f"  {name:48} {_quartiles(values, '.0f')} images/s")
+        print(f"  {name:48} {_quartiles(values, '.0f')} {unit}")
     for other in others:
         ratios = [one / another for one, another in zip(speeds[ours], speeds[other], strict=True)]
         print(f"  {ours} / {other:33} {_quartiles(ratios, '.2f')}")
