@@ -36,6 +36,7 @@ from training.decoding import centre_crop, training_crop
 from training.device import processors
 from training.draws import draw
 from training.folders import MEAN, STD
+from training.imagenet import MARGIN
 from training.loaders import Loaders
 from training.progress import Reporter
 from training.rectangles import crop
@@ -129,7 +130,7 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
         cut = image[None, :, box.top : box.top + box.height, box.left : box.left + box.width]
         return torch.nn.functional.interpolate(cut, size=(side, side), mode="bilinear", antialias=True)
 
-    pillow_centre = v2.Compose([v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side), v2.PILToTensor()])
+    pillow_centre = v2.Compose([v2.Resize(round(side * MARGIN)), v2.CenterCrop(side), v2.PILToTensor()])
     ways: dict[str, Callable[[_Bytes, list[list[float]]], Any]] = {
         "decoded by Pillow": lambda content, row: pillow(content),
         "decoded by torchvision": lambda content, row: tensor(content),
@@ -138,7 +139,7 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
         "training crop: torchvision": tensor_crop,
         "training crop: this project": lambda content, row: training_crop(content, side, row),
         "centre crop: Pillow by torchvision's transforms": lambda content, row: pillow_centre(pillow(content)),
-        "centre crop: this project": lambda content, row: centre_crop(content, side),
+        "centre crop: this project": lambda content, row: centre_crop(content, side, MARGIN),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for drawn in draws:
@@ -162,7 +163,7 @@ def _loaders(tree: Path, augmentation: Augmentation, count: int, arguments: argp
     first = (
         [v2.RandomResizedCrop(side), v2.RandomHorizontalFlip()]
         if training
-        else [v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side)]
+        else [v2.Resize(round(side * MARGIN)), v2.CenterCrop(side)]
     )
     transform = v2.Compose([*first, v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
     folder = torchvision.datasets.ImageFolder(str(tree), transform)
@@ -178,7 +179,7 @@ def _loaders(tree: Path, augmentation: Augmentation, count: int, arguments: argp
         hflip=0.5,
         color_jitter=None,  # type: ignore[arg-type]
         interpolation="bilinear",
-        crop_pct=224 / 256,
+        crop_pct=1 / MARGIN,
         mean=MEAN,
         std=STD,
         num_workers=count,
@@ -194,6 +195,7 @@ def _loaders(tree: Path, augmentation: Augmentation, count: int, arguments: argp
         MEAN,
         STD,
         torch.device("cpu"),
+        margin=MARGIN,
         loaders=Loaders(count),
         reporter=Reporter(quiet=True),
     )

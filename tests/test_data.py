@@ -207,13 +207,11 @@ class TestFolder:
             assert data.name == "folder"
             assert data.identity == forced.identity != held.identity
             assert torch.equal(data.test.labels, held.test.labels)
-            # Cropped otherwise, but the same pictures in the same order.
             for (images, labels), (others, other_labels) in zip(
                 data.train.batches(16, seed=1), held.train.batches(16, seed=1), strict=True
             ):
                 assert torch.equal(labels, other_labels)
-                nearest = (images.mean(1).flatten(1)[:, None] - others.mean(1).flatten(1)).square().mean(2).argmin(1)
-                assert (nearest == torch.arange(16)).float().mean() > 0.8
+                assert torch.allclose(images, others, atol=1e-5)  # they are 32 pixels wide, so nothing is scaled
 
     def test_corrupt_ones_are_left_out_if_wanted(
         self, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

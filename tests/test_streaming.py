@@ -31,6 +31,7 @@ from training.corrupt import CorruptError
 from training.data import Dataset, load_data
 from training.decoding import centre_crop, training_crop
 from training.folders import MEAN, STD
+from training.imagenet import MARGIN
 from training.loop import fit
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -188,10 +189,10 @@ class TestPixels:
 
     def _evaluated(self, paths: list[Path], side: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Ours and torchvision's, in 0 to 255."""
-        reference = v2.Compose([v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side), v2.PILToTensor()])
+        reference = v2.Compose([v2.Resize(round(side * MARGIN)), v2.CenterCrop(side), v2.PILToTensor()])
         for path in paths:
             yield (
-                centre_crop(np.fromfile(path, dtype=np.uint8), side).float(),
+                centre_crop(np.fromfile(path, dtype=np.uint8), side, MARGIN).float(),
                 reference(torchvision.datasets.folder.pil_loader(str(path))).float(),
             )
 
@@ -206,7 +207,7 @@ class TestPixels:
         test = _data(tree).test
         (images, _), *_ = test.batches(100)
         assert images.is_contiguous(memory_format=torch.channels_last)
-        expected = torch.stack([centre_crop(np.fromfile(path, dtype=np.uint8), SIDE) for path in test.paths])
+        expected = torch.stack([centre_crop(np.fromfile(path, dtype=np.uint8), SIDE, MARGIN) for path in test.paths])
         assert torch.allclose(images, normalise(expected), atol=1e-5)
 
     @pytest.mark.parametrize("size", [(40, 300), (300, 40), (10, 10), (32, 32), (1, 1), (900, 700)])
@@ -273,7 +274,7 @@ class TestPixels:
         Image.fromarray(grey).save(tmp_path / "deep.png")
         Image.fromarray((grey >> 8).astype(np.uint8)).save(tmp_path / "flat.png")
         deep, flat = (
-            centre_crop(np.fromfile(tmp_path / name, dtype=np.uint8), 32) for name in ("deep.png", "flat.png")
+            centre_crop(np.fromfile(tmp_path / name, dtype=np.uint8), 32, 1.0) for name in ("deep.png", "flat.png")
         )
         assert torch.equal(deep, flat)
         assert 30 < deep.float().std() < 100
@@ -295,7 +296,7 @@ class TestPixels:
 
 
 def _split(paths: list[str], side: int = SIDE, **options: Any) -> StreamedSplit:
-    options = {"loaders": loaders_module.Loaders(0), "reporter": QUIET, **options}
+    options = {"margin": MARGIN, "loaders": loaders_module.Loaders(0), "reporter": QUIET, **options}
     return StreamedSplit("train", paths, torch.arange(len(paths)), side, MEAN, STD, CPU, **options)
 
 
@@ -314,7 +315,7 @@ class TestCorrupt:
         whole = (tree / "train" / "n01" / "000.JPEG").read_bytes()
         given = np.frombuffer(whole[: len(whole) // 2] if content is None else content, dtype=np.uint8).copy()
         with pytest.raises(CorruptError, match=reason):
-            centre_crop(given, SIDE)
+            centre_crop(given, SIDE, MARGIN)
         with pytest.raises(CorruptError, match=reason):
             training_crop(given, SIDE, torch.rand(10, 4).tolist())
 

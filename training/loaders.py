@@ -29,11 +29,13 @@ class Work(NamedTuple):
     Attributes:
         paths: N files.
         resolution: of the results.
+        margin: of central crops, see `training.decoding.centre_crop`.
         draws: of random-resized-crops; without crops in them, central ones are cut out.
     """
 
     paths: Sequence[str]
     resolution: int
+    margin: float
     draws: Draws
 
 
@@ -62,7 +64,7 @@ def decode(work: Work) -> Decoded:
         try:
             content = read_file(path)
             if crops is None:
-                images[place] = centre_crop(content, side)
+                images[place] = centre_crop(content, side, work.margin)
             else:
                 image = training_crop(content, side, crops[place])
                 images[place] = image.flip(-1) if mirrored[place] else image
@@ -156,7 +158,10 @@ def _same(result: Any) -> Any:
 
 
 def _bound(parent: int, _number: int) -> None:
-    """Ends this process with its parent, in the same moment: it holds the parent's open files, and so its locks."""
+    """Ends this process in the same moment as its parent, whose open files and locks it holds.
+
+    On Linux the parent is a thread: the one that began the first pass.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it was gone before
