@@ -4,7 +4,9 @@
 
 FOLDER holds a folder a class; without it, the photographs of `../shared/data/imagenet-samples-100.tar` are used. Each
 loader gives normalised float32 batches from as many processes, which are started before anything is timed. The loaders
-take turns, and a ratio is that of the same turn. Decoders are timed on one thread, from bytes in memory.
+take turns, and a ratio is that of the same turn. The same once more without processes, everything done on one thread
+whose processor time is counted: other work on the machine does not disturb that. Decoders are timed so, from bytes in
+memory.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from training.decoding import centre_crop, training_crop
 from training.device import processors
 from training.draws import draw
 from training.folders import MEAN, STD
+from training.imagenet import MARGIN
 from training.loaders import Loaders
 from training.progress import Reporter
 from training.rectangles import crop
@@ -70,7 +73,10 @@ def main() -> None:
         _repeat(files, tree, arguments.pictures)
         for name, augmentation in (("training: random-resized-crop, mirrored", CROPS), ("evaluation", PLAIN)):
             print(f"{name}; {arguments.loaders} processes, batches of {arguments.batch_size}")
-            _time_loaders(_loaders(tree, augmentation, arguments), arguments.rounds)
+            _time_loaders(_loaders(tree, augmentation, arguments.loaders, arguments), arguments.rounds, "images/s")
+            if arguments.loaders:
+                print(f"{name}; one thread")
+                _time_loaders(_loaders(tree, augmentation, 0, arguments), arguments.rounds, "images/s of its time")
 
 
 def _unpacked(folder: Path) -> Path:
@@ -124,7 +130,7 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
         cut = image[None, :, box.top : box.top + box.height, box.left : box.left + box.width]
         return torch.nn.functional.interpolate(cut, size=(side, side), mode="bilinear", antialias=True)
 
-    pillow_centre = v2.Compose([v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side), v2.PILToTensor()])
+    pillow_centre = v2.Compose([v2.Resize(round(side * MARGIN)), v2.CenterCrop(side), v2.PILToTensor()])
     ways: dict[str, Callable[[_Bytes, list[list[float]]], Any]] = {
         "decoded by Pillow": lambda content, row: pillow(content),
         "decoded by torchvision": lambda content, row: tensor(content),
@@ -133,7 +139,7 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
         "training crop: torchvision": tensor_crop,
         "training crop: this project": lambda content, row: training_crop(content, side, row),
         "centre crop: Pillow by torchvision's transforms": lambda content, row: pillow_centre(pillow(content)),
-        "centre crop: this project": lambda content, row: centre_crop(content, side),
+        "centre crop: this project": lambda content, row: centre_crop(content, side, MARGIN),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for drawn in draws:
@@ -151,18 +157,18 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
 _Pass = Callable[[], Iterable[Any]]
 
 
-def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespace) -> dict[str, _Pass]:
-    side, count, batch_size = arguments.resolution, arguments.loaders, arguments.batch_size
+def _loaders(tree: Path, augmentation: Augmentation, count: int, arguments: argparse.Namespace) -> dict[str, _Pass]:
+    side, batch_size = arguments.resolution, arguments.batch_size
     training = augmentation is CROPS
     first = (
         [v2.RandomResizedCrop(side), v2.RandomHorizontalFlip()]
         if training
-        else [v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side)]
+        else [v2.Resize(round(side * MARGIN)), v2.CenterCrop(side)]
     )
     transform = v2.Compose([*first, v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
     folder = torchvision.datasets.ImageFolder(str(tree), transform)
     reference = torch.utils.data.DataLoader(
-        folder, batch_size, shuffle=training, drop_last=training, num_workers=count, persistent_workers=True
+        folder, batch_size, shuffle=training, drop_last=training, num_workers=count, persistent_workers=count > 0
     )
     by_timm = create_loader(
         ImageDataset(str(tree)),  # type: ignore[no-untyped-call]
@@ -173,13 +179,13 @@ def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespa
         hflip=0.5,
         color_jitter=None,  # type: ignore[arg-type]
         interpolation="bilinear",
-        crop_pct=224 / 256,
+        crop_pct=1 / MARGIN,
         mean=MEAN,
         std=STD,
         num_workers=count,
         pin_memory=False,
         device=torch.device("cpu"),
-        persistent_workers=True,
+        persistent_workers=count > 0,
     )
     ours = StreamedSplit(
         "pictures",
@@ -189,6 +195,7 @@ def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespa
         MEAN,
         STD,
         torch.device("cpu"),
+        margin=MARGIN,
         loaders=Loaders(count),
         reporter=Reporter(quiet=True),
     )
@@ -199,17 +206,18 @@ def _loaders(tree: Path, augmentation: Augmentation, arguments: argparse.Namespa
     return {"this project": passes, "torchvision": lambda: reference, "timm": lambda: by_timm}
 
 
-def _time_loaders(loaders: dict[str, _Pass], rounds: int) -> None:
+def _time_loaders(loaders: dict[str, _Pass], rounds: int, unit: str) -> None:
+    clock = time.perf_counter if unit == "images/s" else time.thread_time
     speeds: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(rounds + 1):
         for name, start in loaders.items():
-            began = time.perf_counter()
+            began = clock()
             delivered = sum(len(images) for images, _ in start())
             if turn:  # processes start in the first
-                speeds[name].append(delivered / (time.perf_counter() - began))
+                speeds[name].append(delivered / (clock() - began))
     ours, *others = speeds
     for name, values in speeds.items():
-        print(f"  {name:48} {_quartiles(values, '.0f')} images/s")
+        print(f"  {name:48} {_quartiles(values, '.0f')} {unit}")
     for other in others:
         ratios = [one / another for one, another in zip(speeds[ours], speeds[other], strict=True)]
         print(f"  {ours} / {other:33} {_quartiles(ratios, '.2f')}")

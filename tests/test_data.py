@@ -1,18 +1,30 @@
 """The digits' canvases, and pictures of the user's own."""
 
+import hashlib
+import pickle
+import re
 import shutil
+import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from search_space import InputError
 from training import digits
 from training.augmentation import Augmentation
-from training.data import load_data
+from training.data import HeldSplit, load_data
 from training.folders import scan
+from training.hold_out import hold_out
+from training.progress import Reporter
+from training.streamed import StreamedSplit
 
 CPU = torch.device("cpu")
 
@@ -180,6 +192,218 @@ class TestFolder:
         shutil.copytree(picture_folder, tmp_path / "val")
         (tmp_path / "val" / "digit3").rename(tmp_path / "val" / "other")
         refused("class digit3 is not in both")
+
+    def test_what_does_not_fit_is_streamed(self, picture_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        spec = f"folder:{picture_folder}"
+        held, forced = load_data(spec, 32, CPU), load_data(spec, 32, CPU, streamed=True, loaders=0)
+        assert isinstance(held.train, HeldSplit)
+        assert isinstance(held.test, HeldSplit)
+        monkeypatch.setattr("training.folders.MAX_BYTES", 1000)
+        streamed = load_data(spec, 32, CPU, loaders=0)
+        with pytest.raises(InputError, match="GiB of memory"):
+            _ = load_data(spec, 32, CPU, streamed=False).train
+        for data in (forced, streamed):
+            assert isinstance(data.train, StreamedSplit)
+            assert data.name == "folder"
+            assert data.identity == forced.identity != held.identity
+            assert torch.equal(data.test.labels, held.test.labels)
+            for (images, labels), (others, other_labels) in zip(
+                data.train.batches(16, seed=1), held.train.batches(16, seed=1), strict=True
+            ):
+                assert torch.equal(labels, other_labels)
+                assert torch.allclose(images, others, atol=1e-5)  # they are 32 pixels wide, so nothing is scaled
+
+    def test_corrupt_ones_are_left_out_if_wanted(
+        self, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copytree(picture_folder, tmp_path / "train")
+        shutil.copytree(picture_folder, tmp_path / "val")
+        for name in ("00.png", "01.png"):
+            (tmp_path / "train" / "digit2" / name).write_bytes(b"")
+        whole = load_data(f"folder:{tmp_path}", 32, CPU)
+        with pytest.raises(InputError, match=r"cannot decode .*digit2/00.png .*--skip-corrupt"):
+            _ = whole.train
+        data = load_data(f"folder:{tmp_path}", 32, CPU, Reporter(), skip_corrupt=True)
+        assert data.train.labels.bincount().tolist() == [24, 24, 22, 24]
+        assert len(data.validation) == 48
+        expected = r"train: 2 of 96 pictures cannot be decoded and are passed over: .*digit2/00.png, .*digit2/01.png\n"
+        assert re.fullmatch(expected, capsys.readouterr().out)
+
+
+def _imagenet(root: Path, train: Sequence[int], val: int = 1) -> Path:
+    """So many empty files a class: nothing is opened before it is needed."""
+    for index, count in enumerate(train):
+        for split, number in (("train", count), ("val", val)):
+            folder = root / split / f"n{index:08}"
+            folder.mkdir(parents=True)
+            for name in range(number):
+                (folder / f"{split}_{name:05}.JPEG").touch()
+    return root
+
+
+class TestImageNet:
+    """`imagenet:PATH`."""
+
+    def test_layout(self, tmp_path: Path) -> None:
+        root = _imagenet(tmp_path, [30, 10, 20], val=4)
+        (root / "train" / "n00000000" / "notes.txt").touch()
+        data = load_data(f"imagenet:{root}", 32, CPU, loaders=0)
+        assert data.name == "imagenet"
+        assert data.classes == ("n00000000", "n00000001", "n00000002")
+        assert data.num_classes == 3
+        assert (len(data.train), len(data.validation), len(data.test)) == (54, 6, 12)
+        assert data.validation.labels.bincount().tolist() == [2, 2, 2]
+        assert data.test.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+        splits = [data.train, data.validation, data.test]
+        assert all(isinstance(split, StreamedSplit) for split in splits)
+        paths = [path for split in splits if isinstance(split, StreamedSplit) for path in split.paths]
+        assert len(set(paths)) == 72
+        for split in splits:
+            assert isinstance(split, StreamedSplit)
+            for path, label in zip(split.paths, split.labels.tolist(), strict=True):
+                assert Path(path).parent.name == data.classes[label]
+                assert Path(path).is_file()
+
+    def test_identity_is_that_of_the_files(self, tmp_path: Path) -> None:
+        def identity(root: Path) -> str:
+            return load_data(f"imagenet:{root}", 32, CPU, loaders=0).identity
+
+        one = _imagenet(tmp_path / "one", [10, 10])
+        before = identity(one)
+        shutil.copytree(one, tmp_path / "moved")
+        assert identity(tmp_path / "moved") == before
+        (one / "train" / "n00000001" / "train_00003.JPEG").rename(one / "train" / "n00000001" / "other.JPEG")
+        renamed = identity(one)
+        (one / "val" / "n00000001" / "val_00000.JPEG").write_bytes(b"larger")
+        assert len({before, renamed, identity(one)}) == 3
+
+    def test_what_cannot_be_used(self, tmp_path: Path) -> None:
+        def refused(message: str, spec: str = f"imagenet:{tmp_path}") -> None:
+            with pytest.raises(InputError, match=message) as told:
+                load_data(spec, 32, CPU, loaders=0)
+            assert "\n" not in str(told.value)
+
+        refused("no such folder: /absent", "imagenet:/absent")
+        refused(r"no such folder: \(empty\)", "imagenet:")
+        refused(f"no such folder: {tmp_path}/train")
+        (tmp_path / "train").mkdir()
+        refused(f"no such folder: {tmp_path}/val")
+        (tmp_path / "val").mkdir()
+        refused(f"0 class folders in {tmp_path}/train; two are needed")
+        (tmp_path / "train" / "n01440764.tar").touch()
+        refused("unpack its 1 archives, each into a folder of its name")
+        for name in ("n01", "n02"):
+            (tmp_path / "train" / name).mkdir()
+        (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").touch()
+        refused(f"1 pictures in {tmp_path}/val without class folders; each belongs into val/WNID.*parse_val_archive")
+        (tmp_path / "val" / "n01").mkdir()
+        refused(f"class folder n02 is not in both {tmp_path}/train and {tmp_path}/val")
+        (tmp_path / "val" / "n02").mkdir()
+        refused(f"no pictures in {tmp_path}/train/n01")
+        for split in ("train", "val"):
+            for name in ("n01", "n02"):
+                (tmp_path / split / name / "0.JPEG").touch()
+        refused("2 pictures below .*train; at least 10 are needed")
+
+
+class TestHoldOut:
+    """The validation pictures of data that have none of their own."""
+
+    def test_imagenets_size(self) -> None:
+        # 732 to 1,300 pictures of each of 1,000 classes.
+        labels = torch.arange(1000).repeat_interleave(torch.linspace(732, 1300, 1000).long())
+        kept, held = hold_out(labels, 10_000)
+        assert labels[held].bincount().tolist() == [10] * 1000
+        assert torch.equal(torch.cat([kept, held]).sort().values, torch.arange(len(labels)))
+        assert torch.equal(held, hold_out(labels, 10_000)[1])
+        assert (held[1:] > held[:-1]).all()
+
+    @given(st.lists(st.integers(1, 40), min_size=2, max_size=30), st.integers(1, 100))
+    @settings(max_examples=50, deadline=None)
+    def test_small_ones(self, counts: list[int], most: int) -> None:
+        labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        kept, held = hold_out(labels, most)
+        assert len(held) <= min(most, len(labels) / 10)
+        assert set(labels[kept].tolist()) == set(range(len(counts)))  # no class is gone
+        taken = labels[held].bincount(minlength=len(counts))
+        # Evenly: who gave fewer than another by more than one had no more to give.
+        for count, given_ in zip(counts, taken.tolist(), strict=True):
+            assert given_ >= min(int(taken.max()) - 1, count - 1)
+
+
+class TestTorchvisionSets:
+    """`cifar10`, `cifar100`, `fashion-mnist`, from files as torchvision lays them out."""
+
+    def _fashion(self, root: Path, count: int = 40) -> None:
+        folder = root / "FashionMNIST" / "raw"
+        folder.mkdir(parents=True)
+        for prefix in ("train", "t10k"):
+            labels = (np.arange(count) % 10).astype(np.uint8)
+            images = np.repeat(labels * 25, 28 * 28).astype(np.uint8)
+            header = struct.pack(">IIII", 2051, count, 28, 28)
+            (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+            (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + labels.tobytes())
+
+    def test_fashion_mnist(self, tmp_path: Path) -> None:
+        self._fashion(tmp_path)
+        data = load_data(f"fashion-mnist:{tmp_path}", 32, CPU)
+        assert (data.name, data.identity) == ("fashion-mnist", "fashion-mnist")
+        assert data.classes[0] == "T-shirt/top"
+        assert (len(data.train), len(data.validation), len(data.test)) == (36, 4, 40)
+        (images, labels), *_ = data.train.batches(100)
+        assert images.shape == (36, 3, 32, 32)
+        shades = (images[:, 0, 16, 16] * 0.3530 + 0.2860) * 255
+        assert torch.equal((shades / 25).round().long(), labels)
+
+    @pytest.mark.parametrize(("kind", "source"), [("cifar10", "CIFAR10"), ("cifar100", "CIFAR100")])
+    def test_cifar(self, kind: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = getattr(torchvision.datasets, source)
+        folder = tmp_path / made.base_folder
+        folder.mkdir()
+        fine = kind == "cifar100"
+
+        def stored(name: str, content: dict[str, object]) -> list[str]:
+            (folder / name).write_bytes(pickle.dumps(content))
+            return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
+
+        def pictures(count: int) -> dict[str, object]:
+            labels = np.arange(count) % 10
+            return {
+                "data": np.repeat(labels * 25, 3072).reshape(count, 3072).astype(np.uint8),
+                "fine_labels" if fine else "labels": labels.tolist(),
+            }
+
+        monkeypatch.setattr(made, "train_list", [stored("one", pictures(30)), stored("two", pictures(20))])
+        monkeypatch.setattr(made, "test_list", [stored("three", pictures(20))])
+        names = [f"class {number}" for number in range(10)]
+        file, checksum = stored("names", {made.meta["key"]: names})
+        monkeypatch.setattr(made, "meta", {**made.meta, "filename": file, "md5": checksum})
+        data = load_data(f"{kind}:{tmp_path}", 24, CPU)
+        assert data.classes == tuple(names)
+        assert (len(data.train), len(data.validation), len(data.test)) == (45, 5, 20)
+        assert data.train.size == (24, 24)
+        for split in (data.train, data.validation, data.test):
+            assert isinstance(split, HeldSplit)
+            assert torch.equal(split.images[:, 1, 12, 12] // 25, split.labels)
+        # A file that was changed is not read, since reading it may run what it says.
+        (folder / "one").write_bytes((folder / "two").read_bytes())
+        monkeypatch.setattr(made, "download", lambda dataset: None)
+        with pytest.raises(InputError, match=rf"--data {kind}:.*: not in {tmp_path}, and downloading failed"):
+            load_data(f"{kind}:{tmp_path}", 24, CPU)
+
+    def test_a_download_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(*arguments: object, **options: object) -> None:
+            raise URLError("no route to host")
+
+        monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fails)
+        with pytest.raises(InputError, match=r"not in .*, and downloading failed \(.*no route to host.*\)") as told:
+            load_data(f"cifar10:{tmp_path}", 32, CPU)
+        assert "\n" not in str(told.value)
+
+
+def test_a_number_of_loaders() -> None:
+    with pytest.raises(InputError, match="--loaders -1: expected 0 or more"):
+        load_data("imagenet:/absent", 32, CPU, loaders=-1)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def load_data(
         raise InputError(f"--data {spec}: unknown; known: {SPECS}")
     processes = Loaders(min(processors(), MOST_LOADERS) if loaders is None else loaders, pinned=device.type == "cuda")
 
-    def stream(split: str, files: Listed) -> Split:
+    def stream(split: str, files: Listed, margin: float) -> Split:
         return StreamedSplit(
             split,
             files.paths,
@@ -107,6 +107,7 @@ def load_data(
             folders.MEAN,
             folders.STD,
             device,
+            margin=margin,
             loaders=processes,
             reporter=reporter,
             skip_corrupt=skip_corrupt,
@@ -120,7 +121,7 @@ def load_data(
             classes=listed.classes,
             mean=folders.MEAN,
             std=folders.STD,
-            load=lambda split: stream(split, listed.splits[split]),
+            load=lambda split: stream(split, listed.splits[split], imagenet.MARGIN),
             device=device,
         )
     tree = folders.scan(spec, rest)
@@ -129,14 +130,14 @@ def load_data(
 
     def load(split: str) -> Split:
         if streamed:
-            return stream(split, tree.listed(split))
+            return stream(split, tree.listed(split), folders.MARGIN)
         return HeldSplit(
             tree.load(split, resolution, reporter, skip_corrupt=skip_corrupt), folders.MEAN, folders.STD, device
         )
 
     return Dataset(
         name=kind,
-        # Streamed pictures are cropped otherwise than held ones, so a training does not go on from one to the other.
+        # Streamed pictures are decoded otherwise than held ones: a training that changed would end with other bits.
         identity=f"{kind} {'streamed ' if streamed else ''}{tree.fingerprint}",
         classes=tree.classes,
         mean=folders.MEAN,

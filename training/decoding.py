@@ -23,7 +23,7 @@ from search_space.errors import InputError
 from training.corrupt import CorruptError
 from training.rectangles import Rectangle, crop
 
-MARGIN = 2.0  # in evaluation, a JPEG decoded at less than its size keeps so many times the pixels that are needed
+FINER = 2.0  # in evaluation, a JPEG decoded at less than its size keeps so many times the pixels that are needed
 
 _Bytes = NDArray[np.uint8]
 
@@ -51,15 +51,16 @@ def training_crop(content: _Bytes, resolution: int, draws: Sequence[Sequence[flo
     return _scaled(_cut(image, box, width, height), resolution, resolution)
 
 
-def centre_crop(content: _Bytes, resolution: int) -> Tensor:
-    """The central square of the picture whose shorter side was scaled to resolution × 256 / 224: uint8.
+def centre_crop(content: _Bytes, resolution: int, margin: float) -> Tensor:
+    """The centre of the picture whose shorter side was scaled to resolution × margin.
 
-    3×resolution×resolution, as in torchvision's reference evaluation. Raises CorruptError.
+    3×resolution×resolution, uint8; pixels as in torchvision's reference evaluation, whose margin is 256 / 224. Raises
+    CorruptError.
     """
-    shorter = round(resolution * 256 / 224)
+    shorter = round(resolution * margin)
 
     def needed(width: int, height: int) -> tuple[int, int]:
-        scale = MARGIN * shorter / min(width, height)
+        scale = FINER * shorter / min(width, height)
         return math.ceil(scale * width), math.ceil(scale * height)
 
     image, (width, height) = _decoded(content, needed)

@@ -21,6 +21,7 @@ from training.progress import Reporter
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"))
+MARGIN = 1.0  # in evaluation the whole central square is seen
 MAX_BYTES = 8 << 30
 
 _SHARES = {"validation": 0.15, "test": 0.15}

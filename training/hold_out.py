@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 LARGEST_SHARE = 0.1
@@ -15,18 +16,17 @@ def hold_out(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """
     count = min(most, int(LARGEST_SHARE * len(labels)))
     rng = np.random.default_rng(2103)
-    of_class = [rng.permutation(members) for members in _by_class(labels.numpy())]
+    offered = [rng.permutation(members)[1:] for members in _by_class(labels.numpy())]
     # Turn by turn one of each class, until there are enough.
-    turns = [
-        (turn, place, int(number))
-        for place, members in zip(rng.permutation(len(of_class)), of_class, strict=True)
-        for turn, number in enumerate(members[: len(members) - 1])
-    ]
+    turns = np.concatenate([np.arange(len(members)) for members in offered])
+    places = rng.permutation(len(offered)).repeat([len(members) for members in offered])
+    chosen = np.concatenate(offered)[np.lexsort((places, turns))[:count]]
     held = torch.zeros(len(labels), dtype=torch.bool)
-    held[[number for _, _, number in sorted(turns)[:count]]] = True
+    held[torch.from_numpy(chosen)] = True
     return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
 
 
-def _by_class(labels: "np.typing.NDArray[np.int64]") -> "list[np.typing.NDArray[np.int64]]":
+def _by_class(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Numbers of the pictures of each class that has any."""
     order = np.argsort(labels, kind="stable")
-    return [members for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(members)]
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)

@@ -1,7 +1,14 @@
 """Processes that decode pictures beside a training."""
 
-import multiprocessing
+import ctypes
+import os
+import signal
+import sys
+import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -22,11 +29,13 @@ class Work(NamedTuple):
     Attributes:
         paths: N files.
         resolution: of the results.
+        margin: of central crops, see `training.decoding.centre_crop`.
         draws: of random-resized-crops; without crops in them, central ones are cut out.
     """
 
     paths: Sequence[str]
     resolution: int
+    margin: float
     draws: Draws
 
 
@@ -55,7 +64,7 @@ def decode(work: Work) -> Decoded:
         try:
             content = read_file(path)
             if crops is None:
-                images[place] = centre_crop(content, side)
+                images[place] = centre_crop(content, side, work.margin)
             else:
                 image = training_crop(content, side, crops[place])
                 images[place] = image.flip(-1) if mirrored[place] else image
@@ -69,8 +78,7 @@ def decode(work: Work) -> Decoded:
 class Loaders:
     """Processes that decode, kept from one pass over the pictures to the next.
 
-    They are made by a fork server, which knows nothing of this process: a fork of it would hold its open files and
-    locks for some seconds after it was killed. They end with it, or when this object is gone.
+    They end with it, however it ends, or when this object is gone.
 
     Args:
         count: of processes; with 0 everything is decoded in this one.
@@ -111,8 +119,6 @@ class Loaders:
                 self._busy = False
 
     def _made(self, *, kept: bool) -> "tuple[_Feed, DataLoader[Decoded]]":
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", __name__])
         feed = _Feed()
         loader = DataLoader(
             _Decoding(),
@@ -121,7 +127,9 @@ class Loaders:
             num_workers=self.count,
             collate_fn=_same,
             pin_memory=self._pinned,
-            multiprocessing_context=context,
+            # Forks start at once, and import nothing. A fork server stays, with all that it made, if this is killed.
+            multiprocessing_context="fork" if sys.platform == "linux" else None,
+            worker_init_fn=partial(_bound, os.getpid()),
             prefetch_factor=AHEAD,
             persistent_workers=kept,
             generator=torch.Generator(),  # else each pass would take a number from torch's own
@@ -149,14 +157,47 @@ def _same(result: Any) -> Any:
     return result
 
 
+def _bound(parent: int, _number: int) -> None:
+    """Ends this process in the same moment as its parent, whose open files and locks it holds.
+
+    On Linux the parent is a thread: the one that began the first pass.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it was gone before
+            os._exit(1)
+
+
+@contextmanager
+def _handler_kept() -> Iterator[None]:
+    """Without the signal handler of torch, which raises an error at any point of a training when a process ends.
+
+    That one is gone is found all the same, within seconds, where its results are waited for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
 def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> Iterator[Decoded]:
     feed.works = works
     try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        with warnings.catch_warnings(), _handler_kept():
+            # That it has threads of its own is no harm to processes that decode and do nothing else.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+            results = iter(loader)
+        yield from results
+    except (RuntimeError, OSError, EOFError) as error:
+        # One that is gone is found missing, or does not answer when its results are fetched.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"a process that decodes pictures was ended from outside ({' '.join(str(error).split())}); too little "
-            "memory? give fewer --loaders, or 0"
+            f"a process that decodes pictures was ended from outside ({reason}); too little memory? give fewer "
+            "--loaders, or 0"
         ) from None

@@ -20,13 +20,13 @@ CHUNK = 32  # pictures that a process decodes at a time
 class StreamedSplit(Split):
     """Pictures in files.
 
-    For a pass with random-resized-crop a picture is cropped so from all of its pixels; else it is scaled and its centre
-    cut out, as `training.decoding.centre_crop` says.
+    For a pass with random-resized-crop a picture is cropped so from all of its pixels; else its centre is cut out.
 
     Args:
         name: of the split, for messages.
         paths: of the pictures.
         labels: N, int64.
+        margin: how much larger than the resolution the shorter side is made, before the centre is cut out.
         skip_corrupt: whether pictures that cannot be decoded are passed over. In a shuffled pass the next one of the
             split that can be takes the place; else it is left out. They are counted, and named at the end of the pass.
     """
@@ -41,6 +41,7 @@ class StreamedSplit(Split):
         std: tuple[float, ...],
         device: torch.device,
         *,
+        margin: float,
         loaders: Loaders,
         reporter: Reporter,
         skip_corrupt: bool = False,
@@ -50,6 +51,7 @@ class StreamedSplit(Split):
         self.paths = paths
         self.labels = labels
         self.sources = None
+        self.margin = margin
         self.loaders = loaders
         self.reporter = reporter
         self.corrupt = Corrupt(name, len(paths), skip_corrupt)
@@ -64,6 +66,7 @@ class StreamedSplit(Split):
             self.mean,
             self.std,
             self.device,
+            margin=self.margin,
             loaders=self.loaders,
             reporter=self.reporter,
             skip_corrupt=self.corrupt.skipped,
@@ -93,8 +96,10 @@ class StreamedSplit(Split):
     def _works(self, planned: Planned) -> Iterator[Work]:
         for start in range(0, len(planned.index), CHUNK):
             part = slice(start, start + CHUNK)
-            paths = [self.paths[number] for number in planned.index[part].tolist()]
-            yield Work(paths, self.size[0], planned.draws.of(part))
+            yield self._work(planned.index[part], planned.draws.of(part))
+
+    def _work(self, index: Tensor, draws: Draws) -> Work:
+        return Work([self.paths[number] for number in index.tolist()], self.size[0], self.margin, draws)
 
     def _whole(self, planned: Planned, chunks: Sequence[Decoded]) -> tuple[Planned, Tensor]:
         """The batch on the device, and what of it could be decoded."""
@@ -124,7 +129,7 @@ class StreamedSplit(Split):
             other = (number + step) % len(self)
             if other in self.corrupt:
                 continue
-            (result,) = Loaders(0).results(iter([Work([self.paths[other]], self.size[0], draws)]))
+            (result,) = Loaders(0).results(iter([self._work(torch.tensor([other]), draws)]))
             if not result.corrupt:
                 return other, result.images[0]
             self._note(other, result.corrupt[0])
