@@ -53,10 +53,10 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     evaluations: list[tuple[str, Model, Evaluation]] = []
     for name, model in models.items():
         data = sets[_spec(model, settings.data), model.info.architecture.resolution]
-        evaluation = _tested(name, model, data, settings, reporter)
-        evaluations.append((name, model, evaluation))
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
         folder.mkdir(parents=True, exist_ok=True)
+        evaluation = _tested(name, model, data, settings, reporter)
+        evaluations.append((name, model, evaluation))
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
         title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"

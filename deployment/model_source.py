@@ -56,9 +56,8 @@ def find_model(source: str) -> Path:
     """The file of the one network that `source` names. Raises InputError if there is none, or several."""
     found = find_models(source)
     if len(found) > 1:
-        raise InputError(
-            f"{source}: holds {len(found)} networks; name one of them: {', '.join(map(str, found.values()))}"
-        )
+        names = ", ".join(str(path.parent) for path in found.values())
+        raise InputError(f"{source}: holds {len(found)} networks; name one of them: {names}")
     return next(iter(found.values()))
 
 
