@@ -1,0 +1,108 @@
+"""Python files of the user's own: run once, first, and refused in one line where they fail."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import command_line
+import search_space.plugins
+from command_line import flag
+from evaluators.choice import EVALUATORS, Elsewhere
+from search_space import attention
+from search_space.architecture import Attention
+from search_space.errors import InputError
+from search_space.plugins import load_plugin, loaded_plugins
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """A command."""
+
+    times: int = flag(3, "how often", int)
+
+
+@pytest.fixture(autouse=True)
+def _unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_space.plugins, "_LOADED", {})
+
+
+def test_a_plugin_is_run_once_before_the_settings_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("print('running')\n")
+    for _ in range(2):
+        arguments = ["--plugin", "mine.py", "--times", "4", "--plugin", str(tmp_path / "mine.py")]
+        assert command_line.parse_settings(_Settings, arguments, example="") == _Settings(4)
+    assert capsys.readouterr().out == "running\n"
+    assert loaded_plugins() == (str(tmp_path / "mine.py"),)
+
+
+def test_a_plugin_may_define_dataclasses_and_register_an_op(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_REGISTRY", dict(attention._REGISTRY))
+    path = tmp_path / "op.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from torch import nn\n"
+        "from search_space.attention import register\n"
+        "@dataclass\n"
+        "class Size:\n"
+        "    side: int\n"
+        "@register('halves')\n"
+        "class Halves(nn.Module):\n"
+        "    def __init__(self, channels: int):\n"
+        "        super().__init__()\n"
+    )
+    load_plugin(path)
+    assert type(attention.create(Attention("halves"), 8, attention.nn.ReLU)).__name__ == "Halves"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"--plugin .*mine\.py: there is no file .*mine\.py"),
+        ("raise ValueError('too bad')", r"--plugin .*mine\.py: .*mine\.py failed: ValueError: too bad"),
+        ("def broken(:", r"--plugin .*mine\.py: .*mine\.py failed: SyntaxError: "),
+        (
+            "from search_space.attention import NoAttention, register\nregister('ca')(NoAttention)",
+            r"failed: ValueError: attention 'ca' is registered already, by CoordinateAttention",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "mine.py"
+    if content is not None:
+        path.write_text(content)
+    for _ in range(2):  # a file that failed is not taken for one that was run
+        with pytest.raises(InputError, match=message):
+            command_line.parse_settings(_Settings, ["--plugin", str(path)], example="")
+    assert loaded_plugins() == ()
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("")
+    with pytest.raises(InputError, match=r"mine\.txt is no Python file; expected FILE\.py"):
+        load_plugin(path)
+
+
+def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from evaluators.choice import EVALUATORS\nEVALUATORS['mine'] = None\n")
+    monkeypatch.setattr("evaluators.choice.EVALUATORS", EVALUATORS)
+    monkeypatch.setattr("evaluators.choice.load_data", lambda *arguments: None)
+    elsewhere = Elsewhere("mine", {}, "digits", 32, "cpu", 1, (str(path),))
+    try:
+        with pytest.raises(TypeError):  # None makes no evaluator, but it was found
+            elsewhere()
+        assert "mine" in EVALUATORS
+    finally:
+        EVALUATORS.pop("mine", None)
+
+
+def test_an_unknown_op_names_the_flag() -> None:
+    known = "known: none, se, ca, .*, or your own by --plugin FILE.py"
+    with pytest.raises(InputError, match=f"attention 'absent' is unknown; {known}"):
+        attention.takes_reduction("absent")
