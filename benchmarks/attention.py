@@ -157,7 +157,7 @@ def _call(form: Callable[[Tensor], Tensor], x: Tensor, mode: str) -> Call:
         return infer
     parameters = [parameter for parameter in form.parameters() if parameter.requires_grad]  # type: ignore[attr-defined]
     x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    gradient = torch.randn_like(x)
+    gradient = torch.randn_like(form(x))
     return lambda: torch.autograd.grad(form(x), [x, *parameters], gradient)
 
 
@@ -172,8 +172,9 @@ def timed(calls: Sequence[Call], rounds: int) -> list[list[float]]:
         repeats.append(max(1, round(SECONDS / max(1e-6, clock() - before))))
     times: list[list[float]] = [[] for _ in calls]
     for number in range(rounds):
-        order = range(len(calls)) if number % 2 else reversed(range(len(calls)))
-        for index in order:
+        for turn in range(len(calls)):
+            index = (number + turn) % len(calls) if number % 2 else (number - turn) % len(calls)
+            calls[index]()
             before = clock()
             for _ in range(repeats[index]):
                 calls[index]()

@@ -33,21 +33,20 @@ def pay(x: Tensor) -> bool:
     For an ordinary float32 or float64 tensor on a CPU that is computed now: what compiles, exports, traces or
     transforms a network sees plain operations, and so do other devices, mixed precisions and maps with gaps in memory.
     """
-    if type(x) is not Tensor or torch._C._are_functorch_transforms_active():
+    # Sizes come last: a tracer and a compiler would take note of questions about them.
+    if (
+        type(x) is not Tensor
+        or torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.is_autocast_enabled("cpu")
+        or not x.is_cpu
+        or x.dtype not in (torch.float32, torch.float64)
+    ):
         return False
     if x.is_contiguous():
-        pays = x.numel() >= LARGE or (x.shape[3] <= NARROW and not torch.is_grad_enabled())
-    else:
-        pays = x.is_contiguous(memory_format=torch.channels_last)
-    return (
-        pays
-        and x.is_cpu
-        and x.dtype in (torch.float32, torch.float64)
-        and x.numel() > 0
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
-        and not torch.is_autocast_enabled("cpu")
-    )
+        return x.numel() >= LARGE or (0 < x.shape[3] <= NARROW and not torch.is_grad_enabled())
+    return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def strip_means(x: Tensor) -> Tensor:

@@ -177,6 +177,13 @@ def test_shared_weights_equal_the_extracted_network_bit_for_bit(tiny_space: Sear
     assert any(not one.is_contiguous() for one in used)
 
 
+@layouts
+def test_an_empty_batch(layout: torch.memory_format) -> None:
+    x = torch.empty(0, 24, 6, 5).contiguous(memory_format=layout)
+    with torch.no_grad():
+        assert _trained().eval()(x).shape == x.shape
+
+
 class TestElsewhere:
     """What sees plain operations."""
 
@@ -208,6 +215,7 @@ class TestElsewhere:
         assert _trained().to("meta")(x).shape == x.shape
 
     @layouts
+    @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.torch.jit:DeprecationWarning")
     def test_exported_and_traced(self, layout: torch.memory_format) -> None:
         op = _trained().eval()
         x = torch.randn(3, 24, 6, 5).contiguous(memory_format=layout)
@@ -217,11 +225,13 @@ class TestElsewhere:
         assert {"conv2d", "mean"} <= {
             str(node.target).split(".")[1] for node in program.graph.nodes if "." in str(node.target)
         }
-        traced = torch.jit.trace(op, x)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(op, x, check_trace=False)  # type: ignore[no-untyped-call]
+        scripted = torch.jit.script(op)  # type: ignore[no-untyped-call]
         graph = torch.fx.symbolic_trace(op)
-        for form in (program.module(), traced, graph):
+        for form in (program.module(), traced, scripted, graph):
             torch.testing.assert_close(form(other), op.plain(other))
 
+    @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.torch.jit:DeprecationWarning")
     def test_transforms(self) -> None:
         op = _trained().eval()
         x = torch.randn(3, 24, 6, 5).contiguous(memory_format=torch.channels_last)
