@@ -16,11 +16,14 @@ shared, costed, drawn and put through the contract tests of the registry.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
+from torch.nn import functional as F
 
+from search_space import strips
 from search_space.architecture import Attention
 from search_space.errors import InputError
 
@@ -132,6 +135,14 @@ class CoordinateAttention(nn.Module):
         self.width = nn.Conv2d(reduced, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        # Nested, so that what is compiled as TorchScript does not see it.
+        if not is_scripting():  # noqa: SIM102
+            if strips.pay(x):
+                return self._in_strips(x)
+        return self.plain(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The same by plain operations on whole maps: the definition, and what compilers and exporters are shown."""
         height, width = x.shape[2:]
         # Plain means: adaptive pooling would freeze the input size in an exported network.
         rows = x.mean(3, keepdim=True)  # N×C×H×1
@@ -142,8 +153,27 @@ class CoordinateAttention(nn.Module):
         column_gate = self.width(columns).sigmoid().transpose(2, 3)  # N×C×1×W
         return x * column_gate * row_gate
 
+    def _in_strips(self, x: Tensor) -> Tensor:
+        """The same with strips of channels, by fewer passes over the map."""
+        means = _pointwise(self.reduce, strips.strip_means(x)).permute(0, 3, 1, 2)  # N×m×(H+W)×1
+        mixed = self.activation(self.norm(means)).permute(0, 2, 3, 1)
+        rows, columns = mixed.split(x.shape[2:], 1)  # N×H×1×m, N×W×1×m
+        return strips.gated(x, _pointwise(self.height, rows), _pointwise(self.width, columns))
+
     def make_constant(self) -> float:
         """Sets every gate to the same number, which it returns, whatever the input."""
         for parameter in (*self.height.parameters(), *self.width.parameters()):
             nn.init.zeros_(parameter)
         return 0.25
+
+
+def _pointwise(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """The 1×1 convolution of channels in the last dimension, as a product of matrices.
+
+    A convolution that is no longer just that, by hooks, a parametrisation or a module in its place, is called.
+    """
+    hooks = convolution._forward_pre_hooks or convolution._forward_hooks
+    if type(convolution) is not nn.Conv2d or hooks or convolution._backward_pre_hooks or convolution._backward_hooks:
+        return cast(Tensor, convolution(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+    weight = convolution.weight
+    return F.linear(x, weight.view(weight.shape[:2]), convolution.bias)
