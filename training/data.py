@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,11 +11,12 @@ from search_space.errors import InputError
 from training import digits, folders, imagenet, torchvision_sets
 from training.device import processors
 from training.held import HeldSplit
-from training.loaders import Loaders
 from training.pictures import Listed
 from training.progress import Reporter
 from training.split import Split
-from training.streamed import StreamedSplit
+
+if TYPE_CHECKING:
+    from training.loaders import Loaders
 
 SPECS = "digits, digits:clutter, cifar10[:ROOT], cifar100[:ROOT], fashion-mnist[:ROOT], folder:PATH, imagenet:PATH"
 MOST_LOADERS = 16  # unless more are asked for
@@ -96,9 +98,16 @@ def load_data(
         )
     if kind not in ("folder", "imagenet"):
         raise InputError(f"--data {spec}: unknown; known: {SPECS}")
-    processes = Loaders(min(processors(), MOST_LOADERS) if loaders is None else loaders, pinned=device.type == "cuda")
+
+    @cache
+    def processes() -> "Loaders":
+        from training.loaders import Loaders  # decoding brings torchvision, which takes a second to import
+
+        return Loaders(min(processors(), MOST_LOADERS) if loaders is None else loaders, pinned=device.type == "cuda")
 
     def stream(split: str, files: Listed, margin: float) -> Split:
+        from training.streamed import StreamedSplit
+
         return StreamedSplit(
             split,
             files.paths,
@@ -108,7 +117,7 @@ def load_data(
             folders.STD,
             device,
             margin=margin,
-            loaders=processes,
+            loaders=processes(),
             reporter=reporter,
             skip_corrupt=skip_corrupt,
         )
