@@ -5,7 +5,6 @@ from pathlib import Path
 
 from reports.answer import answer
 from reports.choices import attention, decisions
-from reports.dashboard import write_notes
 from reports.drawing import kinds_of
 from reports.front_section import front
 from reports.markup import element, joined, text
@@ -42,6 +41,8 @@ def write_report(
     except (InputError, OSError) as error:
         reporter.say(f"no report: {error}")
         return None
+    from reports.dashboard import write_notes  # the dashboard takes two seconds to import
+
     write_notes(record, storage or record.storage, reporter)
     reporter.say(f"report: {path}")
     return path
