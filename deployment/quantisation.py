@@ -15,7 +15,7 @@ from deployment.onnx_export import INPUT, onnx_module
 CALIBRATION = 512
 """Training pictures that the ranges of the activations are taken from."""
 
-BATCH = 32
+BATCH = 16
 
 
 def quantised(model: bytes, pictures: Iterable[Tensor], **settings: Any) -> bytes:

@@ -1,6 +1,7 @@
 """A trained network in other formats: each loads elsewhere, computes the same at any size, and says what it is."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from deployment import export as exporting
@@ -21,6 +23,7 @@ from search_space.backbones import BACKBONES
 from search_space.blocks import NO_ATTENTION, blocks
 from training.data import load_data
 from training.model_file import ModelInfo, load_model
+from training.preprocessing import read_picture
 from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
@@ -205,6 +208,23 @@ def test_timm_takes_the_network_apart(exported: Exported) -> None:
         timm.create_model(name, global_pool="max")
 
 
+def test_the_programs_of_the_documentation_run(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, info, folder = exported
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.onnx", "timm"):
+        Path(name).symlink_to(folder / name)
+    Image.effect_noise((24, 24), 90).convert("RGB").save("picture.jpg", quality=100)
+    logits = network(read_picture(Path("picture.jpg"), info)[None])
+    text = (Path(__file__).parent.parent / "docs/deployment.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(programs) == 2
+    for program in programs:
+        exec(compile(program, "docs/deployment.md", "exec"), {})
+        assert capsys.readouterr().out == f"{info.classes[logits.argmax()]}\n"
+
+
 class Freezing(nn.Module):
     """Remembers, once traced, the size that it saw."""
 
@@ -294,7 +314,7 @@ def test_calibration_pictures_are_the_training_pictures(picture_folder: Path, mo
     monkeypatch.setattr(exporting, "CALIBRATION", 40)
     data = load_data(f"folder:{picture_folder}", 16, CPU)
     batches: list[Any] = list(calibration_pictures(data))
-    assert [len(batch) for batch in batches] == [32, 8]
+    assert [len(batch) for batch in batches] == [16, 16, 8]
     assert batches[0].dtype == torch.float32
     known = {image.numpy().tobytes() for images, _ in data.train.batches(16) for image in images}
     assert all(image.numpy().tobytes() in known for batch in batches for image in batch)
