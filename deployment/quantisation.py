@@ -69,8 +69,9 @@ class _Reader:
 @contextlib.contextmanager
 def without_log() -> Iterator[None]:
     """What tools tell the log of everything that they come by is not for the user of a command."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

@@ -21,6 +21,7 @@ from deployment.onnx_session import OnnxNetwork
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES
 from search_space.blocks import NO_ATTENTION, blocks
+from training.checkpoint import load_weights
 from training.data import load_data
 from training.model_file import ModelInfo, load_model
 from training.preprocessing import read_picture
@@ -53,7 +54,8 @@ def _info(architecture: Architecture, data: str = "folder") -> ModelInfo:
 
 @pytest.fixture(scope="module")
 def every_op() -> Architecture:
-    """Every attention op of the registry, and every block."""
+    """Every attention op of the registry, every block, and a stage of EfficientNet with its activation."""
+    efficient = BACKBONES["efficientnet_b0"](0.1).stages[2]
     kinds = tuple(_attention(kind) for kind in attention.kinds())
     others = [block for block in blocks() if block != "inverted_residual"]
     return Architecture(
@@ -63,7 +65,7 @@ def every_op() -> Architecture:
         stages=(
             Stage("inverted_residual", 8, 1, 2, 3, kinds),
             *(Stage(block, 8, 1, 2, 3, (Attention("ca", 4),)) for block in others),
-            Stage("inverted_residual", 12, 2, 2, 5, (NO_ATTENTION,)),
+            replace(efficient, attention=efficient.attention[:1]),
         ),
         head_width=16,
         activation="silu",
@@ -118,12 +120,13 @@ def test_a_format_computes_the_same(
     assert expected.std() > 0.01
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbones_export(name: str, tmp_path: Path) -> None:
-    """Some blocks of each family, with its own activation and strides; the export itself compares."""
-    whole = BACKBONES[name](0.1, Attention("se" if name == "efficientnet_b0" else "ca", 8), 32)
-    stages = tuple(replace(stage, attention=stage.attention[:1]) for stage in whole.stages[:3:2])
-    architecture = Architecture(32, whole.stem_width, 2, stages, None, whole.activation)
+def test_the_mobilenets_export(tmp_path: Path) -> None:
+    """Two stages of each, with their own blocks, activation and strides; the export itself compares."""
+    stages = []
+    for name in ("mobilenetv2", "mobilenext"):
+        whole = BACKBONES[name](0.1, Attention("ca", 8), 32)
+        stages += [replace(stage, attention=stage.attention[:1]) for stage in whole.stages[:3:2]]
+    architecture = Architecture(64, whole.stem_width, 2, tuple(stages), None, whole.activation)
     (path,) = export(_network(architecture), _info(architecture), ("onnx",), tmp_path, QUIET)
     assert path.exists()
 
@@ -142,6 +145,8 @@ def test_files_say_what_they_are(exported: Exported) -> None:
     assert load_model(folder / "model.safetensors")[1] == info
     assert load_model(folder / "timm/model.safetensors")[1] == info
     told = OnnxNetwork(folder / "model.onnx").metadata
+    for name in ("model.safetensors", "timm/model.safetensors"):
+        assert load_weights(folder / name)[1] == told
     assert ModelInfo.from_metadata(told, "") == info
     assert json.loads(told["input_size"]) == [3, 24, 24]
     extra = dict.fromkeys(told, "")
