@@ -296,7 +296,7 @@ class EvaluateSettings:
     split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
     out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
     batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
-    latency: bool = flag(False, "measure the time of one picture instead, in each runtime that is here; needs no data")
+    latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
     runtimes: tuple[str, ...] | None = flag(
         None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
     )

@@ -1,9 +1,11 @@
 """What 8-bit integers cost and gain, by how a network is quantised: accuracy beside float32's, and time.
 
     python -m benchmarks.quantisation runs/digits/retrain [--data digits] [--split validation]
+    python -m benchmarks.quantisation mobilenetv2-ca
 
 For each network of a retraining: top-1 of its float32 ONNX model, and the change of that by each way to quantise it,
-with the time of one picture as a ratio to float32's (median of interleaved calls, one thread).
+with the time of one picture beside float32's (median of interleaved calls, one thread). Of a hand-designed network by
+name, untrained and calibrated on noise, the times alone.
 """
 
 import argparse
@@ -21,6 +23,9 @@ from deployment.model_source import find_models
 from deployment.onnx_export import onnx_module, onnx_network
 from deployment.onnx_session import OnnxNetwork
 from deployment.quantisation import quantised
+from search_space.architecture import Architecture
+from search_space.backbones import hand_designed
+from search_space.network import build
 from training.data import load_data
 from training.model_file import load_model
 
@@ -55,6 +60,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    architecture = hand_designed(arguments.source)
+    if architecture is not None:
+        _print_times(arguments.source, architecture, arguments.rounds)
+        return
     for name, path in find_models(arguments.source).items():
         network, info = load_model(path)
         data = load_data(arguments.data, info.architecture.resolution, torch.device("cpu"))
@@ -71,7 +80,22 @@ def main() -> None:
         print(f"{name}: {found['float32'].pictures} {arguments.split} pictures, top-1 in float32 {100 * exact:.2f} %")
         for way, content in models.items():
             change, ratio = 100 * (found[way].accuracy - exact), times[way] / times["float32"]
-            print(f"  {way:36} {change:+6.2f} points   time × {ratio:.2f}   {len(content) / 1000:.0f} kB", flush=True)
+            print(f"  {way:36} {change:+6.2f} points   {_cost(times[way], ratio, content)}", flush=True)
+
+
+def _print_times(name: str, architecture: Architecture, rounds: int) -> None:
+    size = architecture.resolution
+    model = onnx_network(build(architecture), size, {})
+    noise = torch.randn(4, 3, size, size)
+    models = {"float32": model, **{way: quantised(model, [noise], **own) for way, own in ways(model).items()}}
+    times = _times({way: _run(content) for way, content in models.items()}, size, rounds)
+    print(f"{name}: untrained, {size} pixels")
+    for way, content in models.items():
+        print(f"  {way:36} {_cost(times[way], times[way] / times['float32'], content)}", flush=True)
+
+
+def _cost(seconds: float, ratio: float, model: bytes) -> str:
+    return f"{1000 * seconds:7.3f} ms   × {ratio:.2f}   {len(model) / 1000:6.0f} kB"
 
 
 def _run(model: bytes) -> OnnxNetwork:

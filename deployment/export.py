@@ -21,9 +21,10 @@ from deployment.onnx_session import OnnxNetwork
 from deployment.quantisation import BATCH, CALIBRATION, quantised
 from search_space.errors import InputError
 from search_space.network import Network
+from training.checkpoint import save_weights
 from training.data import Dataset
 from training.files import remove_leftovers, write_atomically
-from training.model_file import ModelInfo, load_model, save_model
+from training.model_file import ModelInfo, load_model
 from training.preprocessing import margin
 from training.progress import Reporter
 
@@ -112,7 +113,6 @@ def export(
         for format_name in formats:
             chosen = _FORMATS[format_name]
             path = folder / chosen.name
-            remove_leftovers(folder, (chosen.name,))
             with _kept_if_right(path) as temporary:
                 try:
                     chosen.write(given, temporary)
@@ -192,6 +192,7 @@ def _kept_if_right(path: Path) -> Iterator[Path]:
 
 
 def _put(file: Path, path: Path) -> None:
+    remove_leftovers(path.parent, (path.name,))
     write_atomically(path, lambda temporary: _copy(file, temporary))
 
 
@@ -218,7 +219,7 @@ def _read_onnx(path: Path) -> Classify:
 
 
 def _write_safetensors(given: _Given, path: Path) -> None:
-    save_model(path, given.network.state_dict(), given.info)
+    save_weights(path, given.network.state_dict(), metadata(given.info))
 
 
 def _read_safetensors(path: Path) -> Classify:
@@ -241,7 +242,7 @@ def _read_torchscript(path: Path) -> Classify:
 
 def _write_timm(given: _Given, path: Path) -> None:
     path.mkdir()
-    save_model(path / WEIGHTS, given.network.state_dict(), given.info)
+    save_weights(path / WEIGHTS, given.network.state_dict(), metadata(given.info))
     text = json.dumps(timm_config(given.info), indent=1, ensure_ascii=False) + "\n"
     (path / CONFIG).write_text(text, encoding="utf-8")
 

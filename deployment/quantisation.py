@@ -15,7 +15,7 @@ from deployment.onnx_export import INPUT, onnx_module
 CALIBRATION = 512
 """Training pictures that the ranges of the activations are taken from."""
 
-BATCH = 32
+BATCH = 16
 
 
 def quantised(model: bytes, pictures: Iterable[Tensor], **settings: Any) -> bytes:
@@ -69,8 +69,9 @@ class _Reader:
 @contextlib.contextmanager
 def without_log() -> Iterator[None]:
     """What tools tell the log of everything that they come by is not for the user of a command."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

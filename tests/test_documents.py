@@ -10,10 +10,10 @@ import optuna
 import pytest
 
 import command_line
-from presets import LatencySettings, RetrainSettings, SearchSettings, preset
+from presets import EvaluateSettings, LatencySettings, PredictSettings, RetrainSettings, SearchSettings, preset
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/many-workers.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/many-workers.md", "docs/deployment.md"]
 # Appended to the tour's commands: of a flag given twice, the last counts.
 SMALL = {
     "search.py": ["--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"],
@@ -52,15 +52,21 @@ def test_every_command_is_accepted(command: str) -> None:
         _settings(*arguments)
 
 
-def _settings(script: str, *arguments: str) -> SearchSettings | RetrainSettings | LatencySettings:
+Settings = SearchSettings | RetrainSettings | LatencySettings | EvaluateSettings | PredictSettings
+SETTINGS: dict[str, type[Settings]] = {
+    "retrain.py": RetrainSettings,
+    "measure_latency.py": LatencySettings,
+    "evaluate.py": EvaluateSettings,
+    "predict.py": PredictSettings,
+}
+
+
+def _settings(script: str, *arguments: str) -> Settings:
     if script == "search.py":
         return command_line.parse_settings(
             SearchSettings, arguments, example="", defaults=lambda name: preset(name).settings
         )
-    if script == "measure_latency.py":
-        return command_line.parse_settings(LatencySettings, arguments, example="")
-    assert script == "retrain.py"
-    return command_line.parse_settings(RetrainSettings, arguments, example="")
+    return command_line.parse_settings(SETTINGS[script], arguments, example="")
 
 
 def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +84,7 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 ran.append(command)
         elif program == "python" and arguments[0] in SMALL:
             settings = _settings(*arguments)
-            if not isinstance(settings, LatencySettings):
+            if isinstance(settings, SearchSettings | RetrainSettings):
                 kind, _, path = (settings.data or "").partition(":")
                 source = settings.source if isinstance(settings, RetrainSettings) else None
                 if (kind == "folder" and not Path(path).is_dir()) or source in absent:

@@ -58,7 +58,7 @@ def _save(folder: Path, kind: str, classes: tuple[str, ...] = CLASSES) -> Path:
 def retrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a retraining of two networks, in the working directory."""
     monkeypatch.chdir(tmp_path)
-    for name, kind in (("found-0", "ca"), ("uniform-none-0", "none")):
+    for name, kind in (("found-0", "se"), ("uniform-none-0", "none")):
         _save(tmp_path / "run/retrain" / name, kind)
     return Path("run/retrain")
 

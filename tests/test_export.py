@@ -1,6 +1,7 @@
 """A trained network in other formats: each loads elsewhere, computes the same at any size, and says what it is."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from deployment import export as exporting
@@ -19,8 +21,10 @@ from deployment.onnx_session import OnnxNetwork
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES
 from search_space.blocks import NO_ATTENTION, blocks
+from training.checkpoint import load_weights
 from training.data import load_data
 from training.model_file import ModelInfo, load_model
+from training.preprocessing import read_picture
 from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
@@ -50,7 +54,8 @@ def _info(architecture: Architecture, data: str = "folder") -> ModelInfo:
 
 @pytest.fixture(scope="module")
 def every_op() -> Architecture:
-    """Every attention op of the registry, and every block."""
+    """Every attention op of the registry, every block, and a stage of EfficientNet with its activation."""
+    efficient = BACKBONES["efficientnet_b0"](0.1).stages[2]
     kinds = tuple(_attention(kind) for kind in attention.kinds())
     others = [block for block in blocks() if block != "inverted_residual"]
     return Architecture(
@@ -60,7 +65,7 @@ def every_op() -> Architecture:
         stages=(
             Stage("inverted_residual", 8, 1, 2, 3, kinds),
             *(Stage(block, 8, 1, 2, 3, (Attention("ca", 4),)) for block in others),
-            Stage("inverted_residual", 12, 2, 2, 5, (NO_ATTENTION,)),
+            replace(efficient, attention=efficient.attention[:1]),
         ),
         head_width=16,
         activation="silu",
@@ -115,12 +120,13 @@ def test_a_format_computes_the_same(
     assert expected.std() > 0.01
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbones_export(name: str, tmp_path: Path) -> None:
-    """Some blocks of each family, with its own activation and strides; the export itself compares."""
-    whole = BACKBONES[name](0.1, Attention("se" if name == "efficientnet_b0" else "ca", 8), 32)
-    stages = tuple(replace(stage, attention=stage.attention[:1]) for stage in whole.stages[:3:2])
-    architecture = Architecture(32, whole.stem_width, 2, stages, None, whole.activation)
+def test_the_mobilenets_export(tmp_path: Path) -> None:
+    """Two stages of each, with their own blocks, activation and strides; the export itself compares."""
+    stages = []
+    for name in ("mobilenetv2", "mobilenext"):
+        whole = BACKBONES[name](0.1, Attention("ca", 8), 32)
+        stages += [replace(stage, attention=stage.attention[:1]) for stage in whole.stages[:3:2]]
+    architecture = Architecture(64, whole.stem_width, 2, tuple(stages), None, whole.activation)
     (path,) = export(_network(architecture), _info(architecture), ("onnx",), tmp_path, QUIET)
     assert path.exists()
 
@@ -139,6 +145,8 @@ def test_files_say_what_they_are(exported: Exported) -> None:
     assert load_model(folder / "model.safetensors")[1] == info
     assert load_model(folder / "timm/model.safetensors")[1] == info
     told = OnnxNetwork(folder / "model.onnx").metadata
+    for name in ("model.safetensors", "timm/model.safetensors"):
+        assert load_weights(folder / name)[1] == told
     assert ModelInfo.from_metadata(told, "") == info
     assert json.loads(told["input_size"]) == [3, 24, 24]
     extra = dict.fromkeys(told, "")
@@ -203,6 +211,23 @@ def test_timm_takes_the_network_apart(exported: Exported) -> None:
         timm.create_model(name, in_chans=1)
     with pytest.raises(InputError, match="global_pool: expected avg, or '' with num_classes=0, got 'max'"):
         timm.create_model(name, global_pool="max")
+
+
+def test_the_programs_of_the_documentation_run(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, info, folder = exported
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.onnx", "timm"):
+        Path(name).symlink_to(folder / name)
+    Image.effect_noise((24, 24), 90).convert("RGB").save("picture.jpg", quality=100)
+    logits = network(read_picture(Path("picture.jpg"), info)[None])
+    text = (Path(__file__).parent.parent / "docs/deployment.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(programs) == 2
+    for program in programs:
+        exec(compile(program, "docs/deployment.md", "exec"), {})
+        assert capsys.readouterr().out == f"{info.classes[logits.argmax()]}\n"
 
 
 class Freezing(nn.Module):
@@ -294,7 +319,7 @@ def test_calibration_pictures_are_the_training_pictures(picture_folder: Path, mo
     monkeypatch.setattr(exporting, "CALIBRATION", 40)
     data = load_data(f"folder:{picture_folder}", 16, CPU)
     batches: list[Any] = list(calibration_pictures(data))
-    assert [len(batch) for batch in batches] == [32, 8]
+    assert [len(batch) for batch in batches] == [16, 16, 8]
     assert batches[0].dtype == torch.float32
     known = {image.numpy().tobytes() for images, _ in data.train.batches(16) for image in images}
     assert all(image.numpy().tobytes() in known for batch in batches for image in batch)
