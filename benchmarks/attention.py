@@ -35,7 +35,6 @@ from search_space.blocks import AttentionPart, BlockPart
 from search_space.network import build, parts
 
 RESOLUTION, REDUCTION = 224, 32
-BATCHES = (1, 32)
 NETWORK_BATCHES = {"forward": 1, "backward": 16}
 LAYOUTS = {"rows": torch.contiguous_format, "channels last": torch.channels_last}
 SECONDS = 0.004  # of a contender in a round, at least
@@ -49,6 +48,7 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--layouts", default=",".join(LAYOUTS))
+    parser.add_argument("--batches", default="1,32", help="of the maps")
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--networks", action="store_true")
     arguments = parser.parse_args()
@@ -59,7 +59,8 @@ def main() -> None:
             if arguments.networks:
                 _networks(layouts, arguments.rounds)
             else:
-                _maps(layouts, arguments.rounds, arguments.compiled)
+                batches = [int(batch) for batch in arguments.batches.split(",")]
+                _maps(layouts, batches, arguments.rounds, arguments.compiled)
 
 
 def maps() -> dict[tuple[int, int], int]:
@@ -103,14 +104,14 @@ def saved_bytes(op: nn.Module, x: Tensor) -> int:
     return sum(found.values())
 
 
-def _maps(layouts: Iterable[str], rounds: int, compiled: bool) -> None:
+def _maps(layouts: Iterable[str], batches: Iterable[int], rounds: int, compiled: bool) -> None:
     print(
         f"{'':32} {'authors':>9} {'ours':>9} {'authors over ours':>24} {'over the floor':>16} {'kept':>12}\n"
         f"{'layout':14} {'batch':>5} {'map':>11} {'':32} {'(quartiles)':>14} {'authors':>9} {'ours':>6} "
         f"{'authors':>7} {'ours':>4}"
     )
     for layout in layouts:
-        for batch in BATCHES:
+        for batch in batches:
             total: dict[str, list[float]] = {"forward": [0.0, 0.0], "backward": [0.0, 0.0]}
             for (channels, side), count in maps().items():
                 for mode, sums in total.items():
