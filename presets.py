@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from command_line import count, flag, milliseconds, nonnegative, objectives, positional, share, whole, wholes
+from command_line import count, flag, hours, milliseconds, nonnegative, objectives, positional, share, whole, wholes
 from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
@@ -20,6 +20,18 @@ from training.data import SPECS
 from training.recipe import Recipe
 
 ENGINES = ("processes", "ray", "nni")
+ONLY_FOR = {
+    "score": "zero-cost",
+    "table": "tabular",
+    "proxy_epochs": "proxy",
+    "proxy_pictures": "proxy",
+    "proxy_resolution": "proxy",
+    "generation": "proxy",
+    "supernet_epochs": "supernet",
+    "batch_size": "supernet",
+}
+"""The evaluator that a setting is for, where it is for one alone."""
+
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 
 
@@ -64,6 +76,9 @@ class SearchSettings:
     worker_gpus: float = flag(0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative)
     workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256))
     trials: int = flag(240, "distinct candidates to evaluate", whole(1))
+    max_hours: float | None = flag(
+        None, "no candidate is begun after so many hours; the same command goes on another time", hours
+    )
     startup: int = flag(20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1))
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = flag(
@@ -169,6 +184,22 @@ def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
         pictures=settings.proxy_pictures or preset.proxy.pictures,
         resolution=settings.proxy_resolution or preset.proxy.resolution,
     )
+
+
+def without_effect(settings: SearchSettings) -> list[str]:
+    """What was given and changes nothing with the other settings: a few words each."""
+    usual = preset(settings.preset).settings
+    given = [name for name in vars(usual) if getattr(settings, name) != getattr(usual, name)]
+    unused = [
+        f"--{name.replace('_', '-')} (it is for --evaluator {ONLY_FOR[name]})"
+        for name in given
+        if name in ONLY_FOR and ONLY_FOR[name] != settings.evaluator
+    ]
+    if "runtime" in given and (settings.max_latency_ms is None or settings.latency_table is not None):
+        unused.append("--runtime (it is for --max-latency-ms without --latency-table)")
+    if "init" in given and settings.evaluator == "tabular":
+        unused.append("--init (the table's networks are trained)")
+    return unused
 
 
 def check_engine(settings: SearchSettings) -> None:
