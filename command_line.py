@@ -78,6 +78,13 @@ def milliseconds(text: str) -> float:
     return float(text)
 
 
+def hours(text: str) -> float:
+    """A time such as 12 or 0.5, in hours."""
+    if not re.fullmatch(r"\d{1,5}(?:\.\d{1,6})?", text) or float(text) == 0:
+        raise ValueError("expected hours such as 12 or 0.5")
+    return float(text)
+
+
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     """Parser of an integer within bounds."""
 
@@ -329,6 +336,7 @@ _METAVARS = {
     "str": "NAME",
     "count": "COUNT",
     "milliseconds": "MS",
+    "hours": "HOURS",
     "integer": "N",
     "integers": "N,N,…",
     "share": "SHARE",

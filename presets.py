@@ -7,6 +7,7 @@ from typing import Any
 from command_line import (
     count,
     flag,
+    hours,
     micro_batch,
     milliseconds,
     nonnegative,
@@ -43,6 +44,18 @@ from training.teacher import FORMS as TEACHERS
 SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
 ENGINES = ("processes", "ray", "nni")
 SPLITS = ("test", "validation", "train")
+ONLY_FOR = {
+    "score": "zero-cost",
+    "table": "tabular",
+    "proxy_epochs": "proxy",
+    "proxy_pictures": "proxy",
+    "proxy_resolution": "proxy",
+    "generation": "proxy",
+    "supernet_epochs": "supernet",
+    "batch_size": "supernet",
+}
+"""The evaluator that a setting is for, where it is for one alone."""
+
 INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
 SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
@@ -152,6 +165,9 @@ class SearchSettings:
     trials: int = flag(240, "distinct candidates to evaluate", whole(1), group="main")
     startup: int = flag(
         20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1), group="proposing"
+    )
+    max_hours: float | None = flag(
+        None, "no candidate is begun after so many hours; the same command goes on another time", hours, group="main"
     )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = flag(
@@ -449,6 +465,22 @@ def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
         pictures=settings.proxy_pictures or preset.proxy.pictures,
         resolution=settings.proxy_resolution or preset.proxy.resolution,
     )
+
+
+def without_effect(settings: SearchSettings) -> list[str]:
+    """What was given and changes nothing with the other settings: a few words each."""
+    usual = preset(settings.preset).settings
+    given = [name for name in vars(usual) if getattr(settings, name) != getattr(usual, name)]
+    unused = [
+        f"--{name.replace('_', '-')} (it is for --evaluator {ONLY_FOR[name]})"
+        for name in given
+        if name in ONLY_FOR and ONLY_FOR[name] != settings.evaluator
+    ]
+    if "runtime" in given and (settings.max_latency_ms is None or settings.latency_table is not None):
+        unused.append("--runtime (it is for --max-latency-ms without --latency-table)")
+    if "init" in given and settings.evaluator == "tabular":
+        unused.append("--init (the table's networks are trained)")
+    return unused
 
 
 def check_engine(settings: SearchSettings) -> None:

@@ -1,5 +1,6 @@
 """Search for the best architectures within a budget: see README.md, and `python search.py --help`."""
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.forecast import Search
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from presets import SearchSettings, check_engine, check_init, check_shared, preset, proxy_settings
+from presets import SearchSettings, check_engine, check_init, check_shared, preset, proxy_settings, without_effect
 from reports.plan import show_plan
 from reports.report import write_report
 from reports.tables import front_table, front_title
@@ -39,7 +40,7 @@ from studies.samplers import Task as SamplerTask
 from studies.samplers import make_sampler, sampler_class
 from studies.samplers.nni_tuners import of_framework
 from studies.storages import shown
-from studies.workers import helpers, is_helper
+from studies.workers import helpers, is_helper, started
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
@@ -63,8 +64,13 @@ def main(arguments: Sequence[str]) -> None:
     check_score(settings.score)
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
-    started = time.monotonic()
+    begun = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper() or is_trial())
+    until = started() + 3600 * (settings.max_hours or math.inf)
+
+    def is_over() -> bool:
+        return time.time() > until
+
     elsewhere = settings.engine != "processes"
     shared = settings.storage is not None or (settings.workers > 1 and not elsewhere)
     storage = settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
@@ -173,7 +179,18 @@ def main(arguments: Sequence[str]) -> None:
                 evaluation = working.enter_context(
                     closing(engine(settings, task, evaluator.objective, recorded["threads"]))
                 )
-            candidates = search(study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation)
+            candidates = search(
+                study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
+            )
+        if is_over() and len(candidates) < settings.trials:
+            study.refresh()  # others may have been evaluating still
+            candidates = study.candidates()
+            reporter.say(
+                f"--max-hours {settings.max_hours:g}: over after {len(candidates)} of {settings.trials} candidates; "
+                "the same command goes on"
+            )
+            if not candidates:
+                return
         study.close()
         if is_helper():
             return
@@ -190,7 +207,7 @@ def main(arguments: Sequence[str]) -> None:
         with run_folder.turn(folder, "report", reporter):
             write_report(folder, reporter, storage=storage)
         took = f" ({reporter.took()})" if reporter.seconds else ""
-        reporter.say(f"{folder}: done in {duration(time.monotonic() - started)}{took}")
+        reporter.say(f"{folder}: done in {duration(time.monotonic() - begun)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shown(storage)}")
         reporter.say(f"next:   python retrain.py {folder} --compare")
 
@@ -207,6 +224,8 @@ def _announce(
     reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
     reporter.say(f"within {budget}: {_about(*space.count(budget))} architectures")
     reporter.say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
+    if unused := without_effect(settings):
+        reporter.say(f"without effect: {', '.join(unused)}")
     reporter.say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
 
 
@@ -222,6 +241,7 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
         objective=objective,
         address=settings.ray_address,
         resources={"num_cpus": threads, "num_gpus": settings.worker_gpus},
+        say=task.reporter.say,
     )
 
 

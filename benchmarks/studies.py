@@ -162,6 +162,7 @@ def _overhead(space: SearchSpace, sizes: Sequence[int], samplers: Sequence[str])
                 study = Clocked(make_sampler(sampler, task), f"sqlite:///{folder}/study.db", target)
                 opened = time.perf_counter() - start
                 search(study, study, trials=size + 1 + PROPOSALS, reporter=QUIET)
+                study.close()
                 proposing, storing = np.array(study.proposing[1:]), np.array(study.storing[1:])
                 both = proposing + storing
                 columns = (proposing[:, 0], storing[:, 0], both[:, 0], both[:, 1])
@@ -198,6 +199,7 @@ def _fill(path: Path, space: SearchSpace, target: Target, architectures: Sequenc
         }
         trials.append(new_trial(task, TrialState.COMPLETE, told, attributes))
     rows = _rows(trials, study._study_id)
+    study.close()
     engine = create_engine(f"sqlite:///{path}")
     with Session(engine) as session, session.begin():
         for model, of_model in rows.items():

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 
 from evaluators.base import Evaluator
 from search_space.architecture import Architecture
@@ -19,7 +20,13 @@ MAX_LOST_CLAIMS = 1_000  # in a row, to other processes
 
 
 def search(
-    study: Study, evaluator: Evaluator, *, trials: int, reporter: Reporter, evaluation: Evaluation | None = None
+    study: Study,
+    evaluator: Evaluator,
+    *,
+    trials: int,
+    reporter: Reporter,
+    evaluation: Evaluation | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> list[Candidate]:
     """Evaluates until `trials` distinct architectures within the budget have been, or there are no more.
 
@@ -34,6 +41,7 @@ def search(
 
     Args:
         evaluation: where candidates are evaluated; in this process if not said.
+        is_over: whether no more candidates are to be begun; those that are running are waited for.
     """
     evaluation = evaluation or Here(evaluator, reporter)
     limit = trials if evaluation.whole == 1 else None
@@ -49,7 +57,9 @@ def search(
             shown = len(evaluated)
             if len(evaluated) >= trials and not evaluation.busy():
                 return evaluated
-            wanted = trials - len(evaluated) - len(study.running())
+            if is_over() and not evaluation.busy():
+                return evaluated
+            wanted = 0 if is_over() else trials - len(evaluated) - len(study.running())
             exhausted = False
             if wanted > 0 and evaluation.room:
                 count = evaluation.room if evaluation.whole > 1 else min(wanted, evaluation.room)

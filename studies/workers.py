@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,21 @@ from training.progress import Reporter
 NUMBER = "COORDNAS_WORKER"
 """The environment variable that tells such a process its number, from 2."""
 
+STARTED = "COORDNAS_STARTED"
+"""The environment variable that tells it when the first process started, in seconds since 1970."""
+
+BEGUN = time.time()
 PATIENCE = 60.0  # seconds that the others have to end once the search is over
 
 
 def is_helper() -> bool:
     """Whether this process was started by another one of the same search, which writes the results."""
     return NUMBER in os.environ
+
+
+def started() -> float:
+    """When the first of this machine's processes of the search started, in seconds since 1970."""
+    return float(os.environ.get(STARTED, BEGUN))
 
 
 @contextmanager
@@ -33,7 +43,7 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
             with open(path, "wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, *sys.argv],
-                    env={**alone(), NUMBER: str(number)},
+                    env={**alone(), NUMBER: str(number), STARTED: str(started())},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -10,6 +10,7 @@ import pytest
 from evaluators.base import Evaluator, Metrics
 from search_space import Architecture, Budget, InputError
 from search_space.space import SearchSpace
+from studies import ray_actors
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.ray_actors import RayActors
@@ -90,6 +91,23 @@ def test_each_candidate_once_although_an_actor_dies(tiny_space: SearchSpace, tmp
     assert len(set(counts)) == 13  # and one that failed
     assert {candidate.architecture.digest() for candidate in candidates} < set(counts)
     assert all(c.metrics == Metrics(int(c.architecture.digest()[:8], 16) / 2**32, 0.0) for c in candidates)
+
+
+def test_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr(ray_actors, "ROOM_SECONDS", 3.0)
+    import ray
+
+    ray.init(address="local", num_cpus=2, num_gpus=0, log_to_driver=False, include_dashboard=False)
+    try:
+        with pytest.raises(InputError, match=r"^--engine ray: no room within 3 s for an actor of 1 cpus, 1 gpus"):
+            RayActors(Make(tmp_path), 2, resources={"num_gpus": 1})
+        said: list[str] = []
+        found = RayActors(Make(tmp_path), 3, say=said.append)
+        assert said == ["2 of 3 Ray actors: there is no room for more of 1 cpus each"]
+        assert found.room == 2
+    finally:
+        ray.shutdown()
 
 
 def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

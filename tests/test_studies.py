@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from studies import run_folder
 from studies.front import pareto_front, promising, rescore
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
-from studies.samplers import Proposal, Sampler, Task, make_sampler, register
+from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
 from studies.trials import Candidate
 from training.progress import Reporter
 
@@ -311,3 +311,48 @@ class TestRunFolder:
 def test_unknown_sampler(tiny_space: SearchSpace) -> None:
     with pytest.raises(InputError, match=r"--sampler magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
         make_sampler("magic", Task(tiny_space, Budget(), seed=0, startup=1))
+
+
+def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: SearchSpace) -> None:
+    key = "NSGAIISampler:generation"
+    evaluator, budget = Analytic(tiny_space), _budget(tiny_space, 2.5)
+    task = Task(tiny_space, budget, seed=0, startup=20)
+    sampler, again = make_sampler("nsga2", task), make_sampler("nsga2", task)
+    rng = random.Random(0)
+    generations, scores = [], []
+    for turn in range(300):
+        own = turn >= 20 and turn % 10  # of the others, some are drawn from the budget
+        proposal = sampler.propose(turn, []) if own else Proposal(tiny_space.sample(rng, budget))
+        scores.append(evaluator.evaluate(proposal.architecture).accuracy)
+        told = Told(proposal, tiny_space.cost(proposal.architecture), scores[-1], -0.1)
+        sampler.tell(told)
+        again.tell(told)
+        if own:
+            generations.append(proposal.memo[key])
+    assert generations[0] == 1  # generation 0 are the draws
+    assert generations == sorted(generations)
+    assert generations[-1] == 299 // 20
+    assert set(sampler._members.values()) == {20}  # type: ignore[attr-defined]
+    assert sum(scores[-40:]) / 40 > sum(scores[:20]) / 20 + 0.02
+    # One that is told the same after a kill proposes the same.
+    assert again.propose(300, []) == sampler.propose(300, [])
+
+
+def test_nothing_is_begun_when_time_is_over(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    evaluator = Analytic(tiny_space)
+    task = Task(tiny_space, Budget(), seed=0, startup=4)
+
+    def started(is_over: Callable[[], bool]) -> list[Candidate]:
+        study = OptunaStudy(make_sampler("random", task), f"sqlite:///{tmp_path}/study.db")
+        try:
+            return search(study, evaluator, trials=12, reporter=Reporter(quiet=True), is_over=is_over)
+        finally:
+            study.close()
+
+    first = started(lambda: len(evaluator.evaluated) >= 5)
+    assert len(first) == 5
+    assert started(lambda: True) == first
+    assert len(evaluator.evaluated) == 5
+    whole = started(lambda: False)
+    assert whole[:5] == first
+    assert len(whole) == len(set(evaluator.evaluated)) == 12

@@ -7,7 +7,9 @@ so a proposal depends on nothing else. Where fitting gets slower with every tria
 import importlib
 import warnings
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -21,6 +23,8 @@ from search_space.architecture import Architecture
 from search_space.errors import InputError
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told, register
 from training.seeds import derive
+
+GENERATION = "NSGAIISampler:generation"
 
 
 @lru_cache(maxsize=1 << 14)
@@ -137,20 +141,33 @@ class TPE(OptunaSampler):
 
 @register("nsga2")
 class NSGA2(OptunaSampler):
-    """NSGA-II (Deb et al., 2002) with a population of 20, which suits some hundreds of trials."""
+    """NSGA-II (Deb et al., 2002) with a population of 20, which suits some hundreds of trials.
+
+    Optuna counts its own proposals alone to a generation. Here those drawn from the budget are members as well: of the
+    generation that is not yet full, so that the start-up's are the first parents.
+    """
 
     learns_from_rejected = False
+    population: ClassVar[int] = 20
+
+    def __init__(self, task: Task):
+        super().__init__(task)
+        self._members: Counter[int] = Counter()  # evaluated, by generation
 
     def make(self, seed: int) -> NSGAIISampler:
-        return NSGAIISampler(population_size=20, seed=seed)
+        return NSGAIISampler(population_size=self.population, seed=seed)
 
     def tell(self, told: Told) -> None:
-        super().tell(told)
-        generation = told.proposal.memo.get("NSGAIISampler:generation")
-        if generation is not None and told.score is not None:
-            # Kept by the study. Asked for the first time after thousands of trials, Optuna recurses over all
-            # generations, and too deep.
-            self.make(0).get_parent_population(self._study, generation)
+        if told.score is None:
+            return
+        latest = max(self._members, default=0)
+        following = latest + (self._members[latest] >= self.population)
+        memo = {GENERATION: following, **told.proposal.memo}
+        self._members[memo[GENERATION]] += 1
+        super().tell(replace(told, proposal=replace(told.proposal, memo=memo)))
+        # Kept by the study. Asked for the first time after thousands of trials, Optuna recurses over all generations,
+        # and too deep.
+        self.make(0).get_parent_population(self._study, memo[GENERATION])
 
 
 @register("gp")
