@@ -14,6 +14,8 @@ from search_space.cost import Budget, human, milliseconds
 from search_space.errors import InputError
 from studies.trials import Candidate
 
+FOUND = "found"
+
 
 def question(record: Record) -> str:
     """What the run was to find."""
@@ -28,7 +30,7 @@ def question(record: Record) -> str:
 def answer(record: Record) -> list[Markup]:
     """The first screen: question, best architecture, its numbers, and the hand-designed networks of the same cost."""
     parts = [element("h1", text(question(record)))]
-    means = by_network(record.retrained)
+    means = compared(record)
     if record.best is None:
         if record.identity:
             parts.append(paragraph("The search has not finished: start the same command again, and it goes on."))
@@ -41,8 +43,8 @@ def answer(record: Record) -> list[Markup]:
     bound = record.bounds.get("macs")
     of_budget = f" · {100 * cost.macs / bound:.0f} % of the budget" if bound else ""
     shown_figures = []
-    if "found" in means:
-        accuracies = [one.accuracy for one in means["found"]]
+    if FOUND in means:
+        accuracies = [one.accuracy for one in means[FOUND]]
         shown_figures.append(("test accuracy, trained from scratch", _mean(accuracies)))
     by = "validation accuracy in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
     shown_figures += [(by, score(record, best.score)), (f"MACs{of_budget}", human(cost.macs))]
@@ -65,8 +67,8 @@ def _what_won(record: Record, best: Candidate) -> Markup:
     told = [f"{short(kind)} at {_stages(numbers)}" for kind, numbers in where.items()]
     attention = f"It has {listed(told)}." if told else "It has no attention anywhere."
     evaluated = len(record.evaluated)
-    among = f" of {evaluated:,} evaluated" if evaluated else ""
-    return text(f"This one{among}{_of_how_many(record)}. {attention}")
+    among = f"This one: the best of {evaluated:,} evaluated" if evaluated else "This one"
+    return text(f"{among}{_of_how_many(record)}. {attention}")
 
 
 def _stages(numbers: Sequence[str]) -> str:
@@ -85,11 +87,24 @@ def _of_how_many(record: Record) -> str:
     return f", out of {exact} within the budget"
 
 
-def by_network(retrained: Sequence[Retrained]) -> dict[str, list[Retrained]]:
-    """Each network's trainings, one a seed."""
+def compared(record: Record) -> dict[str, list[Retrained]]:
+    """The trainings of the best network, named `found`, and of those trained beside it; by name, one a seed.
+
+    Where the best has not been trained, all there are.
+    """
+    best = record.best.architecture.digest() if record.best is not None else None
+    front = {one.architecture.digest(): number for number, one in enumerate(record.front, 1)}
+    places = {one.place for one in record.retrained if one.architecture.digest() == best}
     found: dict[str, list[Retrained]] = defaultdict(list)
-    for one in retrained:
-        found[one.network].append(one)
+    for one in record.retrained:
+        digest = one.architecture.digest()
+        name = one.network
+        if digest == best:
+            name = FOUND
+        elif record.identity and name in (FOUND, "given"):  # of another file, or of a search that has gone on since
+            name = f"network {front[digest]} of the front" if digest in front else f"{name}, {digest[:6]}"
+        if one.place in places or not places:
+            found[name].append(one)
     return dict(found)
 
 
@@ -115,8 +130,8 @@ def _first_of(means: dict[str, list[Retrained]]) -> Markup:
 
 def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
     """The found network beside the others trained by the same recipe."""
-    others = [name for name in means if name != "found"]
-    if not means or ("found" in means and not others):
+    others = [name for name in means if name != FOUND]
+    if not means or (FOUND in means and not others):
         todo = (
             "Not yet compared: how it does beside hand-designed networks of the same cost, each trained from scratch, "
             "is what the next command measures."
@@ -126,10 +141,10 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
         )
     averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
     sentence = ""
-    if "found" in averages and others:
+    if FOUND in averages and others:
         best = max(others, key=lambda name: averages[name])
-        difference = averages["found"] - averages[best]
-        seeds = len(means["found"])
+        difference = averages[FOUND] - averages[best]
+        seeds = len(means[FOUND])
         epochs = max((len(entries) for entries in record.curves.values()), default=0)
         training = f" for {epochs} {plural('epoch', epochs)}" if epochs else ""
         once = " One seed: differences of a percent are within what another gives." if seeds == 1 else ""
@@ -151,7 +166,7 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
                     Cell(human(cost.params), cost.params),
                     attention_of(runs[0].architecture),
                 ),
-                look="found" if name == "found" else None,
+                look="found" if name == FOUND else None,
             )
         )
     columns = ("network", "test accuracy", "seeds", "MACs", "params", "attention by stage")

@@ -23,12 +23,20 @@ class Axis(NamedTuple):
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def rounded_axis(values: Sequence[float], start: float, end: float, ticks: int = 5) -> tuple[Axis, list[float]]:
-    """An axis that holds the values, from a round number to a round number, and the round numbers on it."""
+def rounded_axis(
+    values: Sequence[float], start: float, end: float, ticks: int = 5, *, counts: bool = False
+) -> tuple[Axis, list[float]]:
+    """An axis that holds the values, from a round number to a round number, and the round numbers on it.
+
+    Args:
+        counts: whether there is nothing between whole numbers.
+    """
     low, high = min(values), max(values)
     if high == low:
         low, high = low - (abs(low) or 1.0) * 0.05, high + (abs(high) or 1.0) * 0.05
     step = _round_step((high - low) / ticks)
+    if counts:
+        step = max(1.0, math.ceil(step))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     numbers = [index * step for index in range(first, last + 1)]
     return Axis(numbers[0], numbers[-1], start, end), numbers
@@ -44,6 +52,7 @@ class Frame:
 
     Args:
         xs, ys: all values that are to lie within.
+        counts: whether x counts something.
     """
 
     def __init__(
@@ -55,11 +64,12 @@ class Frame:
         y_label: str,
         x_format: Format,
         y_format: Format,
+        counts: bool = False,
         width: int = 460,
         height: int = 300,
     ):
         self.width, self.height = width, height
-        self.x, x_ticks = rounded_axis(xs, 62, width - 14, ticks=5)
+        self.x, x_ticks = rounded_axis(xs, 62, width - 14, ticks=5, counts=counts)
         self.y, y_ticks = rounded_axis(ys, height - 46, 26, ticks=4)
         drawn = []
         for value in y_ticks:
@@ -121,12 +131,19 @@ class Line(NamedTuple):
 
 
 def line_chart(
-    lines: Sequence[Line], *, x_label: str, y_label: str, x_format: Format, y_format: Format, told: str
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    x_format: Format,
+    y_format: Format,
+    told: str,
+    counts: bool = False,
 ) -> Markup:
     """Lines with their names at the right; every point says its numbers."""
     xs = [0.0, *(x for line in lines for x, _ in line.points)]
     ys = [y for line in lines for _, y in line.points]
-    frame = Frame(xs, ys, x_label=x_label, y_label=y_label, x_format=x_format, y_format=y_format)
+    frame = Frame(xs, ys, x_label=x_label, y_label=y_label, x_format=x_format, y_format=y_format, counts=counts)
     drawn = []
     for line in lines:
         drawn.append(frame.path(line.points, class_=f"line {line.look}"))

@@ -35,7 +35,8 @@ _MARKS = (
     "s: stride",
     "8²: map",
 )
-_LETTER = 0.62  # of a font's size, as wide as its letters are on average
+_NARROW = 0.56  # of a font's size, as wide as the letters of a line of words are on average
+_LETTER = 0.62  # the same of labels in capitals
 
 
 class _Column(NamedTuple):
@@ -211,7 +212,7 @@ def _legend(kinds: Sequence[str], x: float, y: float, width: float) -> tuple[Mar
     line = ""
     for mark in _MARKS:
         longer = f"{line} · {mark}" if line else mark
-        if line and len(longer) * _SMALL * _LETTER > width:
+        if line and len(longer) * _SMALL * _NARROW > width:
             drawn.append(_text(x, y, line, _SMALL, muted=True, anchor="start"))
             line, y = mark, y + 15
         else:

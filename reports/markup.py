@@ -29,8 +29,8 @@ def element(tag: str, *content: str | Markup, **attributes: object) -> Markup:
 
 
 def text(value: object) -> Markup:
-    """Any value as text."""
-    return Markup(escape(str(value)))
+    """Any value as text. A number and its % stay on one line."""
+    return Markup(escape(str(value).replace(" %", "\N{NO-BREAK SPACE}%")))
 
 
 def joined(*parts: str | Markup) -> Markup:

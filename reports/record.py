@@ -41,13 +41,14 @@ class Evaluated(NamedTuple):
 
 
 class Retrained(NamedTuple):
-    """A network trained by itself with a seed, and its accuracy on the test pictures."""
+    """A network trained by itself with a seed, its accuracy on the test pictures, and the folder of its comparison."""
 
     network: str
     architecture: Architecture
     cost: Cost
     seed: int
     accuracy: float
+    place: str = RETRAIN
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,8 @@ def _retrained(path: Path) -> tuple[Retrained, ...]:
             accuracy = float(entry["test"]["accuracy"])
             architecture = Architecture.from_dict(entry["architecture"])
             if math.isfinite(accuracy):
-                found.append(Retrained(str(entry["network"]), architecture, cost, int(entry["seed"]), accuracy))
+                name, seed = str(entry["network"]), int(entry["seed"])
+                found.append(Retrained(name, architecture, cost, seed, accuracy, path.parent.name))
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(f"{path}: not a table of results ({error}); remove it") from None
     return tuple(found)

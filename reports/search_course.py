@@ -35,6 +35,7 @@ def progress(record: Record) -> Section | None:
             x_label="candidates",
             x_format=lambda value: f"{value:.0f}",
             told="hypervolume over candidates",
+            counts=True,
             **common,
         )
     ]

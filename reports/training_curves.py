@@ -1,11 +1,14 @@
 """The curves of the networks that were trained by themselves."""
 
+from reports.answer import FOUND
 from reports.charts import Line, line_chart
 from reports.markup import element, text
 from reports.notation import plural
 from reports.page import Section, pair, paragraph, titled
 from reports.record import Record
 from training.progress import duration
+
+OTHER = "other"
 
 
 def training(record: Record) -> Section | None:
@@ -15,7 +18,7 @@ def training(record: Record) -> Section | None:
     charts = []
     for name, label in (("validation_accuracy", "validation accuracy"), ("loss", "training loss")):
         lines = []
-        for folder, entries in record.curves.items():
+        for folder, entries in sorted(record.curves.items(), key=lambda item: _look(item[0]) == FOUND):
             steps = [(entry["epoch"], entry[name]) for entry in entries if {"epoch", name} <= entry.keys()]
             if steps:
                 lines.append(Line(folder, steps, f"line-{_look(folder)}"))
@@ -31,19 +34,18 @@ def training(record: Record) -> Section | None:
                         x_format=lambda value: f"{value:g}",
                         y_format=(lambda value: f"{100 * value:.4g} %") if as_share else (lambda value: f"{value:.3g}"),
                         told=f"{label} by epoch",
+                        counts=True,
                     ),
                 )
             )
     if not charts:
         return None
-    looks = {_look(folder): folder for folder in record.curves}
-    css = "".join(
-        f".line-{look}{{stroke:{_stroke(look)}}}circle.line-{look}{{stroke:none}}circle.alone.line-{look}{{fill:{_stroke(look)}}}"
-        for look in looks
-    )
+    looks = {_look(folder): _network_name(folder) for folder in record.curves}
     keys = [
-        element("li", text(_network_name(folder)), style=f"--key:{_stroke(look)}") for look, folder in looks.items()
+        element("li", text("others" if look == OTHER else name), style=f"--key:{_stroke(look)}")
+        for look, name in sorted(looks.items(), key=lambda item: (item[0] != FOUND, item[0] == OTHER, item[1]))
     ]
+    css = "".join(_rules(look) for look in looks)
     epochs = max(len(entries) for entries in record.curves.values())
     seconds = sum(entry.get("seconds", 0.0) for entries in record.curves.values() for entry in entries)
     each = f"up to {epochs} {plural('epoch', epochs)}, {duration(seconds)} in all"
@@ -63,15 +65,20 @@ def _network_name(folder: str) -> str:
 
 
 def _look(folder: str) -> str:
-    """A CSS name: `found`, a kind of attention, or a number for anything else."""
+    """A name for CSS: of the found network, of a kind of attention, or of anything else."""
     name = _network_name(folder)
-    if name in ("found", "given"):
-        return "found"
+    if name == FOUND:
+        return FOUND
     kind = name.removeprefix("uniform ")
-    return kind if name != kind and kind.isidentifier() and kind.isascii() else "other"
+    return f"kind-{kind}" if name != kind and kind.isidentifier() and kind.isascii() else OTHER
 
 
 def _stroke(look: str) -> str:
-    if look == "found":
-        return "var(--ink)"
-    return "var(--muted)" if look == "other" else f"var(--kind-{look})"
+    return {FOUND: "var(--ink)", OTHER: "var(--muted)"}.get(look, f"var(--{look})")
+
+
+def _rules(look: str) -> str:
+    name, stroke = f"line-{look}", _stroke(look)
+    width = "stroke-width:3" if look == FOUND else "opacity:.85"
+    dots = f"circle.{name}{{stroke:none}}circle.alone.{name}{{fill:{stroke}}}"
+    return f".{name}{{stroke:{stroke};{width}}}{dots}"

@@ -130,7 +130,7 @@ def test_any_architecture_is_drawn_within_its_bounds(architecture: Architecture)
             assert y + float(node.attrib["height"]) <= height + 0.5
         if node.tag == f"{NAMESPACE}text":
             # As wide as its letters are on average: nothing reaches beyond the picture by more than a letter.
-            reach = 0.62 * float(node.attrib["font-size"]) * len("".join(node.itertext()))
+            reach = 0.56 * float(node.attrib["font-size"]) * len("".join(node.itertext()))
             left = float(node.attrib["x"]) - (reach / 2 if node.get("text-anchor") == "middle" else 0)
             assert left >= -12
             assert left + reach <= width + 12
