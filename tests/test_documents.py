@@ -1,72 +1,130 @@
-"""What the documents tell a user to type exists and is accepted; the README's tour runs, at small size."""
+"""What the documents tell a user to type exists and is accepted; tours run, at small size.
 
+A fenced `sh` or `python` block of a page in docs/ is run, page after page in one folder, unless the line before it says
+what that would take: `<!-- needs a GPU -->`. Of every command, run or not, the flags are checked.
+"""
+
+import importlib
 import re
 import runpy
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import optuna
 import pytest
 
 import command_line
-from presets import EvaluateSettings, LatencySettings, PredictSettings, RetrainSettings, SearchSettings, preset
+from evaluators.choice import EVALUATORS
+from presets import LatencySettings, RetrainSettings
+from search_space import attention
+from search_space.spaces import SPACES
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/many-workers.md", "docs/deployment.md"]
-# Appended to the tour's commands: of a flag given twice, the last counts.
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *PAGES]
+# Appended to the tours' commands: of a flag given twice, the last counts.
 SMALL = {
     "search.py": ["--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"],
     "retrain.py": ["--epochs", "1"],
     "measure_latency.py": ["--rounds", "1"],
+    "examples/own_pictures.py": [
+        *("--epochs", "1", "--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"),
+    ],
 }
+# Nothing of the tests'.
+UNCHECKED = ("pip", ".", "sbatch", "kubectl", "tensorboard")
 
 
-def _commands(documents: Sequence[str] = DOCUMENTS) -> list[str]:
+class _Block(NamedTuple):
+    language: str
+    code: str
+    needs: str | None
+
+
+def _blocks(document: str) -> list[_Block]:
+    text = (ROOT / document).read_text()
+    found = re.findall(r"(?:<!-- needs (.*?) -->\n)?^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [_Block(language or "sh", code, needs or None) for needs, language, code in found]
+
+
+def _lines(code: str) -> list[str]:
+    lines = code.replace("\\\n", " ").splitlines()
+    return [line for line in (line.strip().removeprefix("$ ").split("  #")[0].strip() for line in lines) if line]
+
+
+def _commands(documents: Sequence[str]) -> list[str]:
+    """Those of fenced blocks, and of indented ones, which are not run."""
     found = []
     for document in documents:
-        text = (ROOT / document).read_text().replace("\\\n", " ")
-        for block in re.findall(r"```(?:sh|bash)?\n(.*?)```", text, re.DOTALL):
-            lines = [line.strip().removeprefix("$ ").split("  #")[0].strip() for line in block.splitlines()]
-            found += [line for line in lines if line.split(" ")[0] in ("make", "python", "optuna-dashboard")]
+        for block in _blocks(document):
+            if block.language in ("sh", "bash"):
+                found += [line for line in _lines(block.code) if not line.startswith("#")]
+        indented = re.findall(r"^    ((?:python|torchrun|bash|make) .*)$", (ROOT / document).read_text(), re.MULTILINE)
+        found += [command for command in indented if "## " not in command]
     return found
 
 
 def test_the_documents_hold_the_commands_that_the_tests_run() -> None:
-    commands = _commands()
+    commands = _commands(DOCUMENTS)
     for command in ("make search", "make test", "python search.py", "python retrain.py runs/digits --compare"):
         assert command in commands
 
 
-@pytest.mark.parametrize("command", _commands())
+@pytest.mark.parametrize("command", sorted(set(_commands(DOCUMENTS))))
 def test_every_command_is_accepted(command: str) -> None:
     program, *arguments = shlex.split(command)
+    for argument in arguments:
+        if argument.startswith(("examples/", "benchmarks/", "docs/")):
+            assert (ROOT / argument).exists()
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(arguments) <= set(targets)
     elif program == "optuna-dashboard":
         assert arguments[0].startswith("sqlite:///runs/")
-    elif arguments[0] == "-m":
+    elif program == "bash":
+        assert (ROOT / arguments[0]).exists()
+    elif program == "torchrun":
+        script = next(index for index, argument in enumerate(arguments) if argument.endswith(".py"))
+        _settings(*arguments[script:])
+    elif program == "python" and arguments[0] == "-m":
         assert (ROOT / f"{arguments[1].replace('.', '/')}.py").exists()
+    elif program == "python" and arguments[0] == "-c":
+        compile(arguments[1], command, "exec")
+    elif program == "python":
+        if "/" not in arguments[0]:
+            _settings(*arguments)
     else:
-        _settings(*arguments)
+        assert program in UNCHECKED
 
 
-Settings = SearchSettings | RetrainSettings | LatencySettings | EvaluateSettings | PredictSettings
-SETTINGS: dict[str, type[Settings]] = {
-    "retrain.py": RetrainSettings,
-    "measure_latency.py": LatencySettings,
-    "evaluate.py": EvaluateSettings,
-    "predict.py": PredictSettings,
-}
+class _Parsed(Exception):  # noqa: N818 (no error)
+    pass
 
 
-def _settings(script: str, *arguments: str) -> Settings:
-    if script == "search.py":
-        return command_line.parse_settings(
-            SearchSettings, arguments, example="", defaults=lambda name: preset(name).settings
-        )
-    return command_line.parse_settings(SETTINGS[script], arguments, example="")
+def _settings(script: str, *arguments: str) -> Any:
+    """What the script's main takes the arguments for."""
+    parse = command_line.parse_settings
+
+    def parsed(*positional: Any, **named: Any) -> Any:
+        raise _Parsed(parse(*positional, **named))
+
+    main = importlib.import_module(script.removesuffix(".py")).main
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("command_line.parse_settings", parsed)
+        patch.setattr("command_line.load_plugin", lambda path: None)
+        with pytest.raises(_Parsed) as stopped:
+            main(arguments)
+    return stopped.value.args[0]
+
+
+def _run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, *arguments = shlex.split(command)
+    monkeypatch.setattr("sys.argv", [*arguments, *SMALL.get(arguments[0], [])])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+    assert ended.value.code == 0, command
 
 
 def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,26 +132,53 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.digits.SIZES", {"train": 1000, "validation": 400, "test": 400})
     ran: list[str] = []
     absent: set[str] = set()  # runs on pictures that are not here
-    for command in _commands(["README.md"]):
-        program, *arguments = shlex.split(command)
-        if program == "optuna-dashboard":
-            database = arguments[0].removeprefix("sqlite:///")
-            if str(Path(database).parent) not in absent:
-                assert Path(database).exists()
-                assert optuna.load_study(study_name=None, storage=arguments[0]).best_trials
+    for block in _blocks("README.md"):
+        for command in _lines(block.code) if block.language == "sh" and block.needs is None else ():
+            program, *arguments = shlex.split(command)
+            if program == "optuna-dashboard":
+                database = arguments[0].removeprefix("sqlite:///")
+                if str(Path(database).parent) not in absent:
+                    assert Path(database).exists()
+                    assert optuna.load_study(study_name=None, storage=arguments[0]).best_trials
+                    ran.append(command)
+            elif program == "python" and arguments[0] in SMALL:
+                settings = _settings(*arguments)
+                if not isinstance(settings, LatencySettings):
+                    kind, _, path = (settings.data or "").partition(":")
+                    source = settings.source if isinstance(settings, RetrainSettings) else None
+                    if (kind == "folder" and not Path(path).is_dir()) or source in absent:
+                        absent.add(settings.out or f"runs/{settings.preset if source is None else source}")
+                        continue
+                _run(command, monkeypatch)
                 ran.append(command)
-        elif program == "python" and arguments[0] in SMALL:
-            settings = _settings(*arguments)
-            if isinstance(settings, SearchSettings | RetrainSettings):
-                kind, _, path = (settings.data or "").partition(":")
-                source = settings.source if isinstance(settings, RetrainSettings) else None
-                if (kind == "folder" and not Path(path).is_dir()) or source in absent:
-                    absent.add(settings.out or f"runs/{settings.preset if source is None else source}")
-                    continue
-            monkeypatch.setattr("sys.argv", [*arguments, *SMALL[arguments[0]]])
-            with pytest.raises(SystemExit) as ended:
-                runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
-            assert ended.value.code == 0, command
-            ran.append(command)
     assert {"python search.py", "python retrain.py runs/digits --compare"} <= set(ran)
     assert "optuna-dashboard sqlite:///runs/digits/study.db" in ran
+
+
+def test_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.setattr("training.digits.SIZES", {"train": 400, "validation": 200, "test": 200})
+    monkeypatch.setattr("search_space.attention._REGISTRY", dict(attention._REGISTRY))
+    monkeypatch.setattr("search_space.plugins._LOADED", {})
+    for registry in (EVALUATORS, SPACES):
+        for name in registry:
+            monkeypatch.setitem(registry, name, registry[name])
+    known = {id(registry): set(registry) for registry in (EVALUATORS, SPACES)}
+    first = ["docs/first-search.md", "docs/own-pictures.md"]  # later pages go on with their runs
+    for page in [*first, *(page for page in PAGES if page not in first)]:
+        for block in _blocks(page):
+            if block.needs is not None or "--8<--" in block.code:
+                continue
+            if block.language == "python":
+                exec(compile(block.code, page, "exec"), {})
+            for command in _lines(block.code) if block.language == "sh" else ():
+                assert command.startswith("python "), f"{page}: {command}: say what it needs"
+                _run(command, monkeypatch)
+    assert "small-pictures" in SPACES
+    for registry in (EVALUATORS, SPACES):
+        for name in set(registry) - known[id(registry)]:
+            del registry[name]
+    assert Path("runs/first/retrain/comparison.png").exists()
+    assert Path("runs/rows/retrain/found-0/weights.safetensors").exists()
+    assert Path("runs/nearest-mean/front.json").exists()
