@@ -216,7 +216,7 @@ class TestElsewhere:
 
     @layouts
     @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.torch.jit:DeprecationWarning")
-    def test_exported_and_traced(self, layout: torch.memory_format) -> None:
+    def test_exported_traced_and_compiled(self, layout: torch.memory_format) -> None:
         op = _trained().eval()
         x = torch.randn(3, 24, 6, 5).contiguous(memory_format=layout)
         other = torch.randn(2, 24, 9, 4).contiguous(memory_format=layout)
@@ -228,7 +228,8 @@ class TestElsewhere:
         traced = torch.jit.trace(op, x, check_trace=False)  # type: ignore[no-untyped-call]
         scripted = torch.jit.script(op)  # type: ignore[no-untyped-call]
         graph = torch.fx.symbolic_trace(op)
-        for form in (program.module(), traced, scripted, graph):
+        compiled = torch.compile(op, backend="eager", fullgraph=True, dynamic=True)
+        for form in (program.module(), traced, scripted, graph, compiled):
             torch.testing.assert_close(form(other), op.plain(other))
 
     @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.torch.jit:DeprecationWarning")
