@@ -53,6 +53,7 @@ ONLY_FOR = {
     "generation": "proxy",
     "supernet_epochs": "supernet",
     "batch_size": "supernet",
+    "anchors": "supernet",
 }
 """The evaluator that a setting is for, where it is for one alone."""
 
@@ -179,6 +180,12 @@ class SearchSettings:
     )
     batch_size: int | None = flag(
         None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
+    )
+    anchors: int = flag(
+        0,
+        "networks trained by themselves, by which the supernet's scores are corrected; 0, or at least 10",
+        whole(0, 100_000),
+        group="scoring",
     )
     init: str = flag("scratch", INIT, group="scoring")
     skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
@@ -340,6 +347,7 @@ class Preset:
     recipe: SupernetRecipe
     scoring: Scoring
     proxy: ProxySettings
+    anchor: Recipe  # how an anchor is trained
     rescored: int  # candidates scored thoroughly at the end
 
 
@@ -356,6 +364,7 @@ PRESETS = {
             pictures=0.5,
             resolution=1.0,
         ),
+        anchor=Recipe(epochs=8, batch_size=64, learning_rate=0.4, weight_decay=2e-4),
         rescored=32,
     ),
     "cifar10": Preset(
@@ -376,6 +385,7 @@ PRESETS = {
             pictures=0.5,
             resolution=1.0,
         ),
+        anchor=Recipe(epochs=8, batch_size=64, learning_rate=0.4, weight_decay=2e-4, augmentation="crop-flip"),
         rescored=32,
     ),
     # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
@@ -406,6 +416,9 @@ PRESETS = {
             halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
             pictures=0.1,
             resolution=0.75,
+        ),
+        anchor=Recipe(
+            epochs=10, batch_size=256, learning_rate=0.2, weight_decay=4e-5, augmentation="random-resized-crop"
         ),
         rescored=64,
     ),

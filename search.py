@@ -14,6 +14,7 @@ import torch
 import command_line
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
+from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
 from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.forecast import Search
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str]) -> None:
         init=settings.init,
         supernet=recipe,
         scoring=chosen.scoring,
+        anchors=AnchorSettings(settings.anchors, chosen.anchor),
         proxy=proxy_settings(chosen, settings),
         score=settings.score,
         table=settings.table,
@@ -161,7 +163,7 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(recorded["threads"])
         _announce(reporter, space, budget, data, evaluator, settings)
         if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
-            if isinstance(evaluator, SupernetEvaluator):
+            if isinstance(evaluator, SupernetEvaluator | AnchoredEvaluator):
                 evaluator.prepare()
             return
         with run_folder.turn(folder, "study", reporter):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
@@ -33,13 +34,14 @@ class Task:
     init: str
     supernet: SupernetRecipe
     scoring: Scoring
+    anchors: AnchorSettings
     proxy: ProxySettings
     score: str
     table: str
 
 
 def _supernet(task: Task) -> Evaluator:
-    return SupernetEvaluator(
+    supernet = SupernetEvaluator(
         task.space,
         task.data,
         task.supernet,
@@ -50,6 +52,7 @@ def _supernet(task: Task) -> Evaluator:
         budget=task.budget,
         init=task.init,
     )
+    return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
 
 
 def _proxy(task: Task) -> Evaluator:

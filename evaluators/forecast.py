@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from evaluators.anchored import AnchoredEvaluator
 from evaluators.base import Evaluator, Halving
 from evaluators.proxy import ProxyEvaluator
 from evaluators.supernet import SupernetEvaluator
@@ -121,7 +122,21 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
 
 @_seconds.register
 def _proxy(evaluator: ProxyEvaluator, search: Search) -> dict[str, float]:
-    settings, halving = evaluator.settings, evaluator.halving
+    halving = evaluator.halving
+    training, scoring = _epoch(evaluator, search)
+    entrants = entrants_by_rung(halving)
+    generations = -(-search.trials // halving.generation)
+    epochs = [after - before for before, after in itertools.pairwise((0, *halving.epochs))]
+    search_seconds = sum(count * (training * own + scoring) for count, own in zip(entrants, epochs, strict=True))
+    # At most: of the promising, some have taken every rung.
+    unfinished = max(0, min(search.rescored, generations * halving.generation) - generations * entrants[-1])
+    again = unfinished * (training * (halving.epochs[-1] - halving.epochs[0]) + scoring * (len(epochs) - 1))
+    return {"search": generations * search_seconds, "best again": again}
+
+
+def _epoch(evaluator: ProxyEvaluator, search: Search) -> tuple[float, float]:
+    """Seconds of an epoch of a network's own training, and of its validation."""
+    settings = evaluator.settings
     epoch = max(1, len(evaluator.pictures) // settings.recipe.batch_size)
     tried = []
     for architecture in search.drawn(2):
@@ -136,14 +151,15 @@ def _proxy(evaluator: ProxyEvaluator, search: Search) -> dict[str, float]:
         share = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(evaluator.data.validation)))
         tried.append((each * epoch, (time.monotonic() - started) / share))
     training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
-    entrants = entrants_by_rung(halving)
-    generations = -(-search.trials // halving.generation)
-    epochs = [after - before for before, after in itertools.pairwise((0, *halving.epochs))]
-    search_seconds = sum(count * (training * own + scoring) for count, own in zip(entrants, epochs, strict=True))
-    # At most: of the promising, some have taken every rung.
-    unfinished = max(0, min(search.rescored, generations * halving.generation) - generations * entrants[-1])
-    again = unfinished * (training * (halving.epochs[-1] - halving.epochs[0]) + scoring * (len(epochs) - 1))
-    return {"search": generations * search_seconds, "best again": again}
+    return training, scoring
+
+
+@_seconds.register
+def _anchored(evaluator: AnchoredEvaluator, search: Search) -> dict[str, float]:
+    training, scoring = _epoch(evaluator.training, search)
+    each = training * evaluator.settings.recipe.epochs + scoring
+    supernet = _supernet(evaluator.supernet, search)
+    return {"supernet": supernet.pop("supernet"), "anchors": each * len(evaluator.anchors), **supernet}
 
 
 @_seconds.register

@@ -29,6 +29,7 @@ QUIET = Reporter(quiet=True)
         ["--evaluator", "zero-cost", "--score", "consensus"],
         ["--evaluator", "proxy", "--proxy-pictures", "0.5", "--trials", "10"],
         ["--supernet-epochs", "2", "--batch-size", "8"],
+        ["--supernet-epochs", "1", "--batch-size", "8", "--anchors", "10"],
         ["--evaluator", "tabular", "--max-latency-ms", "5"],
     ],
     ids=" ".join,

@@ -1,0 +1,156 @@
+"""A supernet's scores corrected by a few networks that were trained by themselves: the anchors.
+
+Shared weights rank networks as they learn together, which is not quite as each learns alone; a regression on a few
+dozen that did learn alone ranks by what the encoding says, and knows nothing of the rest. Their errors have little in
+common, so the sum of both, each in units of its own spread, ranks better than either:
+`python -m benchmarks.anchors` prints by how much for how many anchors.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluators.base import Halving
+from evaluators.predictor import FEWEST, Predictor
+from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.supernet.evaluator import SupernetEvaluator
+from search_space.architecture import Architecture
+from search_space.errors import InputError
+from search_space.space import SearchSpace
+from training import distributed
+from training.evaluation import Metrics
+from training.recipe import Recipe
+from training.seeds import derive
+
+FOLDER = "anchors"
+REFERENCES = 500  # architectures by which the spread of the regression's predictions is known
+WEIGHT = 0.7  # of the regression beside the supernet's score
+
+
+@dataclass(frozen=True)
+class AnchorSettings:
+    """How many networks are trained by themselves, and how.
+
+    Attributes:
+        count: 0 for none, or at least the predictor's fewest.
+        recipe: of each training, on all training pictures at the architecture's own resolution.
+    """
+
+    count: int
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        if self.count and self.count < FEWEST:
+            raise InputError(f"--anchors {self.count}: expected 0, or at least {FEWEST}")
+
+
+class Anchoring:
+    """Predicts what networks come to by themselves from their scores with shared weights.
+
+    Args:
+        references: architectures of the kind that will be asked for.
+    """
+
+    def __init__(self, space: SearchSpace, references: Sequence[Architecture], seed: int = 0):
+        self.predictor = Predictor(space, derive(seed, "anchors"))
+        self.references = references
+
+    def fit(self, anchors: Sequence[Architecture], scores: Sequence[float], accuracies: Sequence[float]) -> Self:
+        """Takes the anchors' scores with shared weights, and their accuracies by themselves, in 0 to 1.
+
+        Raises InputError for fewer than ten.
+        """
+        self.predictor.fit(anchors, accuracies)
+        self._score = float(np.mean(scores)), float(np.std(scores))
+        means, _ = self.predictor.predict(self.references)
+        self._mean = float(means.mean()), float(means.std())
+        combined = self._combined(anchors, scores)
+        spread = float(np.var(combined))
+        # What a unit of the sum is worth; an anchor's own training is in its prediction, so this is an upper bound.
+        self._slope = max(0.0, float(np.cov(combined, accuracies, bias=True)[0, 1]) / spread) if spread else 0.0
+        self._centre = float(np.mean(combined)), float(np.mean(accuracies))
+        return self
+
+    def predict(self, architectures: Sequence[Architecture], scores: Sequence[float]) -> NDArray[np.float64]:
+        """Accuracies by themselves, in 0 to 1, of architectures with these scores."""
+        centre, accuracy = self._centre
+        predicted = accuracy + self._slope * (self._combined(architectures, scores) - centre)
+        return np.clip(predicted, 0.0, 1.0)
+
+    def _combined(self, architectures: Sequence[Architecture], scores: Sequence[float]) -> NDArray[np.float64]:
+        means, _ = self.predictor.predict(architectures)
+        values: NDArray[np.float64] = _standardised(np.asarray(scores, dtype=np.float64), *self._score)
+        return values + WEIGHT * _standardised(means, *self._mean)
+
+
+def _standardised(values: NDArray[np.float64], mean: float, deviation: float) -> NDArray[np.float64]:
+    """In units of the deviation; zeros where there is none."""
+    return (values - mean) / deviation if deviation > 1e-9 else np.zeros_like(values)
+
+
+class AnchoredEvaluator:
+    """Trains the shared weights and the anchors, and scores a candidate by both.
+
+    The anchors are drawn uniformly from the budget. What each came to on the validation pictures stays in the run's
+    folder, so that a killed run trains none twice.
+    """
+
+    objective = "accuracy"
+
+    def __init__(self, supernet: SupernetEvaluator, settings: AnchorSettings):
+        self.supernet = supernet
+        self.settings = settings
+        rng = random.Random(derive(supernet.seed, "anchors"))
+        space, budget = supernet.space, supernet.budget
+        drawn: dict[str, Architecture] = {}
+        for _ in range(100 * settings.count):
+            architecture = space.sample(rng, budget)
+            drawn.setdefault(architecture.digest(), architecture)
+            if len(drawn) == settings.count:
+                break
+        self.anchors = list(drawn.values())
+        self._anchoring = Anchoring(space, [space.sample(rng, budget) for _ in range(REFERENCES)], supernet.seed)
+        epochs = Halving(generation=1, epochs=(settings.recipe.epochs,))
+        self.training = ProxyEvaluator(
+            supernet.data,
+            ProxySettings(recipe=settings.recipe, halving=epochs, pictures=1.0),
+            seed=supernet.seed,
+            folder=supernet.folder / FOLDER,
+            init=supernet.init,
+        )
+
+    def about(self) -> str:
+        """What is done before candidates are scored."""
+        return f"{self.supernet.about()}; {len(self.anchors)} anchors of {self.settings.recipe.epochs} epochs"
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values: every setting that can change a score."""
+        return {"name": "anchored", "supernet": self.supernet.identity(), "anchors": self.training.identity()} | {
+            "count": self.settings.count
+        }
+
+    def prepare(self) -> None:
+        """Trains the shared weights with all processes, then the anchors with the first alone, or goes on with it."""
+        self.supernet.prepare()
+        first = distributed.rank() == 0
+        distributed.leave()
+        if not first:
+            return
+        self.training.folder.mkdir(parents=True, exist_ok=True)
+        self.training.prepare()
+        accuracies = []
+        with self.supernet.reporter.track("anchors", len(self.anchors), "networks") as advance:
+            for architecture in self.anchors:
+                accuracies.append(self.training.evaluate(architecture, thorough=True).accuracy)
+                advance(f"accuracy {accuracies[-1]:.3f}")
+        scores = [self.supernet.evaluate(architecture).accuracy for architecture in self.anchors]
+        self._anchoring.fit(self.anchors, scores, accuracies)
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+        """The accuracy that the architecture is expected to come to by itself; the loss is the shared weights'."""
+        shared = self.supernet.evaluate(architecture, thorough=thorough)
+        return Metrics(float(self._anchoring.predict([architecture], [shared.accuracy])[0]), shared.loss)
