@@ -13,7 +13,7 @@ import command_line
 from presets import LatencySettings, RetrainSettings, SearchSettings, preset
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/many-workers.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/many-workers.md", "docs/nni.md"]
 # Appended to the tour's commands: of a flag given twice, the last counts.
 SMALL = {
     "search.py": ["--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"],
