@@ -1,7 +1,8 @@
 "use strict";
-// Loaded into NNI's server before its own program: three things that NNI 3.0, the last version, has no option for.
+// Loaded into NNI's server before its own program: four things that NNI 3.0, the last version, has no option for.
 const { Module } = require("node:module");
 const net = require("node:net");
+const os = require("node:os");
 
 // It would listen on every interface of the machine, and asks nobody for a password.
 const listen = net.Server.prototype.listen;
@@ -32,6 +33,9 @@ Module._load = function (request, ...rest) {
     }
     return loaded;
 };
+
+// It keeps a list of experiments, which its page needs, in the home folder.
+os.homedir = () => process.env.COORDNAS_NNI_HOME;
 
 // A search that is killed cannot stop it: it stops when its parent is another process.
 const parent = process.ppid;

@@ -24,6 +24,7 @@ from studies.workers import alone
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
+HOME = "COORDNAS_NNI_HOME"
 PRELOADED = Path(__file__).with_suffix(".js")
 
 
@@ -58,6 +59,7 @@ class NNIServer:
         logs.mkdir(parents=True)
         self._process = self._started(config, identifier, logs / "server.log")
         try:
+            self._listed(config, identifier)
             self._wait(logs)
             self._rest.post(self.port, "/experiment", config.json())
             # NNI's own client would leave an event loop open.
@@ -133,7 +135,7 @@ class NNIServer:
         canonical = config.canonical_copy()
         arguments = launcher.NniManagerArgs("create", identifier, canonical, self.port, False, False, None, channel)
         command = [str(place / "node"), str(place / "main.js"), *arguments.to_command_line_args()]
-        environment = {**alone(), "NODE_OPTIONS": f'--require "{PRELOADED}"'}
+        environment = {**alone(), "NODE_OPTIONS": f'--require "{PRELOADED}"', HOME: str(self.folder)}
         for name in ("no_proxy", "NO_PROXY"):
             environment[name] = ",".join(filter(None, (environment.get(name), "localhost", HOST)))
         try:
@@ -149,6 +151,21 @@ class NNIServer:
                 )
         except OSError as error:
             raise InputError(f"--engine nni: {error.filename}: {error.strerror}") from None
+
+    def _listed(self, config: Any, identifier: str) -> None:
+        """Writes the list of experiments that the page reads, with this one alone."""
+        kept = importlib.import_module("nni.tools.nnictl.config_utils").Experiments(
+            str(self.folder / "nni-experiments")
+        )
+        kept.add_experiment(
+            identifier,
+            self.port,
+            int(1000 * time.time()),
+            "local",
+            config.experiment_name,
+            pid=self._process.pid,
+            logDir=str(self.folder.parent),
+        )
 
     def _wait(self, logs: Path) -> None:
         until = time.monotonic() + START_SECONDS

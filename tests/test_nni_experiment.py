@@ -133,11 +133,13 @@ def test_it_ends_as_in_process(tiny_space: SearchSpace, tmp_path: Path, trial: l
         study = _study(tiny_space, tmp_path / "trials")
         found = search(study, Alike(tiny_space), trials=6, reporter=quiet, evaluation=experiment)
         stored = experiment._server._rest.get(experiment._server.port, "/trial-jobs")
+        known = experiment._server._rest.get(experiment._server.port, "/experiments-info")
         profile = experiment._server._rest.get(experiment._server.port, "/experiment")
     finally:
         experiment.close()
     assert _left(group) == []
     assert not (tmp_path / "home").exists()
+    assert [entry["experimentName"] for entry in known] == [tmp_path.name]  # without it the page shows an error
     assert profile["params"]["tuner"]["name"] == "TPE"
     assert profile["params"]["searchSpace"]["stage0.kernel_size"] == {"_type": "choice", "_value": [3, 5]}
     # Each trial on the page has the parameters that it was evaluated with.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,12 +103,38 @@ def test_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     try:
         with pytest.raises(InputError, match=r"^--engine ray: no room within 3 s for an actor of 1 cpus, 1 gpus"):
             RayActors(Make(tmp_path), 2, resources={"num_gpus": 1})
-        said: list[str] = []
-        found = RayActors(Make(tmp_path), 3, say=said.append)
-        assert said == ["2 of 3 Ray actors: there is no room for more of 1 cpus each"]
-        assert found.room == 2
     finally:
         ray.shutdown()
+
+
+class Crowded:
+    """A Ray with room for two actors."""
+
+    def __init__(self) -> None:
+        self.killed = 0
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def remote(self, **needs: float) -> Any:
+        actor = SimpleNamespace(ready=SimpleNamespace(remote=object))
+        return lambda actors: SimpleNamespace(remote=lambda make: actor)
+
+    def wait(self, references: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+        return references[:2], references[2:]
+
+    def kill(self, actor: Any) -> None:
+        self.killed += 1
+
+
+def test_where_there_is_room_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = Crowded()
+    monkeypatch.setitem(__import__("sys").modules, "ray", crowded)
+    said: list[str] = []
+    found = RayActors(Make(tmp_path), 3, say=said.append)
+    assert said == ["2 of 3 Ray actors: there is no room for more of 1 cpus each"]
+    assert found.room == 2
+    assert crowded.killed == 1  # else it would take a place that comes free, and nobody would give it work
 
 
 def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,9 +165,11 @@ class NSGA2(OptunaSampler):
         memo = {GENERATION: following, **told.proposal.memo}
         self._members[memo[GENERATION]] += 1
         super().tell(replace(told, proposal=replace(told.proposal, memo=memo)))
-        # Kept by the study. Asked for the first time after thousands of trials, Optuna recurses over all generations,
-        # and too deep.
-        self.make(0).get_parent_population(self._study, memo[GENERATION])
+        if self._members[memo[GENERATION]] == self.population:
+            # By this Optuna settles who the next parents are. When it settles, it has them in another order than ever
+            # after: so it is to happen here, where it does in a run that was killed as well. If it happens for the
+            # first time after thousands of trials, Optuna recurses too deep.
+            self.propose(0, ())
 
 
 @register("gp")
