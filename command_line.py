@@ -41,14 +41,15 @@ def flag(
     parse: Callable[[str], Any] = str,
     *,
     group: str = OTHER,
-    shown: Callable[[str], str] | None = None,
+    shown: Callable[[str, Any], str] | None = None,
 ) -> Any:
     """A field that is a flag; a boolean default makes a switch.
 
     Args:
         text: for the help; the default is added, unless it says `(default: …)` itself.
         group: what `--help GROUP` shows it in, any name.
-        shown: makes what the help says of the default from the field's name, when it is asked for.
+        shown: makes what the help says of the default, when it is asked for, from the field's name and the settings
+            that the flags override (None where these are the fields' own defaults).
     """
     return dataclasses.field(default=default, metadata={"help": text, "parse": parse, "group": group, "shown": shown})
 
@@ -306,7 +307,7 @@ def _help(field: "dataclasses.Field[Any]", overridden: object = None) -> str:
     shown = field.metadata.get("shown")
     default = field.default if overridden is None else getattr(overridden, field.name)
     if shown is not None:
-        text = f"{text} (default: {shown(field.name)})"
+        text = f"{text} (default: {shown(field.name, overridden)})"
     elif "(default" not in text and default is not dataclasses.MISSING:
         text = f"{text} (default: {human(default) if field.metadata['parse'] is count and default else typed(default)})"
     return text.replace("%", "%%")

@@ -67,30 +67,24 @@ def of_recipe(text: str, parse: Callable[[str], Any] = str, *, group: str) -> An
     return flag(None, text, parse, group=group, shown=_by_recipe)
 
 
-def _by_recipe(setting: str) -> str:
-    return _by_name({name: getattr(recipe, setting) for name, recipe in RECIPES.items()})
-
-
-def _by_preset(setting: str) -> str:
-    values: dict[str, object] = {}
-    for name, preset in PRESETS.items():
-        halving = preset.proxy.halving
-        values[name] = {
-            "proxy_epochs": halving.epochs,
-            "proxy_pictures": preset.proxy.pictures,
-            "proxy_resolution": preset.proxy.resolution,
-            "generation": halving.generation,
-            "supernet_epochs": preset.recipe.epochs,
-            "batch_size": preset.recipe.batch_size,
-        }[setting]
-    return _by_name(values)
-
-
-def _by_name(values: dict[str, object]) -> str:
-    """`quick 12, paper 200`, or the value that all have."""
+def _by_recipe(setting: str, _: object) -> str:
+    """`quick 12, paper 200`, or the value that all recipes have."""
+    values = {name: getattr(recipe, setting) for name, recipe in RECIPES.items()}
     if len(set(values.values())) == 1:
         return typed(next(iter(values.values())))
     return ", ".join(f"{name} {typed(value)}" for name, value in values.items())
+
+
+def _by_preset(setting: str, settings: "SearchSettings | None") -> str:
+    chosen = PRESETS[settings.preset if settings else "digits"]
+    return {
+        "proxy_epochs": typed(chosen.proxy.halving.epochs),
+        "proxy_pictures": typed(chosen.proxy.pictures),
+        "proxy_resolution": typed(chosen.proxy.resolution),
+        "generation": typed(chosen.proxy.halving.generation),
+        "supernet_epochs": typed(chosen.recipe.epochs),
+        "batch_size": typed(chosen.recipe.batch_size),
+    }[setting]
 
 
 @dataclass(frozen=True)
@@ -98,15 +92,15 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional("settings that the flags override: digits, cifar10, imagenet", "digits")
-    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml", group="main")
+    space: str = flag("mobilenetv2-32", f"{', '.join(SPACES)}, or your own FILE.toml", group="main")
     data: str = flag("digits", f"pictures: {SPECS}", group="main")
     max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count, group="main")
     max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count, group="main")
-    max_latency_ms: float | None = flag(
-        None, "budget of milliseconds for one picture; measured here if there is no table", milliseconds, group="main"
-    )
+    max_latency_ms: float | None = flag(None, "budget of milliseconds a picture", milliseconds, group="main")
     latency_table: str | None = flag(
-        None, "a file of times measured by measure_latency.py, or on another device", group="latency"
+        None,
+        "times by measure_latency.py or of another device (default: measured here, for --max-latency-ms)",
+        group="latency",
     )
     runtime: str = flag(
         "eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}", group="latency"
@@ -137,7 +131,9 @@ class SearchSettings:
         shown=_by_preset,
     )
     framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}", group="proposing")
-    sampler: str = flag("predictor", f"who proposes candidates: {SAMPLERS}, or your own FILE.py:NAME", group="main")
+    sampler: str = flag(
+        "predictor", f"who proposes candidates: {SAMPLERS}, or your own FILE.py:NAME", group="proposing"
+    )
     objectives: tuple[str, ...] | None = flag(
         None,
         "accuracy, and what to lower: macs, params, latency (default: what has a budget, or macs)",

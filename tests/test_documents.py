@@ -19,6 +19,7 @@ import command_line
 from evaluators.choice import EVALUATORS
 from presets import LatencySettings, RetrainSettings
 from search_space import attention
+from search_space.architecture import read_json
 from search_space.spaces import SPACES
 
 ROOT = Path(__file__).parent.parent
@@ -182,3 +183,16 @@ def test_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path("runs/first/retrain/comparison.png").exists()
     assert Path("runs/rows/retrain/found-0/weights.safetensors").exists()
     assert Path("runs/nearest-mean/front.json").exists()
+    assert read_json(Path("runs/own-pictures/best.json"))["classes"] == [f"digit-{digit}" for digit in range(10)]
+    networks = {entry["network"] for entry in read_json(Path("runs/own-pictures/retrain/results.json"))}
+    assert {"found", "uniform none", "random"} <= networks
+    _check_every_file_is_explained(Path("runs"))
+
+
+def _check_every_file_is_explained(runs: Path) -> None:
+    page = (ROOT / "docs" / "run-folder.md").read_text()
+    pictures = {path for path in runs.rglob("*") if path.suffix == ".png" and path.stem.isdigit()}
+    names = {path.name for path in runs.rglob("*") if path.is_file() and path not in pictures}
+    for name in names:
+        explained = name.endswith(".lock") or name.startswith("events.out.tfevents")
+        assert explained or f"`{name}`" in page, name

@@ -11,6 +11,7 @@ import presets
 import retrain
 import search
 from command_line import flag, positional, whole
+from search_space.cost import human
 from search_space.errors import InputError
 
 COMMANDS = {
@@ -88,10 +89,19 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
     assert f"(default: quick 12, paper {paper.epochs}, modern 300)" in text
     assert f"momentum of SGD (default: {paper.momentum})" in text
     assert "(default: quick yes, paper no, modern yes)" in text
-    text = " ".join(_help(capsys, presets.SearchSettings, "all").split())
-    assert f"shared weights (default: {presets.PRESETS['digits'].recipe.epochs})" in text
-    assert "(default: 1,3,9)" in text
-    assert "a picture, e.g. 300M (default: 1.20M)" in text
+    for name, preset in presets.PRESETS.items():
+        with pytest.raises(SystemExit):
+            command_line.parse_settings(
+                presets.SearchSettings,
+                [name, "--help", "all"],
+                example="example: x",
+                defaults=lambda name: presets.preset(name).settings,
+            )
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"shared weights (default: {preset.recipe.epochs})" in text
+        assert f"(default: {','.join(map(str, preset.proxy.halving.epochs))})" in text
+        assert preset.settings.max_macs
+        assert f"a picture, e.g. 300M (default: {human(preset.settings.max_macs)})" in text
 
 
 @dataclasses.dataclass(frozen=True)
