@@ -65,7 +65,7 @@ def _what_won(record: Record, best: Candidate) -> Markup:
         for kind in dict.fromkeys(attention.kind for attention in stage.attention if attention.kind != "none"):
             where[kind].append(str(number))
     told = [f"{short(kind)} at {_stages(numbers)}" for kind, numbers in where.items()]
-    attention = f"It has {listed(told)}." if told else "It has no attention anywhere."
+    attention = f"It has {'; '.join(told)}." if told else "It has no attention anywhere."
     evaluated = len(record.evaluated)
     among = f"This one: the best of {evaluated:,} evaluated" if evaluated else "This one"
     return text(f"{among}{_of_how_many(record)}. {attention}")

@@ -36,7 +36,7 @@ _MARKS = (
     "8²: map",
 )
 _NARROW = 0.56  # of a font's size, as wide as the letters of a line of words are on average
-_LETTER = 0.62  # the same of labels in capitals
+_LETTER = 0.66  # the same of labels in capitals
 
 
 class _Column(NamedTuple):
