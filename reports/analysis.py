@@ -187,11 +187,10 @@ def _decided(architecture: Architecture) -> dict[str, str]:
 
 
 class Step(NamedTuple):
-    """The search after a candidate: how many there are, seconds since it began, best score, share of hypervolume."""
+    """The search after a candidate: how many there are, seconds since it began, share of hypervolume."""
 
     number: int
     seconds: float
-    best: float
     hypervolume: float
 
 
@@ -213,11 +212,9 @@ def course(evaluated: Sequence[Evaluated], cost: str, bound: int | None) -> list
             front = sorted([*front, (amount, score)])
         areas.append(_area(front, floor, limit))
     whole = areas[-1]
-    best = -math.inf
     steps = []
     for number, (one, area) in enumerate(zip(evaluated, areas, strict=True), 1):
-        best = max(best, one.candidate.score)
-        steps.append(Step(number, one.seconds, best, area / whole if whole else 1.0))
+        steps.append(Step(number, one.seconds, area / whole if whole else 1.0))
     return steps
 
 

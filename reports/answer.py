@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from reports.drawing import kinds_of, legend, scrolled
 from reports.markup import Markup, element, joined, text
-from reports.notation import attention_of, listed, plural, points, score
+from reports.notation import attention_of, listed, plural, points, score, signed
 from reports.page import Cell, Row, command, figures, paragraph, table, titled
 from reports.palette import short
-from reports.record import Record, Retrained
+from reports.record import Lead, Record, Retrained
 from search_space.cost import Budget, human, milliseconds
 from search_space.errors import InputError
 from studies.trials import Candidate
 
-FOUND = "found"
+FOUND, RANDOM = "found", "random"
 
 
 def question(record: Record) -> str:
@@ -65,7 +65,7 @@ def _what_won(record: Record, best: Candidate) -> Markup:
         for kind in dict.fromkeys(attention.kind for attention in stage.attention if attention.kind != "none"):
             where[kind].append(str(number))
     told = [f"{short(kind)} at {_stages(numbers)}" for kind, numbers in where.items()]
-    attention = f"It has {listed(told)}." if told else "It has no attention anywhere."
+    attention = f"It has {'; '.join(told)}." if told else "It has no attention anywhere."
     evaluated = len(record.evaluated)
     among = f"This one: the best of {evaluated:,} evaluated" if evaluated else "This one"
     return text(f"{among}{_of_how_many(record)}. {attention}")
@@ -140,17 +140,16 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
             "div", paragraph(text(todo)), command(f"python retrain.py {record.folder} --compare"), class_="note"
         )
     averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
+    designed = [name for name in others if name != RANDOM]
     sentence = ""
-    if FOUND in averages and others:
-        best = max(others, key=lambda name: averages[name])
-        difference = averages[FOUND] - averages[best]
-        seeds = len(means[FOUND])
+    if FOUND in averages and designed:
+        best = max(designed, key=lambda name: averages[name])
         epochs = max((len(entries) for entries in record.curves.values()), default=0)
         training = f" for {epochs} {plural('epoch', epochs)}" if epochs else ""
-        once = " One seed: differences of a percent are within what another gives." if seeds == 1 else ""
+        once = " One seed: differences of a percent are within what another gives." if len(means[FOUND]) == 1 else ""
         sentence = (
-            f"Trained from scratch{training} by the same recipe, it is {points(difference)} against the best "
-            f"hand-designed network of the same cost, {best}.{once}"
+            f"Trained from scratch{training} by the same recipe, it is {points(averages[FOUND] - averages[best])} "
+            f"against the best hand-designed network of the same cost, {best}{_sure(record.leads.get(best))}.{once}"
         )
     rows = []
     for name in sorted(means, key=lambda name: -averages[name]):
@@ -161,6 +160,7 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
                 (
                     name,
                     Cell(_mean([one.accuracy for one in runs]), averages[name]),
+                    *([_ahead(record.leads.get(name))] if record.leads else []),
                     Cell(str(len(runs)), len(runs)),
                     Cell(human(cost.macs), cost.macs),
                     Cell(human(cost.params), cost.params),
@@ -169,9 +169,35 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
                 look="found" if name == FOUND else None,
             )
         )
-    columns = ("network", "test accuracy", "seeds", "MACs", "params", "attention by stage")
+    ahead = ("found is ahead by",) if record.leads else ()
+    columns = ("network", "test accuracy", *ahead, "seeds", "MACs", "params", "attention by stage")
     heading = "Beside hand-designed networks" if len(means) > 1 else "Trained from scratch"
     return joined(
         titled(heading, paragraph(text(sentence)) if sentence else Markup("")),
         table(columns, rows, words=("network", "attention by stage")),
     )
+
+
+def _sure(lead: Lead | None) -> str:
+    """How sure a lead is, in brackets."""
+    if lead is None:
+        return ""
+    known = []
+    if lead.half_width is not None:
+        ends = (lead.difference - lead.half_width, lead.difference + lead.half_width)
+        known.append(f"95 % interval {signed(100 * ends[0], '.2f')} to {signed(100 * ends[1], '.2f')}")
+    if lead.p is not None:
+        known.append(f"p {_p(lead.p)}")
+    return f" ({', '.join([*known, lead.test])})" if known else ""
+
+
+def _ahead(lead: Lead | None) -> Cell:
+    """A lead in a table, in points."""
+    if lead is None:
+        return Cell("", 0.0)
+    half = "" if lead.half_width is None else f" ± {100 * lead.half_width:.2f}"
+    return Cell(f"{signed(100 * lead.difference, '.2f')}{half}", lead.difference)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "below 0.001"

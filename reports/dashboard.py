@@ -8,6 +8,7 @@ all of its notes for each trial that has one, which for 1,000 takes seconds.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ def trial_note(record: Record, candidate: Candidate) -> str:
         f"{100 * getattr(cost, name) / bound:.0f} % of the budget of {COST_NAMES[name]}"
         for name, bound in record.bounds.items()
     ]
-    if not isinstance(candidate.metrics, Score):
+    if not isinstance(candidate.metrics, Score) and math.isfinite(candidate.metrics.loss):
         rest.append(f"loss {candidate.metrics.loss:.3f}")
     if candidate.rungs:
         rest.append(f"rungs {', '.join(score(record, rung) for rung in candidate.rungs)}")

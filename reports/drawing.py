@@ -36,7 +36,7 @@ _MARKS = (
     "8²: map",
 )
 _NARROW = 0.56  # of a font's size, as wide as the letters of a line of words are on average
-_LETTER = 0.62  # the same of labels in capitals
+_LETTER = 0.66  # the same of labels in capitals
 
 
 class _Column(NamedTuple):
@@ -187,7 +187,7 @@ def _block(attention: Attention | None, x: float, y: float, width: float) -> Mar
     ratio = "" if attention.reduction is None else f" /{attention.reduction}"
     words = f"{short(attention.kind)}{ratio}"
     room = (width - _EDGE - 4) / _LETTER
-    size = max(9.5, min(12.5, room / len(words)))
+    size = max(8.5, min(12.5, room / len(words)))
     name = _fitted(short(attention.kind), room / size - len(ratio))
     edge = {"x": x, "y": y, "width": _EDGE, "height": _BLOCK, "rx": 3}
     return joined(

@@ -94,7 +94,7 @@ def front(record: Record) -> Section | None:
         element("div", legend(kinds_of([candidate.architecture for candidate in members])), class_="scroll"),
         titled("Networks of the front", table(columns, rows, words=("attention by stage", "digest"))),
     ]
-    return Section("front", "Front", "What accuracy costs", content)
+    return Section("front", "Front", f"What {record.objective} costs", content)
 
 
 def cost_axis(record: Record) -> str:

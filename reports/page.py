@@ -14,6 +14,10 @@ MANY = 16
 """Rows from which a table scrolls by itself."""
 
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""Browsers refuse to load anything that is not in the page."""
+
+
 class Section(NamedTuple):
     """A part of the page with its name in the page's contents."""
 
@@ -44,6 +48,7 @@ def page(
     head = element(
         "head",
         element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", text(title)),
         element("style", style),

@@ -28,6 +28,7 @@ from studies.trials import Candidate
 from training.standalone import METRICS
 
 RETRAIN = "retrain"
+COMPARISON = "comparison.json"
 MAX_STUDY_CHARACTERS = 100_000_000
 
 
@@ -51,6 +52,15 @@ class Retrained(NamedTuple):
     place: str = RETRAIN
 
 
+class Lead(NamedTuple):
+    """How far the best network is ahead of another in accuracy: with the 95% interval's half, p, and the test."""
+
+    difference: float
+    half_width: float | None
+    p: float | None
+    test: str
+
+
 @dataclass(frozen=True)
 class Record:
     """What is known of a run.
@@ -58,6 +68,7 @@ class Record:
     Attributes:
         objective: what candidates are ranked by: `accuracy`, or a score's name.
         rejected: proposals that were not evaluated, by reason.
+        leads: how far the best is ahead of those trained beside it, by name, where that was tested.
         curves: of each training by the name of its folder, an entry an epoch.
         without_study: why there are no trials; None if there are.
         storage: the study's address, without a password; `study_id` is its number there, if it can be read.
@@ -75,6 +86,7 @@ class Record:
     rejected: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     retrained: tuple[Retrained, ...] = ()
+    leads: Mapping[str, Lead] = field(default_factory=dict)
     curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     without_study: str | None = None
     storage: str = ""
@@ -122,9 +134,10 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     kept = shared if isinstance(shared, str) else own
     trials, study_id, why = _stored(folder, storage or kept, name)
     evaluated, rejected, failed = _told(trials, objective)
-    trainings = sorted(
-        {path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")} | ({retrained} if retrained else set())
-    )
+    places = [path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")]
+    if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
+        places.append(retrained)
+    trainings = sorted(places)
     return Record(
         folder=folder,
         identity=identity,
@@ -138,6 +151,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         rejected=rejected,
         failed=failed,
         retrained=tuple(one for place in trainings for one in _retrained(place / RESULTS)),
+        leads=_leads(trainings, best.get("digest")),
         curves=_curves(trainings),
         storage=kept,
         study_id=study_id,
@@ -231,6 +245,24 @@ def _retrained(path: Path) -> tuple[Retrained, ...]:
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(f"{path}: not a table of results ({error}); remove it") from None
     return tuple(found)
+
+
+def _leads(places: Sequence[Path], digest: object) -> dict[str, Lead]:
+    """What the comparison with the network of that digest at its head says of the others."""
+    found: dict[str, Lead] = {}
+    for path in [place / COMPARISON for place in places]:
+        content = read_json(path) if path.exists() else None
+        try:
+            if not content or content[0]["digest"] != digest:
+                continue
+            for entry in content[1:]:
+                lead = Lead(**entry["first_ahead"])
+                numbers = [value for value in lead[:3] if value is not None]
+                if all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+                    found[str(entry["network"])] = lead
+        except (KeyError, TypeError, IndexError) as error:
+            raise InputError(f"{path}: not a comparison ({error}); remove it") from None
+    return found
 
 
 def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:

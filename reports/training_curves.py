@@ -41,8 +41,9 @@ def training(record: Record) -> Section | None:
     if not charts:
         return None
     looks = {_look(folder): _network_name(folder) for folder in record.curves}
+    others = {_network_name(folder) for folder in record.curves if _look(folder) == OTHER}
     keys = [
-        element("li", text("others" if look == OTHER else name), style=f"--key:{_stroke(look)}")
+        element("li", text("others" if look == OTHER and len(others) > 1 else name), style=f"--key:{_stroke(look)}")
         for look, name in sorted(looks.items(), key=lambda item: (item[0] != FOUND, item[0] == OTHER, item[1]))
     ]
     css = "".join(_rules(look) for look in looks)

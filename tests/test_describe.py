@@ -58,15 +58,11 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     architectures = [BACKBONES["mobilenetv2"](width, resolution=64) for width in (0.35, 0.5)]
-    space = {"identity": {"space": _space().to_dict()}, "free": {"data": "digits"}}
-    write_json(folder / "config.json", json.loads(json.dumps(space)))
+    identity = {"space": named_space("mobilenetv2-32").to_dict(), "budget": {"max_macs": 10**9}}
+    write_json(folder / "config.json", json.loads(json.dumps({"identity": identity, "free": {"data": "digits"}})))
     write_json(folder / "best.json", {"architecture": architectures[1].to_dict(), "classes": ["a", "b", "c"]})
     write_json(folder / "front.json", {"front": [{"architecture": one.to_dict()} for one in architectures]})
     return folder
-
-
-def _space() -> SearchSpace:
-    return named_space("mobilenetv2-32")
 
 
 def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

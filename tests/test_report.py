@@ -69,7 +69,8 @@ def _checked(html: str) -> _Tree:
     """What every page must hold to."""
     tree = _Tree(html)
     assert len(set(tree.identities)) == len(tree.identities)
-    assert "http" not in html
+    assert not re.search(r"https?:|//[a-z]", re.sub(r"<script>.*</script>|sqlite:///?\S*", "", html, flags=re.DOTALL))
+    assert html.index("default-src &#x27;none&#x27;") < html.index("<style>")
     assert "@import" not in html
     assert all(link.startswith("#") and link[1:] in tree.identities for link in tree.links)
     assert set(tree.shown) <= set(tree.identities)
@@ -337,6 +338,7 @@ def test_retraining_alone(run: Path, tmp_path: Path) -> None:
         ("best.json", '{"architecture": 1}'),
         ("front.json", '{"front": [1]}'),
         ("retrain/results.json", '[{"network": 1}]'),
+        ("retrain/comparison.json", '{"network": 1}'),
     ],
 )
 def test_a_broken_file_is_named(
@@ -344,6 +346,7 @@ def test_a_broken_file_is_named(
 ) -> None:
     folder = _copy(run, tmp_path / "broken", "config.json", "front.json", "best.json")
     (folder / "retrain").mkdir()
+    (folder / "retrain" / "results.json").write_text("[]")
     (folder / name).write_text(content)
     assert write_report(folder, Reporter()) is None
     (line,) = capsys.readouterr().out.splitlines()
@@ -457,3 +460,43 @@ def test_networks_of_other_folders_are_not_compared_but_trusted(record: Record) 
     words = " ".join(_checked(report(replace(record, retrained=tuple(trained)))).words)
     assert "Not yet compared" in words
     assert f"of {1 + len(others)} networks that were trained by themselves" in words
+
+
+def test_a_random_network_is_not_hand_designed(record: Record) -> None:
+    best, other = record.best, record.evaluated[0].candidate
+    assert best is not None
+    trained = (
+        Retrained("found", best.architecture, best.cost, 0, 0.9),
+        Retrained("uniform se", other.architecture, other.cost, 0, 0.8),
+        Retrained("random", record.evaluated[1].candidate.architecture, other.cost, 0, 0.85),
+    )
+    words = " ".join(_checked(report(replace(record, retrained=trained))).words)
+    assert "+10.00 points against the best hand-designed network of the same cost, uniform se" in words
+
+
+def test_leads_are_told_with_their_intervals(run: Path, tmp_path: Path) -> None:
+    folder = _copy(run, tmp_path / "compared", "config.json", "front.json", "best.json", "study.db")
+    best = json.loads((run / "best.json").read_text())
+    other = json.loads((run / "front.json").read_text())["front"][0]
+    entries = [
+        {**entry, "network": name, "seed": 0, "test": {"accuracy": accuracy, "loss": 1.0}}
+        for name, entry, accuracy in (("found", best, 0.9), ("uniform se", other, 0.88))
+    ]
+    lead = {"difference": 0.02, "half_width": 0.005, "p": 0.0123, "test": "McNemar over 100 test pictures, one seed"}
+    (folder / "retrain").mkdir()
+    write_json(folder / "retrain" / "results.json", entries)
+    compared = [
+        {"network": "found", "digest": best["digest"]},
+        {"network": "uniform se", "digest": other["digest"], "first_ahead": lead},
+    ]
+    write_json(folder / "retrain" / "comparison.json", compared)
+    words = " ".join(_checked(_written(folder)).words)
+    assert "+2.00 points against the best hand-designed network of the same cost, uniform se (95 % interval" in words
+    assert "+1.50 to +2.50, p 0.012, McNemar over 100 test pictures, one seed)" in words
+    assert "+2.00 ± 0.50" in words
+    # One of another winner says nothing of this.
+    write_json(folder / "retrain" / "comparison.json", [{**compared[0], "digest": "other"}, compared[1]])
+    assert "McNemar" not in _written(folder)
+    # The same folder named otherwise is read once.
+    record = read_record(folder, retrained=tmp_path / "compared" / ".." / "compared" / "retrain")
+    assert len(record.retrained) == 2
