@@ -54,14 +54,16 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     for name, model in models.items():
         data = sets[_spec(model, settings.data), model.info.architecture.resolution]
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         evaluation = _tested(name, model, data, settings, reporter)
         evaluations.append((name, model, evaluation))
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
         title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
         draw_confusion(evaluation, title, folder / "confusion.png")
-    title = f"{data.name}: {evaluation.pictures} {settings.split} pictures"
+    of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
+    counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
+    title = f"{of}: {counts} {settings.split} pictures"
     rows = [EvaluationRow(name, model.info.architecture, evaluation) for name, model, evaluation in evaluations]
     if len(evaluations) == 1:
         reporter.show(class_table(evaluation))
@@ -84,6 +86,13 @@ def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, 
             return evaluated(model.classify, batches(), data.classes)
         except InputError as error:
             raise InputError(f"{model.path}: {error}") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"--out {folder}: is a file, or lies in one; choose another") from None
 
 
 def _spec(model: Model, given: str | None) -> str:

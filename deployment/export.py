@@ -29,6 +29,7 @@ from training.preprocessing import margin
 from training.progress import Reporter
 
 TOLERANCE = 1e-5
+AGREEING = 8  # batches of calibration pictures in which integers are compared with the network
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 Classify = Callable[[Tensor], Tensor]
@@ -41,7 +42,7 @@ class _Given:
 
     network: Network
     info: ModelInfo
-    calibration: Iterable[Tensor]
+    calibration: Sequence[Tensor]
 
     @cached_property
     def onnx(self) -> bytes:
@@ -53,7 +54,7 @@ class Format(NamedTuple):
     """A format: the file or folder it is kept in, the packages it needs, and how it is written and read again.
 
     `write` makes the file or folder at the path; `read` gives what is in it as other programs would run it. Where the
-    format is not `exact`, its numbers are rounded, and of its logits only the shape is checked.
+    format is not `exact`, its numbers are rounded, and it has to agree on classes instead.
     """
 
     name: str
@@ -93,8 +94,9 @@ def export(
 
     Each is read again as other programs would, and its logits are compared with the network's own, at the network's
     resolution, an odd size, and a size that is no square, for one picture and for several: the largest difference may
-    be 1e-5, or 1e-5 of the largest logit where that is above 1. One that differs more is not kept. Files that are there
-    already are replaced.
+    be 1e-5, or 1e-5 of the largest logit where that is above 1. `int8` rounds: it has to run at these sizes, and to see
+    the same class as the network in half of the calibration pictures at least. What fails is not kept. Files that are
+    there already are replaced.
 
     Args:
         network: as `load_model` gives it; it is not changed.
@@ -104,10 +106,11 @@ def export(
         InputError: where a package is missing, or naming the format, the size and the difference where a check failed.
     """
     check_installed(formats)
-    if "int8" in formats and not calibration:
+    pictures = list(calibration) if "int8" in formats else []
+    if "int8" in formats and not pictures:
         raise ValueError("int8 needs pictures to be calibrated on")
     original = copy.deepcopy(network).cpu().eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
-    given = _Given(original, info, calibration)
+    given = _Given(original, info, pictures)
     written = []
     with reporter.track("export", len(formats), "formats") as advance:
         for format_name in formats:
@@ -125,6 +128,8 @@ def export(
                     ) from error
                 tolerance = TOLERANCE if chosen.exact else math.inf
                 check_same(original, again, info.architecture.resolution, path, _remedy(format_name), tolerance)
+                if not chosen.exact:
+                    check_agreement(original, again, pictures[:AGREEING], path, _remedy(format_name))
             written.append(path)
             advance(format_name)
     return tuple(written)
@@ -155,6 +160,17 @@ def check_same(
                 f"{path}: its logits differ from the network's by {difference:.1e} at {_size(shape)}, more than "
                 f"{allowed:.1e}; {remedy}"
             )
+
+
+@torch.no_grad()
+def check_agreement(original: Classify, again: Classify, pictures: Sequence[Tensor], path: Path, remedy: str) -> None:
+    """Raises InputError naming the file where the two see different classes in most of the pictures."""
+    same = torch.cat([original(images).argmax(1) == again(images).argmax(1) for images in pictures])
+    share = float(same.float().mean())
+    if share < 0.5:
+        raise InputError(
+            f"{path}: sees the network's class in {100 * share:.0f} % of {len(same)} pictures only; {remedy}"
+        )
 
 
 def _shapes(resolution: int) -> tuple[tuple[int, int, int, int], ...]:

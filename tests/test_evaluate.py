@@ -219,6 +219,17 @@ def test_bad_input(
     assert sorted(Path("run").rglob("*")) == before
 
 
+def test_results_do_not_take_the_place_of_a_file(
+    retrained: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("file").write_text("mine")
+    for out in ("file", "file/below"):
+        arguments = [str(retrained / "found-0"), "--data", f"folder:{picture_folder}", "--out", out]
+        assert _ended(arguments, monkeypatch) == 2
+        assert f"--out {out}: is a file, or lies in one; choose another" in capsys.readouterr().err
+    assert Path("file").read_text() == "mine"
+
+
 def test_other_classes(
     picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

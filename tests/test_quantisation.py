@@ -1,5 +1,6 @@
 """Networks in 8-bit integers: what they compute, what is in the file, and the table beside float32."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,23 @@ def test_integers_need_pictures(exported: Exported, tmp_path: Path) -> None:
     network, info, *_ = exported
     with pytest.raises(ValueError, match="int8 needs pictures to be calibrated on"):
         export(network, info, ("int8",), tmp_path, QUIET)
+
+
+def test_integers_that_see_other_classes_are_not_kept(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, info, data, folder = exported
+    model = onnx.load(folder / "model.onnx")
+    (weight,) = (tensor for tensor in model.graph.initializer if tensor.name == "classifier.weight")
+    weight.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weight), weight.name))
+    monkeypatch.setattr("deployment.export.onnx_network", lambda *_: model.SerializeToString())
+    with pytest.raises(InputError) as raised:
+        export(network, info, ("int8",), tmp_path, QUIET, calibration_pictures(data))
+    assert re.search(
+        r"model\.int8\.onnx: sees the network's class in \d+ % of 68 pictures only; leave int8 out of --export",
+        str(raised.value),
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
