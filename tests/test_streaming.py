@@ -396,8 +396,10 @@ class TestProcesses:
         workers = _workers(data.train)
         assert len(workers) == 2
         assert all(map(_lives, workers))
+        started = time.monotonic()
         del data, one, other
         gc.collect()
+        assert time.monotonic() - started < 4  # asked to end, not killed after 5 seconds
         assert _eventually(lambda: not any(map(_lives, workers)))
 
     @pytest.mark.parametrize("ending", ["end", "kill"])
