@@ -198,7 +198,7 @@ def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> 
         yield from results
     except (RuntimeError, OSError, EOFError) as error:
         # One that is gone is found missing, or does not answer when its results are fetched.
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
