@@ -1,9 +1,9 @@
 """The small data sets that torchvision downloads: pictures held in memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 
 from search_space.errors import InputError
@@ -86,12 +86,10 @@ def _classes(spec: str, kind: str, root: str) -> list[str]:
     raise InputError(f"--data {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _opened(kind: str, root: str, *, train: bool, download: bool) -> Any:
+    from torchvision import datasets  # takes a second, and few runs are on these
 
-
-def _opened(kind: str, root: str, *, train: bool, download: bool) -> "torchvision.datasets.VisionDataset":
-    return getattr(torchvision.datasets, KINDS[kind].source)(root, train=train, download=download)
+    return getattr(datasets, KINDS[kind].source)(root, train=train, download=download)
 
 
 def _scaled(images: Tensor, resolution: int) -> Tensor:
@@ -103,3 +101,7 @@ def _scaled(images: Tensor, resolution: int) -> Tensor:
         torch.nn.functional.interpolate(part, size=size, mode="bilinear", antialias=True) for part in images.split(1000)
     ]
     return torch.cat(parts)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
