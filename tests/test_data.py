@@ -349,9 +349,15 @@ class TestTorchvisionSets:
         data = load_data(f"fashion-mnist:{tmp_path}", 32, CPU)
         assert (data.name, data.identity) == ("fashion-mnist", "fashion-mnist")
         assert data.classes[0] == "T-shirt/top"
-        assert (len(data.train), len(data.validation), len(data.test)) == (36, 4, 40)
+        assert (len(data.train), len(data.validation)) == (36, 4)
+        assert len(load_data(f"fashion-mnist:{tmp_path}", 28, CPU).test) == 40
         (images, labels), *_ = data.train.batches(100)
         assert images.shape == (36, 3, 32, 32)
+        with pytest.raises(InputError, match="40 pictures of 16000 pixels need 10 GiB"):
+            _ = load_data(f"fashion-mnist:{tmp_path}", 16000, CPU).test
+        shutil.rmtree(tmp_path / "FashionMNIST")
+        with pytest.raises(InputError, match=f"not in {tmp_path} .*; every host has to see it there"):
+            _ = data.test
         shades = (images[:, 0, 16, 16] * 0.3530 + 0.2860) * 255
         assert torch.equal((shades / 25).round().long(), labels)
 

@@ -88,6 +88,8 @@ def _decoded(content: _Bytes, needed: Callable[[int, int], tuple[int, int]]) -> 
                         with contextlib.suppress(RuntimeError):  # Pillow has the last word on what is broken
                             return decode_jpeg(torch.from_numpy(content), mode=ImageReadMode.RGB), size
                 return _rgb(image), size
+    except MemoryError:  # is the machine's fault
+        raise
     except UnidentifiedImageError:
         raise CorruptError("no picture of a known format") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file

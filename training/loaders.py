@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -144,13 +144,17 @@ class _Decoding(Dataset[Decoded]):
         return decode(work)
 
 
-class _Feed(Iterable[Work]):
-    """The works of the pass that goes on."""
+class _Feed(Iterator[Work]):
+    """The works of the pass that goes on.
+
+    A loader holds this instead of the works themselves: they hold the split, which holds the loader, and processes of
+    loaders that go in such a circle end late.
+    """
 
     works: Iterator[Work] = iter(())
 
-    def __iter__(self) -> Iterator[Work]:
-        return self.works
+    def __next__(self) -> Work:
+        return next(self.works)
 
 
 def _same(result: Any) -> Any:
@@ -194,10 +198,12 @@ def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> 
         yield from results
     except (RuntimeError, OSError, EOFError) as error:
         # One that is gone is found missing, or does not answer when its results are fetched.
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"a process that decodes pictures was ended from outside ({reason}); too little memory? give fewer "
             "--loaders, or 0"
         ) from None
+    finally:
+        feed.works = iter(())

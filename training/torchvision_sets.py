@@ -8,6 +8,7 @@ from torch import Tensor
 
 from search_space.errors import InputError
 from training import distributed
+from training.folders import MAX_BYTES
 from training.hold_out import hold_out
 from training.pictures import Pictures
 
@@ -36,15 +37,30 @@ class Downloaded:
     """A data set that lies on the disk."""
 
     classes: tuple[str, ...]
+    spec: str
     kind: str
     root: str
     resolution: int
 
     def load(self, split: str) -> Pictures:
-        """The pictures of `train`, `validation` (a tenth of the training pictures) or `test`."""
-        opened = _opened(self.kind, self.root, train=split != "test", download=False)
+        """The pictures of `train`, `validation` (a tenth of the training pictures) or `test`.
+
+        Raises InputError if they are not there any more, or not on this host, or too many for memory at the resolution.
+        """
+        try:
+            opened = _opened(self.kind, self.root, train=split != "test", download=False)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"--data {self.spec}: not in {self.root} ({_reason(error)}); every host has to see it there"
+            ) from None
         images = torch.as_tensor(opened.data)
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+        needed = images[:, :, 0, 0].numel() * self.resolution**2
+        if needed > MAX_BYTES:
+            raise InputError(
+                f"--data {self.spec}: {len(images)} pictures of {self.resolution} pixels need {needed / 2**30:.0f} GiB "
+                f"of memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution"
+            )
         labels = torch.as_tensor(opened.targets)
         if split != "test":
             kept, held = hold_out(labels, VALIDATION)
@@ -58,7 +74,7 @@ def find(spec: str, kind: str, root: str, resolution: int) -> Downloaded:
 
     torchvision unpickles CIFAR's files, but only those whose checksums it knows.
     """
-    return Downloaded(tuple(distributed.from_first(lambda: _classes(spec, kind, root))), kind, root, resolution)
+    return Downloaded(tuple(distributed.from_first(lambda: _classes(spec, kind, root))), spec, kind, root, resolution)
 
 
 def _classes(spec: str, kind: str, root: str) -> list[str]:
@@ -66,7 +82,7 @@ def _classes(spec: str, kind: str, root: str) -> list[str]:
         try:
             return list(_opened(kind, root, train=True, download=download).classes)
         except Exception as error:  # absent, broken, or whatever a download meets
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = _reason(error)
     raise InputError(f"--data {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
 
 
@@ -85,3 +101,7 @@ def _scaled(images: Tensor, resolution: int) -> Tensor:
         torch.nn.functional.interpolate(part, size=size, mode="bilinear", antialias=True) for part in images.split(1000)
     ]
     return torch.cat(parts)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
