@@ -78,17 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     study_name = STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}"
     device = resolve_device(settings.device)
     space = named_space(settings.space)
-    # Crops at random places and scales want the whole picture, so its file.
-    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
-    data = load_data(
-        settings.data,
-        max(space.resolution),
-        device,
-        reporter,
-        streamed=True if trained_on.augmentation == "random-resized-crop" else None,
-        skip_corrupt=settings.skip_corrupt,
-        loaders=settings.loaders,
-    )
+    data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
     space = replace(space, num_classes=data.num_classes)
     if settings.init == "torchvision":
         check_family(space.largest)
@@ -214,6 +204,18 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"next:   python retrain.py {folder} --compare")
 
 
+def _reading(settings: SearchSettings) -> dict[str, Any]:
+    """How `load_data` is to go about the pictures."""
+    chosen = preset(settings.preset)
+    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
+    return {
+        # Crops at random places and scales want the whole picture, so its file.
+        "streamed": True if trained_on.augmentation == "random-resized-crop" else None,
+        "skip_corrupt": settings.skip_corrupt,
+        "loaders": settings.loaders,
+    }
+
+
 def _announce(
     reporter: Reporter,
     space: SearchSpace,
@@ -236,7 +238,16 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
     fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
     fields["folder"] = task.folder.resolve()
     side = max(task.space.resolution)
-    make = Elsewhere(settings.evaluator, fields, settings.data, side, settings.device, threads, loaded_plugins())
+    make = Elsewhere(
+        settings.evaluator,
+        fields,
+        settings.data,
+        side,
+        _reading(settings),
+        settings.device,
+        threads,
+        loaded_plugins(),
+    )
     return RayActors(
         make,
         settings.workers,

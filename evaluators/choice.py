@@ -89,7 +89,8 @@ class Elsewhere:
     Attributes:
         name: of the evaluator.
         settings: the task's fields, without data and reporter.
-        data: the specification that the data are loaded by, at `side` pixels, onto the device.
+        data: the specification that the data are loaded by, at `side` pixels, onto the device, with the options of
+            `load_data` that `reading` says.
         threads: of torch.
         plugins: files that are run first, see `search_space.plugins`.
     """
@@ -98,6 +99,7 @@ class Elsewhere:
     settings: dict[str, Any]
     data: str
     side: int
+    reading: dict[str, Any]
     device: str
     threads: int
     plugins: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ class Elsewhere:
             load_plugin(Path(path))
         use_threads(self.threads)
         reporter = Reporter(quiet=True)
-        data = load_data(self.data, self.side, resolve_device(self.device), reporter)
+        data = load_data(self.data, self.side, resolve_device(self.device), reporter, **self.reading)
         evaluator = EVALUATORS[self.name](Task(**self.settings, data=data, reporter=reporter))
         evaluator.prepare()
         return evaluator

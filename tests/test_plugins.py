@@ -93,7 +93,7 @@ def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pyt
     path.write_text("from evaluators.choice import EVALUATORS\nEVALUATORS['mine'] = None\n")
     monkeypatch.setattr("evaluators.choice.EVALUATORS", EVALUATORS)
     monkeypatch.setattr("evaluators.choice.load_data", lambda *arguments: None)
-    elsewhere = Elsewhere("mine", {}, "digits", 32, "cpu", 1, (str(path),))
+    elsewhere = Elsewhere("mine", {}, "digits", 32, {}, "cpu", 1, (str(path),))
     try:
         with pytest.raises(TypeError):  # None makes no evaluator, but it was found
             elsewhere()
