@@ -40,13 +40,13 @@ def training(record: Record) -> Section | None:
             )
     if not charts:
         return None
-    looks = {_look(folder): _network_name(folder) for folder in record.curves}
+    looks = {_look(folder) for folder in record.curves}
     others = {_network_name(folder) for folder in record.curves if _look(folder) == OTHER}
     keys = [
-        element("li", text("others" if look == OTHER and len(others) > 1 else name), style=f"--key:{_stroke(look)}")
-        for look, name in sorted(looks.items(), key=lambda item: (item[0] != FOUND, item[0] == OTHER, item[1]))
+        element("li", text(_key(look, others)), style=f"--key:{_stroke(look)}")
+        for look in sorted(looks, key=lambda look: (look != FOUND, look == OTHER, look))
     ]
-    css = "".join(_rules(look) for look in looks)
+    css = "".join(_rules(look) for look in sorted(looks))
     epochs = max(len(entries) for entries in record.curves.values())
     seconds = sum(entry.get("seconds", 0.0) for entries in record.curves.values() for entry in entries)
     each = f"up to {epochs} {plural('epoch', epochs)}, {duration(seconds)} in all"
@@ -70,8 +70,16 @@ def _look(folder: str) -> str:
     name = _network_name(folder)
     if name == FOUND:
         return FOUND
-    kind = name.removeprefix("uniform ")
-    return f"kind-{kind}" if name != kind and kind.isidentifier() and kind.isascii() else OTHER
+    first, _, rest = name.partition(" ")
+    kind = rest.partition(" ")[0]
+    return f"kind-{kind}" if first == "uniform" and kind.isidentifier() and kind.isascii() else OTHER
+
+
+def _key(look: str, others: set[str]) -> str:
+    """What the lines of a look are of: a kind's ratios look alike, and a point says which it is."""
+    if look == OTHER:
+        return "others" if len(others) > 1 else min(others)
+    return look if look == FOUND else f"uniform {look.removeprefix('kind-')}"
 
 
 def _stroke(look: str) -> str:

@@ -500,3 +500,18 @@ def test_leads_are_told_with_their_intervals(run: Path, tmp_path: Path) -> None:
     # The same folder named otherwise is read once.
     record = read_record(folder, retrained=tmp_path / "compared" / ".." / "compared" / "retrain")
     assert len(record.retrained) == 2
+
+
+def test_lines_of_a_kind_look_alike(record: Record) -> None:
+    epochs = [{"epoch": 1.0, "loss": 2.0, "validation_accuracy": 0.4}, {"epoch": 2.0, "loss": 1.0}]
+    folders = ("uniform-ca-8-0", "uniform-ca-16-0", "found-0", "found-1", "random-0")
+    html = report(replace(record, curves=dict.fromkeys(folders, epochs)))
+    words = " ".join(_checked(html).words).split("a line for each.")[1]
+    assert [name for name in ("found", "uniform ca", "random", "others") if name in words.split("validation")[0]] == [
+        "found",
+        "uniform ca",
+        "random",
+    ]
+    assert html.count('class="line line-kind-ca"') == 4  # two trainings in either chart
+    assert html.count('class="line line-found"') == 4
+    assert "uniform-ca-16-0: 40 %, epoch 1" in html
