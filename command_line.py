@@ -7,6 +7,7 @@ a command none of whose flags is in `main` shows them all.
 
 import argparse
 import dataclasses
+import os
 import re
 import shutil
 import sys
@@ -24,6 +25,7 @@ from search_space.plugins import load_plugin
 from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
+from training.memory import out_of_memory
 from training.progress import complain
 
 _Settings = TypeVar("_Settings")
@@ -210,6 +212,10 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
             _complain(
                 f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
             )
+        elif isinstance(error, BrokenPipeError):  # who read the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif out_of_memory(error):
+            _complain(f"error: out of memory ({_first_line(error)}); give a smaller batch, or use a smaller network")
         elif isinstance(error, OSError) and error.filename is not None:
             _complain(f"error: {error.filename}: {error.strerror}")
         elif distributed.is_first_to_complain():

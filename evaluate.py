@@ -48,7 +48,7 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     for model in models.values():
         key = (_spec(model, settings.data), model.info.architecture.resolution)
         if key not in sets:
-            sets[key] = load_data(*key, device, reporter)
+            sets[key] = load_data(*key, device, reporter, skip_corrupt=settings.skip_corrupt, loaders=settings.loaders)
         check_classes(model, sets[key])
     evaluations: list[tuple[str, Model, Evaluation]] = []
     for name, model in models.items():

@@ -321,6 +321,8 @@ class EvaluateSettings:
     )
     threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
     rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
+    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
+    loaders: int | None = flag(None, LOADERS, whole(0, 256))
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
     quiet: bool = flag(False, "print errors only")
 

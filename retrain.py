@@ -1,5 +1,6 @@
 """Train a found architecture, alone or beside hand-designed ones: see README.md, and `python retrain.py --help`."""
 
+import hashlib
 import random
 import sys
 import time
@@ -31,7 +32,7 @@ from training.model_file import load_model
 from training.progress import Reporter, duration
 from training.resize import resized
 from training.seeds import derive
-from training.standalone import SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
+from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
 from training.teacher import load_teacher
 
 EXAMPLE = "example: python retrain.py runs/digits --compare --seeds 3"
@@ -45,8 +46,10 @@ def main(arguments: Sequence[str]) -> None:
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
     check_init(settings.init, "supernet")
-    check_installed(settings.export)
     chosen = recipe(settings)
+    check_installed(settings.export)
+    if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
+        raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
     source = read_source(settings.source, settings.data)
 
     def load(side: int) -> Dataset:
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
     data = load(source.architecture.resolution)
     source.check(data)
     start = _start(settings, source, data)
-    teaching = Teaching(settings.teacher, load_teacher(settings.teacher, data)) if settings.teacher else None
+    teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)
     side = max(architecture.resolution for architecture in networks.values())
     if side > source.architecture.resolution:  # all see pictures that none has to enlarge
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
         "data": data.identity,
         "recipe": asdict(chosen),
         "init": settings.init,
-        "teacher": settings.teacher,
+        "teacher": teaching.name if teaching else None,
     }
     free = {
         "data": source.data,
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str]) -> None:
         "processes": distributed.world(),
         "seeds": settings.seeds,
     }
-    with distributed.entered_by_first(run_folder.opened(out, identity, free)) as recorded:
+    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=f"*/{CHECKPOINT}*")) as recorded:
         use_threads(recorded["threads"])
         rows = []
         results = []
@@ -111,7 +114,9 @@ def main(arguments: Sequence[str]) -> None:
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**described, "seed": seed, "test": test})
             rows.append(_row(name, architecture, trained, data))
-        title = f"{data.name}: {len(data.test)} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
+        # Corrupt ones may have been passed over.
+        tested = len(trained[0].test.labels) if distributed.world() == 1 else len(data.test)
+        title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
         if distributed.rank() == 0:
             run_folder.merge_results(out, results)
             if settings.compare:
@@ -126,7 +131,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[str, Architecture]:
-    """What is trained, by name."""
+    """What is trained, by name. Under a latency bound there is no random network: a run's space does not hold times."""
     networks = {"found" if source.space else "given": source.architecture}
     if settings.compare:
         if settings.init == "supernet":
@@ -135,8 +140,8 @@ def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[
             )
         macs = measure(source.architecture, data.num_classes).macs
         networks |= compared(source.architecture, source.space, macs, data.num_classes)
-        if source.space is not None:
-            rng = random.Random(derive(settings.seed, "random architecture"))
+        if source.space is not None and source.budget is not None and source.budget.max_latency_ns is None:
+            rng = random.Random(derive("random architecture", source.architecture.digest()))
             networks["random"] = source.space.sample(rng, source.budget)
     return networks
 
@@ -159,6 +164,16 @@ def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable
 
         return lambda architecture: Start("supernet", fill)
     return lambda architecture: SCRATCH
+
+
+def _teaching(spec: str, data: Dataset) -> Teaching:
+    """The teacher, told apart by its name and by what its file holds, not by where that lies."""
+    file = Path(spec.rpartition("=")[2])
+    name = spec
+    if file.is_file():
+        named = f"{spec.rpartition('=')[0]} " if "=" in spec else ""
+        name = f"{named}{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+    return Teaching(name, load_teacher(spec, data))
 
 
 def folder_name(network: str, seed: int) -> str:

@@ -113,6 +113,11 @@ class AnchoredEvaluator:
             if len(drawn) == settings.count:
                 break
         self.anchors = list(drawn.values())
+        if len(self.anchors) < FEWEST:
+            raise InputError(
+                f"--anchors {settings.count}: {len(self.anchors)} architectures were met within the budget, "
+                f"and at least {FEWEST} are needed; search without anchors"
+            )
         self._anchoring = Anchoring(space, [space.sample(rng, budget) for _ in range(REFERENCES)], supernet.seed)
         epochs = Halving(generation=1, epochs=(settings.recipe.epochs,))
         self.training = ProxyEvaluator(

@@ -64,10 +64,12 @@ def lead(first: Row, other: Row) -> Lead:
     differences = [one - two for one, two in zip(first.accuracies, other.accuracies, strict=True)]
     mean, count = statistics.mean(differences), len(differences)
     if count > 1:
+        test = f"paired t over {count} seeds"
+        if max(differences) - min(differences) < 1e-9:  # equal but for rounding: of the spread nothing is known
+            return Lead(mean, None, None, test)
         error = statistics.stdev(differences) / math.sqrt(count)
         half_width = float(stats.t.ppf(0.975, count - 1)) * error
-        p = float(stats.ttest_rel(first.accuracies, other.accuracies).pvalue) if error > 0 else None
-        return Lead(mean, half_width, p, f"paired t over {count} seeds")
+        return Lead(mean, half_width, float(stats.ttest_rel(first.accuracies, other.accuracies).pvalue), test)
     if not first.right or not other.right or len(first.right[0]) != len(other.right[0]):
         return Lead(mean, None, None, "one seed")
     won = first.right[0].astype(np.int64) - other.right[0].astype(np.int64)

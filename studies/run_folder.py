@@ -78,37 +78,39 @@ def turn(folder: Path, what: str, reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def opened(
-    folder: Path, identity: dict[str, Any], free: dict[str, Any], *, shared: bool = False
+    folder: Path, identity: dict[str, Any], free: dict[str, Any], *, shared: bool = False, keeps: str = "*"
 ) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
 
     Args:
         shared: whether other processes that say so may work in it at the same time.
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
+        keeps: a pattern of what a run is worth keeping for; where nothing is like it, another identity takes its place.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
     with locked(folder, shared=shared):
         path = folder / CONFIG
         with turn(folder, "configuration", Reporter(quiet=True)):
-            free = _configured(path, identity, free)
+            free = _configured(path, identity, free, keeps)
             if not shared:  # else another process may be writing just now
                 remove_leftovers(folder, (FRONT, BEST, RESULTS))
         yield free
 
 
-def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any]) -> dict[str, Any]:
+def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: str) -> dict[str, Any]:
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = read_json(path)
         if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
             raise InputError(f"{path}: not a run's configuration; use another --out")
         found = difference(config["identity"], identity)
-        if found:
+        if found and any(path.parent.glob(keeps)):
             raise InputError(
                 f"--out {path.parent}: holds another run: {found}; use another --out, or give the same settings"
             )
-        free = {**free, "threads": _threads(path, config.get("free"))}
+        if not found:
+            free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
     return free

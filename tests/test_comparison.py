@@ -70,6 +70,10 @@ def test_several_seeds_are_a_paired_t_test() -> None:
     assert ahead.half_width == pytest.approx((interval.high - interval.low) / 2)
     assert ahead.test == "paired t over 3 seeds"
     assert lead(first, first).p is None
+    ahead = lead(_row("a", 0.3, 0.4), _row("b", 0.2, 0.3))  # equal differences but for rounding
+    assert ahead.difference == pytest.approx(0.1)
+    assert ahead.p is None
+    assert ahead.half_width is None
 
 
 def test_one_seed_is_mcnemars_test() -> None:

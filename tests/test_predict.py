@@ -177,7 +177,7 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
         (["absent", "alone.bmp"], "absent: no such file or folder"),
         (["found-0", "found-0"], "found-0: holds no pictures; expected .bmp .gif"),
         (["alone.bmp", "alone.bmp"], "alone.bmp: expected a network's folder, or a .safetensors or .onnx file"),
-        (["found-0"], "the following arguments are required: pictures; see predict.py --help"),
+        (["found-0"], "the following arguments are required: PICTURES; see predict.py --help"),
         (["found-0", "alone.bmp", "--top", "0"], "argument --top: '0': expected an integer from 1"),
     ],
 )

@@ -20,7 +20,7 @@ from search_space.errors import InputError
 from search_space.network import build
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
-from training.checkpoint import load_weights, previous
+from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
 from training.data import Dataset, load_data
 from training.drop_path import add_drop_path
 from training.label_step import LabelStep
@@ -94,7 +94,7 @@ class TestLabelStep:
     def test_out_of_memory_names_what_would_fit(self) -> None:
         network = _Hungry(limit=5)
         step = LabelStep(network, 4, Recipe(), 3)
-        with pytest.raises(InputError, match="with 32 pictures at a time; 4 would fit: give --micro-batch 4"):
+        with pytest.raises(InputError, match="4 would fit: give --micro-batch auto, or --micro-batch 4"):
             step(torch.randn(32, 3, 4, 4), torch.zeros(32, dtype=torch.int64), 0)
         assert all(parameter.grad is None for parameter in network.parameters())
 
@@ -224,9 +224,13 @@ class TestTeacher:
     def test_torchvisions_with_a_file(self, data: Dataset, tmp_path: Path) -> None:
         from torchvision import models
 
-        torch.save(models.get_model("shufflenet_v2_x0_5").state_dict(), tmp_path / "teacher.pth")
+        network = models.get_model("shufflenet_v2_x0_5", num_classes=4)
+        torch.save(network.state_dict(), tmp_path / "teacher.pth")
         spec = f"torchvision:shufflenet_v2_x0_5={tmp_path / 'teacher.pth'}"
-        with pytest.raises(InputError, match="has 1000 classes, folder has 4"):
+        images = torch.randn(2, 3, 32, 32)
+        torch.testing.assert_close(load_teacher(spec, data)(images), network.eval()(images), rtol=1e-3, atol=1e-4)
+        torch.save(models.get_model("shufflenet_v2_x0_5").state_dict(), tmp_path / "teacher.pth")
+        with pytest.raises(InputError, match="does not hold its weights"):
             load_teacher(spec, data)
         (tmp_path / "teacher.pth").write_bytes(b"no weights")
         with pytest.raises(InputError, match=r"teacher.pth does not hold its weights"):
@@ -244,6 +248,22 @@ class TestTeacher:
     def test_unknown(self, data: Dataset, spec: str, message: str) -> None:
         with pytest.raises(InputError, match=message):
             load_teacher(spec, data)
+
+    def test_timms_of_one_resolution_only(self, data: Dataset, tmp_path: Path) -> None:
+        import timm
+        from safetensors.torch import save_file
+
+        network = timm.create_model("test_vit", num_classes=4)
+        save_file(network.state_dict(), tmp_path / "teacher.safetensors")
+        teacher = load_teacher(f"timm:test_vit={tmp_path / 'teacher.safetensors'}", data)
+        assert teacher(torch.randn(2, 3, 32, 32)).shape == (2, 4)
+
+    def test_pictures_that_it_does_not_take(self, data: Dataset, tmp_path: Path) -> None:
+        from torchvision import models
+
+        torch.save(models.get_model("alexnet", num_classes=4).state_dict(), tmp_path / "teacher.pth")
+        with pytest.raises(InputError, match="does not take pictures of 32×32 pixels"):
+            load_teacher(f"torchvision:alexnet={tmp_path / 'teacher.pth'}", data)
 
     def test_teaches(self, data: Dataset, tmp_path: Path) -> None:
         asked: list[int] = []
@@ -308,6 +328,7 @@ class TestLastTwoCheckpoints:
         whole, hurt = tmp_path / "whole", tmp_path / "hurt"
         for folder in (whole, hurt):
             _trained(folder, data)
+        (hurt / "metrics.jsonl").unlink()  # else it is known to be finished
         checkpoint = hurt / "checkpoint"
         assert previous(checkpoint).exists()
         if damage == "absent":
@@ -321,8 +342,33 @@ class TestLastTwoCheckpoints:
         for name, tensor in self._weights(whole).items():
             assert torch.equal(tensor, self._weights(hurt)[name])
 
+    def test_the_good_one_outlives_the_next_save(self, data: Dataset, tmp_path: Path) -> None:
+        _trained(tmp_path, data)
+        checkpoint = tmp_path / "checkpoint"
+        checkpoint.write_bytes(b"?")
+        assert latest_checkpoint(checkpoint, lambda message: None) is not None
+        save_checkpoint(checkpoint, {"new": 1})
+        checkpoint.unlink()  # as a kill between two moves leaves it
+        assert latest_checkpoint(checkpoint, lambda message: None) is not None
+
+    def test_a_finished_training_needs_none(self, data: Dataset, tmp_path: Path) -> None:
+        first = _trained(tmp_path, data)
+        remove_checkpoints(tmp_path / "checkpoint")
+        before = (tmp_path / "weights.safetensors").read_bytes()
+        assert _trained(tmp_path, data).test[:3] == first.test[:3]
+        assert (tmp_path / "weights.safetensors").read_bytes() == before
+        assert not (tmp_path / "checkpoint").exists()
+
+    def test_another_trainings_folder_stays_as_it_is(self, data: Dataset, tmp_path: Path) -> None:
+        _trained(tmp_path, data)
+        before = {path: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()}
+        with pytest.raises(InputError, match="belongs to another training"):
+            _trained(tmp_path, data, replace(EVERYTHING, learning_rate=0.01))
+        assert {path: path.read_bytes() for path in before} == before
+
     def test_both_damaged(self, data: Dataset, tmp_path: Path) -> None:
         _trained(tmp_path, data)
+        (tmp_path / "metrics.jsonl").unlink()
         for path in (tmp_path / "checkpoint", tmp_path / "checkpoint.previous"):
             path.write_bytes(b"?")
         with pytest.raises(InputError, match="checkpoint: not a checkpoint"):
@@ -347,7 +393,7 @@ def test_killed_by_the_system_and_started_again(data: Dataset, picture_folder: P
     while not checkpoint.exists() and killed.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    assert killed.wait() == -signal.SIGKILL
     assert start("killed").wait(300) == 0
     for name in ("weights.safetensors", "predictions.safetensors"):
         whole, again = (load_weights(tmp_path / out / "given-0" / name)[0] for out in ("whole", "killed"))
@@ -374,6 +420,7 @@ step = LabelStep.__call__
 def dying(self, images, labels, number):
     if dies and number == 6 and distributed.rank() == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
         os.kill(os.getpid(), signal.SIGKILL)
+    Path(f"{out}-restarts").write_text(os.environ["TORCHELASTIC_RESTART_COUNT"])
     return step(self, images, labels, number)
 
 LabelStep.__call__ = dying
@@ -396,6 +443,7 @@ def test_torchrun_restarts_from_the_last_checkpoint(picture_folder: Path, tmp_pa
         command = [*torchrun, "--max-restarts", "1", "elastic.py", name, str(picture_folder), name]
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stderr
+    assert [(tmp_path / f"{name}-restarts").read_text() for name in ("lives", "dies")] == ["0", "1"]
     lives, dies = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("lives", "dies"))
     assert all(torch.equal(tensor, dies[key]) for key, tensor in lives.items())
 
@@ -422,3 +470,36 @@ def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
         sliced(tmp_path, named_space("mobilenetv2-32").smallest, 4)
     with pytest.raises(InputError, match=r"holds no supernet.safetensors"):
         sliced(tmp_path / "absent", architecture, 4)
+
+
+def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import retrain
+
+    def exhausted(self: LabelStep, images: Tensor, labels: Tensor, number: int) -> float:
+        raise InputError("out of memory")
+
+    (tmp_path / "mine.json").write_text(named_space("mobilenetv2-32").smallest.to_json())
+    monkeypatch.chdir(tmp_path)
+    flags = ["mine.json", "--data", f"folder:{picture_folder}", "--epochs", "1", "--batch-size", "16", "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelStep, "__call__", exhausted)
+        with pytest.raises(InputError, match="out of memory"):
+            retrain.main(flags)
+    retrain.main([*flags, "--micro-batch", "8"])
+    with pytest.raises(InputError, match=r"holds another run: recipe\.micro_batch is 8 there and 4 here"):
+        retrain.main([*flags, "--micro-batch", "4"])
+
+
+def test_evaluation_halves_what_does_not_fit() -> None:
+    from training.evaluation import evaluate
+
+    images, labels = torch.randn(30, 3, 4, 4), torch.randint(3, (30,))
+    network = _Hungry(limit=7)
+    parts = evaluate(network, [(images, labels)])
+    network.limit = 100
+    assert parts == pytest.approx(evaluate(network, [(images, labels)]))
+    network.limit = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(network, [(images, labels)])

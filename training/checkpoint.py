@@ -46,6 +46,7 @@ def latest_checkpoint(path: Path, say: Callable[[str], None]) -> dict[str, Any] 
         if state is None:
             raise
         say(f"{error}".partition("; remove it")[0] + "; going on from the one before it")
+        path.unlink(missing_ok=True)  # else the next one would move it over the good one
         return state
     # Without the newest a process was killed between two moves of files.
     return load_checkpoint(previous(path)) if state is None else state

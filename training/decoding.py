@@ -21,6 +21,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from search_space.errors import InputError
 from training.corrupt import CorruptError
+from training.pictures import eight_bits
 from training.rectangles import Rectangle, crop
 
 FINER = 2.0  # in evaluation, a JPEG decoded at less than its size keeps so many times the pixels that are needed
@@ -98,9 +99,7 @@ def _decoded(content: _Bytes, needed: Callable[[int, int], tuple[int, int]]) -> 
 
 def _rgb(image: Image.Image) -> Tensor:
     """3×h×w, uint8. Transparency is dropped; of 16 bits the upper eight stay, where Pillow would cut off at 255."""
-    if image.mode.startswith("I;16"):
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
-        return torch.from_numpy(grey).expand(3, *grey.shape)
+    image = eight_bits(image)
     pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 

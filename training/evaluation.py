@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training import distributed
+from training.memory import out_of_memory
 from training.precision import autocast
 
 
@@ -49,7 +50,7 @@ def examine(
     correct = top5 = loss = 0.0
     for images, labels in batches:
         with autocast(images.device, precision):
-            logits = network(images)
+            logits = _in_parts(network, images)
         logits = logits.float()
         best = logits.topk(min(5, logits.shape[1])).indices
         hits = best == labels[:, None]
@@ -62,6 +63,18 @@ def examine(
     sums = [correct, top5, loss, float(len(whole))]
     correct, top5, loss, count = distributed.total(sums) if shared else sums
     return Examination(correct / count, top5 / count, loss / count, whole, torch.cat(labelled))
+
+
+def _in_parts(network: nn.Module, images: Tensor) -> Tensor:
+    """The logits, by halves of the batch where memory does not hold the whole: in evaluation they are the same."""
+    try:
+        return network(images)
+    except RuntimeError as error:
+        if not out_of_memory(error) or len(images) == 1:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return torch.cat([_in_parts(network, half) for half in images.chunk(2)])
 
 
 def evaluate(

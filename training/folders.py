@@ -14,7 +14,7 @@ from torch import Tensor
 
 from search_space.errors import InputError
 from training.corrupt import Corrupt, CorruptError
-from training.pictures import Listed, Pictures
+from training.pictures import Listed, Pictures, eight_bits
 from training.progress import Reporter
 
 # ImageNet's, in 0 to 1: what published backbones expect.
@@ -180,7 +180,7 @@ def _decode(path: Path, resolution: int) -> Tensor:
             with Image.open(path) as image:
                 # Scales JPEGs while decoding; never below the size that is needed.
                 image.draft("RGB", (resolution, resolution))
-                rgb = image.convert("RGB")
+                rgb = eight_bits(image).convert("RGB")
                 side = min(rgb.size)
                 left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
                 square = (left, top, left + side, top + side)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from search_space.errors import InputError
+from training import distributed
+from training.memory import out_of_memory
 from training.mixing import Mixing
 from training.precision import autocast
 from training.recipe import Recipe
@@ -63,13 +65,16 @@ class LabelStep:
                 if not out_of_memory(error):
                     raise
             self._forget()
+            if self.recipe.sync_batch_norm and distributed.world() > 1:
+                # A retry would have this process exchange statistics that the others do not.
+                raise InputError(f"out of memory with {at_once} pictures at a time; give a smaller --micro-batch")
             smaller = self._fitting(images, labels, at_once // 2)
             if not smaller:
                 raise InputError(f"out of memory with two pictures of {self.resolution} pixels; use a smaller network")
             if not self.adapt:
                 raise InputError(
-                    f"out of memory with {at_once} pictures at a time; {smaller} would fit: give "
-                    f"--micro-batch {smaller} (the same batch by accumulation), or --micro-batch auto"
+                    f"out of memory with {at_once} pictures at a time; {smaller} would fit: give --micro-batch auto, "
+                    f"or --micro-batch {smaller} and, if epochs are trained already, another --out"
                 )
             self.say(f"out of memory with {at_once} pictures at a time; going on with {smaller}, gradients added up")
             self.micro_batch = smaller
@@ -121,11 +126,6 @@ class LabelStep:
         self.network.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error is torch's about memory, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _at_least_two(count: int, at_once: int) -> list[int]:

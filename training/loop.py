@@ -78,6 +78,7 @@ def fit(
     _check_shares(pictures, recipe)
     distributed.copy_from_first([*model.parameters(), *model.buffers()])
     steps_per_epoch = max(1, len(pictures) // recipe.batch_size)
+    pictures_per_step = min(recipe.batch_size, len(pictures) // distributed.world() * distributed.world())
     steps = recipe.epochs * steps_per_epoch
     optimizer = _optimizer(model, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, recipe.warmup))
@@ -90,7 +91,7 @@ def fit(
     if state is not None:
         if state.get("identity") != identity:
             raise InputError(f"{checkpoint}: belongs to another training; use another --out, or remove it")
-        if state.get("processes") != distributed.world():
+        if state.get("processes") != distributed.world() and len(state.get("history", ())) < recipe.epochs:
             raise InputError(
                 f"{checkpoint}: of a training by {state.get('processes')} processes, now there are "
                 f"{distributed.world()}; start as many, or remove it to train from the beginning"
@@ -132,10 +133,10 @@ def fit(
                 if average is not None:
                     average.update_parameters(model)
                 total += loss
-                rate = (index + 1) * recipe.batch_size / max(1e-9, time.monotonic() - started)
+                rate = (index + 1) * pictures_per_step / max(1e-9, time.monotonic() - started)
                 advance(f"loss {loss:.3f}, {rate:,.0f} images/s")
             seconds = time.monotonic() - started
-            speed = steps_per_epoch * recipe.batch_size / max(1e-9, seconds)
+            speed = steps_per_epoch * pictures_per_step / max(1e-9, seconds)
             entry = {"loss": total / steps_per_epoch, "seconds": seconds, "images_per_second": speed}
             history.append({"epoch": epoch + 1, **entry})
             for kept in {id(module): module for module in (model, usable)}.values():
@@ -182,7 +183,7 @@ def _named(networks: Sequence[Architecture], number: int, checkpoint: Path) -> s
             write_json(path, {"step": number, "architectures": [network.to_dict() for network in networks]})
         digests = ", ".join(network.digest()[:12] for network in networks)
         text = f", training {'network' if len(networks) == 1 else 'networks'} {digests} (see {path})"
-    return f"{text}; the checkpoint of the last whole epoch is kept; lower the learning rate"
+    return f"{text}; the checkpoint of the last whole epoch is kept; lower the learning rate, with another --out"
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from search_space.errors import InputError
 from training.model_file import ModelInfo
+from training.pictures import eight_bits
 
 MARGINS = {"imagenet": 256 / 224}
 """By kind of data, how much larger than the input a picture's shorter side is made before its centre is cut out.
@@ -33,7 +34,7 @@ def prepared(picture: Image.Image, info: ModelInfo) -> Tensor:
     """
     resolution = info.architecture.resolution
     mode = "L" if len(info.mean) == 1 else "RGB"
-    image = _eight_bits(picture).convert("RGB").convert(mode)
+    image = eight_bits(picture).convert("RGB").convert(mode)
     side = min(image.size) / margin(info.data)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     square = (left, top, left + side, top + side)
@@ -58,11 +59,3 @@ def read_picture(path: Path, info: ModelInfo) -> Tensor:
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a picture ({reason[:200]})") from None
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pictures of 16 bits a pixel with 8; Pillow would cut all above 255 off."""
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.asarray(picture).astype(np.int64)
-    return Image.fromarray((values.clip(0, 65_535) // 257).astype(np.uint8))

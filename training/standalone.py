@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from search_space.architecture import Architecture
+from search_space.architecture import Architecture, read_json
+from search_space.errors import InputError
 from search_space.network import Network, build
 from training import distributed
 from training.checkpoint import load_weights, save_weights
@@ -92,15 +94,19 @@ def train_standalone(
     first = distributed.rank() == 0
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name)
     teacher = teaching.name if teaching else None
-    if first:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT, RECIPE, PREDICTIONS))
-        write_json(folder / ARCHITECTURE, architecture.to_dict())
-        resolved = {**asdict(recipe), "init": start.name, "teacher": teacher, "seed": seed, "data": data.name}
-        write_json(folder / RECIPE, resolved)
+    pixels = list(data.train.size)
+    resolved = {
+        **asdict(recipe),
+        "init": start.name,
+        "teacher": teacher,
+        "seed": seed,
+        "data": data.identity,
+        "pixels": pixels,
+    }
+    finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, data.num_classes)
-    if first and start.fill and not (folder / CHECKPOINT).exists():
+    if first and start.fill and not finished and not (folder / CHECKPOINT).exists():
         reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
     if recipe.sync_batch_norm:
         synchronise(network)
@@ -126,31 +132,35 @@ def train_standalone(
         write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
         _to_tensorboard(folder / EVENTS, entry)
 
-    _, history = fit(
-        network,
-        LabelStep(
+    history = (
+        finished
+        or fit(
             network,
-            architecture.resolution,
+            LabelStep(
+                network,
+                architecture.resolution,
+                recipe,
+                data.num_classes,
+                teacher=teaching.predict if teaching else None,
+                adapt=adapt,
+                say=lambda message: reporter.say(f"{what}: {message}"),
+            ),
+            data.train,
             recipe,
-            data.num_classes,
-            teacher=teaching.predict if teaching else None,
-            adapt=adapt,
-            say=lambda message: reporter.say(f"{what}: {message}"),
-        ),
-        data.train,
-        recipe,
-        seed=derive(seed, "training"),
-        checkpoint=folder / CHECKPOINT,
-        identity={
-            "architecture": architecture.digest(),
-            "data": data.identity,
-            "init": start.name,
-            "teacher": teacher,
-        },
-        reporter=reporter,
-        what=what,
-        networks=lambda number: (architecture,),
-        after_epoch=after_epoch,
+            seed=derive(seed, "training"),
+            checkpoint=folder / CHECKPOINT,
+            identity={
+                "architecture": architecture.digest(),
+                "data": data.identity,
+                "pixels": pixels,
+                "init": start.name,
+                "teacher": teacher,
+            },
+            reporter=reporter,
+            what=what,
+            networks=lambda number: (architecture,),
+            after_epoch=after_epoch,
+        )[1]
     )
     tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
     network.load_state_dict(tensors)
@@ -158,6 +168,28 @@ def train_standalone(
     if distributed.world() == 1:
         save_weights(folder / PREDICTIONS, {"predicted": test.predicted, "labels": test.labels}, {})
     return Trained(test, sum(entry["seconds"] for entry in history))
+
+
+def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -> History | None:
+    """Makes the folder say what is trained in it; the history, if that has been trained to its end already.
+
+    Raises InputError if something else is being trained there, and changes nothing then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT, RECIPE, PREDICTIONS))
+    resolved = json.loads(json.dumps(resolved))
+    described = {ARCHITECTURE: architecture.to_dict(), RECIPE: resolved}
+    trained = [name for name in (CHECKPOINT, WEIGHTS) if (folder / name).exists()]
+    for name, value in described.items():
+        if trained and (folder / name).exists() and read_json(folder / name) != value:
+            raise InputError(f"{folder}: {trained[0]} belongs to another training; use another --out, or remove it")
+    for name, value in described.items():
+        write_json(folder / name, value)
+    if WEIGHTS not in trained or not (folder / METRICS).exists():
+        return None
+    lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+    # Weights and metrics of the last epoch are written before its checkpoint, which is needed no more.
+    return [json.loads(line) for line in lines] if len(lines) == resolved["epochs"] else None
 
 
 def _best(entry: dict[str, float]) -> float:

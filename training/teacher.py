@@ -62,10 +62,11 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
     ours = (data.mean, data.std)
     if kind in ("torchvision", "timm"):
         name, _, file = rest.partition("=")
-        network = _torchvision(spec, name, file) if kind == "torchvision" else _timm(spec, name, file)
+        make = _torchvision if kind == "torchvision" else _timm
+        network = make(spec, name, file, data.num_classes)
         own = _normalisation(network)
         outputs = _outputs(network)
-        resolution = None
+        resolution = _fixed_resolution(network)
     else:
         network, info = load_model(Path(spec))
         own, outputs, resolution = (info.mean, info.std), len(info.classes), info.architecture.resolution
@@ -73,23 +74,30 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
             raise InputError(f"--teacher {spec}: trained for other classes ({info.classes[0]}, …) than {data.name}'s")
     if outputs != data.num_classes:
         raise InputError(f"--teacher {spec}: has {outputs} classes, {data.name} has {data.num_classes}")
-    return Teacher(network, ours, own, data.device, resolution)
+    teacher = Teacher(network, ours, own, data.device, resolution)
+    try:
+        with torch.no_grad():
+            teacher(torch.zeros(1, 3, *data.train.size, device=data.device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        size = "×".join(map(str, data.train.size))
+        raise InputError(f"--teacher {spec}: does not take pictures of {size} pixels ({_first_line(error)})") from None
+    return teacher
 
 
-def _torchvision(spec: str, name: str, file: str) -> nn.Module:
+def _torchvision(spec: str, name: str, file: str, num_classes: int) -> nn.Module:
     from torchvision import models
 
     if name not in models.list_models(module=models):
         raise InputError(f"--teacher {spec}: torchvision has no classifier {name!r}; expected {FORMS}")
     if file:
-        return _filled(spec, models.get_model(name), file)
+        return _filled(spec, models.get_model(name, num_classes=num_classes), file)
     try:
         return models.get_model(name, weights="DEFAULT")
     except OSError as error:
         raise InputError(f"--teacher {spec}: its weights cannot be fetched ({error}); give {spec}=FILE") from None
 
 
-def _timm(spec: str, name: str, file: str) -> nn.Module:
+def _timm(spec: str, name: str, file: str, num_classes: int) -> nn.Module:
     try:
         import timm
     except ImportError:
@@ -97,7 +105,7 @@ def _timm(spec: str, name: str, file: str) -> nn.Module:
     if not timm.is_model(name):
         raise InputError(f"--teacher {spec}: timm has no model {name!r}; expected {FORMS}")
     if file:
-        return _filled(spec, timm.create_model(name), file)
+        return _filled(spec, timm.create_model(name, num_classes=num_classes), file)
     try:
         return timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:
@@ -129,6 +137,19 @@ def _filled(spec: str, network: nn.Module, file: str) -> nn.Module:
 def _normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     config: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return tuple(config.get("mean", _MEAN)), tuple(config.get("std", _STD))
+
+
+def _fixed_resolution(network: nn.Module) -> int | None:
+    """The only resolution that the network takes, in pixels a side; None if it takes any."""
+    config: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    if config.get("fixed_input_size"):
+        return int(config["input_size"][-1])
+    side: object = getattr(network, "image_size", None)  # torchvision's vision transformers
+    return side if isinstance(side, int) else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
 def _outputs(network: nn.Module) -> int:
