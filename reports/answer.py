@@ -9,7 +9,7 @@ from reports.markup import Markup, element, joined, text
 from reports.notation import attention_of, listed, plural, points, score, signed
 from reports.page import Cell, Row, command, figures, paragraph, table, titled
 from reports.palette import short
-from reports.record import Lead, Record, Retrained
+from reports.record import Lead, Record, Retrained, accuracy_name
 from search_space.cost import Budget, human, milliseconds
 from search_space.errors import InputError
 from studies.trials import Candidate
@@ -46,7 +46,9 @@ def answer(record: Record) -> list[Markup]:
     if FOUND in means:
         accuracies = [one.accuracy for one in means[FOUND]]
         shown_figures.append(("test accuracy, trained from scratch", _mean(accuracies)))
-    by = "validation accuracy in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
+    by = (
+        f"{accuracy_name(record)} in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
+    )
     shown_figures += [(by, score(record, best.score)), (f"MACs{of_budget}", human(cost.macs))]
     shown_figures.append(("parameters", human(cost.params)))
     if cost.latency_ns:

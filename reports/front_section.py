@@ -5,7 +5,7 @@ from reports.drawing import kinds_of, legend, scrolled
 from reports.markup import Markup, element, text
 from reports.notation import COST_NAMES, amount, attention_of, score, tick_format
 from reports.page import Cell, Row, Section, paragraph, table, titled
-from reports.record import Record
+from reports.record import Record, accuracy_name
 from search_space.cost import Cost, human, milliseconds, shown
 from studies.trials import Candidate
 
@@ -26,7 +26,7 @@ def front(record: Record) -> Section | None:
         [getattr(candidate.cost, cost) for candidate in everything],
         [candidate.score for candidate in everything],
         x_label=COST_NAMES[cost],
-        y_label="validation accuracy" if record.objective == "accuracy" else record.objective,
+        y_label=accuracy_name(record) if record.objective == "accuracy" else record.objective,
         x_format=lambda value: amount(cost, value),
         y_format=tick_format(record),
         width=640,

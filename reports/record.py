@@ -282,3 +282,9 @@ def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
         if entries:
             curves[name if name not in curves else f"{path.parent.parent.name}/{name}"] = entries
     return curves
+
+
+def accuracy_name(record: Record) -> str:
+    """What the accuracy of a candidate is."""
+    anchored = (record.identity.get("evaluator") or {}).get("name") == "anchored"
+    return "accuracy expected of its own training" if anchored else "validation accuracy"

@@ -45,6 +45,8 @@ def search_command(record: Record) -> str:
 
 def _evaluator(evaluator: Mapping[str, Any]) -> list[tuple[str, Any]]:
     name = evaluator.get("name")
+    if name == "anchored":
+        return [*_evaluator(evaluator.get("supernet") or {}), ("anchors", evaluator.get("count"))]
     flags: list[tuple[str, Any]] = [("evaluator", name), ("score", evaluator.get("score"))]
     recipe = evaluator.get("recipe") or {}
     if name == "supernet":
