@@ -23,7 +23,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from training import distributed
 from training.augmentation import Augmentation
-from training.checkpoint import load_checkpoint
+from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Split, load_data
 from training.device import resolve_device
 from training.loop import DivergedError, fit
@@ -200,11 +200,17 @@ def test_killed_and_continued_by_two_processes(ranks: Ranks) -> None:
     assert all(torch.equal(tensor, ranks[0]["continued"][name]) for name, tensor in ranks[0]["supernet"].items())
 
 
-def test_a_checkpoint_of_another_number_of_processes_is_refused(
-    ranks: Ranks, folder: Path, tiny_space: SearchSpace, picture_folder: Path
+def test_another_number_of_processes_does_not_go_on_with_a_checkpoint_but_takes_a_finished_one(
+    ranks: Ranks, folder: Path, tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path
 ) -> None:
+    finished = _supernet(folder / "own", tiny_space, picture_folder, SUPERNET)
+    state = load_checkpoint(folder / "own" / "checkpoint")
+    assert state is not None
+    assert all(torch.equal(tensor, finished[f"store.{name}"]) for name, tensor in state["model"].items())
+    state["history"].pop()
+    save_checkpoint(tmp_path / "checkpoint", state)
     with pytest.raises(InputError, match="of a training by 2 processes, now there are 1; start as many"):
-        _supernet(folder / "own", tiny_space, picture_folder, SUPERNET)
+        _supernet(tmp_path, tiny_space, picture_folder, SUPERNET)
 
 
 def test_batch_statistics_are_of_the_whole_batch(ranks: Ranks) -> None:

@@ -22,7 +22,7 @@ from deployment.confusion import Evaluation, evaluated
 from deployment.export import export
 from deployment.model_source import find_models, read_model
 from reports.confusion_picture import draw_confusion
-from reports.tables import class_table
+from reports.deployed_tables import class_table
 from search_space import Architecture, Attention, InputError, Stage, build
 from training.checkpoint import save_weights
 from training.data import load_data
