@@ -240,7 +240,7 @@ def test_a_loss_that_breaks_on_one_rank_ends_both(ranks: Ranks, folder: Path, ti
     assert ranks[0]["diverged"] == (
         f"DivergedError: supernet: the loss became nan at step 5 (epoch 2), training networks {digests} "
         f"(see {folder}/diverged/diverged.json); the checkpoint of the last whole epoch is kept; "
-        "lower the learning rate"
+        "lower the learning rate, with another --out"
     )
     written = json.loads((folder / "diverged" / "diverged.json").read_text())
     assert written == {"step": 5, "architectures": [architecture.to_dict() for architecture in trained]}
