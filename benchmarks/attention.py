@@ -148,7 +148,7 @@ def _race(
     return 1e3 * theirs, 1e3 * own
 
 
-def _call(form: Callable[[Tensor], Tensor], x: Tensor, mode: str) -> Call:
+def _call(form: nn.Module, x: Tensor, mode: str) -> Call:
     if mode == "forward":
 
         def infer() -> None:
@@ -156,7 +156,7 @@ def _call(form: Callable[[Tensor], Tensor], x: Tensor, mode: str) -> Call:
                 form(x)
 
         return infer
-    parameters = [parameter for parameter in form.parameters() if parameter.requires_grad]  # type: ignore[attr-defined]
+    parameters = [parameter for parameter in form.parameters() if parameter.requires_grad]
     x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     gradient = torch.randn_like(form(x))
     return lambda: torch.autograd.grad(form(x), [x, *parameters], gradient)

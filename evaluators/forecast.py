@@ -170,7 +170,7 @@ def _zero_cost(evaluator: ZeroCostEvaluator, search: Search) -> dict[str, float]
     each = 0.0
     for part in parts:
         scorer.score(first, part)
-        each += _median(lambda architecture, part=part: scorer.score(architecture, part), others)  # type: ignore[misc]
+        each += _median(functools.partial(scorer.score, name=part), others)
     found = {"search": each * search.trials / search.workers}
     return {"reference": each * scorer.batch.reference, **found} if name in AGGREGATES else found
 

@@ -1,7 +1,7 @@
 """What the evaluated candidates say together: which attention pays where, what matters, how the search went."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -41,11 +41,11 @@ def top(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def attention_shares(candidates: Sequence[Candidate], stage: int) -> dict[Attention, float]:
     """Share of the blocks at a stage that have each attention, of every candidate alike."""
-    shares: Counter[Attention] = Counter()
+    shares: defaultdict[Attention, float] = defaultdict(float)
     for candidate in candidates:
         own = candidate.architecture.stages[stage].attention
         for attention in own:
-            shares[attention] += 1 / (len(own) * len(candidates))  # type: ignore[assignment]
+            shares[attention] += 1 / (len(own) * len(candidates))
     return dict(sorted(shares.items(), key=lambda item: order(item[0])))
 
 

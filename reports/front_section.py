@@ -1,5 +1,6 @@
 """The front: every evaluated candidate as a point, and the networks that none is both better and cheaper than."""
 
+from evaluators.base import Metrics
 from reports.charts import Frame
 from reports.drawing import kinds_of, legend, scrolled
 from reports.markup import Markup, element, text
@@ -118,8 +119,8 @@ def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
 def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Markup:
     title = f"Network {number}{', the best' if won else ''}"
     numbers = [(record.objective, score(record, candidate.score))]
-    if record.objective == "accuracy":
-        numbers.append(("loss", f"{candidate.metrics.loss:.3f}"))  # type: ignore[union-attr]
+    if isinstance(candidate.metrics, Metrics):
+        numbers.append(("loss", f"{candidate.metrics.loss:.3f}"))
     numbers += [("MACs", f"{candidate.cost.macs:,}"), ("params", f"{candidate.cost.params:,}")]
     if candidate.cost.latency_ns:
         numbers.append(("latency", milliseconds(candidate.cost.latency_ns)))

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy
 from optuna.storages import BaseStorage
 from sqlalchemy.exc import IntegrityError
 
 
-def annotate(storage: BaseStorage, study_id: int, attributes: Mapping[str, object]) -> None:
+def annotate(storage: BaseStorage, study_id: int, attributes: Mapping[str, Any]) -> None:
     """Sets system attributes of a study; in a database in one transaction.
 
     Optuna writes them one by one, each with a transaction of its own, which for a note a trial takes longer than the
@@ -17,7 +18,7 @@ def annotate(storage: BaseStorage, study_id: int, attributes: Mapping[str, objec
     engine = _engine(storage)
     if engine is None:
         for key, value in attributes.items():
-            storage.set_study_system_attr(study_id, key, value)  # type: ignore[arg-type]
+            storage.set_study_system_attr(study_id, key, value)
         return
     table = sqlalchemy.table(
         "study_system_attributes",
