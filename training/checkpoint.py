@@ -87,4 +87,4 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; train again from the beginning, in a new folder") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a safetensors file ({error}); give another, or remove it and train again") from None
+        raise InputError(f"{path}: not a safetensors file ({error}); give another, or train again") from None
