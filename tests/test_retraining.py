@@ -403,7 +403,7 @@ def test_killed_by_the_system_and_started_again(data: Dataset, picture_folder: P
 
 
 ELASTIC = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 import torch
 from search_space.spaces import named_space
@@ -425,6 +425,8 @@ def dying(self, images, labels, number):
 
 LabelStep.__call__ = dying
 torch.set_num_threads(1)
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "1" and os.environ["RANK"] == "1":
+    time.sleep(2)  # the first rank, ahead, finds what the ranks before it left in torchrun's store
 with distributed.joined():
     data = load_data(f"folder:{pictures}", 32, torch.device("cpu"))
     recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.05, ema_decay=0.8)

@@ -12,6 +12,8 @@ from it, so no file system need be shared.
 
 import io
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
@@ -20,6 +22,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from search_space.errors import InputError
 
@@ -41,11 +45,45 @@ def joined() -> Iterator[None]:
     if _from_environment("WORLD_SIZE", 1) > 1:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         try:
-            dist.init_process_group(backend, timeout=TIMEOUT)
+            store, number, ranks = next(rendezvous("env://", timeout=TIMEOUT))
         except ValueError as error:
             raise InputError(f"WORLD_SIZE is set, but {error}; start many processes with torchrun") from None
+        store = PrefixStore(_incarnation(store, number, ranks), store)
+        dist.init_process_group(backend, store=store, rank=number, world_size=ranks, timeout=TIMEOUT)
     yield
     leave()
+
+
+def _incarnation(store: Store, number: int, ranks: int) -> str:
+    """What the ranks of this start have in common and those of no other start have: a prefix for their keys.
+
+    After a failure torchrun's agents start all ranks again with the store they had (torch 2.14), in which gloo would
+    find the addresses of ranks that are gone. Neither a count of restarts (every host counts its own) nor the port
+    tells one start from the next, so the first rank tells the others: each greets it with a word drawn for this start,
+    and its answer lies under that word. A greeting left by a dead rank is answered too, to nobody, and then overwritten
+    by its successor's.
+    """
+    own = uuid.uuid4().hex
+    if number > 0:
+        store.set(f"coordnas/greeting/{number}", own)
+        answer = f"coordnas/answer/{own}"
+        store.wait([answer], TIMEOUT)
+        common = store.get(answer).decode()
+        store.set(f"coordnas/heard/{common}/{number}", "")
+        return common
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    silent = set(range(1, ranks))
+    while silent and time.monotonic() < deadline:
+        for other in sorted(silent):
+            greeting = f"coordnas/greeting/{other}"
+            if store.check([greeting]):
+                store.set(f"coordnas/answer/{store.get(greeting).decode()}", own)
+            if store.check([f"coordnas/heard/{own}/{other}"]):
+                silent.remove(other)
+        time.sleep(0.01)
+    if silent:
+        raise InputError(f"torchrun: ranks {sorted(silent)} of {ranks} did not start within {TIMEOUT}")
+    return own
 
 
 def leave() -> None:
