@@ -13,8 +13,9 @@ the supernet's τ is than each other's, by paired resamples. The ceiling is the 
 
 `--supernet NAME=JSON` trains one more supernet, with these settings in place of the preset's, and lists it beside the
 others. A killed run goes on where it was; several processes may work in one folder. `--table FILE` keeps the trained
-networks as a table that the evaluator `tabular` reads; `--truth FILE` takes such a table's networks and trains none
-(its intervals are over networks alone, since a table does not know the pictures).
+networks as a table that the evaluator `tabular` reads; the networks that the file holds already are not trained again,
+so a table can grow. `--truth FILE` takes a table's networks and trains none. (Where networks come from a table, the
+intervals are over networks alone, since it does not know the pictures.)
 """
 
 import argparse
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Grid
 
-from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train
+from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, trained_elsewhere
 from evaluators import zero_cost
 from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
@@ -64,6 +65,7 @@ class Scores:
 def main() -> None:
     """Trains, scores, prints."""
     arguments = _arguments()
+    folder = arguments.folder or Path("runs") / f"rank-{arguments.data.partition('/')[0].replace(':', '-')}"
     plan = Plan(
         space=arguments.space,
         data=arguments.data,
@@ -73,16 +75,20 @@ def main() -> None:
         equal_macs=arguments.equal_macs,
         macs_range=tuple(arguments.macs_range),
         recipe=replace(RECIPE, epochs=arguments.epochs),
+        known=trained_elsewhere(arguments.table, folder / "trained"),
     )
-    folder = arguments.folder or Path("runs") / f"rank-{arguments.data.partition('/')[0].replace(':', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
     reporter = Reporter()
     if arguments.truth:
         table = read_table(arguments.truth)
-        plan = replace(plan, space=table.space, data=table.data)
+        plan = replace(plan, space=table.space, data=table.data, known=None)
         results = from_table(table)
     else:
         results = train(plan, folder / "trained", arguments.workers, reporter)
+        if arguments.table:
+            table = _table(plan, results)
+            write_table(arguments.table, table)
+            results = from_table(table) if plan.known else results
     torch.set_num_threads(arguments.threads)
     space = plan.search_space()
     data = load_data(plan.data, max(space.resolution), torch.device("cpu"), reporter)
@@ -92,8 +98,6 @@ def main() -> None:
     for given in arguments.supernet:
         name, _, settings = given.partition("=")
         supernets[name] = json.loads(settings)
-    if arguments.table:
-        write_table(arguments.table, _table(plan, results))
     budget = Budget(max_macs=round(plan.macs_range[1] * 1.03))
     scorer = zero_cost.Scorer(space, budget, data, plan.seed)
     ways: dict[str, Callable[[], Scores]] = {
@@ -154,7 +158,7 @@ def _proxy(plan: Plan, data: Dataset, networks: list[Architecture], folder: Path
 
 def _table(plan: Plan, results: Results) -> Table:
     space = plan.search_space()
-    entries = []
+    entries = list(plan.known.networks) if plan.known else []
     for index, (group, architecture) in enumerate(results.networks):
         cost = space.cost(architecture)
         validation, test = (

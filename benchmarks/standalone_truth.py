@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluators.table import Table
+from evaluators.table import Table, read_table
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget
 from search_space.errors import InputError
@@ -52,6 +52,7 @@ class Plan:
     Attributes:
         equal: networks at `equal_macs` ±3%.
         across: networks whose MACs are spread evenly on a log scale over `macs_range`.
+        known: a table of networks that are among these and were trained elsewhere.
     """
 
     space: str
@@ -63,14 +64,32 @@ class Plan:
     macs_range: tuple[int, int]
     recipe: Recipe
     seed: int = 0
+    known: Table | None = None
+
+    def __post_init__(self) -> None:
+        if self.known is None:
+            return
+        # A setting that came after the table was written was at its default.
+        for name, value, own in (
+            ("space", self.known.space, self.space),
+            ("data", self.known.data, self.data),
+            ("recipe", Recipe(**self.known.recipe), self.recipe),
+            ("seeds", min(len(entry.test) for entry in self.known.networks), self.seeds),
+        ):
+            if value != own:
+                raise InputError(f"the table's {name}: expected {own}, got {value}; give another --table")
 
     def networks(self, folder: Path) -> list[tuple[str, Architecture]]:
         """Each network's group and architecture, the groups in turn.
 
-        They are drawn once and kept in the folder: what is drawn later goes on from there, even by another version.
+        Those known come first. The others are drawn once and kept in the folder: what is drawn later goes on from
+        there, even by another version.
         """
         path = folder / NETWORKS
-        kept = [(str(group), Architecture.from_dict(data)) for group, data in read_json(path)] if path.exists() else []
+        if path.exists():
+            kept = [(str(group), Architecture.from_dict(data)) for group, data in read_json(path)]
+        else:
+            kept = [(entry.group, entry.architecture) for entry in self.known.networks] if self.known else []
         counts = {group: sum(1 for own, _ in kept if own == group) for group in GROUPS}
         wanted = {"equal": self.equal, "range": self.across}
         if any(counts[group] < wanted[group] for group in GROUPS):
@@ -83,6 +102,11 @@ class Plan:
                 chosen.append((group, architecture))
             numbers[group] += 1
         return chosen
+
+    def to_train(self, folder: Path) -> list[tuple[str, Architecture]]:
+        """Those of the networks that are not known."""
+        known = {entry.architecture for entry in self.known.networks} if self.known else set()
+        return [(group, architecture) for group, architecture in self.networks(folder) if architecture not in known]
 
     def _drawn(self, kept: list[tuple[str, Architecture]], counts: dict[str, int]) -> list[tuple[str, Architecture]]:
         space = self.search_space()
@@ -155,10 +179,20 @@ class Results:
         return shares
 
 
+def trained_elsewhere(path: Path | None, folder: Path) -> Table | None:
+    """The table in the file, if there is one, without the networks that were trained in the folder."""
+    if path is None or not path.exists():
+        return None
+    table = read_table(path)
+    entries = table.networks
+    others = [entry for entry in entries if not _result(folder, entry.architecture, len(entry.test) - 1).exists()]
+    return replace(table, networks=tuple(others)) if others else None
+
+
 def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Results:
     """Trains what is not trained yet, in `workers` processes of one thread; prints what one network costs first."""
     folder.mkdir(parents=True, exist_ok=True)
-    networks = plan.networks(folder)
+    networks = plan.to_train(folder)
     # The networks of equal MACs first: they say most, should there be no time for all.
     jobs = [(index, seed) for seed in range(plan.seeds) for index in range(len(networks))]
     jobs.sort(key=lambda job: GROUPS.index(networks[job[0]][0]))
@@ -181,9 +215,12 @@ def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Results
 
 
 def read(plan: Plan, folder: Path) -> Results:
-    """The results of a plan whose trainings are all done."""
+    """The results of a plan whose trainings are all done, without the networks that were known."""
     rows = []
-    networks = plan.networks(folder)
+    networks = plan.to_train(folder)
+    if not networks:
+        accuracies = np.zeros((0, plan.seeds))
+        return Results([], [], accuracies, np.zeros((0, plan.seeds, 1), np.int64), np.ones(1, np.int64), accuracies)
     space = plan.search_space()
     for _, architecture in networks:
         results = [np.load(_result(folder, architecture, seed), allow_pickle=False) for seed in range(plan.seeds)]
@@ -217,7 +254,7 @@ def _result(folder: Path, architecture: Architecture, seed: int) -> Path:
 
 def _run(plan: Plan, folder: Path, jobs: Sequence[tuple[int, int]]) -> None:
     torch.set_num_threads(1)
-    networks = plan.networks(folder)
+    networks = plan.to_train(folder)
     quiet = Reporter(quiet=True)
     side = max(architecture.resolution for _, architecture in networks)
     data = load_data(plan.data, side, torch.device("cpu"), quiet)

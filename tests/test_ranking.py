@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.standalone_truth import Plan
+from benchmarks.standalone_truth import Plan, read, trained_elsewhere
 from evaluators.ranking import Truth, kendall, resampled_accuracy
+from evaluators.table import Entry, Table, write_table
+from search_space.architecture import Architecture
+from search_space.errors import InputError
 from training.recipe import Recipe
 
 
@@ -91,3 +94,41 @@ def test_networks_for_truth_are_drawn_once(tmp_path: Path) -> None:
     assert len({architecture.digest() for _, architecture in longer}) == 9
     # What is kept counts, not the seed.
     assert dataclasses.replace(plan, seed=1).networks(tmp_path) == networks
+
+
+def test_a_table_grows(tmp_path: Path) -> None:
+    """Networks that it holds are not trained again, except by what they were not trained by."""
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    plan = Plan("mobilenetv2-32", "digits", 2, 0, 2, 1_000_000, (650_000, 1_600_000), Recipe(epochs=3))
+    space = plan.search_space()
+
+    def entry(group: str, architecture: Architecture) -> Entry:
+        cost = space.cost(architecture)
+        return Entry(architecture, cost.macs, cost.params, group, (0.5, 0.25), (0.5, 0.75))
+
+    held = [entry(*network) for network in plan.networks(folder)]
+    path = tmp_path / "table.json"
+    recipe = {name: value for name, value in dataclasses.asdict(Recipe(epochs=3)).items() if name != "nesterov"}
+    write_table(path, Table(plan.space, plan.data, recipe, tuple(held)))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    grown = dataclasses.replace(plan, equal=3, across=1, known=trained_elsewhere(path, elsewhere))
+    networks = grown.networks(elsewhere)
+    assert [architecture for _, architecture in networks[:2]] == [entry.architecture for entry in held]
+    assert grown.to_train(elsewhere) == networks[2:]
+    for _, architecture in grown.to_train(elsewhere):
+        for seed in (0, 1):
+            results = elsewhere / f"{architecture.digest()[:16]}-{seed}"
+            results.mkdir()
+            right, counted = np.array([3, 1]), np.array([4, 4])
+            np.savez(results / "result.npz", validation=0.5, correct=right, counted=counted, seconds=1.0)
+    assert read(grown, elsewhere).test.tolist() == [[0.5, 0.5]] * 2
+    assert read(dataclasses.replace(plan, known=trained_elsewhere(path, elsewhere)), elsewhere).networks == []
+    write_table(path, Table(plan.space, plan.data, recipe, tuple(entry(*network) for network in networks)))
+    known = trained_elsewhere(path, elsewhere)
+    assert known is not None
+    assert [entry.architecture for entry in known.networks] == [entry.architecture for entry in held]
+    for changed in ({"recipe": Recipe(epochs=4)}, {"seeds": 3}, {"data": "digits:clutter"}):
+        with pytest.raises(InputError, match=f"the table's {next(iter(changed))}: expected"):
+            dataclasses.replace(grown, **changed)
