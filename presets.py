@@ -53,6 +53,7 @@ ONLY_FOR = {
     "generation": "proxy",
     "supernet_epochs": "supernet",
     "batch_size": "supernet",
+    "prior": "supernet",
     "anchors": "supernet",
 }
 """The evaluator that a setting is for, where it is for one alone."""
@@ -176,6 +177,11 @@ class SearchSettings:
     )
     batch_size: int | None = flag(
         None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
+    )
+    prior: str = flag(
+        "progressivity",
+        "zero-cost score by which the supernet's are corrected, see --score, or none",
+        group="scoring",
     )
     anchors: int = flag(
         0,

@@ -106,6 +106,7 @@ def main(arguments: Sequence[str]) -> None:
         init=settings.init,
         supernet=recipe,
         scoring=chosen.scoring,
+        prior=settings.prior,
         anchors=AnchorSettings(settings.anchors, chosen.anchor),
         proxy=proxy_settings(chosen, settings),
         score=settings.score,

@@ -9,7 +9,8 @@ apart, and `--across` the range of MACs. What one network costs is printed first
 pictures; the truth is the accuracy on the test split, the mean over seeds. Printed for each evaluator, over all
 networks and over those of equal MACs: Kendall's τ with its 95% bootstrap interval (networks and originals of the test
 pictures drawn anew), Spearman's ρ, regret at 1, 5 and 10 in percentage points, seconds a network; then how much higher
-the supernet's τ is than each other's, by paired resamples. The ceiling is the τ of one seed with another.
+the τ of `corrected` is than each other's, by paired resamples. The ceiling is the τ of one seed with another.
+`supernet` is the preset's, and `corrected` the same with the prior that a search adds by default.
 
 `--supernet NAME=JSON` trains one more supernet, with these settings in place of the preset's, and lists it beside the
 others. A killed run goes on where it was; several processes may work in one folder. `--table FILE` keeps the trained
@@ -34,6 +35,8 @@ from rich.table import Table as Grid
 
 from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, trained_elsewhere
 from evaluators import zero_cost
+from evaluators.choice import PRIOR_BATCH
+from evaluators.prior import Prior
 from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
@@ -104,11 +107,15 @@ def main() -> None:
         name: lambda name=name: _zero_cost(name, networks, scorer)  # type: ignore[misc]
         for name in zero_cost.names()
     }
+    prior = Prior(preset("digits").settings.prior, replace(scorer, batch=PRIOR_BATCH), folder / "supernet")
     ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
     for name, settings in supernets.items():
         ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
             settings, name, plan, data, networks, budget, folder / name, reporter
         )
+    ways["corrected"] = lambda: _supernet(
+        {}, "corrected", plan, data, networks, budget, folder / "supernet", reporter, prior
+    )
     wanted = arguments.evaluators.split(",") if arguments.evaluators else list(ways)
     if unknown := set(wanted) - ways.keys():
         raise SystemExit(f"--evaluators: unknown {', '.join(sorted(unknown))}; known: {', '.join(ways)}")
@@ -178,6 +185,7 @@ def _supernet(
     budget: Budget,
     folder: Path,
     reporter: Reporter,
+    prior: Prior | None = None,
 ) -> Scores:
     chosen = preset("digits")
     recipe = SupernetRecipe(**{**asdict(chosen.recipe), **settings})
@@ -191,6 +199,7 @@ def _supernet(
         folder=folder,
         reporter=reporter,
         budget=budget,
+        prior=prior,
     )
     reporter.say(f"{name}: {recipe}")
     started = time.monotonic()
@@ -246,12 +255,12 @@ def _print(
         tau, rho = ceiling.tau(list(other)), ceiling.spearman(list(other))
         grid.add_row("a seed by another (ceiling)", str(tau), f"{rho:.2f}", *regrets, "", "")
     console.print(grid)
-    best = rows.get("supernet")
-    if best is None:
+    best = "corrected" if "corrected" in rows else "supernet"
+    if best not in rows:
         return
     for name, values in rows.items():
-        if name != "supernet":
-            console.print(f"  τ of supernet less τ of {name}: {truth.advantage(best, values)}")
+        if name != best:
+            console.print(f"  τ of {best} less τ of {name}: {truth.advantage(rows[best], values)}")
 
 
 def _noise(results: Results, chosen: NDArray[np.int64]) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
+from evaluators.prior import NONE, Prior
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
-from evaluators.zero_cost import Scorer, ZeroCostEvaluator
+from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
 from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
@@ -19,6 +20,8 @@ from search_space.space import SearchSpace
 from training.data import Dataset, load_data
 from training.device import resolve_device, use_threads
 from training.progress import Reporter
+
+PRIOR_BATCH = Batch(reference=32, draws=4)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Task:
     init: str
     supernet: SupernetRecipe
     scoring: Scoring
+    prior: str
     anchors: AnchorSettings
     proxy: ProxySettings
     score: str
@@ -41,6 +45,7 @@ class Task:
 
 
 def _supernet(task: Task) -> Evaluator:
+    scorer = Scorer(task.space, task.budget, task.data, task.seed, PRIOR_BATCH)
     supernet = SupernetEvaluator(
         task.space,
         task.data,
@@ -51,6 +56,7 @@ def _supernet(task: Task) -> Evaluator:
         reporter=task.reporter,
         budget=task.budget,
         init=task.init,
+        prior=None if task.prior == NONE else Prior(task.prior, scorer, task.folder),
     )
     return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
 

@@ -117,7 +117,12 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
         return _step_seconds(model, step, _batches(evaluator.data.train, recipe), recipe, first) if count else 0.0
 
     training = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
-    return {"supernet": training, **_scored(evaluator, search)}
+    found = {"supernet": training}
+    scored = _scored(evaluator, search)
+    if evaluator.prior:  # which, unprepared, scored with them; its references take as long as candidates do
+        each = scored["search"] * search.workers / search.trials
+        found["prior"] = each * evaluator.prior.scorer.batch.reference
+    return found | scored
 
 
 @_seconds.register
@@ -159,7 +164,8 @@ def _anchored(evaluator: AnchoredEvaluator, search: Search) -> dict[str, float]:
     training, scoring = _epoch(evaluator.training, search)
     each = training * evaluator.settings.recipe.epochs + scoring
     supernet = _supernet(evaluator.supernet, search)
-    return {"supernet": supernet.pop("supernet"), "anchors": each * len(evaluator.anchors), **supernet}
+    before: dict[str, float] = {name: supernet.pop(name) for name in ("supernet", "prior") if name in supernet}
+    return {**before, "anchors": each * len(evaluator.anchors), **supernet}
 
 
 @_seconds.register

@@ -286,5 +286,8 @@ def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
 
 def accuracy_name(record: Record) -> str:
     """What the accuracy of a candidate is."""
-    anchored = (record.identity.get("evaluator") or {}).get("name") == "anchored"
-    return "accuracy expected of its own training" if anchored else "validation accuracy"
+    evaluator = record.identity.get("evaluator") or {}
+    if evaluator.get("name") == "anchored":
+        return "accuracy expected of its own training"
+    prior = evaluator.get("prior")
+    return f"validation accuracy, corrected by {prior['score']}" if prior else "validation accuracy"

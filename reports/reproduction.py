@@ -51,6 +51,7 @@ def _evaluator(evaluator: Mapping[str, Any]) -> list[tuple[str, Any]]:
     recipe = evaluator.get("recipe") or {}
     if name == "supernet":
         flags += [("supernet-epochs", recipe.get("epochs")), ("batch-size", recipe.get("batch_size"))]
+        flags.append(("prior", (evaluator.get("prior") or {"score": "none"}).get("score")))
     settings = evaluator.get("settings") or {}
     if name == "proxy":
         halving = settings.get("halving") or {}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evaluators.prior import Prior
 from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
@@ -52,6 +53,9 @@ class SupernetEvaluator:
 
     Batch statistics are recomputed for each candidate on training pictures: those of the shared weights fit none of
     them. Scores are remembered by digest.
+
+    Args:
+        prior: corrects the accuracies, if given.
     """
 
     objective = "accuracy"
@@ -68,6 +72,7 @@ class SupernetEvaluator:
         reporter: Reporter,
         budget: Budget | None = None,
         init: str = "scratch",
+        prior: Prior | None = None,
     ):
         self.space = space
         self.data = data
@@ -78,6 +83,7 @@ class SupernetEvaluator:
         self.reporter = reporter
         self.budget = budget or Budget()
         self.init = init
+        self.prior = prior
         torch.manual_seed(derive(seed, "supernet"))
         self.store = WeightStore(space, own_kernels=recipe.own_kernels, sync_batch_norm=recipe.sync_batch_norm).to(
             data.device
@@ -86,18 +92,30 @@ class SupernetEvaluator:
 
     def about(self) -> str:
         """What is done before candidates are scored."""
-        return f"supernet: {self.recipe.epochs} epochs"
+        corrected = f", scores corrected by {self.prior.name}" if self.prior else ""
+        return f"supernet: {self.recipe.epochs} epochs{corrected}"
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
-        return {"name": "supernet", "recipe": asdict(self.recipe), "scoring": asdict(self.scoring), "init": self.init}
+        return {
+            "name": "supernet",
+            "recipe": asdict(self.recipe),
+            "scoring": asdict(self.scoring),
+            "init": self.init,
+            "prior": {"score": self.prior.name, "batch": asdict(self.prior.scorer.batch)} if self.prior else None,
+        }
 
     def prepare(self) -> None:
-        """Trains the shared weights, or goes on with it; reads them if they are finished.
+        """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior.
 
         Several processes train together (`training.distributed`). The first can then score; the others have no part in
         that, and may end.
         """
+        self._train()
+        if self.prior and distributed.rank() == 0:
+            self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, self.reporter)
+
+    def _train(self) -> None:
         first = distributed.rank() == 0
         if first:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
@@ -144,7 +162,11 @@ class SupernetEvaluator:
         self._load(path, tensors)
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        """Accuracy and loss on some validation pictures, or on all of them."""
+        """Accuracy, corrected if there is a prior, and loss on some validation pictures, or on all of them."""
+        shared = self._shared(architecture, thorough)
+        return Metrics(self.prior.corrected(architecture, shared.accuracy), shared.loss) if self.prior else shared
+
+    def _shared(self, architecture: Architecture, thorough: bool = False) -> Metrics:
         key = (architecture.digest(), thorough)
         if key not in self._scores:
             network = self.store.extract(architecture).to(memory_format=torch.channels_last)
