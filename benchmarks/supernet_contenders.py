@@ -26,7 +26,7 @@ REPEATED = 24  # stand-alone networks made beforehand, and trained in turn
 
 def train_shared(space: SearchSpace, batches: Batches) -> None:
     """This project's shared weights, a random architecture for each batch."""
-    store = WeightStore(space)
+    store = _store(space)
     rng = random.Random(0)
     updates = _optimizer(store.parameters())
     for images, labels in batches:
@@ -50,7 +50,7 @@ def train_alone(space: SearchSpace, batches: Batches) -> None:
 
 def train_sandwich(space: SearchSpace, batches: Batches) -> None:
     """The sandwich rule's step: largest, smallest and a random network, forward and backward."""
-    store = WeightStore(space)
+    store = _store(space)
     sandwich = _sandwich(store)
     for number, (images, labels) in enumerate(batches):
         store.zero_grad()
@@ -59,7 +59,7 @@ def train_sandwich(space: SearchSpace, batches: Batches) -> None:
 
 def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
     """The same networks' own steps: ordinary networks with weights of their own, made beforehand."""
-    sandwich = _sandwich(WeightStore(space))
+    sandwich = _sandwich(_store(space))
     steps = [[_ordinary(made, space) for made in sandwich.architectures(number)] for number in range(REPEATED)]
     for number, (images, labels) in enumerate(batches):
         networks = steps[number % REPEATED]
@@ -73,6 +73,10 @@ def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
         for network in others:
             nn.functional.cross_entropy(network(images), target).backward()
         loss.item()
+
+
+def _store(space: SearchSpace) -> WeightStore:
+    return WeightStore(space, own_kernels=SupernetRecipe.own_kernels)
 
 
 def _sandwich(store: WeightStore) -> Sandwich:
