@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import command_line
-from presets import DescribeSettings
+from command_line import flag, positional, whole
 from reports.description import attention_table, lines, stage_table
 from reports.drawing import draw
+from search_space.backbones import BACKBONES
 from search_space.cost import human, measure
 from search_space.errors import InputError
 from search_space.network import check
@@ -18,6 +19,23 @@ from training.files import write_json, write_text
 from training.progress import Reporter
 
 EXAMPLE = "example: python describe.py mobilenetv2-ca --svg mobilenetv2-ca.svg"
+
+
+@dataclass(frozen=True)
+class DescribeSettings:
+    """Draw and cost a network, stage by stage, without training it and without data."""
+
+    source: str = positional(
+        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
+    )
+    network: int | None = flag(
+        None, "of a run's folder: the network of its front, 1 the cheapest (default: the best)", whole(1)
+    )
+    resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
+    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
+    svg: str | None = flag(None, "write the drawing into this file")
+    json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
+    quiet: bool = flag(False, "print errors only")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,9 +54,9 @@ def main(arguments: Sequence[str]) -> None:
         check(architecture, classes)
     except InputError as error:
         raise InputError(f"{settings.source}: {error}") from None
-    for flag, name in (("--svg", settings.svg), ("--json", settings.json)):
+    for option, name in (("--svg", settings.svg), ("--json", settings.json)):
         if name is not None and not Path(name).absolute().parent.is_dir():
-            raise InputError(f"{flag} {name}: there is no folder {Path(name).parent}; make it first")
+            raise InputError(f"{option} {name}: there is no folder {Path(name).parent}; make it first")
     cost = measure(architecture, classes)
     rows = lines(architecture, classes)
     title = f"{settings.source}: {architecture.resolution} pixels, {classes} classes, {architecture.activation}"

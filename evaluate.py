@@ -3,20 +3,22 @@
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 import command_line
-from deployment.compared_latency import compare_latency
+from command_line import flag, positional, whole
+from deployment.compared_latency import COMPARED, compare_latency, compared_runtimes
 from deployment.confusion import Evaluation, evaluated
+from deployment.latency import ROUNDS
 from deployment.model_source import Model, check_classes, find_models, read_model
 from deployment.runtimes import device_name
-from presets import SPLITS, EvaluateSettings
 from reports.confusion_picture import draw_confusion
 from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
 from search_space.errors import InputError
-from training.data import Dataset, load_data
+from training.data import LOADERS, SKIP_CORRUPT, SPECS, Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.files import write_json
 from training.model_file import load_model
@@ -24,6 +26,32 @@ from training.progress import Reporter
 from training.resize import resized
 
 EXAMPLE = "example: python evaluate.py runs/digits/retrain, or python evaluate.py runs/digits/retrain --latency"
+
+
+SPLITS = ("test", "validation", "train")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
+
+    source: str = positional(
+        "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
+    )
+    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {SPECS}")
+    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
+    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
+    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
+    latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
+    runtimes: tuple[str, ...] | None = flag(
+        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
+    )
+    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
+    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
+    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
+    loaders: int | None = flag(None, LOADERS, whole(0, 256))
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
+    quiet: bool = flag(False, "print errors only")
 
 
 def main(arguments: Sequence[str]) -> None:

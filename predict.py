@@ -2,16 +2,27 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import command_line
+from command_line import flag, positional, whole
 from deployment.model_source import find_model, read_model
 from deployment.prediction import find_pictures, predict
-from presets import PredictSettings
 from search_space.errors import InputError
 from training.device import default_threads, resolve_device, use_threads
 from training.progress import complain
 
 EXAMPLE = "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3"
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Say what a trained network sees in pictures."""
+
+    source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
+    pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
+    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
+    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,49 +1,38 @@
-"""The settings of the commands, and the presets that set all of them at once."""
+"""The settings of a search, and the presets that set all of them at once."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from command_line import (
     count,
     flag,
     hours,
-    micro_batch,
     milliseconds,
     nonnegative,
     objectives,
     positional,
-    real,
     share,
     typed,
     whole,
     wholes,
-    yes_or_no,
 )
-from deployment.compared_latency import COMPARED, compared_runtimes
-from deployment.export import FORMATS, parse_formats
-from deployment.latency import ROUNDS
 from deployment.runtimes import RUNTIMES
 from evaluators import zero_cost
 from evaluators.base import Halving
 from evaluators.choice import EVALUATORS
 from evaluators.proxy import ProxySettings
 from evaluators.supernet import Scoring, SupernetRecipe
-from search_space.backbones import BACKBONES
 from search_space.errors import InputError
+from search_space.pretrained import INIT
 from search_space.spaces import SPACES
 from studies.samplers import sampler_names
 from studies.samplers.nni_tuners import FRAMEWORKS
 from studies.storages import KINDS
-from training.augmentation import CROPS
-from training.data import SPECS
-from training.recipe import PRECISIONS, Recipe
-from training.teacher import FORMS as TEACHERS
+from training.data import LOADERS, SKIP_CORRUPT, SPECS
+from training.recipe import Recipe
 
 # Those of --framework nni are named by their own names there.
 SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
 ENGINES = ("processes", "ray", "nni")
-SPLITS = ("test", "validation", "train")
 ONLY_FOR = {
     "score": "zero-cost",
     "table": "tabular",
@@ -57,23 +46,6 @@ ONLY_FOR = {
     "anchors": "supernet",
 }
 """The evaluator that a setting is for, where it is for one alone."""
-
-INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
-SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
-LOADERS = "processes that decode pictures (default: one a processor)"
-
-
-def of_recipe(text: str, parse: Callable[[str], Any] = str, *, group: str) -> Any:
-    """A flag that overrides the recipe's setting of the field's name. The help shows what the recipes say."""
-    return flag(None, text, parse, group=group, shown=_by_recipe)
-
-
-def _by_recipe(setting: str, _: object) -> str:
-    """`quick 12, paper 200`, or the value that all recipes have."""
-    values = {name: getattr(recipe, setting) for name, recipe in RECIPES.items()}
-    if len(set(values.values())) == 1:
-        return typed(next(iter(values.values())))
-    return ", ".join(f"{name} {typed(value)}" for name, value in values.items())
 
 
 def _by_preset(setting: str, settings: "SearchSettings | None") -> str:
@@ -203,147 +175,6 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class RetrainSettings:
-    """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
-
-    source: str = positional(
-        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
-    )
-    data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}", group="main")
-    recipe: str = flag(
-        "quick", "how to train: quick, paper (the CA paper's), modern; other flags override it", group="main"
-    )
-    epochs: int | None = of_recipe("passes over the training pictures", whole(1, 100_000), group="main")
-    batch_size: int | None = of_recipe("pictures a step, of all processes", whole(2, 65_536), group="training")
-    micro_batch: str | None = flag(
-        None,
-        "pictures a process takes at a time (default: all), gradients added up; auto: halved where memory runs out",
-        micro_batch,
-        group="training",
-    )
-    learning_rate: float | None = of_recipe("the highest learning rate", real, group="training")
-    momentum: float | None = of_recipe("momentum of SGD", real, group="training")
-    nesterov: bool | None = of_recipe("yes or no: whether momentum is Nesterov's", yes_or_no, group="training")
-    weight_decay: float | None = of_recipe("weight decay, on weights, not on norms and biases", real, group="training")
-    warmup: float | None = of_recipe("share of the steps in which the learning rate rises", real, group="training")
-    label_smoothing: float | None = of_recipe("share of a label spread over all classes", real, group="training")
-    clip_norm: float | None = of_recipe("bound on the gradient's norm; 0: none", real, group="training")
-    ema_decay: float | None = of_recipe(
-        "share that the moving average of weights keeps, a step; 0: none", real, group="training"
-    )
-    augmentation: str | None = of_recipe(f"{', '.join(CROPS)}", group="augmentation")
-    rand_augment: int | None = of_recipe(
-        "magnitude of RandAugment, 1 to 30; 0: none", whole(0, 30), group="augmentation"
-    )
-    erasing: float | None = of_recipe("probability that a rectangle is erased", real, group="augmentation")
-    mixup: float | None = of_recipe("α of MixUp, which mixes two pictures; 0: none", real, group="augmentation")
-    cutmix: float | None = of_recipe(
-        "α of CutMix, which puts a part of one picture into another; 0: none", real, group="augmentation"
-    )
-    drop_path: float | None = of_recipe("probability that the last block's branch is dropped", real, group="training")
-    teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}", group="teacher")
-    distillation: float | None = of_recipe("weight of the teacher's predictions, 0 to 1", real, group="teacher")
-    temperature: float | None = of_recipe(
-        "divides logits before they are compared with the teacher's", real, group="teacher"
-    )
-    sync_batch_norm: bool | None = of_recipe(
-        "yes or no: batch statistics of all processes' pictures", yes_or_no, group="device"
-    )
-    precision: str | None = of_recipe(f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU)", group="device")
-    compile: bool | None = of_recipe("yes or no: train a network made by torch's compiler", yes_or_no, group="device")
-    init: str = flag("scratch", f"{INIT}, or supernet (the run's shared weights)", group="main")
-    compare: bool = flag(
-        False,
-        "train networks with no, SE or CA attention everywhere at the same MACs, and a random one of the budget",
-        group="main",
-    )
-    seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
-    seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
-    export: tuple[str, ...] = flag(
-        (),
-        f"formats to write the (first) trained network in: {', '.join(FORMATS)} (default: none)",
-        parse_formats,
-        group="main",
-    )
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
-    loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
-    out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main")
-    quiet: bool = flag(False, "print errors only")
-
-
-@dataclass(frozen=True)
-class LatencySettings:
-    """Measure how long each piece of a space's networks takes, alone and on one picture, into a latency table.
-
-    Or export the pieces as ONNX files, for a device that this program does not run on.
-    """
-
-    space: str = flag("mobilenetv2-32", f"search space: {', '.join(SPACES)}, or a file FILE.toml")
-    classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
-    resolution: int | None = flag(
-        None, "measure at this one of the space's resolutions; a search needs all (default: all)", whole(1, 4096)
-    )
-    runtime: str = flag("eager", f"what the pieces run in: {', '.join(RUNTIMES)}")
-    threads: int = flag(1, "threads of the runtime", whole(1, 4096))
-    device: str = flag("cpu", "cpu, cuda, or auto: a GPU if there is one")
-    rounds: int = flag(ROUNDS, "times that each piece has its turn, of which the quickest counts", whole(1, 10_000))
-    out: str = flag("latency.json", "the table's file; the same command again continues it")
-    export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
-    quiet: bool = flag(False, "print errors only")
-
-
-@dataclass(frozen=True)
-class DescribeSettings:
-    """Draw and cost a network, stage by stage, without training it and without data."""
-
-    source: str = positional(
-        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
-    )
-    network: int | None = flag(
-        None, "of a run's folder: the network of its front, 1 the cheapest (default: the best)", whole(1)
-    )
-    resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
-    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
-    svg: str | None = flag(None, "write the drawing into this file")
-    json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
-    quiet: bool = flag(False, "print errors only")
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
-
-    source: str = positional(
-        "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
-    )
-    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {SPECS}")
-    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
-    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
-    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
-    latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
-    runtimes: tuple[str, ...] | None = flag(
-        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
-    )
-    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
-    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
-    loaders: int | None = flag(None, LOADERS, whole(0, 256))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-    quiet: bool = flag(False, "print errors only")
-
-
-@dataclass(frozen=True)
-class PredictSettings:
-    """Say what a trained network sees in pictures."""
-
-    source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
-    pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
-    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-
-
-@dataclass(frozen=True)
 class Preset:
     """What the flags of a search do not say."""
 
@@ -428,40 +259,6 @@ PRESETS = {
     ),
 }
 
-RECIPES = {
-    # A few minutes on two cores, for small pictures.
-    "quick": Recipe(epochs=12, batch_size=128, learning_rate=0.3, weight_decay=2e-4),
-    # What the CA paper's networks were trained with (arXiv:2103.02907, section 4.1); the batch and the weight
-    # decay are those of its family's published training.
-    "paper": Recipe(
-        epochs=200,
-        batch_size=256,
-        learning_rate=0.05,
-        momentum=0.9,
-        nesterov=False,
-        weight_decay=4e-5,
-        warmup=0.0,
-        clip_norm=0.0,
-        augmentation="random-resized-crop",
-    ),
-    # What has become usual since, at a strength for networks of a few million parameters.
-    "modern": Recipe(
-        epochs=300,
-        batch_size=1024,
-        learning_rate=0.5,
-        weight_decay=2e-5,
-        warmup=0.02,
-        label_smoothing=0.1,
-        ema_decay=0.9999,
-        augmentation="random-resized-crop",
-        rand_augment=7,
-        erasing=0.1,
-        mixup=0.1,
-        cutmix=1.0,
-        drop_path=0.05,
-    ),
-}
-
 
 def preset(name: str) -> Preset:
     """The preset of that name. Raises InputError for an unknown one."""
@@ -520,22 +317,3 @@ def check_shared(settings: SearchSettings) -> None:
         raise InputError("--evaluator proxy: its candidates compete in one process; leave --workers and --storage out")
     if settings.storage is not None and settings.storage.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
         raise InputError(f"--storage {settings.storage}: is kept in memory alone; expected sqlite:///FILE")
-
-
-def check_init(name: str, *more: str) -> None:
-    """Raises InputError for an unknown way to initialise."""
-    known = ("scratch", "torchvision", *more)
-    if name not in known:
-        raise InputError(f"--init {name}: unknown; known: {', '.join(known)}")
-
-
-def recipe(settings: RetrainSettings) -> Recipe:
-    """The recipe that is named, with what the flags say instead. Raises InputError for bad values."""
-    if settings.recipe not in RECIPES:
-        raise InputError(f"--recipe {settings.recipe}: unknown; known: {', '.join(RECIPES)}")
-    chosen = RECIPES[settings.recipe]
-    given = {field.name: getattr(settings, field.name) for field in fields(chosen) if field.name != "micro_batch"}
-    given = {name: value for name, value in given.items() if value is not None}
-    if settings.micro_batch not in (None, "auto"):
-        given["micro_batch"] = int(settings.micro_batch)
-    return replace(chosen, **given)

@@ -12,7 +12,7 @@ import command_line
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
-from presets import RetrainSettings, check_init, recipe
+from recipes import RetrainSettings, recipe
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
 from reports.report import write_report
@@ -21,7 +21,7 @@ from search_space.baselines import compared
 from search_space.cost import measure
 from search_space.errors import InputError
 from search_space.network import Network
-from search_space.pretrained import check_family, published, transfer
+from search_space.pretrained import check_family, check_init, published, transfer
 from studies import run_folder
 from studies.source import Source, read_source
 from training import distributed

@@ -20,7 +20,7 @@ from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.forecast import Search
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from presets import SearchSettings, check_engine, check_init, check_shared, preset, proxy_settings, without_effect
+from presets import SearchSettings, check_engine, check_shared, preset, proxy_settings, without_effect
 from reports.plan import show_plan
 from reports.report import write_report
 from reports.tables import front_table, front_title
@@ -28,7 +28,7 @@ from search_space.cost import Budget, human, nanoseconds
 from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
 from search_space.plugins import loaded_plugins
-from search_space.pretrained import check_family
+from search_space.pretrained import check_family, check_init
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder

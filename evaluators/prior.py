@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluators.zero_cost import Scorer
-from evaluators.zero_cost.registry import check_score
+from evaluators.zero_cost import Scorer, names
 from search_space.architecture import Architecture, read_json
 from search_space.errors import InputError
 from training.files import remove_leftovers, write_json
@@ -34,7 +33,8 @@ class Prior:
     """
 
     def __init__(self, name: str, scorer: Scorer, folder: Path):
-        check_score(name, "--prior")
+        if name not in names():
+            raise InputError(f"--prior {name}: unknown; known: {NONE}, {', '.join(names())}")
         self.name = name
         self.scorer = scorer
         self.folder = folder

@@ -22,6 +22,15 @@ from search_space.cost import human
 from search_space.errors import InputError
 from search_space.network import Network, build
 
+INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
+
+
+def check_init(name: str, *more: str) -> None:
+    """Raises InputError for an unknown way to initialise."""
+    known = ("scratch", "torchvision", *more)
+    if name not in known:
+        raise InputError(f"--init {name}: unknown; known: {', '.join(known)}")
+
 
 @dataclass
 class Transferred:

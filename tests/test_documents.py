@@ -17,7 +17,8 @@ import pytest
 
 import command_line
 from evaluators.choice import EVALUATORS
-from presets import LatencySettings, RetrainSettings
+from measure_latency import LatencySettings
+from recipes import RetrainSettings
 from search_space import attention
 from search_space.architecture import read_json
 from search_space.spaces import SPACES

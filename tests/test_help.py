@@ -8,6 +8,7 @@ import pytest
 import command_line
 import measure_latency
 import presets
+import recipes
 import retrain
 import search
 from command_line import flag, positional, whole
@@ -16,8 +17,8 @@ from search_space.errors import InputError
 
 COMMANDS = {
     "search.py": (presets.SearchSettings, search.EXAMPLE),
-    "retrain.py": (presets.RetrainSettings, retrain.EXAMPLE),
-    "measure_latency.py": (presets.LatencySettings, measure_latency.EXAMPLE),
+    "retrain.py": (recipes.RetrainSettings, retrain.EXAMPLE),
+    "measure_latency.py": (measure_latency.LatencySettings, measure_latency.EXAMPLE),
 }
 SCREEN = 40  # lines of 80 columns
 
@@ -84,8 +85,8 @@ def test_every_flag_says_its_default(command: str, capsys: pytest.CaptureFixture
 
 
 def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture[str]) -> None:
-    text = " ".join(_help(capsys, presets.RetrainSettings, "all").split())
-    paper = presets.RECIPES["paper"]
+    text = " ".join(_help(capsys, recipes.RetrainSettings, "all").split())
+    paper = recipes.RECIPES["paper"]
     assert f"(default: quick 12, paper {paper.epochs}, modern 300)" in text
     assert f"momentum of SGD (default: {paper.momentum})" in text
     assert "(default: quick yes, paper no, modern yes)" in text

@@ -94,7 +94,7 @@ def test_references_are_scored_once(scorer: Scorer, tmp_path: Path) -> None:
 
 
 def test_an_unknown_prior() -> None:
-    with pytest.raises(InputError, match=r"--prior best: unknown; known: az_nas, "):
+    with pytest.raises(InputError, match=r"--prior best: unknown; known: none, az_nas, "):
         search.main(["--prior", "best", "--dry-run", "--quiet"])
 
 

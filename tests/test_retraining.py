@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import presets
-from presets import RECIPES, RetrainSettings
+import recipes
+from recipes import RECIPES, RetrainSettings
 from search_space.errors import InputError
 from search_space.network import build
 from search_space.space import SearchSpace
@@ -65,9 +65,9 @@ class TestRecipes:
 
     def test_flags_override_the_recipe(self) -> None:
         settings = RetrainSettings("x", recipe="modern", epochs=3, mixup=0.0, nesterov=False, micro_batch="64")
-        chosen = presets.recipe(settings)
+        chosen = recipes.recipe(settings)
         assert chosen == replace(RECIPES["modern"], epochs=3, mixup=0.0, nesterov=False, micro_batch=64)
-        assert presets.recipe(RetrainSettings("x", micro_batch="auto")) == RECIPES["quick"]
+        assert recipes.recipe(RetrainSettings("x", micro_batch="auto")) == RECIPES["quick"]
 
     def test_the_papers_is_the_papers(self) -> None:
         paper = RECIPES["paper"]

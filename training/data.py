@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from training.loaders import Loaders
 
 SPECS = "digits, digits:clutter, cifar10[:ROOT], cifar100[:ROOT], fashion-mnist[:ROOT], folder:PATH, imagenet:PATH"
+SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
+LOADERS = "processes that decode pictures (default: one a processor)"
 MOST_LOADERS = 16  # unless more are asked for
 
 

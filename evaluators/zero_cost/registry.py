@@ -68,10 +68,10 @@ def score_function(name: str) -> ScoreFunction:
     return _REGISTRY[name]
 
 
-def check_score(name: str, flag: str = "--score") -> None:
-    """Raises InputError for an unknown score, which the flag gives."""
+def check_score(name: str) -> None:
+    """Raises InputError for an unknown score."""
     if name not in names():
-        raise InputError(f"{flag} {name}: unknown; known: {', '.join(names())}")
+        raise InputError(f"--score {name}: unknown; known: {', '.join(names())}")
 
 
 @register("macs")
