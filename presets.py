@@ -190,7 +190,7 @@ PRESETS = {
     "digits": Preset(
         settings=SearchSettings(),
         recipe=SupernetRecipe(
-            epochs=9, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
+            epochs=18, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
         ),
         scoring=Scoring(calibration=512, validation=1000, batch_size=256),
         proxy=ProxySettings(

@@ -18,12 +18,13 @@ from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
 from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.forecast import Search
+from evaluators.prior import check_prior
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from presets import SearchSettings, check_engine, check_shared, preset, proxy_settings, without_effect
 from reports.plan import show_plan
 from reports.report import write_report
-from reports.tables import front_table, front_title
+from reports.tables import front_table, front_title, scored_on
 from search_space.cost import Budget, human, nanoseconds
 from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     check_engine(settings)
     check_shared(settings)
     check_score(settings.score)
+    check_prior(settings.prior)
     folder = Path(settings.out or f"runs/{settings.preset}")
     run_folder.check_name(folder)
     begun = time.monotonic()
@@ -195,7 +197,8 @@ def main(arguments: Sequence[str]) -> None:
                 best_again = rescore(candidates, evaluator, chosen.rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
                 run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
-        title = front_title(len(candidates), budget, evaluator.objective, len(data.validation))
+        scored_by = scored_on(evaluator.identity(), evaluator.objective, len(data.validation))
+        title = front_title(len(candidates), budget, scored_by)
         reporter.show(front_table(front, title, evaluator.objective))
         with run_folder.turn(folder, "report", reporter):
             write_report(folder, reporter, storage=storage)

@@ -107,7 +107,13 @@ def main() -> None:
         name: lambda name=name: _zero_cost(name, networks, scorer)  # type: ignore[misc]
         for name in zero_cost.names()
     }
-    prior = Prior(preset("digits").settings.prior, replace(scorer, batch=PRIOR_BATCH), folder / "supernet")
+    chosen = preset("digits")
+    prior = Prior(
+        chosen.settings.prior,
+        zero_cost.Scorer(space, budget, data, plan.seed, PRIOR_BATCH),
+        folder / "supernet",
+        min(chosen.scoring.validation, len(data.validation)),
+    )
     ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
     for name, settings in supernets.items():
         ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
@@ -122,8 +128,8 @@ def main() -> None:
     ways = {name: way for name, way in ways.items() if name in wanted}
     scores = {name: _kept(folder / f"scores-{name}.json", networks, way) for name, way in ways.items()}
     console = Console(width=110)
-    for title, chosen in _groups(results).items():
-        _print(console, f"{plan.data}: {title}", results, chosen, scores)
+    for title, group in _groups(results).items():
+        _print(console, f"{plan.data}: {title}", results, group, scores)
 
 
 def _arguments() -> argparse.Namespace:

@@ -140,8 +140,8 @@ class AnchoredEvaluator:
 
     def prepare(self) -> None:
         """Trains the shared weights with all processes, then the anchors with the first alone, or goes on with it."""
-        self.supernet.prepare()
         first = distributed.rank() == 0
+        self.supernet.prepare()
         distributed.leave()
         if not first:
             return

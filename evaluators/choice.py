@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
-from evaluators.prior import NONE, Prior
+from evaluators.prior import NONE, REMEDY, Prior
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
 from evaluators.table import TABLES, read_table
@@ -45,7 +45,6 @@ class Task:
 
 
 def _supernet(task: Task) -> Evaluator:
-    scorer = Scorer(task.space, task.budget, task.data, task.seed, PRIOR_BATCH)
     supernet = SupernetEvaluator(
         task.space,
         task.data,
@@ -56,9 +55,15 @@ def _supernet(task: Task) -> Evaluator:
         reporter=task.reporter,
         budget=task.budget,
         init=task.init,
-        prior=None if task.prior == NONE else Prior(task.prior, scorer, task.folder),
+        prior=None if task.prior == NONE else _prior(task),
     )
     return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
+
+
+def _prior(task: Task) -> Prior:
+    scorer = Scorer(task.space, task.budget, task.data, task.seed, PRIOR_BATCH, REMEDY)
+    pictures = min(task.scoring.validation, len(task.data.validation))
+    return Prior(task.prior, scorer, task.folder, pictures)
 
 
 def _proxy(task: Task) -> Evaluator:

@@ -1,13 +1,17 @@
-"""A supernet's scores corrected by a zero-cost score, which an untrained network has.
+"""A supernet's accuracies corrected by a zero-cost score, which an untrained network has.
 
-Shared weights rank networks by how well they do together, and what distinguishes a network by itself they partly level
-out; a score of the untrained network sees that, and nothing of training. Their errors have little in common, so the sum
-of both, each in units of its own spread over the budget, ranks better than either: `python -m
-benchmarks.rank_correlation` prints by how much.
+Shared weights partly level out what distinguishes networks: a wider stage shares its channels with a narrower one. A
+score of the untrained network sees that, and nothing of training. The sum of both, each in units of its own spread over
+the budget, is what ranks; `python -m benchmarks.rank_correlation` prints how well, beside either alone.
 """
 
+import hashlib
+import json
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,59 +23,106 @@ from training.progress import Reporter
 
 REFERENCE = "prior.json"
 NONE = "none"
+REMEDY = "use another --prior, or --prior none"
+FEWEST = 8  # reference networks that have the score
+
+
+def check_prior(name: str) -> None:
+    """Raises InputError for an unknown prior."""
+    if name != NONE and name not in names():
+        raise InputError(f"--prior {name}: unknown; known: {NONE}, {', '.join(names())}")
 
 
 class Prior:
     """Adds a zero-cost score to accuracies.
 
-    A standard deviation of the score over the budget is worth one of the accuracies: neither is taken for the better
+    Both are added as log-odds, so that what comes out lies between 0 and 1 and nothing is cut off there. A standard
+    deviation of the score over the budget is worth one of the accuracies' log-odds: neither is taken for the better
     one, and there is no weight to choose.
 
     Args:
         scorer: its reference networks are those that both spreads are taken over.
-        folder: where the references' scores are kept for the next start.
+        folder: where what is learnt from them is kept for the next start.
+        pictures: that an accuracy is a share of.
     """
 
-    def __init__(self, name: str, scorer: Scorer, folder: Path):
-        if name not in names():
-            raise InputError(f"--prior {name}: unknown; known: {NONE}, {', '.join(names())}")
+    def __init__(self, name: str, scorer: Scorer, folder: Path, pictures: int):
+        check_prior(name)
         self.name = name
         self.scorer = scorer
         self.folder = folder
-        self._points = 0.0
-        self._centre = 0.0
+        self.pictures = pictures
+        self._scores: dict[str, float] = {}
+        self._centre = self._weight = 0.0
 
-    def prepare(self, accuracy: Callable[[Architecture], float], reporter: Reporter) -> None:
-        """Learns both spreads from the reference networks, whose accuracies come from `accuracy`; or reads them."""
-        path = self.folder / REFERENCE
+    def identity(self) -> dict[str, Any]:
+        """Plain values: every setting that can change a correction."""
+        return {"score": self.name, "batch": asdict(self.scorer.batch)}
+
+    def prepare(self, accuracy: Callable[[Architecture], float], supernet: str, reporter: Reporter) -> None:
+        """Learns both spreads from the reference networks, or takes them from the folder.
+
+        Args:
+            accuracy: of an architecture.
+            supernet: what the accuracies come from; what the folder has for another is not taken.
+
+        Raises InputError if too few of the networks have the score.
+        """
         remove_leftovers(self.folder, (REFERENCE,))
-        if path.exists():
-            accuracies, scores = _read(path, self.scorer.batch.reference)
-        else:
-            accuracies, scores = [], []
-            networks = self.scorer.sample()
-            with reporter.track(f"prior: {self.name}", len(networks), "networks") as advance:
-                for architecture in networks:
+        path = self.folder / REFERENCE
+        told = [self.identity(), self.pictures, self.scorer.seed, supernet]
+        of = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        kept = _read(path, of)
+        if kept is None:
+            kept = {"of": of, **self._learnt(accuracy, reporter), "references": self.scorer.references}
+            write_json(path, kept)
+        self.scorer.references.update(kept["references"])
+        scores, log_odds = kept["scores"], [self._log_odds(share) for share in kept["accuracies"]]
+        self._centre, spread = float(np.mean(scores)), float(np.std(scores))
+        self._weight = float(np.std(log_odds)) / spread if spread > 1e-12 * max(1.0, abs(self._centre)) else 0.0
+
+    def _learnt(self, accuracy: Callable[[Architecture], float], reporter: Reporter) -> dict[str, list[float]]:
+        networks = self.scorer.sample()
+        accuracies, scores = [], []
+        failure: InputError | None = None
+        with reporter.track(f"prior: {self.name}", len(networks), "networks") as advance:
+            for architecture in networks:
+                try:
+                    scores.append(self._score(architecture))
+                except InputError as error:
+                    failure = error
+                else:
                     accuracies.append(accuracy(architecture))
-                    scores.append(self.scorer.score(architecture, self.name))
-                    advance("")
-            write_json(path, {"accuracy": accuracies, "score": scores})
-        spread = float(np.std(scores))
-        self._points = float(np.std(accuracies)) / spread if spread > 0 else 0.0
-        self._centre = float(np.mean(scores))
+                advance("")
+        if failure is not None and len(scores) < FEWEST:
+            raise InputError(f"--prior {self.name}: {len(scores)} of {len(networks)} networks have it; {failure}")
+        return {"accuracies": accuracies, "scores": scores}
 
     def corrected(self, architecture: Architecture, accuracy: float) -> float:
-        """The accuracy, in 0 to 1, with the correction; of the budget's networks it is zero on average."""
-        correction = self._points * (self.scorer.score(architecture, self.name) - self._centre)
-        return min(1.0, max(0.0, accuracy + correction))
+        """What the accuracy becomes, above 0 and below 1, like that of half a picture more right and half one wrong.
+
+        Raises InputError if the architecture's score cannot be computed.
+        """
+        log_odds = self._log_odds(accuracy) + self._weight * (self._score(architecture) - self._centre)
+        return 1 / (1 + math.exp(-log_odds))
+
+    def _score(self, architecture: Architecture) -> float:
+        digest = architecture.digest()
+        if digest not in self._scores:
+            self._scores[digest] = self.scorer.score(architecture, self.name)
+        return self._scores[digest]
+
+    def _log_odds(self, share: float) -> float:
+        right = share * self.pictures
+        return math.log((right + 0.5) / (self.pictures - right + 0.5))
 
 
-def _read(path: Path, count: int) -> tuple[list[float], list[float]]:
-    content = read_json(path)
-    found = []
-    for name in ("accuracy", "score"):
-        row = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(row, list) or len(row) != count or not all(type(value) is float for value in row):
-            raise InputError(f"{path}: not the scores of {count} reference networks; remove it")
-        found.append(row)
-    return found[0], found[1]
+def _read(path: Path, of: str) -> dict[str, Any] | None:
+    """What the file has, if it is whole and of the same things."""
+    if not path.exists():
+        return None
+    try:
+        content = read_json(path)
+    except InputError:
+        return None
+    return content if isinstance(content, dict) and content.get("of") == of else None

@@ -23,7 +23,7 @@ from reports import analysis
 from reports.answer import question
 from reports.notation import COST_NAMES, attention_of, score
 from reports.palette import look, short, strength
-from reports.record import Record
+from reports.record import Record, accuracy_name
 from search_space.architecture import Architecture, Attention
 from search_space.blocks import strided
 from search_space.cost import human, milliseconds
@@ -142,7 +142,7 @@ def study_note(record: Record) -> str:
         "latency_ns": "**latency (ns)**: nanoseconds for one picture by the run's table, lower is better",
     }
     if record.objective == "accuracy":
-        first = "**accuracy**: share of the validation pictures (0 to 1), higher is better"
+        first = f"**accuracy**: {accuracy_name(record)} (0 to 1), higher is better"
     else:
         first = f"**{record.objective}**: score of the untrained network, without a unit, higher is better"
     evaluator = (record.identity.get("evaluator") or {}).get("name", "")

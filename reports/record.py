@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import read_numbers
+from reports.tables import correction
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Cost
 from search_space.errors import InputError
@@ -286,8 +287,5 @@ def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
 
 def accuracy_name(record: Record) -> str:
     """What the accuracy of a candidate is."""
-    evaluator = record.identity.get("evaluator") or {}
-    if evaluator.get("name") == "anchored":
-        return "accuracy expected of its own training"
-    prior = evaluator.get("prior")
-    return f"validation accuracy, corrected by {prior['score']}" if prior else "validation accuracy"
+    corrected = correction(record.identity.get("evaluator") or {})
+    return f"validation accuracy{', ' if corrected else ''}{corrected}"

@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,10 +13,25 @@ from studies.trials import Candidate
 WORDS = ("network", "runtime", "class", "also taken for", "attention by stage")
 
 
-def front_title(candidates: int, budget: Budget, objective: str, pictures: int) -> str:
-    """What a front is of: the number of candidates, the budget, and what they were ranked by."""
-    by = f"{pictures} validation pictures" if objective == "accuracy" else f"ranked untrained by {objective}"
-    return f"front of {candidates} candidates within {budget}, {by}"
+def front_title(candidates: int, budget: Budget, scored: str) -> str:
+    """What a front is of: the number of candidates, the budget, and how they were scored (`scored_on`)."""
+    return f"front of {candidates} candidates within {budget}, {scored}"
+
+
+def scored_on(evaluator: Mapping[str, Any], objective: str, pictures: int) -> str:
+    """What scores are, in a few words, by the evaluator's identity."""
+    if objective != "accuracy":
+        return f"ranked untrained by {objective}"
+    corrected = correction(evaluator)
+    return f"{pictures} validation pictures{', ' if corrected else ''}{corrected}"
+
+
+def correction(evaluator: Mapping[str, Any]) -> str:
+    """What an evaluator's accuracies are beside shares of the validation pictures, by its identity; mostly empty."""
+    if evaluator.get("name") == "anchored":
+        return "as expected of own training"
+    prior = evaluator.get("prior")
+    return f"corrected by {prior['score']}" if isinstance(prior, dict) and "score" in prior else ""
 
 
 def front_table(front: Sequence[Candidate], title: str, objective: str = "accuracy") -> Table:

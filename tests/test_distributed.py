@@ -5,8 +5,11 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 import torch
 import torch.multiprocessing
 from torch import Tensor, nn
+from torch.distributed import HashStore
 
 from evaluators.supernet import SupernetRecipe
 from evaluators.supernet.sandwich import Sandwich
@@ -368,3 +372,32 @@ class TestOnAGPU:
         recipe = Recipe(epochs=8, batch_size=16, learning_rate=0.05)
         trained = train_standalone(architecture, data, recipe, seed=0, folder=tmp_path, reporter=QUIET, what="found")
         assert trained.test.accuracy > 0.5
+
+
+def test_every_start_has_a_word_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever those before left in the store, and in whatever order the ranks come."""
+    store = HashStore()
+    words = []
+    for start in range(3):
+        with ThreadPoolExecutor(3) as pool:
+            order = [(rank + start) % 3 for rank in range(3)]
+            futures = []
+            for rank in order:
+                futures.append(pool.submit(distributed._incarnation, store, rank, 3))
+                time.sleep(0.05)
+            found = {future.result() for future in futures}
+        assert len(found) == 1
+        words += found
+    assert len(set(words)) == 3
+    # A rank that died after its greeting was answered, while the first still waits for another.
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(distributed._incarnation, store, 0, 3)
+        dead = pool.submit(distributed._incarnation, store, 1, 3).result()
+        successor = pool.submit(distributed._incarnation, store, 1, 3).result()
+        last = pool.submit(distributed._incarnation, store, 2, 3).result()
+        assert first.result() == successor == last == dead
+    monkeypatch.setattr(distributed, "TIMEOUT", timedelta(seconds=0.2))
+    with pytest.raises(InputError, match=r"torchrun: ranks \[1, 2\] of 3 did not start within 0:00:00.2"):
+        distributed._incarnation(HashStore(), 0, 3)
+    with pytest.raises(InputError, match=r"torchrun: rank 0 of 3 did not answer rank 2 within 0:00:00.2"):
+        distributed._incarnation(HashStore(), 2, 3)

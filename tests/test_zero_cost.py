@@ -16,7 +16,7 @@ from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, s
 from evaluators.zero_cost.az_nas import _entropy
 from evaluators.zero_cost.registry import register, score_function
 from evaluators.zero_cost.scoring import Batch
-from reports.tables import front_table, front_title
+from reports.tables import front_table, front_title, scored_on
 from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
@@ -278,6 +278,6 @@ def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: SearchSpace, 
     assert best["metrics"] == {name: max(candidate.score for candidate in candidates)}
     with pytest.raises(InputError, match="not a run's front"):
         run_folder.finished_front(tmp_path, candidates)
-    table = front_table(candidates, front_title(5, Budget(), name, 0), name)
+    table = front_table(candidates, front_title(5, Budget(), scored_on({}, name, 0)), name)
     assert table.columns[0].header == name
     assert str(table.title).endswith(f"ranked untrained by {name}")

@@ -67,23 +67,31 @@ def _incarnation(store: Store, number: int, ranks: int) -> str:
     if number > 0:
         store.set(f"coordnas/greeting/{number}", own)
         answer = f"coordnas/answer/{own}"
-        store.wait([answer], TIMEOUT)
+        try:
+            store.wait([answer], TIMEOUT)
+        except dist.DistStoreError:
+            raise InputError(f"torchrun: rank 0 of {ranks} did not answer rank {number} within {TIMEOUT}") from None
         common = store.get(answer).decode()
-        store.set(f"coordnas/heard/{common}/{number}", "")
+        store.set(f"coordnas/heard/{common}/{own}", "")
         return common
     deadline = time.monotonic() + TIMEOUT.total_seconds()
-    silent = set(range(1, ranks))
+    silent = list(range(1, ranks))
     while silent and time.monotonic() < deadline:
-        for other in sorted(silent):
-            greeting = f"coordnas/greeting/{other}"
-            if store.check([greeting]):
-                store.set(f"coordnas/answer/{store.get(greeting).decode()}", own)
-            if store.check([f"coordnas/heard/{own}/{other}"]):
-                silent.remove(other)
+        silent = [other for other in range(1, ranks) if not _answered(store, other, own)]
         time.sleep(0.01)
     if silent:
-        raise InputError(f"torchrun: ranks {sorted(silent)} of {ranks} did not start within {TIMEOUT}")
+        raise InputError(f"torchrun: ranks {silent} of {ranks} did not start within {TIMEOUT}")
     return own
+
+
+def _answered(store: Store, other: int, common: str) -> bool:
+    """Answers a rank's latest greeting; whether it has heard that."""
+    greeting = f"coordnas/greeting/{other}"
+    if not store.check([greeting]):
+        return False
+    word = store.get(greeting).decode()
+    store.set(f"coordnas/answer/{word}", common)
+    return store.check([f"coordnas/heard/{common}/{word}"])
 
 
 def leave() -> None:

@@ -52,7 +52,7 @@ class SupernetEvaluator:
     """Trains the shared weights once, then scores a candidate by an extracted copy of its views.
 
     Batch statistics are recomputed for each candidate on training pictures: those of the shared weights fit none of
-    them. Scores are remembered by digest.
+    them. Accuracies are remembered by digest.
 
     Args:
         prior: corrects the accuracies, if given.
@@ -102,7 +102,7 @@ class SupernetEvaluator:
             "recipe": asdict(self.recipe),
             "scoring": asdict(self.scoring),
             "init": self.init,
-            "prior": {"score": self.prior.name, "batch": asdict(self.prior.scorer.batch)} if self.prior else None,
+            "prior": self.prior and self.prior.identity(),
         }
 
     def prepare(self) -> None:
@@ -111,11 +111,16 @@ class SupernetEvaluator:
         Several processes train together (`training.distributed`). The first can then score; the others have no part in
         that, and may end.
         """
-        self._train()
-        if self.prior and distributed.rank() == 0:
-            self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, self.reporter)
+        first = distributed.rank() == 0
+        trained = self._train()
+        if self.prior:
+            # Now and not after the first rank's lone work: on GPUs leaving is done by all together.
+            distributed.leave()
+            if first:
+                self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, trained, self.reporter)
 
-    def _train(self) -> None:
+    def _train(self) -> str:
+        """Returns what was trained, and how."""
         first = distributed.rank() == 0
         if first:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
@@ -133,7 +138,7 @@ class SupernetEvaluator:
                 trained["latency"] = self.space.latency.digest
         described = json.dumps(trained, sort_keys=True)
         if distributed.from_first(lambda: self._finished(path, described)):
-            return
+            return described
         if first and self.init == "torchvision" and not (self.folder / CHECKPOINT).exists():
             for kind, report in self.store.carry_over(published(self.space.largest)).items():
                 self.reporter.say(f"init torchvision, attention {kind}: {report}")
@@ -160,6 +165,7 @@ class SupernetEvaluator:
         if first:
             save_weights(path, tensors, {"trained": described})
         self._load(path, tensors)
+        return described
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
         """Accuracy, corrected if there is a prior, and loss on some validation pictures, or on all of them."""

@@ -31,6 +31,8 @@ class ZeroCostEvaluator:
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
         batch = asdict(self.scorer.batch)
+        if self.scorer.batch.draws == 1:
+            del batch["draws"]
         if self.objective not in AGGREGATES:
             del batch["reference"]
         return {"name": "zero-cost", "score": self.objective, "batch": batch}

@@ -28,8 +28,7 @@ class Batch:
     Attributes:
         size: training pictures, the same for every candidate.
         reference: networks drawn from the budget, among which an aggregate ranks a candidate.
-        draws: initialisations of a candidate, over which a score is averaged. The literature takes one; of two,
-            `progressivity` correlates by .7 to .8 (`mobilenetv2-32`).
+        draws: initialisations of a candidate, over which a score is averaged. The literature takes one.
     """
 
     size: int = 64
@@ -56,6 +55,7 @@ class Scorer:
     data: Dataset
     seed: int
     batch: Batch = Batch()
+    remedy: str = "use another --score or --seed"
     references: dict[str, list[float]] = field(default_factory=dict)
     _loaded: tuple[Tensor, Tensor] | None = None
 
@@ -104,11 +104,20 @@ class Scorer:
             network = network.to(images.device).to(memory_format=torch.channels_last)
             try:
                 value = score_function(name)(network.train(), images, labels)
+            except torch.OutOfMemoryError:
+                raise
             except (RuntimeError, ArithmeticError, ValueError) as error:
-                raise _failed(name, architecture, (str(error).splitlines() or [type(error).__name__])[0]) from error
+                raise self._failed(
+                    name, architecture, (str(error).splitlines() or [type(error).__name__])[0]
+                ) from error
         if not math.isfinite(value):
-            raise _failed(name, architecture, f"it is {value}")
+            raise self._failed(name, architecture, f"it is {value}")
         return value
+
+    def _failed(self, name: str, architecture: Architecture, reason: str) -> InputError:
+        return InputError(
+            f"score {name} of architecture {architecture.digest()[:12]} cannot be computed: {reason}; {self.remedy}"
+        )
 
     def _pictures(self) -> tuple[Tensor, Tensor]:
         if self._loaded is None:
@@ -134,10 +143,3 @@ def _rank(value: float, reference: Sequence[float]) -> float:
     below = sum(other < value for other in reference)
     equal = sum(other == value for other in reference)
     return (1 + below + equal / 2) / (1 + len(reference))
-
-
-def _failed(name: str, architecture: Architecture, reason: str) -> InputError:
-    return InputError(
-        f"score {name} of architecture {architecture.digest()[:12]} cannot be computed: {reason}; use another --score "
-        "or --seed"
-    )
