@@ -12,11 +12,12 @@ pictures drawn anew), Spearman's ρ, regret at 1, 5 and 10 in percentage points,
 the τ of `corrected` is than each other's, by paired resamples. The ceiling is the τ of one seed with another.
 `supernet` is the preset's, and `corrected` the same with the prior that a search adds by default.
 
-`--supernet NAME=JSON` trains one more supernet, with these settings in place of the preset's, and lists it beside the
-others. A killed run goes on where it was; several processes may work in one folder. `--table FILE` keeps the trained
-networks as a table that the evaluator `tabular` reads; the networks that the file holds already are not trained again,
-so a table can grow. `--truth FILE` takes a table's networks and trains none. (Where networks come from a table, the
-intervals are over networks alone, since it does not know the pictures.)
+`--supernet NAME=JSON` lists one more supernet, with these settings in place of the preset's (`prior` names the score
+that corrects it); those whose trainings are alike share the weights. A killed run goes on where it was; several
+processes may work in one folder. `--table FILE` keeps the trained networks as a table that the evaluator `tabular`
+reads; the networks that the file holds already are not trained again, so a table can grow. `--truth FILE` takes a
+table's networks and trains none. (Where networks come from a table, the intervals are over networks alone, since it
+does not know the pictures.)
 """
 
 import argparse
@@ -33,10 +34,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Grid
 
-from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, trained_elsewhere
+from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, without_trained_here
 from evaluators import zero_cost
 from evaluators.choice import PRIOR_BATCH
-from evaluators.prior import Prior
+from evaluators.prior import NONE, Prior
 from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
@@ -78,9 +79,11 @@ def main() -> None:
         equal_macs=arguments.equal_macs,
         macs_range=tuple(arguments.macs_range),
         recipe=replace(RECIPE, epochs=arguments.epochs),
-        known=trained_elsewhere(arguments.table, folder / "trained"),
+        known=read_table(arguments.table) if arguments.table and arguments.table.exists() else None,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "trained").mkdir(parents=True, exist_ok=True)
+    known = len(plan.known.networks) if plan.known else 0
+    plan = without_trained_here(plan, folder / "trained")
     reporter = Reporter()
     if arguments.truth:
         table = read_table(arguments.truth)
@@ -90,6 +93,8 @@ def main() -> None:
         results = train(plan, folder / "trained", arguments.workers, reporter)
         if arguments.table:
             table = _table(plan, results)
+            if len(table.networks) < known:
+                raise SystemExit(f"--table {arguments.table}: holds {known} networks, and would hold fewer")
             write_table(arguments.table, table)
             results = from_table(table) if plan.known else results
     torch.set_num_threads(arguments.threads)
@@ -97,7 +102,7 @@ def main() -> None:
     data = load_data(plan.data, max(space.resolution), torch.device("cpu"), reporter)
     space = replace(space, num_classes=data.num_classes)
     networks = [architecture for _, architecture in results.networks]
-    supernets: dict[str, dict[str, Any]] = {"supernet": {}}
+    supernets: dict[str, dict[str, Any]] = {"supernet": {}, "corrected": {"prior": preset("digits").settings.prior}}
     for given in arguments.supernet:
         name, _, settings = given.partition("=")
         supernets[name] = json.loads(settings)
@@ -107,26 +112,21 @@ def main() -> None:
         name: lambda name=name: _zero_cost(name, networks, scorer)  # type: ignore[misc]
         for name in zero_cost.names()
     }
-    chosen = preset("digits")
-    prior = Prior(
-        chosen.settings.prior,
-        zero_cost.Scorer(space, budget, data, plan.seed, PRIOR_BATCH),
-        folder / "supernet",
-        min(chosen.scoring.validation, len(data.validation)),
-    )
     ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
     for name, settings in supernets.items():
         ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
-            settings, name, plan, data, networks, budget, folder / name, reporter
+            settings, name, plan, data, networks, budget, folder, reporter
         )
-    ways["corrected"] = lambda: _supernet(
-        {}, "corrected", plan, data, networks, budget, folder / "supernet", reporter, prior
-    )
     wanted = arguments.evaluators.split(",") if arguments.evaluators else list(ways)
     if unknown := set(wanted) - ways.keys():
         raise SystemExit(f"--evaluators: unknown {', '.join(sorted(unknown))}; known: {', '.join(ways)}")
     ways = {name: way for name, way in ways.items() if name in wanted}
-    scores = {name: _kept(folder / f"scores-{name}.json", networks, way) for name, way in ways.items()}
+    scores = {
+        name: _kept(
+            folder / f"scores-{name}.json", networks, way, _recipe(supernets[name]) if name in supernets else None
+        )
+        for name, way in ways.items()
+    }
     console = Console(width=110)
     for title, group in _groups(results).items():
         _print(console, f"{plan.data}: {title}", results, group, scores)
@@ -149,7 +149,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, default=None)
     parser.add_argument("--truth", type=Path, default=None)
     parser.add_argument("--folder", type=Path, default=None, help="default: runs/rank-DATA")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.truth and arguments.table:
+        parser.error("--table is written from trainings, of which --truth makes none; leave one out")
+    return arguments
 
 
 def _zero_cost(name: str, networks: list[Architecture], scorer: zero_cost.Scorer) -> Scores:
@@ -191,23 +194,29 @@ def _supernet(
     budget: Budget,
     folder: Path,
     reporter: Reporter,
-    prior: Prior | None = None,
 ) -> Scores:
-    chosen = preset("digits")
-    recipe = SupernetRecipe(**{**asdict(chosen.recipe), **settings})
-    folder.mkdir(parents=True, exist_ok=True)
+    scoring = preset("digits").scoring
+    recipe, name_of_prior = _recipe(settings)
+    changed = [f"{key}={value}" for key, value in settings.items() if key != "prior"]
+    weights = folder / "-".join(["supernet", *changed])
+    weights.mkdir(parents=True, exist_ok=True)
+    space = replace(plan.search_space(), num_classes=data.num_classes)
+    prior = None
+    if name_of_prior != NONE:
+        scorer = zero_cost.Scorer(space, budget, data, plan.seed, PRIOR_BATCH)
+        prior = Prior(name_of_prior, scorer, weights, min(scoring.validation, len(data.validation)))
     evaluator = SupernetEvaluator(
-        replace(plan.search_space(), num_classes=data.num_classes),
+        space,
         data,
-        recipe,
-        chosen.scoring,
+        SupernetRecipe(**recipe),
+        scoring,
         seed=plan.seed,
-        folder=folder,
+        folder=weights,
         reporter=reporter,
         budget=budget,
         prior=prior,
     )
-    reporter.say(f"{name}: {recipe}")
+    reporter.say(f"{name}: {evaluator.recipe}")
     started = time.monotonic()
     evaluator.prepare()
     prepared = time.monotonic()
@@ -215,15 +224,21 @@ def _supernet(
     return Scores(values, prepared - started, (time.monotonic() - prepared) / len(networks))
 
 
-def _kept(path: Path, networks: list[Architecture], score: Callable[[], Scores]) -> Scores:
-    """The scores in the file if they are of these networks; else made, and written there."""
+def _recipe(settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The preset's recipe for shared weights with these settings, and the prior that they name."""
+    own = {name: value for name, value in settings.items() if name != "prior"}
+    return {**asdict(preset("digits").recipe), **own}, settings.get("prior", NONE)
+
+
+def _kept(path: Path, networks: list[Architecture], score: Callable[[], Scores], by: object) -> Scores:
+    """The scores in the file if they are of these networks, made by the same settings; else made, and written there."""
     digests = [architecture.digest() for architecture in networks]
     if path.exists():
         kept = read_json(path)
-        if kept["digests"] == digests:
+        if kept["digests"] == digests and kept.get("by") == json.loads(json.dumps(by)):
             return Scores(**kept["scores"])
     scores = score()
-    write_json(path, {"digests": digests, "scores": asdict(scores)})
+    write_json(path, {"digests": digests, "by": by, "scores": asdict(scores)})
     return scores
 
 

@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluators.table import Table, read_table
+from evaluators.table import Table
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget
 from search_space.errors import InputError
@@ -52,7 +52,7 @@ class Plan:
     Attributes:
         equal: networks at `equal_macs` ±3%.
         across: networks whose MACs are spread evenly on a log scale over `macs_range`.
-        known: a table of networks that are among these and were trained elsewhere.
+        known: a table of networks that count among these and need no training.
     """
 
     space: str
@@ -70,11 +70,13 @@ class Plan:
         if self.known is None:
             return
         # A setting that came after the table was written was at its default.
+        recipe = {**asdict(Recipe()), **self.known.recipe}
+        seeds = {len(entry.test) for entry in self.known.networks}
         for name, value, own in (
             ("space", self.known.space, self.space),
             ("data", self.known.data, self.data),
-            ("recipe", Recipe(**self.known.recipe), self.recipe),
-            ("seeds", min(len(entry.test) for entry in self.known.networks), self.seeds),
+            ("recipe", recipe, asdict(self.recipe)),
+            ("seeds", seeds, {self.seeds}),
         ):
             if value != own:
                 raise InputError(f"the table's {name}: expected {own}, got {value}; give another --table")
@@ -82,8 +84,8 @@ class Plan:
     def networks(self, folder: Path) -> list[tuple[str, Architecture]]:
         """Each network's group and architecture, the groups in turn.
 
-        Those known come first. The others are drawn once and kept in the folder: what is drawn later goes on from
-        there, even by another version.
+        Those known come first, unless the folder has a list already. The others are drawn once and kept in the folder:
+        what is drawn later goes on from there, even by another version.
         """
         path = folder / NETWORKS
         if path.exists():
@@ -179,14 +181,17 @@ class Results:
         return shares
 
 
-def trained_elsewhere(path: Path | None, folder: Path) -> Table | None:
-    """The table in the file, if there is one, without the networks that were trained in the folder."""
-    if path is None or not path.exists():
-        return None
-    table = read_table(path)
-    entries = table.networks
-    others = [entry for entry in entries if not _result(folder, entry.architecture, len(entry.test) - 1).exists()]
-    return replace(table, networks=tuple(others)) if others else None
+def without_trained_here(plan: Plan, folder: Path) -> Plan:
+    """The plan without the known networks that were trained in the folder, of which more is known there."""
+    if plan.known is None:
+        return plan
+    here = {
+        architecture
+        for _, architecture in plan.networks(folder)
+        if all(_result(folder, architecture, seed).exists() for seed in range(plan.seeds))
+    }
+    others = tuple(entry for entry in plan.known.networks if entry.architecture not in here)
+    return replace(plan, known=replace(plan.known, networks=others) if others else None)
 
 
 def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Results:

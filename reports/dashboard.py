@@ -142,7 +142,7 @@ def study_note(record: Record) -> str:
         "latency_ns": "**latency (ns)**: nanoseconds for one picture by the run's table, lower is better",
     }
     if record.objective == "accuracy":
-        first = f"**accuracy**: {accuracy_name(record)} (0 to 1), higher is better"
+        first = f"**accuracy**: {accuracy_name(record)}, a share (0 to 1), higher is better"
     else:
         first = f"**{record.objective}**: score of the untrained network, without a unit, higher is better"
     evaluator = (record.identity.get("evaluator") or {}).get("name", "")

@@ -77,7 +77,7 @@ def test_every_trial_gets_its_note_and_the_study_too(study: optuna.Study, record
         assert _trial_note(study, number) == trial_note(record, one.candidate)
     assert get_note(study) == study_note(record)
     assert f"Trial {COUNT - 1} is the best: 61.00 %" in get_note(study)
-    assert "**accuracy**: share of the validation pictures (0 to 1), higher is better" in get_note(study)
+    assert "**accuracy**: validation accuracy, a share (0 to 1), higher is better" in get_note(study)
     assert "**MACs**: multiply-accumulates for one picture, lower is better" in get_note(study)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.standalone_truth import Plan, read, trained_elsewhere
+from benchmarks.standalone_truth import Plan, read, without_trained_here
 from evaluators.ranking import Truth, kendall, resampled_accuracy
-from evaluators.table import Entry, Table, write_table
+from evaluators.table import Entry, Table, read_table, write_table
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from training.recipe import Recipe
@@ -113,7 +113,8 @@ def test_a_table_grows(tmp_path: Path) -> None:
     write_table(path, Table(plan.space, plan.data, recipe, tuple(held)))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    grown = dataclasses.replace(plan, equal=3, across=1, known=trained_elsewhere(path, elsewhere))
+    grown = dataclasses.replace(plan, equal=3, across=1, known=read_table(path))
+    assert without_trained_here(grown, elsewhere) == grown
     networks = grown.networks(elsewhere)
     assert [architecture for _, architecture in networks[:2]] == [entry.architecture for entry in held]
     assert grown.to_train(elsewhere) == networks[2:]
@@ -124,9 +125,9 @@ def test_a_table_grows(tmp_path: Path) -> None:
             right, counted = np.array([3, 1]), np.array([4, 4])
             np.savez(results / "result.npz", validation=0.5, correct=right, counted=counted, seconds=1.0)
     assert read(grown, elsewhere).test.tolist() == [[0.5, 0.5]] * 2
-    assert read(dataclasses.replace(plan, known=trained_elsewhere(path, elsewhere)), elsewhere).networks == []
+    assert read(dataclasses.replace(plan, known=read_table(path)), elsewhere).networks == []
     write_table(path, Table(plan.space, plan.data, recipe, tuple(entry(*network) for network in networks)))
-    known = trained_elsewhere(path, elsewhere)
+    known = without_trained_here(dataclasses.replace(grown, known=read_table(path)), elsewhere).known
     assert known is not None
     assert [entry.architecture for entry in known.networks] == [entry.architecture for entry in held]
     for changed in ({"recipe": Recipe(epochs=4)}, {"seeds": 3}, {"data": "digits:clutter"}):
