@@ -2,7 +2,7 @@
 
     python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--workers N]
                                           [--supernet NAME=JSON ...] [--evaluators NAME,...] [--table FILE]
-                                          [--truth FILE] [--folder FOLDER]
+                                          [--truth FILE] [--folder FOLDER] [--features]
 
 Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
 apart, and `--across` the range of MACs. What one network costs is printed first. Evaluators score on validation
@@ -18,6 +18,9 @@ processes may work in one folder. `--table FILE` keeps the trained networks as a
 reads; the networks that the file holds already are not trained again, so a table can grow. `--truth FILE` takes a
 table's networks and trains none. (Where networks come from a table, the intervals are over networks alone, since it
 does not know the pictures.)
+
+`--features` prints what goes with the accuracies, and with each score: the correlation over the networks with counts of
+blocks and with each stage's decisions, where one of them is at least a third. What a score misses is seen there.
 """
 
 import argparse
@@ -130,6 +133,8 @@ def main() -> None:
     console = Console(width=110)
     for title, group in _groups(results).items():
         _print(console, f"{plan.data}: {title}", results, group, scores)
+        if arguments.features:
+            _print_features(console, results, group, scores)
 
 
 def _arguments() -> argparse.Namespace:
@@ -147,6 +152,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--supernet", action="append", default=[], metavar="NAME=JSON")
     parser.add_argument("--evaluators", default="", help="only these, by name")
     parser.add_argument("--table", type=Path, default=None)
+    parser.add_argument("--features", action="store_true")
     parser.add_argument("--truth", type=Path, default=None)
     parser.add_argument("--folder", type=Path, default=None, help="default: runs/rank-DATA")
     arguments = parser.parse_args()
@@ -282,6 +288,32 @@ def _print(
     for name, values in rows.items():
         if name != best:
             console.print(f"  τ of {best} less τ of {name}: {truth.advantage(rows[best], values)}")
+
+
+def _print_features(console: Console, results: Results, chosen: NDArray[np.int64], scores: dict[str, Scores]) -> None:
+    features = [_features(results.networks[index][1]) for index in chosen]
+    columns = {"accuracy": results.test[chosen].mean(1)}
+    columns |= {name: np.array([score.values[index] for index in chosen]) for name, score in scores.items()}
+    grid = Grid("correlation with", *columns)
+    for feature in features[0]:
+        values = np.array([own[feature] for own in features], dtype=np.float64)
+        if values.std() == 0:
+            continue
+        row = [float(np.corrcoef(values, column)[0, 1]) for column in columns.values()]
+        if max(map(abs, row)) >= 1 / 3:
+            grid.add_row(feature, *(f"{value:+.2f}" for value in row))
+    console.print(grid)
+
+
+def _features(architecture: Architecture) -> dict[str, int]:
+    blocks = [(stage, attention) for stage in architecture.stages for attention in stage.attention]
+    found = {"blocks": len(blocks), "5x5 kernels": sum(stage.kernel_size == 5 for stage, _ in blocks)}
+    for kind in ("none", "se", "ca"):
+        found[f"blocks with {kind}"] = sum(attention.kind == kind for _, attention in blocks)
+    for index, stage in enumerate(architecture.stages):
+        found |= {f"stage {index}: {name}": getattr(stage, name) for name in ("width", "expansion", "kernel_size")}
+        found[f"stage {index}: depth"] = len(stage.attention)
+    return found
 
 
 def _noise(results: Results, chosen: NDArray[np.int64]) -> str:

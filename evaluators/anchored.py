@@ -28,7 +28,7 @@ from training.seeds import derive
 
 FOLDER = "anchors"
 REFERENCES = 500  # architectures by which the spread of the regression's predictions is known
-WEIGHT = 0.7  # of the regression beside the supernet's score
+WEIGHT = 0.4  # of the regression beside the supernet's score
 
 
 @dataclass(frozen=True)
