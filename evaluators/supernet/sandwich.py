@@ -44,8 +44,8 @@ class SupernetRecipe(Recipe):
         largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
             (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
         within_budget: whether random networks are drawn uniformly from the budget, or else decision by decision.
-        own_kernels: whether each kernel size has depthwise weights of its own, not the centre of the largest's. Of 32
-            networks of equal MACs the supernet then ranks with τ .42 instead of -.12; README.md says what that rests on
+        own_kernels: whether each kernel size has depthwise weights of its own, not the centre of the largest's. Of 64
+            networks of equal MACs the supernet then ranks with τ .19 instead of -.11, see docs/ranking.md
             (`python -m benchmarks.rank_correlation`).
         window: random networks have at least this share of the budget's MACs; 0 for no lower bound.
     """
