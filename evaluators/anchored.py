@@ -1,9 +1,9 @@
 """A supernet's scores corrected by a few networks that were trained by themselves: the anchors.
 
 Shared weights rank networks as they learn together, which is not quite as each learns alone; a regression on a few
-dozen that did learn alone ranks by what the encoding says, and knows nothing of the rest. The sum of both, each in units
-of its own spread, is on the scale of what networks come to alone. `python -m benchmarks.anchors` prints how either ranks
-and how both do, for how many anchors.
+dozen that did learn alone ranks by what the encoding says, and knows nothing of the rest. The sum of both, each in
+units of its own spread, is on the scale of what networks come to alone. `python -m benchmarks.anchors` prints how
+either ranks and how both do, for how many anchors.
 """
 
 import random

@@ -291,7 +291,7 @@ def test_torchrun_searches(picture_folder: Path, narrow_space_file: Path, tmp_pa
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("front of 3 candidates") == 1  # the first rank alone reports
     assert json.loads((tmp_path / "run" / "config.json").read_text())["free"]["processes"] == 2
-    assert {"best.json", "front.json", "latency.json", "supernet.safetensors"} <= {
+    assert {"best.json", "front.json", "latency.json", "prior.json", "supernet.safetensors"} <= {
         entry.name for entry in (tmp_path / "run").iterdir()
     }
 

@@ -49,6 +49,9 @@ def test_every_evaluator_is_planned(
     assert "within 1.00M MACs: " in printed
     assert "smallest" in printed
     assert "time:    about " in printed
+    corrects = "--supernet-epochs" in flags  # by default a supernet is
+    assert (", prior " in printed) == corrects
+    assert ("scores corrected by progressivity" in printed) == corrects
     assert "memory:  about " in printed
     assert "dry run: nothing was written; without --dry-run the run goes to runs/digits" in printed
 
