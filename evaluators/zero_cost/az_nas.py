@@ -65,9 +65,13 @@ def _entropy(features: Tensor) -> float:
 
 
 def _noise(network: Network, images: Tensor) -> tuple[Tensor, list[nn.Module]]:
-    """What the stem makes of noise of the images' shape, and the blocks that follow."""
+    """What the stem makes of noise of the images' shape, and the blocks that follow.
+
+    The noise is drawn on the CPU, as the weights were, so that it is the same on every device.
+    """
+    noise = torch.randn_like(images, device="cpu").to(images.device)
     with torch.no_grad():
-        features: Tensor = network.stem(torch.randn_like(images))
+        features: Tensor = network.stem(noise)
     return features, [block for stage in network.stages for block in stage.children()]
 
 
