@@ -60,7 +60,7 @@ def without_notes(path: Path) -> None:
 
 def noted(path: Path) -> None:
     """Gives every trial a note."""
-    dashboard.NOTED = 10**9
+    dashboard.ALL_NOTED = 10**9
     dashboard.write_notes(read_record(path.parent), f"sqlite:///{path}", Reporter(quiet=True))
 
 

@@ -37,8 +37,9 @@ from training.progress import Reporter
 OURS = "coordnas:note"
 """The study's attribute that holds the digest of its note as it was written here."""
 
-NOTED = 250
-"""Trials that get a note, at most, each time the search ends."""
+ALL_NOTED, NOTED = 250, 100
+"""Up to so many candidates, each gets a note; of more, so many of the most promising, each time the search ends. The
+dashboard opens the slower the more notes there are."""
 
 PLOTTED = 2000
 FRONT_PLOT, ATTENTION_PLOT = "front", "attention-by-stage"
@@ -70,7 +71,8 @@ def _write(record: Record, storage: BaseStorage, study_id: int) -> None:
     there = storage.get_study_system_attrs(study_id)
     attributes: dict[str, object] = {}
     candidates = [one.candidate for one in record.evaluated]
-    noted = {candidate.architecture.digest() for candidate in promising(candidates, NOTED)[:NOTED]}
+    most = len(candidates) if len(candidates) <= ALL_NOTED else NOTED
+    noted = {candidate.architecture.digest() for candidate in promising(candidates, most)[:most]}
     for one in record.evaluated:
         if one.candidate.architecture.digest() in noted and note_ver_key(one.trial_id) not in there:
             attributes |= {note_ver_key(one.trial_id): 1, **split_body(trial_note(record, one.candidate), one.trial_id)}

@@ -135,6 +135,7 @@ def test_of_many_the_promising_get_notes(
     study: optuna.Study, record: Record, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dashboard, "NOTED", 4)
+    monkeypatch.setattr(dashboard, "ALL_NOTED", COUNT - 1)
     write_notes(record, url, QUIET)
     noted = [number for number in range(COUNT) if _trial_note(study, number)]
     assert len(noted) == 4
