@@ -1,6 +1,6 @@
 """A supernet's training step against NNI's one-shot trainer, OFA's dynamic layers and the networks' own steps.
 
-    python -m benchmarks.supernet [--rounds N] [--steps N]
+    python -m benchmarks.supernet [--rounds N] [--steps N] [--group nni|ofa|sandwich ...]
 
 Every contender is a process of one thread that trains on the same batches of the same space: images a second of
 processor time, so that other work on the machine counts as little as it can, and peak memory. They take turns in
@@ -53,6 +53,7 @@ TRAININGS: dict[str, tuple[contenders.Contender, torch.memory_format]] = {
 class Group:
     """Contenders on one space; the first is what the others are compared with."""
 
+    name: str
     title: str
     space: str
     names: tuple[str, ...]
@@ -60,22 +61,25 @@ class Group:
 
 GROUPS = (
     Group(
+        "nni",
         "one random network a step, none or SE by stage: forward, backward, update\n"
         "(NNI's SE has a hard sigmoid and a ReLU, and its width is rounded to a multiple of 8)",
         "se",
         ("shared weights", "stand-alone", "nni", "nni, channels last"),
     ),
     Group(
+        "ofa",
         "one random network a step, no attention, which OFA's layers do not choose: forward, backward, update\n"
         "(OFA transforms a 5×5 kernel into a 3×3 one by a learnt matrix)",
         "none",
         ("shared weights", "stand-alone", "ofa", "ofa, channels last"),
     ),
     Group(
+        "sandwich",
         "the sandwich rule, 3 networks a step, space mobilenetv2-32 with CA: forward, backward\n"
         "(an image counts once a step; no update, of which the sum would need three)",
         "mobilenetv2-32",
-        ("sandwich", "stand-alone sum"),
+        ("stand-alone sum", "sandwich"),
     ),
 )
 
@@ -141,6 +145,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=24, help="of a round")
+    names = [group.name for group in GROUPS]
+    parser.add_argument("--group", action="append", choices=names, help="only this; may be repeated; default: all")
     parser.add_argument("--contender", choices=TRAININGS, help=argparse.SUPPRESS)
     parser.add_argument("--space", help=argparse.SUPPRESS)
     parser.add_argument("--batches", help=argparse.SUPPRESS)
@@ -153,11 +159,12 @@ def main() -> None:
         data = load_data("digits", 32, torch.device("cpu"))
         # Made here, so that the peak of making them is not a contender's.
         torch.save([batch for batch, _ in zip(data.train.batches(BATCH, seed=0), range(WARM_UP), strict=False)], path)
-        _compare(path, arguments.rounds, arguments.steps)
+        groups = [group for group in GROUPS if group.name in (arguments.group or names)]
+        _compare(groups, path, arguments.rounds, arguments.steps)
 
 
-def _compare(path: str, rounds: int, steps: int) -> None:
-    for group in GROUPS:
+def _compare(groups: list[Group], path: str, rounds: int, steps: int) -> None:
+    for group in groups:
         print(f"\n{group.title}")
         running = []
         for name in group.names:

@@ -216,12 +216,16 @@ class Classifier(nn.Linear):
 
 
 class Block(nn.Module):
-    """A block of a stage, N×in×H×W to N×out×H'×W': its pieces one after the other, and a skip."""
+    """A block of a stage, N×in×H×W to N×out×H'×W': its pieces one after the other, and a skip.
 
-    def __init__(self, part: BlockPart):
+    Args:
+        create: makes the module of a named piece; by default a fresh one.
+    """
+
+    def __init__(self, part: BlockPart, create: Callable[[str, Piece], nn.Module] = lambda name, piece: piece.create()):
         super().__init__()
         for name, piece in part.pieces:
-            self.add_module(name, piece.create())
+            self.add_module(name, create(name, piece))
         if part.attention != NO_ATTENTION and part.attention_channels is None:
             raise InputError(
                 f"attention: block {part.block!r} from {part.in_channels} to {part.out_channels} channels at stride "

@@ -109,21 +109,30 @@ class SearchSpace:
         be. Of the expansions, a ratio that some blocks divide by and that rules on their least channels can overrule,
         it takes the one of most channels.
         """
-        pick = max if largest else min
         stages = []
         width = self.stem_width
         for index, program in enumerate(self.programs):
-            in_width = width
+            shape = self._extreme_shape(index, width, largest)
+            stages.append(shape.attended([program.attention(group, choose) for group in shape.groups]))
+            width = shape.stage.width
+        return self.architecture((max if largest else min)(self.resolution), tuple(stages))
 
-            def size(shape: Shape, in_width: int = in_width) -> tuple[int, ...]:
+    def _extreme_shape(self, index: int, in_width: int, largest: bool) -> Shape:
+        """The shape at `index` of the largest (or smallest) network; kept, since a supernet asks at every step."""
+        key = (index, in_width, largest)
+        if key not in self._extreme_shapes:
+
+            def size(shape: Shape) -> tuple[int, ...]:
                 parts = stage_blocks(shape.stage, in_width, self.activation)
                 inner = sum(piece.in_channels for part in parts for _, piece in part.pieces)
                 return shape.stage.width, shape.stage.depth, inner, shape.stage.kernel_size
 
-            shape = pick(self.stage_shapes(index, in_width), key=size)
-            stages.append(shape.attended([program.attention(group, choose) for group in shape.groups]))
-            width = shape.stage.width
-        return self.architecture(pick(self.resolution), tuple(stages))
+            self._extreme_shapes[key] = (max if largest else min)(self.stage_shapes(index, in_width), key=size)
+        return self._extreme_shapes[key]
+
+    @cached_property
+    def _extreme_shapes(self) -> dict[tuple[int, int, bool], Shape]:
+        return {}
 
     def choices(self, architecture: Architecture) -> dict[str, Any]:
         """The decisions that assemble `architecture`, or its twin in the space, by name.

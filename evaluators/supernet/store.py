@@ -14,27 +14,33 @@ import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
-from search_space.blocks import AttentionPart, BlockPart, ConvPart, Part, stage_blocks
+from search_space.blocks import AttentionPart, Block, BlockPart, ConvPart, Part, Piece, stage_blocks
 from search_space.decisions import dimension
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
 from training.synchronised_norm import synchronise
 
-MAX_CACHED_MODULES = 4096
+MAX_CACHED_MODULES = 8192
 
 
 class _View(NamedTuple):
     """A parameter of a part: the module in it that has the parameter as `own`, the stored tensor, and how that is cut.
 
     Attributes:
+        path: the parameter's name within the part.
         cuts: (axis, start, length) for each axis not whole.
     """
 
+    path: str
     holder: nn.Module
     own: str
     key: str
     cuts: tuple[tuple[int, int, int], ...]
+
+
+_Cached = tuple[nn.Module, tuple[_View, ...]]
+"""A part's or piece's module and its parameters."""
 
 
 class WeightStore(nn.Module):
@@ -56,16 +62,16 @@ class WeightStore(nn.Module):
         self.own_kernels = own_kernels
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
-        self._modules_cache: OrderedDict[tuple[str, Part], tuple[nn.Module, dict[str, _View]]] = OrderedDict()
+        self._modules_cache: OrderedDict[tuple[str, str, Part | Piece], _Cached] = OrderedDict()
         channels = _most_channels(space)
         for _, architecture in _widest(space, own_kernels):
             for name, part in parts(architecture, space.num_classes):
-                module = _widened(name, part, channels)
-                initialise(module)
-                for local, parameter in module.named_parameters():
-                    key = self._key(name, part, local)
-                    if key not in self.tensors:
-                        self.tensors[key] = nn.Parameter(parameter.detach().clone())
+                for (role, piece), module in zip(_pieces(part), _widened(name, part, channels), strict=True):
+                    initialise(module)
+                    for local, parameter in module.named_parameters():
+                        key = self._key(name, role, piece, local)
+                        if key not in self.tensors:
+                            self.tensors[key] = nn.Parameter(parameter.detach().clone())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
         """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
@@ -100,16 +106,16 @@ class WeightStore(nn.Module):
 
         No module is constructed except for parts not seen lately, and nothing but gradients is written.
         """
-        network = Network(architecture, self.space.num_classes, self._on_views)
-        return cast(Tensor, network.train()(images))
+        # Made in training mode, and never set to another.
+        return cast(Tensor, Network(architecture, self.space.num_classes, self._on_views)(images))
 
     def views(self, architecture: Architecture) -> dict[str, Tensor]:
         """The sub-network's parameters by the names its module has for them, as views of the stored tensors."""
-        views = {}
-        for name, part in parts(architecture, self.space.num_classes):
-            for local, view in self._part(name, part)[1].items():
-                views[f"{name}.{local}"] = self._cut(view)
-        return views
+        return {
+            f"{name}.{view.path}": self._cut(view)
+            for name, part in parts(architecture, self.space.num_classes)
+            for view in self._part(name, part)[1]
+        }
 
     def extract(self, architecture: Architecture) -> Network:
         """An ordinary network of its own with copies of the views. Its batch statistics are still to be computed."""
@@ -132,7 +138,7 @@ class WeightStore(nn.Module):
         parameter up by its path, and puts the former ones back.
         """
         module, views = self._part(name, part)
-        for view in views.values():
+        for view in views:
             view.holder._parameters[view.own] = cast(nn.Parameter, self._cut(view))
         return module
 
@@ -142,41 +148,57 @@ class WeightStore(nn.Module):
             tensor = tensor.narrow(axis, start, length)
         return tensor
 
-    def _part(self, name: str, part: Part) -> tuple[nn.Module, dict[str, _View]]:
-        """A part's module without storage or batch statistics, and where its parameters are; cached, bounded."""
-        cached = self._modules_cache.get((name, part))
+    def _part(self, name: str, part: Part | Piece, role: str = "") -> _Cached:
+        """The module of a part, or of the piece with that role in it, and where its parameters are; cached, bounded."""
+        key = (name, role, part)
+        cached = self._modules_cache.get(key)
         if cached is not None:
-            self._modules_cache.move_to_end((name, part))
+            self._modules_cache.move_to_end(key)
             return cached
+        made = self._block(name, part) if isinstance(part, BlockPart) else self._piece(name, role, part)
+        self._modules_cache[key] = made
+        if len(self._modules_cache) > MAX_CACHED_MODULES:
+            self._modules_cache.popitem(last=False)
+        return made
+
+    def _block(self, name: str, part: BlockPart) -> _Cached:
+        """Made of pieces that other blocks in its place have too: blocks differ in far more ways than pieces do."""
+        pieces = {role: self._part(name, piece, role) for role, piece in part.pieces}
+        block = Block(part, lambda role, _: pieces[role][0])
+        return block, tuple(view for _, views in pieces.values() for view in views)
+
+    def _piece(self, name: str, role: str, piece: Piece) -> _Cached:
+        """A module without storage or batch statistics."""
         with torch.device("meta"):
-            module = part.create()
+            module = piece.create()
         for norm in module.modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
         if self.sync_batch_norm:
             synchronise(module)
-        views = {}
+        views = []
         for local, parameter in module.named_parameters():
-            key = self._key(name, part, local)
-            path, _, own = local.rpartition(".")
-            views[local] = _View(module.get_submodule(path), own, key, _cuts(self.tensors[key].shape, parameter.shape))
-        self._modules_cache[name, part] = module, views
-        if len(self._modules_cache) > MAX_CACHED_MODULES:
-            self._modules_cache.popitem(last=False)
-        return module, views
+            key = self._key(name, role, piece, local)
+            holder, _, own = local.rpartition(".")
+            path = f"{role}.{local}" if role else local
+            cuts = _cuts(self.tensors[key].shape, parameter.shape)
+            views.append(_View(path, module.get_submodule(holder), own, key, cuts))
+        return module, tuple(views)
 
-    def _key(self, name: str, part: Part, local: str) -> str:
-        """Where a parameter is stored: by position and role, by an attention's kind, perhaps by kernel size."""
-        role, _, rest = local.partition(".")
-        if isinstance(part, BlockPart):
-            piece = dict(part.pieces)[role]
-            if isinstance(piece, AttentionPart):
-                role = f"{role}.{piece.attention.kind}"
-            elif self.own_kernels and isinstance(piece, ConvPart) and piece.kernel_size > 1:
-                role = f"{role}.kernel{piece.kernel_size}"
-        path = ".".join((name, role, rest) if rest else (name, role))
-        return path.replace(".", "/")  # a parameter's name must not hold dots
+    def _key(self, name: str, role: str, piece: Piece, local: str) -> str:
+        """Where a piece's parameter is stored: by position and role, by an attention's kind, perhaps by kernel size."""
+        if isinstance(piece, AttentionPart):
+            role = f"{role}.{piece.attention.kind}"
+        elif role and self.own_kernels and isinstance(piece, ConvPart) and piece.kernel_size > 1:
+            role = f"{role}.kernel{piece.kernel_size}"
+        # A parameter's name must not hold dots.
+        return ".".join(filter(None, (name, role, local))).replace(".", "/")
+
+
+def _pieces(part: Part) -> tuple[tuple[str, Piece], ...]:
+    """A block's pieces by their roles; any other part is one piece, without a role."""
+    return part.pieces if isinstance(part, BlockPart) else (("", part),)
 
 
 def _widest(space: SearchSpace, every_kernel: bool) -> list[tuple[str, Architecture]]:
@@ -224,18 +246,15 @@ def _most_channels(space: SearchSpace) -> dict[str, tuple[int, int]]:
     return most
 
 
-def _widened(name: str, part: Part, channels: dict[str, tuple[int, int]]) -> nn.Module:
-    """The part's module, its convolutions with so many channels."""
-    if not isinstance(part, BlockPart):
-        return part.create()
-    module = nn.Module()
-    for role, piece in part.pieces:
-        if isinstance(piece, ConvPart):
+def _widened(name: str, part: Part, channels: dict[str, tuple[int, int]]) -> list[nn.Module]:
+    """The modules of the part's pieces, a block's convolutions with so many channels."""
+    modules = []
+    for role, piece in _pieces(part):
+        if role and isinstance(piece, ConvPart):
             ins, outs = channels[f"{name}.{role}"]
-            module.add_module(role, replace(piece, in_channels=ins, out_channels=outs).create())
-        else:
-            module.add_module(role, piece.create())
-    return module
+            piece = replace(piece, in_channels=ins, out_channels=outs)
+        modules.append(piece.create())
+    return modules
 
 
 def _cuts(stored: Sequence[int], wanted: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
