@@ -1,8 +1,8 @@
 """How well each evaluator ranks networks, held against training every network by itself.
 
     python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--workers N]
-                                          [--supernet NAME=JSON ...] [--evaluators NAME,...] [--table FILE]
-                                          [--truth FILE] [--folder FOLDER] [--features]
+                                          [--supernet NAME=JSON ...] [--supernet-seeds N] [--evaluators NAME,...]
+                                          [--table FILE] [--truth FILE] [--folder FOLDER] [--features]
 
 Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
 apart, and `--across` the range of MACs. What one network costs is printed first. Evaluators score on validation
@@ -13,7 +13,8 @@ the τ of `corrected` is than each other's, by paired resamples. The ceiling is 
 `supernet` is the preset's, and `corrected` the same with the prior that a search adds by default.
 
 `--supernet NAME=JSON` lists one more supernet, with these settings in place of the preset's (`prior` names the score
-that corrects it); those whose trainings are alike share the weights. A killed run goes on where it was; several
+that corrects it); those whose trainings are alike share the weights. `--supernet-seeds N` trains each with N seeds, and
+prints the mean of their τ: how much of a difference between recipes is luck. A killed run goes on where it was; several
 processes may work in one folder. `--table FILE` keeps the trained networks as a table that the evaluator `tabular`
 reads; the networks that the file holds already are not trained again, so a table can grow. `--truth FILE` takes a
 table's networks and trains none. (Where networks come from a table, the intervals are over networks alone, since it
@@ -24,11 +25,14 @@ blocks and with each stage's decisions, where one of them is at least a third. W
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -42,7 +46,7 @@ from evaluators import zero_cost
 from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import NONE, Prior
 from evaluators.proxy import ProxyEvaluator
-from evaluators.ranking import RESAMPLES, Truth, resampled_accuracy
+from evaluators.ranking import RESAMPLES, Truth, kendall, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
 from evaluators.table import Entry, Table, read_table, write_table
 from presets import preset
@@ -116,20 +120,19 @@ def main() -> None:
         for name in zero_cost.names()
     }
     ways["proxy"] = lambda: _proxy(plan, data, networks, folder)
-    for name, settings in supernets.items():
-        ways[name] = lambda name=name, settings=settings: _supernet(  # type: ignore[misc]
-            settings, name, plan, data, networks, budget, folder, reporter
-        )
-    wanted = arguments.evaluators.split(",") if arguments.evaluators else list(ways)
-    if unknown := set(wanted) - ways.keys():
-        raise SystemExit(f"--evaluators: unknown {', '.join(sorted(unknown))}; known: {', '.join(ways)}")
-    ways = {name: way for name, way in ways.items() if name in wanted}
+    known_names = [*ways, *supernets]
+    wanted = arguments.evaluators.split(",") if arguments.evaluators else known_names
+    if unknown := set(wanted) - set(known_names):
+        raise SystemExit(f"--evaluators: unknown {', '.join(sorted(unknown))}; known: {', '.join(known_names)}")
     scores = {
-        name: _kept(
-            folder / f"scores-{name}.json", networks, way, _recipe(supernets[name]) if name in supernets else None
-        )
-        for name, way in ways.items()
+        name: _kept(folder / f"scores-{name}.json", networks, way, None) for name, way in ways.items() if name in wanted
     }
+    for name, seed in itertools.product(supernets, range(arguments.supernet_seeds)):
+        if name in wanted:
+            settings = {**supernets[name], "seed": plan.seed + seed} if seed else supernets[name]
+            title = _seeded(name, seed)
+            way = partial(_supernet, settings, title, plan, data, networks, budget, folder, reporter)
+            scores[title] = _kept(folder / f"scores-{title}.json", networks, way, _recipe(settings))
     console = Console(width=110)
     for title, group in _groups(results).items():
         _print(console, f"{plan.data}: {title}", results, group, scores)
@@ -150,6 +153,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread that train networks")
     parser.add_argument("--threads", type=int, default=2, help="of the evaluators")
     parser.add_argument("--supernet", action="append", default=[], metavar="NAME=JSON")
+    parser.add_argument("--supernet-seeds", type=int, default=1, metavar="N", help="of each supernet's training")
     parser.add_argument("--evaluators", default="", help="only these, by name")
     parser.add_argument("--table", type=Path, default=None)
     parser.add_argument("--features", action="store_true")
@@ -203,20 +207,21 @@ def _supernet(
 ) -> Scores:
     scoring = preset("digits").scoring
     recipe, name_of_prior = _recipe(settings)
+    seed = settings.get("seed", plan.seed)
     changed = [f"{key}={value}" for key, value in settings.items() if key != "prior"]
     weights = folder / "-".join(["supernet", *changed])
     weights.mkdir(parents=True, exist_ok=True)
     space = replace(plan.search_space(), num_classes=data.num_classes)
     prior = None
     if name_of_prior != NONE:
-        scorer = zero_cost.Scorer(space, budget, data, plan.seed, PRIOR_BATCH)
+        scorer = zero_cost.Scorer(space, budget, data, seed, PRIOR_BATCH)
         prior = Prior(name_of_prior, scorer, weights, min(scoring.validation, len(data.validation)))
     evaluator = SupernetEvaluator(
         space,
         data,
         SupernetRecipe(**recipe),
         scoring,
-        seed=plan.seed,
+        seed=seed,
         folder=weights,
         reporter=reporter,
         budget=budget,
@@ -230,9 +235,14 @@ def _supernet(
     return Scores(values, prepared - started, (time.monotonic() - prepared) / len(networks))
 
 
+def _seeded(name: str, seed: int) -> str:
+    """What a supernet's row is called."""
+    return f"{name}, seed {seed}" if seed else name
+
+
 def _recipe(settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The preset's recipe for shared weights with these settings, and the prior that they name."""
-    own = {name: value for name, value in settings.items() if name != "prior"}
+    own = {name: value for name, value in settings.items() if name not in ("prior", "seed")}
     return {**asdict(preset("digits").recipe), **own}, settings.get("prior", NONE)
 
 
@@ -282,6 +292,14 @@ def _print(
         tau, rho = ceiling.tau(list(other)), ceiling.spearman(list(other))
         grid.add_row("a seed by another (ceiling)", str(tau), f"{rho:.2f}", *regrets, "", "")
     console.print(grid)
+    for name in [name for name in rows if _seeded(name, 1) in rows]:
+        own = [one for one in (_seeded(name, seed) for seed in range(len(rows))) if one in rows]
+        taus = [kendall(rows[one], truth.accuracy) for one in own]
+        regrets = [f"{100 * fmean(truth.regret(rows[one], count) for one in own):.2f}" for count in REGRETS]
+        console.print(
+            f"  {name}, mean of {len(own)} seeds: τ {fmean(taus):.3f} (from {min(taus):.3f} to {max(taus):.3f}), "
+            f"regret {', '.join(regrets)}"
+        )
     best = "corrected" if "corrected" in rows else "supernet"
     if best not in rows:
         return
