@@ -74,6 +74,11 @@ def count(text: str) -> int:
     return value
 
 
+def bound(text: str) -> int | None:
+    """A count, or `none`."""
+    return None if text == "none" else count(text)
+
+
 def milliseconds(text: str) -> float:
     """A time such as 20 or 1.5, in milliseconds."""
     if not re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", text) or float(text) == 0:
@@ -315,7 +320,7 @@ def _help(field: "dataclasses.Field[Any]", overridden: object = None) -> str:
     if shown is not None:
         text = f"{text} (default: {shown(field.name, overridden)})"
     elif "(default" not in text and default is not dataclasses.MISSING:
-        text = f"{text} (default: {human(default) if field.metadata['parse'] is count and default else typed(default)})"
+        text = f"{text} (default: {human(default) if field.metadata['parse'] is bound and default else typed(default)})"
     return text.replace("%", "%%")
 
 
@@ -341,7 +346,7 @@ def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 # What stands for a value in the help, by the name of its parser.
 _METAVARS = {
     "str": "NAME",
-    "count": "COUNT",
+    "bound": "COUNT",
     "milliseconds": "MS",
     "hours": "HOURS",
     "integer": "N",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from command_line import (
-    count,
+    bound,
     flag,
     hours,
     milliseconds,
@@ -67,8 +67,10 @@ class SearchSettings:
     preset: str = positional("settings that the flags override: digits, cifar10, imagenet", "digits")
     space: str = flag("mobilenetv2-32", f"{', '.join(SPACES)}, or your own FILE.toml", group="main")
     data: str = flag("digits", f"pictures: {SPECS}", group="main")
-    max_macs: int | None = flag(1_200_000, "budget of multiply-accumulates a picture, e.g. 300M", count, group="main")
-    max_params: int | None = flag(None, "budget of parameters, e.g. 4M", count, group="main")
+    max_macs: int | None = flag(
+        1_200_000, "budget of multiply-accumulates a picture, e.g. 300M, or none", bound, group="main"
+    )
+    max_params: int | None = flag(None, "budget of parameters, e.g. 4M", bound, group="main")
     max_latency_ms: float | None = flag(None, "budget of milliseconds a picture", milliseconds, group="main")
     latency_table: str | None = flag(
         None,
@@ -137,7 +139,10 @@ class SearchSettings:
         20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1), group="proposing"
     )
     max_hours: float | None = flag(
-        None, "no candidate is begun after so many hours; the same command goes on another time", hours, group="main"
+        None,
+        "no candidate (of the proxy: no generation) is begun after so many hours; the same command goes on another time",
+        hours,
+        group="main",
     )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = flag(

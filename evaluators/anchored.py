@@ -23,6 +23,7 @@ from search_space.errors import InputError
 from search_space.space import SearchSpace
 from training import distributed
 from training.evaluation import Metrics
+from training.loop import DivergedError
 from training.recipe import Recipe
 from training.seeds import derive
 
@@ -147,13 +148,23 @@ class AnchoredEvaluator:
             return
         self.training.folder.mkdir(parents=True, exist_ok=True)
         self.training.prepare()
-        accuracies = []
-        with self.supernet.reporter.track("anchors", len(self.anchors), "networks") as advance:
+        reporter = self.supernet.reporter
+        accuracies: dict[Architecture, float] = {}
+        with reporter.track("anchors", len(self.anchors), "networks") as advance:
             for architecture in self.anchors:
-                accuracies.append(self.training.evaluate(architecture, thorough=True).accuracy)
-                advance(f"accuracy {accuracies[-1]:.3f}")
-        scores = [self.supernet.evaluate(architecture).accuracy for architecture in self.anchors]
-        self._anchoring.fit(self.anchors, scores, accuracies)
+                try:
+                    accuracies[architecture] = self.training.evaluate(architecture, thorough=True).accuracy
+                except DivergedError as error:
+                    reporter.say(f"anchor {architecture.digest()[:12]} is left out: {error}")
+                else:
+                    advance(f"accuracy {accuracies[architecture]:.3f}")
+        if len(accuracies) < FEWEST:
+            raise InputError(
+                f"--anchors {self.settings.count}: {len(accuracies)} of them could be trained, and at least {FEWEST} "
+                "are needed; search without anchors"
+            )
+        scores = [self.supernet.evaluate(architecture).accuracy for architecture in accuracies]
+        self._anchoring.fit(list(accuracies), scores, list(accuracies.values()))
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
         """The accuracy that the architecture is expected to come to by itself; the loss is the shared weights'."""

@@ -1,14 +1,25 @@
 """What the search loop needs of an evaluator. The loop never sees a tensor."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, SupportsFloat, TypeVar, cast, runtime_checkable
 
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from training.evaluation import Metrics
 
-__all__ = ["Evaluator", "Halving", "Metrics", "Score", "StagedEvaluator", "number", "numbers", "read_numbers"]
+__all__ = [
+    "Evaluator",
+    "Halving",
+    "Metrics",
+    "Score",
+    "StagedEvaluator",
+    "checked",
+    "number",
+    "numbers",
+    "read_numbers",
+]
 
 
 class Score(NamedTuple):
@@ -35,6 +46,20 @@ def read_numbers(objective: str, named: Mapping[str, Any]) -> Metrics | Score:
     if not all(type(value) is float for value in values):
         raise TypeError(f"{', '.join(names)}: expected numbers")
     return Metrics(*values) if objective == "accuracy" else Score(objective, *values)
+
+
+_Result = TypeVar("_Result", bound=Metrics | Score)
+
+
+def checked(result: _Result) -> _Result:
+    """What an evaluator returned, as floats. Raises InputError, naming it, for what is no finite number."""
+    named = result._asdict()
+    what = named.pop("name", None)
+    for name, value in named.items():
+        if not isinstance(value, SupportsFloat) or not math.isfinite(value):
+            raise InputError(f"{what or name}: expected a finite number, got {value!r}")
+        named[name] = float(value)
+    return cast(_Result, result._replace(**named))
 
 
 class Evaluator(Protocol):

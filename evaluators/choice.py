@@ -82,7 +82,14 @@ def _tabular(task: Task) -> Evaluator:
     if path.parent == TABLES and not path.exists():
         known = ", ".join(sorted(file.stem for file in TABLES.glob("*.json")))
         raise InputError(f"--table {task.table}: unknown; known: {known}, or a file FILE.json")
-    return TabularEvaluator(task.space, read_table(path), surrogate=True)
+    table = read_table(path)
+    kind = table.data.partition(":")[0]
+    if task.data.name != (table.data if kind == "digits" else kind):  # others go by their kind alone
+        raise InputError(
+            f"--table {task.table}: its networks were trained on {table.data}, and this search is on {task.data.name}; "
+            f"give --data {table.data}, or another table"
+        )
+    return TabularEvaluator(task.space, table, surrogate=True)
 
 
 EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {

@@ -35,7 +35,7 @@ class TabularEvaluator:
 
     def about(self) -> str:
         """What is done, for the user who waits for it."""
-        return f"tabular: {len(self.table.networks)} trained networks"
+        return f"tabular: {len(self.table.networks)} networks trained on {self.table.data}"
 
     def prepare(self) -> None:
         """Fits the surrogate, if there is one. Raises InputError if the table has too few networks for it."""

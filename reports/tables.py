@@ -22,6 +22,8 @@ def scored_on(evaluator: Mapping[str, Any], objective: str, pictures: int) -> st
     """What scores are, in a few words, by the evaluator's identity."""
     if objective != "accuracy":
         return f"ranked untrained by {objective}"
+    if evaluator.get("name") == "tabular":
+        return "looked up in a table or predicted from it"
     corrected = correction(evaluator)
     return f"{pictures} validation pictures{', ' if corrected else ''}{corrected}"
 

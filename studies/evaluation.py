@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from evaluators.base import Evaluator, StagedEvaluator
+from evaluators.base import Evaluator, StagedEvaluator, checked
 from studies.halving import halve, reason
 from studies.trials import Candidate, Claim, Failure
 from training.files import no_room_left
@@ -73,7 +73,7 @@ class Here:
             return
         for claim in claims:
             try:
-                metrics = self.evaluator.evaluate(claim.architecture)
+                metrics = checked(self.evaluator.evaluate(claim.architecture))
             except Exception as error:
                 if no_room_left(error):
                     raise

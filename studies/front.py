@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
-from evaluators.base import Evaluator
+from evaluators.base import Evaluator, checked
+from search_space.errors import InputError
+from studies.halving import reason
 from studies.trials import Candidate
+from training.files import no_room_left
 from training.progress import Reporter
 
 
@@ -42,15 +45,27 @@ def rescore(
     reporter: Reporter,
     costs: Sequence[str] = ("macs",),
 ) -> list[Candidate]:
-    """The promising candidates with thorough metrics.
+    """The promising candidates with thorough metrics, without those whose thorough evaluation fails.
 
     The quick scores of the many lie close together; a front made of them would be one of lucky draws.
+
+    Raises InputError if all of them fail.
     """
     chosen = promising(candidates, count, costs)
     rescored = []
+    failed = ""
     with reporter.track("best again", len(chosen), "candidates") as advance:
         for candidate in chosen:
-            metrics = evaluator.evaluate(candidate.architecture, thorough=True)
-            rescored.append(Candidate(candidate.architecture, candidate.cost, metrics))
+            try:
+                metrics = checked(evaluator.evaluate(candidate.architecture, thorough=True))
+            except Exception as error:
+                if no_room_left(error):
+                    raise
+                failed = reason(error)
+                reporter.say(f"{candidate.architecture.digest()[:12]} failed, and is left out: {failed}")
+            else:
+                rescored.append(Candidate(candidate.architecture, candidate.cost, metrics))
             advance("")
+    if not rescored:
+        raise InputError(f"the thorough evaluation of all {len(chosen)} best candidates failed: {failed}")
     return rescored

@@ -8,7 +8,7 @@ objectives. Bins keep the cheap candidates in: ranked with the dear ones, they w
 import itertools
 from collections.abc import Sequence
 
-from evaluators.base import Metrics, StagedEvaluator
+from evaluators.base import Metrics, StagedEvaluator, checked
 from search_space.architecture import Architecture
 from search_space.cost import Cost
 from studies.trials import Candidate, Failure
@@ -36,7 +36,7 @@ def halve(
         running = [entrant for members in bins for entrant in members]
         for architecture, _ in running:
             try:
-                rungs[architecture.digest()].append(evaluator.rung(architecture, rung))
+                rungs[architecture.digest()].append(checked(evaluator.rung(architecture, rung)))
             except Exception as error:
                 if no_room_left(error):
                     raise

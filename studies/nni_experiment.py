@@ -6,7 +6,6 @@ this process's own command line; that makes the evaluator, evaluates, and report
 """
 
 import json
-import math
 import os
 import queue
 import shlex
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Evaluator, numbers, read_numbers
+from evaluators.base import Evaluator, checked, numbers, read_numbers
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.space import SearchSpace
@@ -229,11 +228,9 @@ def run_trial(space: SearchSpace, evaluator: Evaluator) -> None:
     architecture = read_parameters(space, given["parameters"])
     evaluator.prepare()
     try:
-        named = numbers(evaluator.evaluate(architecture))
+        named = numbers(checked(evaluator.evaluate(architecture)))
     except Exception as error:
         raise InputError(reason(error)) from error
-    if not all(math.isfinite(value) for value in named.values()):
-        raise InputError(f"the result is not finite: {named}")
     value = {"default": next(iter(named.values())), **named}
     metric = {
         "parameter_id": given["parameter_id"],

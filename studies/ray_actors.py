@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluators.base import Evaluator, numbers, read_numbers
+from evaluators.base import Evaluator, checked, numbers, read_numbers
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from studies.evaluation import Result
@@ -146,4 +146,4 @@ class _Actor:
     def evaluate(self, architecture: str) -> dict[str, float]:
         if self._evaluator is None:
             self._evaluator = self._make()
-        return numbers(self._evaluator.evaluate(Architecture.from_json(architecture)))
+        return numbers(checked(self._evaluator.evaluate(Architecture.from_json(architecture))))

@@ -50,12 +50,14 @@ def described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
 
 def is_ours(trial: FrozenTrial) -> bool:
     """Whether the search told the trial; one that a user queued or told by hand is not."""
-    return "digest" in trial.user_attrs and (trial.state == TrialState.COMPLETE or "failed" in trial.user_attrs)
+    if "digest" not in trial.user_attrs or "withdrawn" in trial.user_attrs:
+        return False
+    return trial.state == TrialState.COMPLETE or "failed" in trial.user_attrs
 
 
 def occupies(trial: FrozenTrial) -> bool:
     """Whether the trial keeps others from evaluating its architecture."""
-    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE) or "failed" in trial.user_attrs
+    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE) or is_ours(trial)
 
 
 def read_proposal(trial: FrozenTrial) -> Proposal:

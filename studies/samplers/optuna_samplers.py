@@ -177,7 +177,7 @@ class GP(OptunaSampler):
     """Optuna's Gaussian process, for one objective and short runs: a proposal takes seconds after some hundred trials.
 
     It ignores pruned trials, and is misled by values made up for them: so after one rejected proposal the next is
-    drawn from the budget.
+    drawn from the budget. Decisions that not every architecture has, such as the reduction of an attention, it draws.
     """
 
     several_objectives = False
@@ -185,7 +185,7 @@ class GP(OptunaSampler):
     asks = 1
 
     def make(self, seed: int) -> BaseSampler:
-        return GPSampler(n_startup_trials=self.task.startup, seed=seed)
+        return GPSampler(n_startup_trials=self.task.startup, seed=seed, warn_independent_sampling=False)
 
 
 @register("auto")
