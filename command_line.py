@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -163,22 +163,20 @@ def parse_settings(
     arguments: Sequence[str],
     *,
     example: str,
-    defaults: Callable[[str], _Settings] | None = None,
+    defaults: Callable[[Mapping[str, Any]], _Settings] | None = None,
 ) -> _Settings:
     """The settings that the arguments say. Runs the files of `--plugin`, a flag of every command, first.
 
     Args:
         example: shown first in the help text.
-        defaults: makes the settings that flags override from the positional argument, for presets.
+        defaults: makes the settings that flags override, for presets, from what was given of them.
     """
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
 
-    first = next((field for field in fields if field.metadata.get("positional")), None)
-
     def made(given: dict[str, Any]) -> _Settings | None:
         """The settings that the flags override; None where these are the fields' own."""
-        return defaults(given.get(first.name, first.default)) if defaults and first else None
+        return defaults(given) if defaults else None
 
     def show(group: str, given: dict[str, Any]) -> str:
         about = " ".join((settings.__doc__ or "").split())

@@ -1,6 +1,9 @@
 """The settings of a search, and the presets that set all of them at once."""
 
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from command_line import (
     bound,
@@ -26,7 +29,7 @@ from search_space.pretrained import INIT
 from search_space.spaces import SPACES
 from studies.samplers import sampler_names
 from studies.samplers.nni_tuners import FRAMEWORKS
-from studies.storages import KINDS
+from studies.storages import KINDS, check_address
 from training.data import LOADERS, SKIP_CORRUPT, SPECS
 from training.recipe import Recipe
 
@@ -68,7 +71,7 @@ class SearchSettings:
     space: str = flag("mobilenetv2-32", f"{', '.join(SPACES)}, or your own FILE.toml", group="main")
     data: str = flag("digits", f"pictures: {SPECS}", group="main")
     max_macs: int | None = flag(
-        1_200_000, "budget of multiply-accumulates a picture, e.g. 300M, or none", bound, group="main"
+        1_200_000, "budget of multiply-accumulates a picture, e.g. 300M; none if another is given", bound, group="main"
     )
     max_params: int | None = flag(None, "budget of parameters, e.g. 4M", bound, group="main")
     max_latency_ms: float | None = flag(None, "budget of milliseconds a picture", milliseconds, group="main")
@@ -140,7 +143,7 @@ class SearchSettings:
     )
     max_hours: float | None = flag(
         None,
-        "no candidate (of the proxy: no generation) is begun after so many hours; the same command goes on another time",
+        "no candidate (or generation of the proxy) is begun after so many hours; the same command goes on",
         hours,
         group="main",
     )
@@ -272,6 +275,30 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def usual(given: Mapping[str, Any]) -> SearchSettings:
+    """The settings that the given ones override: the preset's, whose bound of MACs goes where another is given."""
+    settings = preset(given.get("preset", "digits")).settings
+    others = given.get("max_params") is not None or given.get("max_latency_ms") is not None
+    return replace(settings, max_macs=None) if others else settings
+
+
+_ABOUT_THE_RUN = {"preset", "out", "dry_run", "quiet", "device", "loaders", "trials", "max_hours"}
+_ABOUT_WORKERS = {"workers", "storage", "engine", "nni_port", "ray_address", "worker_gpus"}
+
+
+def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
+    """The command line that makes the same run, without its trials, its folder, and what changes no result."""
+    changed = vars(usual(vars(settings)))
+    words = ["python", "search.py", settings.preset]
+    for name, value in vars(settings).items():
+        if name not in _ABOUT_THE_RUN | _ABOUT_WORKERS and value != changed[name]:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [typed(value).replace("latency_ns", "latency")]
+    for path in plugins:
+        words += ["--plugin", path]
+    return shlex.join(words)
+
+
 def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
     """The preset's, with what the flags say. Raises InputError for what cannot be."""
     return replace(
@@ -316,9 +343,21 @@ def check_engine(settings: SearchSettings) -> None:
         raise InputError("--ray-address and --worker-gpus are for --engine ray")
 
 
+def check_latency(settings: SearchSettings) -> None:
+    """Raises InputError for an objective of latency without latencies."""
+    if (
+        "latency_ns" in (settings.objectives or ())
+        and settings.max_latency_ms is None
+        and settings.latency_table is None
+    ):
+        raise InputError("--objectives latency: no latency is known; give --latency-table FILE or --max-latency-ms too")
+
+
 def check_shared(settings: SearchSettings) -> None:
     """Raises InputError for what several processes cannot share."""
     if settings.evaluator == "proxy" and (settings.storage is not None or settings.workers > 1):
         raise InputError("--evaluator proxy: its candidates compete in one process; leave --workers and --storage out")
     if settings.storage is not None and settings.storage.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
         raise InputError(f"--storage {settings.storage}: is kept in memory alone; expected sqlite:///FILE")
+    if settings.storage is not None:
+        check_address(settings.storage)

@@ -1,6 +1,7 @@
 """Search for the best architectures within a budget: see README.md, and `python search.py --help`."""
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,17 @@ from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from presets import SearchSettings, check_engine, check_shared, preset, proxy_settings, without_effect
+from presets import (
+    SearchSettings,
+    check_engine,
+    check_latency,
+    check_shared,
+    command,
+    preset,
+    proxy_settings,
+    usual,
+    without_effect,
+)
 from reports.plan import show_plan
 from reports.report import write_report
 from reports.tables import front_table, front_title, scored_on
@@ -53,16 +64,16 @@ EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out run
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
-    settings = command_line.parse_settings(
-        SearchSettings, arguments, example=EXAMPLE, defaults=lambda name: preset(name).settings
-    )
+    settings = command_line.parse_settings(SearchSettings, arguments, example=EXAMPLE, defaults=usual)
     chosen = preset(settings.preset)
+    reproducing = command(settings, loaded_plugins())
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     sampler_class(settings.sampler)
     check_init(settings.init)
     check_evaluator(settings.evaluator)
     check_engine(settings)
     check_shared(settings)
+    check_latency(settings)
     check_score(settings.score)
     check_prior(settings.prior)
     folder = Path(settings.out or f"runs/{settings.preset}")
@@ -119,17 +130,10 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(trial_threads())
         run_trial(space, evaluator)
         return
-    costs = tuple(name for name, _ in budget.bounds()) or ("macs",)
-    objectives = (evaluator.objective, *(costs if settings.objectives is None else settings.objectives[1:]))
+    bounded = tuple(name for name, _ in budget.bounds()) or ("macs",)
+    objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
+    costs = objectives[1:] or bounded  # what a front is of
     sampler = make_sampler(settings.sampler, SamplerTask(space, budget, settings.seed, settings.startup, objectives))
-    if settings.dry_run:
-        use_threads(max(1, default_threads() // settings.workers))
-        _announce(reporter, space, budget, data, evaluator, settings)
-        if distributed.rank() == 0:
-            sought = Search(space, budget, settings.seed, settings.trials, settings.workers, chosen.rescored)
-            show_plan(evaluator, sought, reporter)
-        reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {folder}")
-        return
     identity = {
         "space": space.to_dict(),
         "latency": space.latency and space.latency.digest,
@@ -144,7 +148,17 @@ def main(arguments: Sequence[str]) -> None:
         },
         "seed": settings.seed,
     }
+    if settings.dry_run:
+        run_folder.check_same(folder, identity)
+        use_threads(max(1, default_threads() // settings.workers))
+        _announce(reporter, space, budget, data, evaluator, settings)
+        if distributed.rank() == 0:
+            sought = Search(space, budget, settings.seed, settings.trials, settings.workers, chosen.rescored)
+            show_plan(evaluator, sought, reporter)
+        reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {folder}")
+        return
     free = {
+        "command": reproducing,
         "data": settings.data,
         "trials": settings.trials,
         "device": str(device),
@@ -204,8 +218,9 @@ def main(arguments: Sequence[str]) -> None:
             write_report(folder, reporter, storage=storage)
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{folder}: done in {duration(time.monotonic() - begun)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {shown(storage)}")
-        reporter.say(f"next:   python retrain.py {folder} --compare")
+        reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(storage))}")
+        plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
+        reporter.say(f"next:   python retrain.py {shlex.quote(str(folder))} --compare{plugins}")
 
 
 def _reading(settings: SearchSettings) -> dict[str, Any]:
@@ -298,7 +313,8 @@ def _latency(
 def _about(low: int, high: int) -> str:
     if low == high:
         return f"{low:,}"
-    return f"about {human(low)}" if human(low) == human(high) else f"between {human(low)} and {human(high)}"
+    few, many = (f"{count:.3g}" if count >= 10**15 else human(count) for count in (low, high))
+    return f"about {few}" if few == many else f"between {few} and {many}"
 
 
 if __name__ == "__main__":

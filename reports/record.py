@@ -214,11 +214,12 @@ def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluate
         if trial.state != TrialState.COMPLETE or "digest" not in attributes:
             continue
         named = attributes if objective == "accuracy" else {objective: trial.values[0]}
-        candidate = Candidate(
-            Architecture.from_json(attributes["architecture"]),
-            Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0)),
-            read_numbers(objective, named),
-        )
+        try:
+            cost = Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0))
+            metrics = read_numbers(objective, named)
+            candidate = Candidate(Architecture.from_json(attributes["architecture"]), cost, metrics)
+        except (KeyError, TypeError):
+            raise InputError(f"trial {trial.number} of the study is not as a search stores it") from None
         if math.isfinite(candidate.score):
             evaluated.append(
                 Evaluated(trial.number, trial._trial_id, candidate, _since(first, trial.datetime_complete))

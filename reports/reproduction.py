@@ -3,83 +3,35 @@
 import math
 import platform
 import shlex
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from reports.markup import Markup, text
+from reports.markup import text
 from reports.page import Row, Section, command, paragraph, table, titled
 from reports.record import Record
-from search_space.spaces import SPACES
 
 PACKAGES = ("coordnas", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
 
 
-def search_command(record: Record) -> str:
-    """`python search.py` with every flag that makes the run what it is."""
-    identity, free = record.identity, record.free
-    space = identity.get("space") or {}
-    named = space.get("name")
-    flags: list[tuple[str, Any]] = [
-        ("space", named if named in SPACES else "FILE.toml"),
-        ("data", free.get("data") or record.data),
-        ("max-macs", record.bounds.get("macs")),
-        ("max-params", record.bounds.get("params")),
-        ("max-latency-ms", _milliseconds(record.bounds.get("latency_ns"))),
-    ]
-    flags += _evaluator(identity.get("evaluator") or {})
-    sampler = identity.get("sampler") or {}
-    objectives = [str(name).removesuffix("_ns") for name in sampler.get("objectives", ())]
-    if objectives:
-        objectives[0] = "accuracy"
-    flags += [
-        ("sampler", sampler.get("name")),
-        ("startup", sampler.get("startup")),
-        ("objectives", ",".join(objectives) or None),
-        ("trials", free.get("trials")),
-        ("seed", identity.get("seed")),
-    ]
-    words = [f"--{name} {shlex.quote(str(value))}" for name, value in flags if value is not None]
-    return " ".join(["python search.py", *words])
-
-
-def _evaluator(evaluator: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    name = evaluator.get("name")
-    if name == "anchored":
-        return [*_evaluator(evaluator.get("supernet") or {}), ("anchors", evaluator.get("count"))]
-    flags: list[tuple[str, Any]] = [("evaluator", name), ("score", evaluator.get("score"))]
-    recipe = evaluator.get("recipe") or {}
-    if name == "supernet":
-        flags += [("supernet-epochs", recipe.get("epochs")), ("batch-size", recipe.get("batch_size"))]
-        flags.append(("prior", (evaluator.get("prior") or {"score": "none"}).get("score")))
-    settings = evaluator.get("settings") or {}
-    if name == "proxy":
-        halving = settings.get("halving") or {}
-        flags += [
-            ("proxy-epochs", ",".join(map(str, halving.get("epochs", ()))) or None),
-            ("proxy-pictures", settings.get("pictures")),
-            ("proxy-resolution", settings.get("resolution")),
-            ("generation", halving.get("generation")),
-        ]
-    return [*flags, ("init", evaluator.get("init"))]
-
-
-def _milliseconds(nanoseconds: int | None) -> str | None:
-    return None if nanoseconds is None else f"{nanoseconds / 10**6:g}"
+def search_command(record: Record) -> str | None:
+    """The command that makes the same run in another folder; None if the run does not say it."""
+    said = record.free.get("command")
+    if not isinstance(said, str):
+        return None
+    return f"{said} --trials {len(record.evaluated)} --out {shlex.quote(f'{record.folder}-again')}"
 
 
 def reproduction(record: Record) -> Section:
     """Configuration, versions, seeds and commands."""
-    commands = []
+    content = []
+    again = search_command(record)
+    if again is not None:
+        said = "On one CPU worker with the recorded number of threads this gives the same files, bit for bit:"
+        content += [paragraph(text(said)), command(again)]
     if record.identity:
-        commands += [search_command(record), f"optuna-dashboard {record.storage}"]
-        commands.append(f"python retrain.py {record.folder} --compare")
-    content = [
-        paragraph(text("On one CPU worker with the recorded number of threads these give the same files, bit for bit."))
-        if commands
-        else Markup(""),
-        command(*commands) if commands else Markup(""),
-    ]
+        folder = shlex.quote(str(record.folder))
+        going_on = f"python retrain.py {folder} --compare"
+        content.append(command(f"optuna-dashboard {shlex.quote(record.storage)}", going_on))
     rows = [Row((name, value)) for name, value in _settings(record)]
     if rows:
         content.append(

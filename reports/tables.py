@@ -10,6 +10,8 @@ from search_space.architecture import Architecture
 from search_space.cost import Budget, human, milliseconds
 from studies.trials import Candidate
 
+MOST_ROWS = 20  # of a front: what is printed last stays in sight
+
 WORDS = ("network", "runtime", "class", "also taken for", "attention by stage")
 
 
@@ -37,10 +39,12 @@ def correction(evaluator: Mapping[str, Any]) -> str:
 
 
 def front_table(front: Sequence[Candidate], title: str, objective: str = "accuracy") -> Table:
-    """The front, best first: validation accuracy or score, costs (latency if known), and each stage's attention."""
+    """The front's best, the best first: accuracy or score, costs (latency if known), and each stage's attention."""
     timed = any(candidate.cost.latency_ns for candidate in front)
     table = plain_table(title, (objective, "MACs", "params", *(("latency",) if timed else ()), "attention by stage"))
-    for candidate in sorted(front, key=lambda c: c.merit):
+    if len(front) > MOST_ROWS:
+        table.caption, table.caption_justify = f"and {len(front) - MOST_ROWS} more in front.json", "left"
+    for candidate in sorted(front, key=lambda c: c.merit)[:MOST_ROWS]:
         table.add_row(
             percent(candidate.score) if objective == "accuracy" else f"{candidate.score:.5g}",
             human(candidate.cost.macs),

@@ -4,9 +4,9 @@ from typing import Any
 
 
 def difference(old: Any, new: Any, place: str = "") -> str | None:
-    """The first place where two plain values differ, with both values."""
+    """The first place where two plain values differ, with both values; a name before what may follow from it."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
+        for name in sorted(old.keys() | new.keys(), key=lambda name: (name != "name", name)):
             found = difference(old.get(name), new.get(name), f"{place}.{name}" if place else name)
             if found:
                 return found

@@ -37,6 +37,14 @@ def begun(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
+def check_same(folder: Path, identity: dict[str, Any]) -> None:
+    """Raises InputError, as `opened` would, if the folder holds another run."""
+    if begun(folder):
+        found = difference(_configuration(folder / CONFIG)["identity"], json.loads(json.dumps(identity)))
+        if found:
+            raise _another(folder, found)
+
+
 @contextmanager
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Makes the folder if need be, and keeps other processes out of it. Raises InputError if one is in it.
@@ -101,19 +109,26 @@ def opened(
 def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: str) -> dict[str, Any]:
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
-        config = read_json(path)
-        if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
-            raise InputError(f"{path}: not a run's configuration; use another --out")
+        config = _configuration(path)
         found = difference(config["identity"], identity)
         if found and any(path.parent.glob(keeps)):
-            raise InputError(
-                f"--out {path.parent}: holds another run: {found}; use another --out, or give the same settings"
-            )
+            raise _another(path.parent, found)
         if not found:
             free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
     return free
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    config = read_json(path)
+    if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
+        raise InputError(f"{path}: not a run's configuration; use another --out")
+    return config
+
+
+def _another(folder: Path, found: str) -> InputError:
+    return InputError(f"--out {folder}: holds another run: {found}; use another --out, or give the same settings")
 
 
 def write_results(

@@ -37,6 +37,18 @@ NETWORKS = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs
 _Result = TypeVar("_Result")
 
 
+def check_address(url: str) -> None:
+    """Raises InputError for a kind of storage that is unknown, or a file in a folder that is not there."""
+    kind, _, rest = url.partition(":")
+    kind = kind.partition("+")[0]
+    if kind not in ("sqlite", "postgresql", "journal", "grpc"):
+        raise InputError(f"--storage {shown(url)}: unknown kind; known: {KINDS}")
+    if kind == "sqlite":
+        folder = Path(rest.partition("?")[0].removeprefix("///")).absolute().parent
+        if not folder.is_dir():
+            raise InputError(f"--storage {shown(url)}: there is no folder {folder}; make it first")
+
+
 def open_storage(url: str) -> BaseStorage:
     """The storage at that address, one of `KINDS`.
 

@@ -206,6 +206,13 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--engine", "magic"], "--engine magic: unknown; known: processes, ray"),
         (["--evaluator", "proxy", "--workers", "2"], "--evaluator proxy: its candidates compete in one process"),
         (["--storage", "sqlite://"], "--storage sqlite://: is kept in memory alone"),
+        (["--storage", "sqlite:///absent/x.db"], "there is no folder"),
+        (["--storage", "mysql://x"], "--storage mysql://x: unknown kind; known: sqlite:///FILE"),
+        (["--objectives", "accuracy,latency"], "--objectives latency: no latency is known; give --latency-table FILE"),
+        (
+            ["--evaluator", "tabular", "--table", "clutter"],
+            "--table clutter: its networks were trained on digits:clutter, and this search is on digits; give --data",
+        ),
         (["--sampler", "gp"], "--sampler gp: has one objective only; add --objectives accuracy"),
         (
             ["--objectives", "macs"],
@@ -252,8 +259,11 @@ def test_other_evaluators(
 
 
 def test_another_configuration_is_refused(finished: tuple[Path, str], small: list[str]) -> None:
-    message = _refused(finished[0], "search.py", *small, "--seed", "1")
-    assert "runs/digits: holds another run: seed is 0 there and 1 here" in message
+    for more in ([], ["--dry-run"]):
+        message = _refused(finished[0], "search.py", *small, "--seed", "1", *more)
+        assert "runs/digits: holds another run: seed is 0 there and 1 here" in message
+    message = _refused(finished[0], "search.py", *small, "--evaluator", "zero-cost")
+    assert "evaluator.name is 'supernet' there and 'zero-cost' here" in message
 
 
 @pytest.mark.parametrize(

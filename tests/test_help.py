@@ -2,6 +2,9 @@
 
 import dataclasses
 import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -24,7 +27,7 @@ SCREEN = 40  # lines of 80 columns
 
 
 def _help(capsys: pytest.CaptureFixture[str], settings: type, *arguments: str, example: str = "example: x") -> str:
-    defaults = (lambda name: presets.preset(name).settings) if settings is presets.SearchSettings else None
+    defaults = presets.usual if settings is presets.SearchSettings else None
     with pytest.raises(SystemExit) as ended:
         command_line.parse_settings(settings, ["--help", *arguments], example=example, defaults=defaults)
     assert not ended.value.code
@@ -96,13 +99,57 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
                 presets.SearchSettings,
                 [name, "--help", "all"],
                 example="example: x",
-                defaults=lambda name: presets.preset(name).settings,
+                defaults=presets.usual,
             )
         text = " ".join(capsys.readouterr().out.split())
         assert f"shared weights (default: {preset.recipe.epochs})" in text
         assert f"(default: {','.join(map(str, preset.proxy.halving.epochs))})" in text
         assert preset.settings.max_macs
-        assert f"a picture, e.g. 300M (default: {human(preset.settings.max_macs)})" in text
+        assert f"a picture, e.g. 300M; none if another is given (default: {human(preset.settings.max_macs)})" in text
+
+
+def _typed(value: object) -> str | None:
+    return " ".join(value) or "nothing" if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "macs"),
+    [
+        ([], 1_200_000),
+        (["imagenet"], 300_000_000),
+        (["--max-params", "20k"], None),
+        (["imagenet", "--max-latency-ms", "20"], None),
+        (["--max-macs", "1M", "--max-params", "20k"], 1_000_000),
+        (["--max-macs", "none"], None),
+        (["--max-params", "none"], 1_200_000),
+    ],
+    ids=_typed,
+)
+def test_the_presets_bound_of_macs_goes_where_another_is_given(arguments: list[str], macs: int | None) -> None:
+    assert _settings(arguments).max_macs == macs
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["cifar10", "--seed", "3", "--max-macs", "2M", "--evaluator", "proxy", "--proxy-epochs", "2,6"],
+        ["--max-params", "20k", "--max-latency-ms", "1.123456", "--objectives", "accuracy,latency", "--skip-corrupt"],
+        ["--max-macs", "1200000", "--max-params", "20k", "--space", "my own.toml"],
+        ["imagenet", "--max-macs", "none", "--framework", "nni", "--sampler", "tpe", "--prior", "none"],
+    ],
+    ids=_typed,
+)
+def test_a_runs_command_makes_its_settings_again(arguments: list[str]) -> None:
+    elsewhere = ["--workers", "2", "--storage", "sqlite:///s.db", "--out", "x", "--trials", "7", "--quiet"]
+    words = shlex.split(presets.command(_settings([*arguments, *elsewhere]), ["mine.py"]))
+    assert words[:2] == ["python", "search.py"]
+    assert words[-2:] == ["--plugin", "mine.py"]
+    assert _settings(words[2:-2]) == _settings(arguments)
+
+
+def _settings(arguments: list[str]) -> presets.SearchSettings:
+    return command_line.parse_settings(presets.SearchSettings, arguments, example="", defaults=presets.usual)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +187,8 @@ def test_a_flag_without_a_group_is_among_the_others(capsys: pytest.CaptureFixtur
 
 
 def test_defaults_follow_the_preset_before_help(capsys: pytest.CaptureFixture[str]) -> None:
-    def made(name: str) -> _Grouped:
+    def made(given: Mapping[str, Any]) -> _Grouped:
+        name = given.get("preset", "small")
         return _Grouped(preset=name, size={"small": 1, "large": 1000}[name])
 
     with pytest.raises(SystemExit):

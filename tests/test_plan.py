@@ -24,13 +24,13 @@ QUIET = Reporter(quiet=True)
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--evaluator", "tabular"],
+        ["--evaluator", "tabular", "--data", "digits"],
         ["--evaluator", "zero-cost", "--score", "naswot", "--workers", "2"],
         ["--evaluator", "zero-cost", "--score", "consensus"],
         ["--evaluator", "proxy", "--proxy-pictures", "0.5", "--trials", "10"],
         ["--supernet-epochs", "2", "--batch-size", "8"],
         ["--supernet-epochs", "1", "--batch-size", "8", "--anchors", "10"],
-        ["--evaluator", "tabular", "--max-latency-ms", "5"],
+        ["--evaluator", "tabular", "--data", "digits", "--max-latency-ms", "5"],
     ],
     ids=" ".join,
 )

@@ -266,7 +266,11 @@ def test_a_search_leaves_its_report(run: Path) -> None:
     assert "24 candidates were evaluated" in words
     assert f"python retrain.py {run} --compare" in words
     command = next(line for line in words.splitlines() if "python search.py" in line)
-    for flag in ("--space mobilenetv2-32", "--max-macs 1200000", "--evaluator tabular", "--trials 24", "--seed 0"):
+    for flag in (
+        "search.py digits --evaluator tabular --sampler random --startup 24",
+        "--trials 24",
+        f"--out {run}-again",
+    ):
         assert flag in command
 
 

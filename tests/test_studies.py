@@ -8,14 +8,16 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
-from evaluators.base import Metrics
+from evaluators.base import Metrics, Score
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.space import SearchSpace
 from studies import run_folder
 from studies.front import pareto_front, promising, rescore
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
+from studies.records import is_ours, occupies
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
 from studies.trials import Candidate
 from training.progress import Reporter
@@ -257,6 +259,69 @@ def test_rescoring_is_thorough(tiny_space: SearchSpace, tmp_path: Path) -> None:
     quick = {c.architecture: c.metrics.accuracy for c in candidates}
     assert 6 <= len(again) <= 12
     assert all(c.metrics.accuracy == pytest.approx(quick[c.architecture] + 0.001) for c in again)
+
+
+class Failing(Analytic):
+    """Its first network fails as told, and thoroughly every one that is named."""
+
+    def __init__(self, space: SearchSpace, wrong: Any, failing: Sequence[Architecture] = ()):
+        super().__init__(space)
+        self.wrong = wrong
+        self.failing = failing
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Any:
+        metrics = super().evaluate(architecture, thorough=thorough)
+        if thorough and architecture in self.failing:
+            raise ValueError("not this one")
+        return self.wrong if len(self.evaluated) == 1 else metrics
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (Metrics(float("nan"), 1.0), "accuracy: expected a finite number, got nan"),
+        (Metrics(0.5, float("inf")), "loss: expected a finite number, got inf"),
+        (Score("blocks", float("nan")), "blocks: expected a finite number, got nan"),
+        (Metrics("0.5", 1.0), "accuracy: expected a finite number, got '0.5'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_finite_number_is_a_failed_trial(
+    tiny_space: SearchSpace, tmp_path: Path, wrong: Any, reason: str
+) -> None:
+    evaluator = Failing(tiny_space, wrong)
+    candidates = _search(tiny_space, tmp_path, 10, evaluator=evaluator)
+    assert [one.architecture.digest() for one in candidates] == evaluator.evaluated[1:]
+    assert [trial[3]["failed"] for trial in _trials(tmp_path) if "failed" in trial[3]] == [reason]
+
+
+def test_integers_are_taken_as_floats(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    evaluator = Failing(tiny_space, Metrics(1, 0))
+    first = _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0]
+    assert [type(value) for value in first.metrics] == [float, float]
+    assert _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0].metrics == first.metrics
+
+
+def test_a_failing_thorough_score_is_left_out(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    candidates = _search(tiny_space, tmp_path)
+    best = promising(candidates, 6)
+    failing = Failing(tiny_space, None, [best[1].architecture])
+    failing.evaluated.append("")
+    again = rescore(candidates, failing, 6, QUIET)
+    assert {one.architecture for one in again} == {one.architecture for one in best} - {best[1].architecture}
+    failing = Failing(tiny_space, None, [one.architecture for one in best])
+    with pytest.raises(InputError, match=r"of all \d+ best candidates failed: ValueError: not this one"):
+        rescore(candidates, failing, 6, QUIET)
+
+
+def test_a_withdrawn_trial_is_no_failure(tiny_space: SearchSpace) -> None:
+    """Its worker was killed between noting the failure and ending the trial: another evaluates it again."""
+    attributes: dict[str, Any] = {"digest": "d", "failed": "its reason"}
+    failed = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=attributes)
+    assert is_ours(failed)
+    assert occupies(failed)
+    lost = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={**attributes, "withdrawn": "it was lost"})
+    assert not is_ours(lost)
+    assert not occupies(lost)
 
 
 class TestRunFolder:
