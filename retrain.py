@@ -37,6 +37,8 @@ from training.teacher import load_teacher
 
 EXAMPLE = "example: python retrain.py runs/digits --compare --seeds 3"
 COMPARISON, PLOT = "comparison.json", "comparison.png"
+KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
+"""What another recipe may not take the place of."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
         "processes": distributed.world(),
         "seeds": settings.seeds,
     }
-    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=f"*/{CHECKPOINT}*")) as recorded:
+    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=KEPT)) as recorded:
         use_threads(recorded["threads"])
         rows = []
         results = []

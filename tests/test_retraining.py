@@ -490,8 +490,23 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
         with pytest.raises(InputError, match="out of memory"):
             retrain.main(flags)
     retrain.main([*flags, "--micro-batch", "8"])
-    with pytest.raises(InputError, match=r"holds another run: recipe\.micro_batch is 8 there and 4 here"):
-        retrain.main([*flags, "--micro-batch", "4"])
+    folder = tmp_path / "mine" / "retrain"
+    before = (folder / "config.json").read_bytes()
+
+    def refused() -> None:
+        with pytest.raises(InputError, match=r"holds another run: recipe\.micro_batch is 8 there and 4 here"):
+            retrain.main([*flags, "--micro-batch", "4"])
+        assert (folder / "config.json").read_bytes() == before
+
+    refused()
+    # Checkpoints may be removed after a training; what it came to is not mixed with another's.
+    remove_checkpoints(folder / "given-0" / "checkpoint")
+    refused()
+    (folder / "results.json").rename(tmp_path / "aside.json")
+    refused()
+    (tmp_path / "aside.json").rename(folder / "results.json")
+    (folder / "given-0" / "weights.safetensors").unlink()
+    refused()
 
 
 def test_evaluation_halves_what_does_not_fit() -> None:
