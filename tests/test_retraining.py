@@ -77,6 +77,18 @@ class TestRecipes:
 
 
 class TestLabelStep:
+    def test_a_compiler_that_does_not_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from torch._dynamo.exc import TorchDynamoException
+
+        def fails(images: Tensor) -> Tensor:
+            raise TorchDynamoException("\nno working C++ compiler\n\nset TORCHDYNAMO_VERBOSE=1")
+
+        monkeypatch.setattr("torch.compile", lambda network: fails)
+        step = LabelStep(nn.Flatten(), 4, Recipe(compile=True), 48)
+        message = r"^--compile yes: torch's compiler cannot be used here \(no working C\+\+ compiler\); leave it out$"
+        with pytest.raises(InputError, match=message):
+            step(torch.randn(2, 3, 4, 4), torch.tensor([0, 1]), 0)
+
     @pytest.mark.parametrize("micro_batch", [2, 3, 5, 16])
     def test_parts_add_up_to_the_whole(self, micro_batch: int) -> None:
         images, labels = torch.randn(11, 3, 4, 4), torch.randint(5, (11,))
@@ -241,7 +253,7 @@ class TestTeacher:
         [
             ("torchvision:nothing", "torchvision has no classifier 'nothing'"),
             ("timm:nothing", "timm has no model 'nothing'"),
-            ("absent.safetensors", "absent.safetensors: no such file"),
+            ("absent.safetensors", "--teacher absent.safetensors: no such file; expected torchvision:NAME"),
             ("torchvision:resnet18=absent.pth", "absent.pth: no such file"),
         ],
     )
@@ -292,6 +304,17 @@ def test_first_weights_are_those_given(data: Dataset, tmp_path: Path) -> None:
     weights, _ = load_weights(tmp_path / "weights.safetensors")
     assert seen == ["filled"]
     assert float(weights["stem.conv.weight"].abs().max()) < 1e-3
+
+
+def test_a_damaged_line_of_metrics(data: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=2, batch_size=16)
+    accuracy = _trained(tmp_path, data, recipe).test.accuracy
+    first, *_ = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    (tmp_path / "metrics.jsonl").write_text(f'{first}\n{{"epoch": 2, "lo')
+    assert _trained(tmp_path, data, recipe).test.accuracy == accuracy  # from its checkpoint
+    remove_checkpoints(tmp_path / "checkpoint")
+    with pytest.raises(InputError, match=r"metrics\.jsonl: has a damaged line; remove .*, and it is trained again"):
+        _trained(tmp_path, data, recipe)
 
 
 def test_weights_of_both_kinds_are_validated_and_the_better_kept(data: Dataset, tmp_path: Path) -> None:
