@@ -69,6 +69,11 @@ def main(arguments: Sequence[str]) -> None:
 
     data = load(source.architecture.resolution)
     source.check(data)
+    if source.changed(data):
+        reporter.say(
+            f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
+            "renamed or changed): its training pictures may be among the test pictures now"
+        )
     start = _start(settings, source, data)
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)

@@ -21,6 +21,7 @@ class Source:
     Attributes:
         space, budget: the run's.
         run: the run's folder.
+        pictures: the identity of the run's data, if these are named as they were then.
     """
 
     architecture: Architecture
@@ -30,6 +31,13 @@ class Source:
     classes: tuple[str, ...] | None
     budget: Budget | None = None
     run: Path | None = None
+    pictures: str | None = None
+
+    def changed(self, data: Dataset) -> bool:
+        """Whether the pictures are not those of the search any more, though they are named alike."""
+        # Whether pictures are held in memory is no difference between them.
+        then, now = ((identity or "").replace("streamed ", "") for identity in (self.pictures, data.identity))
+        return self.pictures is not None and then != now
 
     def check(self, data: Dataset) -> None:
         """Raises InputError if the network cannot be built, or was found for other classes than the data's."""
@@ -64,9 +72,11 @@ def read_source(text: str, data: str | None) -> Source:
         space = SearchSpace.from_dict(config["identity"].get("space", {}))
         # The result names the kind of the data, the configuration where it lies.
         free = config.get("free")
-        spec = _data(text, data, free if isinstance(free, dict) else {})
+        free = free if isinstance(free, dict) else {}
+        spec = _data(text, data, free)
+        pictures = config["identity"].get("data") if spec == free.get("data") else None
         budget = _budget(path / CONFIG, config["identity"].get("budget"))
-        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path)
+        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path, pictures)
     architecture, rest = _read(path)
     return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import recipes
+import retrain
 from recipes import RECIPES, RetrainSettings
 from search_space.errors import InputError
 from search_space.network import build
@@ -23,6 +24,7 @@ from search_space.spaces import named_space
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
 from training.data import Dataset, load_data
 from training.drop_path import add_drop_path
+from training.files import write_json
 from training.label_step import LabelStep
 from training.mixing import Mixing
 from training.model_file import ModelInfo, load_model, save_model
@@ -500,8 +502,6 @@ def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
 def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import retrain
-
     def exhausted(self: LabelStep, images: Tensor, labels: Tensor, number: int) -> float:
         raise InputError("out of memory")
 
@@ -530,6 +530,29 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
     (tmp_path / "aside.json").rename(folder / "results.json")
     (folder / "given-0" / "weights.safetensors").unlink()
     refused()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_pictures_that_changed_since_the_search(
+    streamed: bool, data: Dataset, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = named_space("mobilenetv2-32")
+    free = {"data": f"folder:{picture_folder}"}
+
+    def told(then: str, *flags: str) -> str:
+        """What is said before the run ends at a teacher that is not there."""
+        write_json(tmp_path / "best.json", {"architecture": space.smallest.to_dict()})
+        described = {"space": space.to_dict(), "budget": {}, "data": then}
+        write_json(tmp_path / "config.json", {"identity": described, "free": free})
+        augmented = ["--augmentation", "random-resized-crop"] if streamed else []
+        with pytest.raises(InputError, match="--teacher absent: no such file"):
+            retrain.main([str(tmp_path), "--teacher", "absent", "--loaders", "0", *augmented, *flags])
+        return capsys.readouterr().out
+
+    warning = "are not those of the search any more"
+    assert warning not in told(data.identity)
+    assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")
+    assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")
 
 
 def test_evaluation_halves_what_does_not_fit() -> None:
