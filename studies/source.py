@@ -1,4 +1,4 @@
-"""What there is to retrain: a run's best, a file, or a hand-designed network."""
+"""What there is to retrain: a run's best, the network of a training, a file, or a hand-designed one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,9 @@ from search_space.network import check
 from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG
 from training.data import Dataset
+from training.recorded_data import recorded_data
+
+ARCHITECTURE = "architecture.json"  # as `training.standalone` writes it
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ def read_source(text: str, data: str | None) -> Source:
     if architecture is not None and not path.exists():
         return Source(architecture, _data(text, data, {}), Path("runs") / text, None, None)
     if path.is_dir():
+        if (path / ARCHITECTURE).exists() and not (path / BEST).exists():  # of one training
+            architecture, _ = _read(path / ARCHITECTURE)
+            return Source(architecture, _data(text, data, {"data": recorded_data(path)}), path, None, None)
         if not (path / BEST).exists():
             raise InputError(f"{path}: holds no {BEST}; finish its search first (the same search.py command again)")
         architecture, rest = _read(path / BEST)
