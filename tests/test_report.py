@@ -483,6 +483,10 @@ def test_trainings_by_other_recipes_are_no_seeds(record: Record) -> None:
     quick = "retrain-quick for 1 epoch (learning rate 0.1 for 0.2), so not averaged with these: found 50.00 % (1 seed)"
     assert quick in words
     assert "retrain-older for 25 epochs, so not averaged with these: found 60.00 % (1 seed)" in words
+    alone = [trained[0], *trained[2:]]  # a comparison there is, but of a shorter training
+    words = " ".join(_checked(report(replace(record, retrained=tuple(alone), places=places))).words)
+    assert "90.00 %" in words
+    assert "Not yet compared by this recipe" in words
 
 
 def test_the_places_of_a_folder_say_their_recipes(run: Path, tmp_path: Path) -> None:
