@@ -211,9 +211,8 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
     if not means or (FOUND in means and not others):
         apart = any(len(_networks(record, other)) > 1 for other in _places(record) if other != place)
         todo = (
-            f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the same "
-            "cost, each trained from scratch, "
-            "is what the next command measures."
+            f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the "
+            "same cost, each trained from scratch, is what the next command measures."
         )
         asked = command(f"python retrain.py {record.folder} --compare")
         return joined(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
