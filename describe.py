@@ -13,10 +13,13 @@ from search_space.backbones import BACKBONES
 from search_space.cost import human, measure
 from search_space.errors import InputError
 from search_space.network import check
-from studies.run_folder import front_architecture
+from studies.run_folder import BEST, front_architecture
 from studies.source import read_source
+from training.checkpoint import load_weights
 from training.files import write_json, write_text
+from training.model_file import ModelInfo
 from training.progress import Reporter
+from training.standalone import WEIGHTS
 
 EXAMPLE = "example: python describe.py mobilenetv2-ca --svg mobilenetv2-ca.svg"
 
@@ -26,7 +29,8 @@ class DescribeSettings:
     """Draw and cost a network, stage by stage, without training it and without data."""
 
     source: str = positional(
-        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
+        f"a run's folder, a training's, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, "
+        "-se, -ca"
     )
     network: int | None = flag(
         None, "of a run's folder: the network of its front, 1 the cheapest (default: the best)", whole(1)
@@ -43,13 +47,14 @@ def main(arguments: Sequence[str]) -> None:
     settings = command_line.parse_settings(DescribeSettings, arguments, example=EXAMPLE)
     reporter = Reporter(settings.quiet)
     # Data are named for the next command alone; none are read.
-    source = read_source(settings.source, None if Path(settings.source).is_dir() else "…")
+    folder = Path(settings.source)
+    source = read_source(settings.source, None if (folder / BEST).exists() else "…")
     architecture = source.architecture
     if settings.network is not None:
         architecture = front_architecture(Path(settings.source), settings.network)
     if settings.resolution is not None:
         architecture = replace(architecture, resolution=settings.resolution)
-    classes = settings.classes or (len(source.classes) if source.classes else 1000)
+    classes = settings.classes or (len(source.classes) if source.classes else _trained_classes(folder) or 1000)
     try:
         check(architecture, classes)
     except InputError as error:
@@ -72,6 +77,12 @@ def main(arguments: Sequence[str]) -> None:
     if settings.json is not None:
         write_json(Path(settings.json), architecture.to_dict())
         reporter.say(f"next:   python retrain.py {settings.json} --data {source.data}")
+
+
+def _trained_classes(folder: Path) -> int | None:
+    """The number of classes of the network that was trained in the folder; None if none was."""
+    path = folder / WEIGHTS
+    return len(ModelInfo.from_metadata(load_weights(path)[1], str(path)).classes) if path.is_file() else None
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from training.device import default_threads, resolve_device, use_threads
 from training.files import write_json
 from training.model_file import load_model
 from training.progress import Reporter
+from training.recorded_data import recorded_data
 from training.resize import resized
 
 EXAMPLE = "example: python evaluate.py runs/digits/retrain, or python evaluate.py runs/digits/retrain --latency"
@@ -126,6 +127,9 @@ def _make(folder: Path) -> None:
 def _spec(model: Model, given: str | None) -> str:
     spec = given or model.info.data
     if spec in ("folder", "imagenet"):
+        recorded = recorded_data(model.path.parent, spec)
+        if recorded is not None:
+            return recorded
         raise InputError(f"{model.path}: does not say where its pictures are; give --data {spec}:PATH")
     return spec
 

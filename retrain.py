@@ -37,6 +37,8 @@ from training.teacher import load_teacher
 
 EXAMPLE = "example: python retrain.py runs/digits --compare --seeds 3"
 COMPARISON, PLOT = "comparison.json", "comparison.png"
+KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
+"""What another recipe may not take the place of."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -67,6 +69,11 @@ def main(arguments: Sequence[str]) -> None:
 
     data = load(source.architecture.resolution)
     source.check(data)
+    if source.changed(data):
+        reporter.say(
+            f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
+            "renamed or changed): its training pictures may be among the test pictures now"
+        )
     start = _start(settings, source, data)
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)
@@ -89,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
         "processes": distributed.world(),
         "seeds": settings.seeds,
     }
-    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=f"*/{CHECKPOINT}*")) as recorded:
+    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=KEPT)) as recorded:
         use_threads(recorded["threads"])
         rows = []
         results = []

@@ -106,7 +106,8 @@ def export(
         InputError: where a package is missing, or naming the format, the size and the difference where a check failed.
     """
     check_installed(formats)
-    pictures = list(calibration) if "int8" in formats else []
+    # Where they lie on a GPU they are no use to the copy on the CPU, nor to ONNX Runtime.
+    pictures = [images.cpu() for images in calibration] if "int8" in formats else []
     if "int8" in formats and not pictures:
         raise ValueError("int8 needs pictures to be calibrated on")
     original = copy.deepcopy(network).cpu().eval().requires_grad_(False).to(memory_format=torch.contiguous_format)

@@ -9,12 +9,13 @@ from reports.markup import Markup, element, joined, text
 from reports.notation import attention_of, listed, plural, points, score, signed
 from reports.page import Cell, Row, command, figures, paragraph, table, titled
 from reports.palette import short
-from reports.record import Lead, Record, Retrained, accuracy_name
+from reports.record import Lead, Place, Record, Retrained, accuracy_name
 from search_space.cost import Budget, human, milliseconds
 from search_space.errors import InputError
 from studies.trials import Candidate
 
 FOUND, RANDOM = "found", "random"
+MOST_DIFFERENCES = 4
 
 
 def question(record: Record) -> str:
@@ -30,12 +31,12 @@ def question(record: Record) -> str:
 def answer(record: Record) -> list[Markup]:
     """The first screen: question, best architecture, its numbers, and the hand-designed networks of the same cost."""
     parts = [element("h1", text(question(record)))]
-    means = compared(record)
+    place, means = compared(record)
     if record.best is None:
         if record.identity:
             parts.append(paragraph("The search has not finished: start the same command again, and it goes on."))
         elif means:
-            parts += [_first_of(means), _beside(record, means)]
+            parts += [_first_of(record, place, means), _beside(record, place, means)]
         return parts
     best = record.best
     parts.append(element("p", _what_won(record, best), class_="lead"))
@@ -45,7 +46,7 @@ def answer(record: Record) -> list[Markup]:
     shown_figures = []
     if FOUND in means:
         accuracies = [one.accuracy for one in means[FOUND]]
-        shown_figures.append(("test accuracy, trained from scratch", _mean(accuracies)))
+        shown_figures.append((_trained(record, place), _mean(accuracies)))
     by = (
         f"{accuracy_name(record)} in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
     )
@@ -56,7 +57,7 @@ def answer(record: Record) -> list[Markup]:
     parts.append(figures(shown_figures))
     parts.append(scrolled(best.architecture, "The best architecture", record.num_classes))
     parts.append(element("div", legend(kinds_of([best.architecture])), class_="scroll"))
-    parts.append(_beside(record, means))
+    parts.append(_beside(record, place, means))
     return parts
 
 
@@ -89,14 +90,33 @@ def _of_how_many(record: Record) -> str:
     return f", out of {exact} within the budget"
 
 
-def compared(record: Record) -> dict[str, list[Retrained]]:
-    """The trainings of the best network, named `found`, and of those trained beside it; by name, one a seed.
+def compared(record: Record) -> tuple[str, dict[str, list[Retrained]]]:
+    """The folder in which the best network was trained longest, and what was trained there, by name, one a seed.
 
-    Where the best has not been trained, all there are.
+    The best is named `found`. Of folders with as many epochs it is the newest; where the best has not been trained,
+    any folder. Trainings of other folders can have other recipes, and are no more seeds.
     """
-    best = record.best.architecture.digest() if record.best is not None else None
+    places = _places(record)
+    if not places:
+        return "", {}
+    return places[0], _networks(record, places[0])
+
+
+def _places(record: Record) -> list[str]:
+    """The folders in which the best was trained, or all where it was in none; the one to speak of first."""
+    best = _digest(record)
+    of_best = {one.place for one in record.retrained if one.architecture.digest() == best}
+    return record.longest(of_best or {one.place for one in record.retrained})
+
+
+def _digest(record: Record) -> str | None:
+    return record.best.architecture.digest() if record.best is not None else None
+
+
+def _networks(record: Record, place: str) -> dict[str, list[Retrained]]:
+    """What was trained in the folder, by name, one a seed."""
+    best = _digest(record)
     front = {one.architecture.digest(): number for number, one in enumerate(record.front, 1)}
-    places = {one.place for one in record.retrained if one.architecture.digest() == best}
     found: dict[str, list[Retrained]] = defaultdict(list)
     for one in record.retrained:
         digest = one.architecture.digest()
@@ -105,9 +125,62 @@ def compared(record: Record) -> dict[str, list[Retrained]]:
             name = FOUND
         elif record.identity and name in (FOUND, "given"):  # of another file, or of a search that has gone on since
             name = f"network {front[digest]} of the front" if digest in front else f"{name}, {digest[:6]}"
-        if one.place in places or not places:
+        if one.place == place:
             found[name].append(one)
     return dict(found)
+
+
+def _trained(record: Record, place: str) -> str:
+    """What an accuracy of the folder's trainings is."""
+    return f"test accuracy, trained from scratch{_for_epochs(record, place)}"
+
+
+def _for_epochs(record: Record, place: str) -> str:
+    epochs = record.place(place).epochs
+    return f" for {epochs:,} {plural('epoch', epochs)}" if epochs else ""
+
+
+def _elsewhere(record: Record, place: str) -> list[Markup]:
+    """A line for each other folder: its accuracies, and how its recipe differs."""
+    lines = []
+    for other in _places(record):
+        if other == place:
+            continue
+        told = []
+        for name, runs in _networks(record, other).items():
+            seeds = f"{len(runs)} {plural('seed', len(runs))}"
+            told.append(f"{name} {_mean([one.accuracy for one in runs])} ({seeds})")
+        changed = _changed(record.place(place), record.place(other))
+        lines.append(
+            paragraph(
+                text(
+                    f"Trained apart in {other}{_for_epochs(record, other)}{f' ({changed})' if changed else ''}, so not "
+                    f"averaged with these: {', '.join(told)}."
+                )
+            )
+        )
+    return lines
+
+
+def _changed(here: Place, there: Place) -> str:
+    """In what the other recipe differs, but for its epochs: `learning rate 0.1 for 0.2, …`."""
+    if not here.recipe or not there.recipe:
+        return ""
+    names = [name for name in here.recipe if name != "epochs" and here.recipe[name] != there.recipe.get(name)]
+    told = [f"{name.replace('_', ' ')} {there.recipe.get(name)} for {here.recipe[name]}" for name in names]
+    return ", ".join(told[:MOST_DIFFERENCES] + ["…"] * (len(told) > MOST_DIFFERENCES))
+
+
+def _recipe(place: Place) -> str:
+    """The main settings of a recipe in words."""
+    parts = [
+        (f"{place.epochs:,} {plural('epoch', place.epochs)}", place.epochs),
+        (f"batches of {place.recipe.get('batch_size')}", place.recipe.get("batch_size")),
+        (f"learning rate {place.recipe.get('learning_rate')}", place.recipe.get("learning_rate")),
+        (f"weights from {place.recipe.get('init')}", place.recipe.get("init") not in (None, "scratch")),
+        (f"teacher {place.recipe.get('teacher')}", place.recipe.get("teacher")),
+    ]
+    return ", ".join(words for words, known in parts if known)
 
 
 def _mean(accuracies: Sequence[float]) -> str:
@@ -115,13 +188,13 @@ def _mean(accuracies: Sequence[float]) -> str:
     return f"{100 * statistics.mean(accuracies):.2f}{spread} %"
 
 
-def _first_of(means: dict[str, list[Retrained]]) -> Markup:
+def _first_of(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
     name, trained = next(iter(means.items()))
     cost = trained[0].cost
     return joined(
         figures(
             [
-                ("test accuracy, trained from scratch", _mean([one.accuracy for one in trained])),
+                (_trained(record, place), _mean([one.accuracy for one in trained])),
                 ("MACs", human(cost.macs)),
                 ("parameters", human(cost.params)),
             ]
@@ -130,28 +203,29 @@ def _first_of(means: dict[str, list[Retrained]]) -> Markup:
     )
 
 
-def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
-    """The found network beside the others trained by the same recipe."""
+def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
+    """The found network beside the others of the folder, which were trained by the same recipe."""
+    elsewhere = _elsewhere(record, place)
+    leads = record.place(place).leads
     others = [name for name in means if name != FOUND]
     if not means or (FOUND in means and not others):
+        apart = any(len(_networks(record, other)) > 1 for other in _places(record) if other != place)
         todo = (
-            "Not yet compared: how it does beside hand-designed networks of the same cost, each trained from scratch, "
-            "is what the next command measures."
+            f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the "
+            "same cost, each trained from scratch, is what the next command measures."
         )
-        return element(
-            "div", paragraph(text(todo)), command(f"python retrain.py {record.folder} --compare"), class_="note"
-        )
+        asked = command(f"python retrain.py {record.folder} --compare")
+        return joined(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
     averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
     designed = [name for name in others if name != RANDOM]
     sentence = ""
     if FOUND in averages and designed:
         best = max(designed, key=lambda name: averages[name])
-        epochs = max((len(entries) for entries in record.curves.values()), default=0)
-        training = f" for {epochs} {plural('epoch', epochs)}" if epochs else ""
         once = " One seed: differences of a percent are within what another gives." if len(means[FOUND]) == 1 else ""
+        ahead_by = points(averages[FOUND] - averages[best])
         sentence = (
-            f"Trained from scratch{training} by the same recipe, it is {points(averages[FOUND] - averages[best])} "
-            f"against the best hand-designed network of the same cost, {best}{_sure(record.leads.get(best))}.{once}"
+            f"Trained from scratch{_for_epochs(record, place)} by the same recipe, it is {ahead_by} "
+            f"against the best hand-designed network of the same cost, {best}{_sure(leads.get(best))}.{once}"
         )
     rows = []
     for name in sorted(means, key=lambda name: -averages[name]):
@@ -162,7 +236,7 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
                 (
                     name,
                     Cell(_mean([one.accuracy for one in runs]), averages[name]),
-                    *([_ahead(record.leads.get(name))] if record.leads else []),
+                    *([_ahead(leads.get(name))] if leads else []),
                     Cell(str(len(runs)), len(runs)),
                     Cell(human(cost.macs), cost.macs),
                     Cell(human(cost.params), cost.params),
@@ -171,12 +245,16 @@ def _beside(record: Record, means: dict[str, list[Retrained]]) -> Markup:
                 look="found" if name == FOUND else None,
             )
         )
-    ahead = ("found is ahead by",) if record.leads else ()
+    ahead = ("found is ahead by",) if leads else ()
     columns = ("network", "test accuracy", *ahead, "seeds", "MACs", "params", "attention by stage")
     heading = "Beside hand-designed networks" if len(means) > 1 else "Trained from scratch"
+    recipe = _recipe(record.place(place))
+    by = [paragraph(text(f"The recipe of {place}: {recipe}."))] if recipe else []
     return joined(
         titled(heading, paragraph(text(sentence)) if sentence else Markup("")),
         table(columns, rows, words=("network", "attention by stage")),
+        *by,
+        *elsewhere,
     )
 
 

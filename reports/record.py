@@ -7,7 +7,7 @@ caller has its trials at hand.
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ class Evaluated(NamedTuple):
 
 
 class Retrained(NamedTuple):
-    """A network trained by itself with a seed, its accuracy on the test pictures, and the folder of its comparison."""
+    """A network trained by itself with a seed, its accuracy on the test pictures, and the `Place` of its training."""
 
     network: str
     architecture: Architecture
@@ -63,13 +63,30 @@ class Lead(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Place:
+    """A folder of trainings, all by one recipe.
+
+    Attributes:
+        recipe: the recipe's fields, where the first weights came from (`init`) and the teacher; empty if unknown.
+        epochs: of its trainings; 0 if unknown.
+        written: when its results were, in seconds since 1970.
+        leads: how far the best network is ahead of those trained beside it, by name, where that was tested.
+    """
+
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    written: float = 0.0
+    leads: Mapping[str, Lead] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Record:
     """What is known of a run.
 
     Attributes:
         objective: what candidates are ranked by: `accuracy`, or a score's name.
         rejected: proposals that were not evaluated, by reason.
-        leads: how far the best is ahead of those trained beside it, by name, where that was tested.
+        places: the folders of `retrained`, by the name that it calls them.
         curves: of each training by the name of its folder, an entry an epoch.
         without_study: why there are no trials; None if there are.
         storage: the study's address, without a password; `study_id` is its number there, if it can be read.
@@ -87,7 +104,7 @@ class Record:
     rejected: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     retrained: tuple[Retrained, ...] = ()
-    leads: Mapping[str, Lead] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     without_study: str | None = None
     storage: str = ""
@@ -97,6 +114,14 @@ class Record:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.resolve().name
+
+    def place(self, name: str) -> Place:
+        """The folder of trainings that is called so."""
+        return self.places.get(name, Place())
+
+    def longest(self, names: Iterable[str]) -> list[str]:
+        """The folders of trainings that are called so, that of the most epochs first, and of these the newest."""
+        return sorted(set(names), key=lambda name: (-self.place(name).epochs, -self.place(name).written, name))
 
     @property
     def space(self) -> SearchSpace | None:
@@ -139,6 +164,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
         places.append(retrained)
     trainings = sorted(places)
+    names = {place: _place_name(folder, place) for place in trainings}
     return Record(
         folder=folder,
         identity=identity,
@@ -151,8 +177,8 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         evaluated=evaluated,
         rejected=rejected,
         failed=failed,
-        retrained=tuple(one for place in trainings for one in _retrained(place / RESULTS)),
-        leads=_leads(trainings, best.get("digest")),
+        retrained=tuple(one for place in trainings for one in _retrained(place / RESULTS, names[place])),
+        places={name: _place(place, best.get("digest")) for place, name in names.items()},
         curves=_curves(trainings),
         storage=kept,
         study_id=study_id,
@@ -231,7 +257,27 @@ def _since(first: datetime | None, then: datetime | None) -> float:
     return 0.0 if first is None or then is None else max(0.0, (then - first).total_seconds())
 
 
-def _retrained(path: Path) -> tuple[Retrained, ...]:
+def _place_name(folder: Path, place: Path) -> str:
+    """What a folder of trainings is called: as it lies in the run's folder, or where it lies if elsewhere."""
+    inside = place.resolve().is_relative_to(folder.resolve())
+    return str(place.resolve().relative_to(folder.resolve()) if inside else place)
+
+
+def _place(place: Path, digest: object) -> Place:
+    """What a folder of trainings says of how they were made, and of the network of that digest beside others."""
+    identity = _inner(_object(place / CONFIG), "identity")
+    recipe = _inner(identity, "recipe")
+    epochs = recipe.get("epochs")
+    if type(epochs) is not int:
+        epochs = max((len(entries) for entries in _curves([place]).values()), default=0)
+    if recipe:
+        recipe = {**recipe, "init": identity.get("init"), "teacher": identity.get("teacher")}
+    results = place / RESULTS
+    written = results.stat().st_mtime if results.exists() else 0.0
+    return Place(recipe, epochs, written, _leads(place / COMPARISON, digest))
+
+
+def _retrained(path: Path, place: str) -> tuple[Retrained, ...]:
     if not path.exists():
         return ()
     found = []
@@ -243,27 +289,26 @@ def _retrained(path: Path) -> tuple[Retrained, ...]:
             architecture = Architecture.from_dict(entry["architecture"])
             if math.isfinite(accuracy):
                 name, seed = str(entry["network"]), int(entry["seed"])
-                found.append(Retrained(name, architecture, cost, seed, accuracy, path.parent.name))
+                found.append(Retrained(name, architecture, cost, seed, accuracy, place))
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(f"{path}: not a table of results ({error}); remove it") from None
     return tuple(found)
 
 
-def _leads(places: Sequence[Path], digest: object) -> dict[str, Lead]:
-    """What the comparison with the network of that digest at its head says of the others."""
+def _leads(path: Path, digest: object) -> dict[str, Lead]:
+    """What a comparison says of the others, if the network of that digest is at its head."""
     found: dict[str, Lead] = {}
-    for path in [place / COMPARISON for place in places]:
-        content = read_json(path) if path.exists() else None
-        try:
-            if not content or content[0]["digest"] != digest:
-                continue
-            for entry in content[1:]:
-                lead = Lead(**entry["first_ahead"])
-                numbers = [value for value in lead[:3] if value is not None]
-                if all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-                    found[str(entry["network"])] = lead
-        except (KeyError, TypeError, IndexError) as error:
-            raise InputError(f"{path}: not a comparison ({error}); remove it") from None
+    content = read_json(path) if path.exists() else None
+    try:
+        if not content or content[0]["digest"] != digest:
+            return {}
+        for entry in content[1:]:
+            lead = Lead(**entry["first_ahead"])
+            numbers = [value for value in lead[:3] if value is not None]
+            if all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+                found[str(entry["network"])] = lead
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: not a comparison ({error}); remove it") from None
     return found
 
 

@@ -35,7 +35,7 @@ def uniform(space: SearchSpace, attention: Attention, width: float = 1.0, diviso
     stem_width = divisible(space.stem_width * width, divisor)
 
     def wanted(index: int, _stage: Stage) -> Attention:
-        return attention if len(space.stages[index].attention) > 1 else NO_ATTENTION
+        return attention if space.stages[index].attention != (NO_ATTENTION,) else NO_ATTENTION
 
     return Architecture(
         resolution=middle(space.resolution),
@@ -93,8 +93,8 @@ def uniform_attentions(space: SearchSpace | None) -> list[Attention]:
     if space is None:
         return [NO_ATTENTION, COMPARED_ATTENTIONS["se"], *(Attention("ca", ratio) for ratio in CA_RATIOS)]
     offered = dict.fromkeys(attention for options in space.stages for attention in options.attention)
-    chosen = []
-    for kind in dict.fromkeys(attention.kind for attention in offered):
+    chosen = [NO_ATTENTION]  # also where the space does not offer it: what attention is worth is asked of every space
+    for kind in dict.fromkeys(attention.kind for attention in offered if attention != NO_ATTENTION):
         ratios = sorted({attention.reduction or 0 for attention in offered if attention.kind == kind})
         wanted = [ratios[(len(ratios) - 1) // 2]]
         if kind == "ca":

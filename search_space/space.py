@@ -52,7 +52,7 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         check_options("resolution", self.resolution)
-        if self.activation not in ACTIVATIONS:
+        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise InputError(f"activation: {self.activation!r} is unknown; known: {', '.join(ACTIVATIONS)}")
         if self.attention_per not in ATTENTION_PER:
             raise InputError(f"attention_per: {self.attention_per!r} is unknown; known: {', '.join(ATTENTION_PER)}")

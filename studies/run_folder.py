@@ -86,14 +86,19 @@ def turn(folder: Path, what: str, reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def opened(
-    folder: Path, identity: dict[str, Any], free: dict[str, Any], *, shared: bool = False, keeps: str = "*"
+    folder: Path,
+    identity: dict[str, Any],
+    free: dict[str, Any],
+    *,
+    shared: bool = False,
+    keeps: tuple[str, ...] = ("*",),
 ) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
 
     Args:
         shared: whether other processes that say so may work in it at the same time.
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
-        keeps: a pattern of what a run is worth keeping for; where nothing is like it, another identity takes its place.
+        keeps: patterns of what a run is worth keeping for; where nothing is like any, another identity takes its place.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
@@ -106,12 +111,12 @@ def opened(
         yield free
 
 
-def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: str) -> dict[str, Any]:
+def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...]) -> dict[str, Any]:
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = _configuration(path)
         found = difference(config["identity"], identity)
-        if found and any(path.parent.glob(keeps)):
+        if found and any(file for pattern in keeps for file in path.parent.glob(pattern)):
             raise _another(path.parent, found)
         if not found:
             free = {**free, "threads": _threads(path, config.get("free"))}

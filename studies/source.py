@@ -1,4 +1,4 @@
-"""What there is to retrain: a run's best, a file, or a hand-designed network."""
+"""What there is to retrain: a run's best, the network of a training, a file, or a hand-designed one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,9 @@ from search_space.network import check
 from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG
 from training.data import Dataset
+from training.recorded_data import recorded_data
+
+ARCHITECTURE = "architecture.json"  # as `training.standalone` writes it
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Source:
     Attributes:
         space, budget: the run's.
         run: the run's folder.
+        pictures: the identity of the run's data, if these are named as they were then.
     """
 
     architecture: Architecture
@@ -30,6 +34,13 @@ class Source:
     classes: tuple[str, ...] | None
     budget: Budget | None = None
     run: Path | None = None
+    pictures: str | None = None
+
+    def changed(self, data: Dataset) -> bool:
+        """Whether the pictures are not those of the search any more, though they are named alike."""
+        # Whether pictures are held in memory is no difference between them.
+        then, now = ((identity or "").replace("streamed ", "") for identity in (self.pictures, data.identity))
+        return self.pictures is not None and then != now
 
     def check(self, data: Dataset) -> None:
         """Raises InputError if the network cannot be built, or was found for other classes than the data's."""
@@ -55,6 +66,9 @@ def read_source(text: str, data: str | None) -> Source:
     if architecture is not None and not path.exists():
         return Source(architecture, _data(text, data, {}), Path("runs") / text, None, None)
     if path.is_dir():
+        if (path / ARCHITECTURE).exists() and not (path / BEST).exists():  # of one training
+            architecture, _ = _read(path / ARCHITECTURE)
+            return Source(architecture, _data(text, data, {"data": recorded_data(path)}), path, None, None)
         if not (path / BEST).exists():
             raise InputError(f"{path}: holds no {BEST}; finish its search first (the same search.py command again)")
         architecture, rest = _read(path / BEST)
@@ -64,9 +78,11 @@ def read_source(text: str, data: str | None) -> Source:
         space = SearchSpace.from_dict(config["identity"].get("space", {}))
         # The result names the kind of the data, the configuration where it lies.
         free = config.get("free")
-        spec = _data(text, data, free if isinstance(free, dict) else {})
+        free = free if isinstance(free, dict) else {}
+        spec = _data(text, data, free)
+        pictures = config["identity"].get("data") if spec == free.get("data") else None
         budget = _budget(path / CONFIG, config["identity"].get("budget"))
-        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path)
+        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path, pictures)
     architecture, rest = _read(path)
     return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
 

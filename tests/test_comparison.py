@@ -1,6 +1,7 @@
 """The found network beside the hand-designed ones: equal costs, paired tests, table, plot."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,19 @@ def test_the_papers_ratios_are_compared_where_they_are_offered() -> None:
         wanted = NO_ATTENTION if name.endswith("none") else Attention(name[8:10], int(name[11:]))
         assert wanted in kinds
         assert kinds <= {wanted, NO_ATTENTION}
+
+
+def test_an_attention_that_is_the_only_one_is_placed_and_compared_with_none() -> None:
+    ca = Attention("ca", 8)
+    space = named_space("mobilenetv2-32")
+    space = replace(
+        space, stages=tuple(replace(o, attention=(ca,) if len(o.attention) > 1 else o.attention) for o in space.stages)
+    )
+    found = compared(space.smallest, space, measure(space.smallest, 10).macs, 10)
+    assert list(found) == ["uniform none", "uniform ca/8"]
+    kinds = {name: {kind for stage in network.stages for kind in stage.attention} for name, network in found.items()}
+    assert kinds["uniform none"] == {NO_ATTENTION}
+    assert ca in kinds["uniform ca/8"]
 
 
 def test_without_a_space_it_is_the_architectures_own_shape() -> None:

@@ -1,6 +1,7 @@
 """The digits' canvases, and pictures of the user's own."""
 
 import hashlib
+import os
 import pickle
 import re
 import shutil
@@ -192,6 +193,15 @@ class TestFolder:
         shutil.copytree(picture_folder, tmp_path / "val")
         (tmp_path / "val" / "digit3").rename(tmp_path / "val" / "other")
         refused("class digit3 is not in both")
+
+    @pytest.mark.parametrize("kind", ["folder", "imagenet"])
+    def test_a_class_folder_whose_name_is_not_utf8(self, kind: str, picture_folder: Path, tmp_path: Path) -> None:
+        for split in ("train", "val"):
+            shutil.copytree(picture_folder, tmp_path / split)
+            (tmp_path / split / "digit3").rename(tmp_path / split / os.fsdecode(b"caf\xe9"))
+        expected = f"the name of class folder {tmp_path}/train/caf\\xe9 is not UTF-8; rename it"
+        with pytest.raises(InputError, match=re.escape(expected)):
+            load_data(f"{kind}:{tmp_path}", 32, CPU, loaders=0)
 
     def test_what_does_not_fit_is_streamed(self, picture_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spec = f"folder:{picture_folder}"

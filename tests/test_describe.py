@@ -14,7 +14,9 @@ from search_space.cost import Cost, measure
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
+from studies.source import read_source
 from training.files import write_json
+from training.model_file import ModelInfo, save_model
 
 
 def _whole(cost: Cost) -> tuple[int, int, int]:
@@ -94,6 +96,21 @@ def test_a_run_and_the_networks_of_its_front(capsys: pytest.CaptureFixture[str],
     assert svg.read_text().startswith("<svg")
     assert Architecture.from_json(file.read_text()) == first
     assert first.digest() in _said(capsys, str(file))
+
+
+def test_the_folder_of_a_training(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    architecture = BACKBONES["mobilenetv2"](0.35, resolution=64)
+    folder = tmp_path / "retrain" / "found-0"
+    folder.mkdir(parents=True)
+    (folder / "architecture.json").write_text(architecture.to_json())
+    assert f"({measure(architecture, 1000).macs:,})" in _said(capsys, str(folder))
+    info = ModelInfo(architecture, ("a", "b", "c"), (0.5,), (0.5,), "folder")
+    save_model(folder / "weights.safetensors", {}, info)
+    assert f"({measure(architecture, 3).macs:,})" in _said(capsys, str(folder))
+    with pytest.raises(InputError, match="does not say which data to train on; give --data"):
+        read_source(str(folder), None)
+    write_json(folder.parent / "config.json", {"identity": {}, "free": {"data": "digits"}})
+    assert read_source(str(folder), None).data == "digits"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from search_space import Architecture, Attention, InputError, Stage, build
 from training.checkpoint import save_weights
 from training.data import load_data
 from training.evaluation import evaluate as training_evaluate
+from training.files import write_json
 from training.model_file import ModelInfo, save_model
 from training.progress import Reporter
 
@@ -217,6 +218,20 @@ def test_bad_input(
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert sorted(Path("run").rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["run/retrain", "run"])
+def test_the_pictures_are_those_that_the_retraining_or_its_run_was_given(
+    retrained: Path, place: str, picture_folder: Path
+) -> None:
+    spec = f"folder:{picture_folder}"
+    write_json(Path(place) / "config.json", {"identity": {}, "free": {"data": spec}})
+    evaluate.main([str(retrained), "--quiet"])
+    assert (retrained / "found-0/evaluation/weights-test/evaluation.json").exists()
+    # Of another kind than the weights say, they are not the training's.
+    write_json(Path(place) / "config.json", {"identity": {}, "free": {"data": f"imagenet:{picture_folder}"}})
+    with pytest.raises(InputError, match="does not say where its pictures are"):
+        evaluate.main([str(retrained), "--quiet"])
 
 
 def test_results_do_not_take_the_place_of_a_file(

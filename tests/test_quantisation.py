@@ -119,6 +119,23 @@ def test_integers_need_pictures(exported: Exported, tmp_path: Path) -> None:
         export(network, info, ("int8",), tmp_path, QUIET)
 
 
+class _Elsewhere:
+    """A batch on another device: nothing can be done with it but to move it to the CPU."""
+
+    def __init__(self, images: Tensor):
+        self.images = images
+
+    def cpu(self) -> Tensor:
+        return self.images
+
+
+def test_pictures_of_another_device_are_moved(exported: Exported, tmp_path: Path) -> None:
+    network, info, data, folder = exported
+    away = [_Elsewhere(images) for images in calibration_pictures(data)]
+    export(network, info, ("int8",), tmp_path, QUIET, away)  # type: ignore[arg-type]
+    assert (tmp_path / "model.int8.onnx").read_bytes() == (folder / "model.int8.onnx").read_bytes()
+
+
 def test_integers_that_see_other_classes_are_not_kept(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

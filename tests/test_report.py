@@ -17,7 +17,7 @@ import search
 from evaluators.base import Metrics, Score
 from reports import analysis
 from reports.markup import VOID
-from reports.record import Evaluated, Record, Retrained, read_record
+from reports.record import Evaluated, Lead, Place, Record, Retrained, read_record
 from reports.report import REPORT, report, write_report
 from search_space.architecture import Architecture, Attention
 from search_space.cost import Cost
@@ -138,7 +138,7 @@ def _retrained(record: Record, networks: Sequence[str]) -> dict[str, object]:
             trained.append(Retrained(name, candidate.architecture, candidate.cost, seed, accuracy))
             epochs = [{"epoch": e, "loss": 1 / e, "validation_accuracy": 0.1 * e, "seconds": 2.0} for e in (1, 2, 3)]
             curves[f"{name.replace(' ', '-')}-{seed}"] = epochs
-    return {"retrained": tuple(trained), "curves": curves}
+    return {"retrained": tuple(trained), "curves": curves, "places": {"retrain": Place(epochs=3)}}
 
 
 NETWORKS = ("found", "uniform none", "uniform se", "uniform ca")
@@ -464,6 +464,61 @@ def test_networks_of_other_folders_are_not_compared_but_trusted(record: Record) 
     words = " ".join(_checked(report(replace(record, retrained=tuple(trained)))).words)
     assert "Not yet compared" in words
     assert f"of {1 + len(others)} networks that were trained by themselves" in words
+
+
+def test_trainings_by_other_recipes_are_no_seeds(record: Record) -> None:
+    best, other = record.best, record.evaluated[0].candidate
+    assert best is not None
+    trained = []
+    for place, accuracy in (("retrain", 0.9), ("retrain-quick", 0.5), ("retrain-older", 0.6)):
+        trained.append(Retrained("found", best.architecture, best.cost, 0, accuracy, place))
+        trained.append(Retrained("uniform se", other.architecture, other.cost, 0, accuracy - 0.1, place))
+    recipe = {"epochs": 25, "learning_rate": 0.2}
+    places = {
+        "retrain": Place(recipe, 25, 200.0, {"uniform se": Lead(0.1, None, 0.011, "a test")}),
+        "retrain-quick": Place({"epochs": 1, "learning_rate": 0.1}, 1, 300.0, {"uniform se": Lead(0.1, None, 0.9, "")}),
+        "retrain-older": Place(recipe, 25, 100.0),
+    }
+    words = " ".join(_checked(report(replace(record, retrained=tuple(trained), places=places))).words)
+    assert "test accuracy, trained from scratch for 25 epochs 90.00 %" in " ".join(words.split())
+    assert " ± " not in words[: words.index("What accuracy costs")]
+    assert "uniform se (p 0.011, a test)" in words
+    assert "The recipe of retrain: 25 epochs, learning rate 0.2." in words
+    quick = "retrain-quick for 1 epoch (learning rate 0.1 for 0.2), so not averaged with these: found 50.00 % (1 seed)"
+    assert quick in words
+    assert "retrain-older for 25 epochs, so not averaged with these: found 60.00 % (1 seed)" in words
+    alone = [trained[0], *trained[2:]]  # a comparison there is, but of a shorter training
+    words = " ".join(_checked(report(replace(record, retrained=tuple(alone), places=places))).words)
+    assert "90.00 %" in words
+    assert "Not yet compared by this recipe" in words
+
+
+def test_the_places_of_a_folder_say_their_recipes(run: Path, tmp_path: Path) -> None:
+    folder = _copy(run, tmp_path / "both", "config.json", "front.json", "best.json")
+    best = json.loads((run / "best.json").read_text())
+    for place, epochs in ((folder / "retrain", 1), (folder / "retrain-long", 25), (tmp_path / "retrain", 3)):
+        place.mkdir()
+        write_json(place / "config.json", {"identity": {"recipe": {"epochs": epochs}, "init": "scratch"}, "free": {}})
+        entry = {**best, "network": "found", "seed": 0, "test": {"accuracy": epochs / 100, "loss": 1.0}}
+        write_json(place / "results.json", [entry])
+    record = read_record(folder, retrained=tmp_path / "retrain")
+    assert {name: place.epochs for name, place in record.places.items()} == {
+        "retrain": 1,
+        "retrain-long": 25,
+        str(tmp_path / "retrain"): 3,
+    }
+    words = " ".join(_checked(report(record)).words)
+    assert "for 25 epochs" in words
+    assert f"Trained apart in {tmp_path / 'retrain'} for 3 epochs, so not averaged" in words
+
+
+def test_trust_names_no_numbers_of_other_runs(record: Record) -> None:
+    sentence = "How far a ranking can be trusted is measured in docs/ranking.md"
+    html = report(record)
+    assert sentence in html
+    assert "τ .42" not in html
+    tabular = replace(record, identity={**record.identity, "evaluator": {"name": "tabular"}})
+    assert sentence not in report(tabular)
 
 
 def test_a_random_network_is_not_hand_designed(record: Record) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import recipes
+import retrain
 from recipes import RECIPES, RetrainSettings
 from search_space.errors import InputError
 from search_space.network import build
@@ -23,6 +24,7 @@ from search_space.spaces import named_space
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
 from training.data import Dataset, load_data
 from training.drop_path import add_drop_path
+from training.files import write_json
 from training.label_step import LabelStep
 from training.mixing import Mixing
 from training.model_file import ModelInfo, load_model, save_model
@@ -77,6 +79,18 @@ class TestRecipes:
 
 
 class TestLabelStep:
+    def test_a_compiler_that_does_not_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from torch._dynamo.exc import TorchDynamoException
+
+        def fails(images: Tensor) -> Tensor:
+            raise TorchDynamoException("\nno working C++ compiler\n\nset TORCHDYNAMO_VERBOSE=1")
+
+        monkeypatch.setattr("torch.compile", lambda network: fails)
+        step = LabelStep(nn.Flatten(), 4, Recipe(compile=True), 48)
+        message = r"^--compile yes: torch's compiler cannot be used here \(no working C\+\+ compiler\); leave it out$"
+        with pytest.raises(InputError, match=message):
+            step(torch.randn(2, 3, 4, 4), torch.tensor([0, 1]), 0)
+
     @pytest.mark.parametrize("micro_batch", [2, 3, 5, 16])
     def test_parts_add_up_to_the_whole(self, micro_batch: int) -> None:
         images, labels = torch.randn(11, 3, 4, 4), torch.randint(5, (11,))
@@ -241,7 +255,7 @@ class TestTeacher:
         [
             ("torchvision:nothing", "torchvision has no classifier 'nothing'"),
             ("timm:nothing", "timm has no model 'nothing'"),
-            ("absent.safetensors", "absent.safetensors: no such file"),
+            ("absent.safetensors", "--teacher absent.safetensors: no such file; expected torchvision:NAME"),
             ("torchvision:resnet18=absent.pth", "absent.pth: no such file"),
         ],
     )
@@ -292,6 +306,17 @@ def test_first_weights_are_those_given(data: Dataset, tmp_path: Path) -> None:
     weights, _ = load_weights(tmp_path / "weights.safetensors")
     assert seen == ["filled"]
     assert float(weights["stem.conv.weight"].abs().max()) < 1e-3
+
+
+def test_a_damaged_line_of_metrics(data: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=2, batch_size=16)
+    accuracy = _trained(tmp_path, data, recipe).test.accuracy
+    first, *_ = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    (tmp_path / "metrics.jsonl").write_text(f'{first}\n{{"epoch": 2, "lo')
+    assert _trained(tmp_path, data, recipe).test.accuracy == accuracy  # from its checkpoint
+    remove_checkpoints(tmp_path / "checkpoint")
+    with pytest.raises(InputError, match=r"metrics\.jsonl: has a damaged line; remove .*, and it is trained again"):
+        _trained(tmp_path, data, recipe)
 
 
 def test_weights_of_both_kinds_are_validated_and_the_better_kept(data: Dataset, tmp_path: Path) -> None:
@@ -477,8 +502,6 @@ def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
 def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import retrain
-
     def exhausted(self: LabelStep, images: Tensor, labels: Tensor, number: int) -> float:
         raise InputError("out of memory")
 
@@ -490,8 +513,46 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
         with pytest.raises(InputError, match="out of memory"):
             retrain.main(flags)
     retrain.main([*flags, "--micro-batch", "8"])
-    with pytest.raises(InputError, match=r"holds another run: recipe\.micro_batch is 8 there and 4 here"):
-        retrain.main([*flags, "--micro-batch", "4"])
+    folder = tmp_path / "mine" / "retrain"
+    before = (folder / "config.json").read_bytes()
+
+    def refused() -> None:
+        with pytest.raises(InputError, match=r"holds another run: recipe\.micro_batch is 8 there and 4 here"):
+            retrain.main([*flags, "--micro-batch", "4"])
+        assert (folder / "config.json").read_bytes() == before
+
+    refused()
+    # Checkpoints may be removed after a training; what it came to is not mixed with another's.
+    remove_checkpoints(folder / "given-0" / "checkpoint")
+    refused()
+    (folder / "results.json").rename(tmp_path / "aside.json")
+    refused()
+    (tmp_path / "aside.json").rename(folder / "results.json")
+    (folder / "given-0" / "weights.safetensors").unlink()
+    refused()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_pictures_that_changed_since_the_search(
+    streamed: bool, data: Dataset, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = named_space("mobilenetv2-32")
+    free = {"data": f"folder:{picture_folder}"}
+
+    def told(then: str, *flags: str) -> str:
+        """What is said before the run ends at a teacher that is not there."""
+        write_json(tmp_path / "best.json", {"architecture": space.smallest.to_dict()})
+        described = {"space": space.to_dict(), "budget": {}, "data": then}
+        write_json(tmp_path / "config.json", {"identity": described, "free": free})
+        augmented = ["--augmentation", "random-resized-crop"] if streamed else []
+        with pytest.raises(InputError, match="--teacher absent: no such file"):
+            retrain.main([str(tmp_path), "--teacher", "absent", "--loaders", "0", *augmented, *flags])
+        return capsys.readouterr().out
+
+    warning = "are not those of the search any more"
+    assert warning not in told(data.identity)
+    assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")
+    assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")
 
 
 def test_evaluation_halves_what_does_not_fit() -> None:

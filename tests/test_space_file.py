@@ -101,6 +101,7 @@ def test_attention_per_block(tmp_path: Path) -> None:
         ),
         ("[32]", "[99999]", r"line 3: resolution: expected an integer from 1 to 4096, got 99999"),
         ('"relu6"', '"gelu"', "line 4: activation: 'gelu' is unknown; known: relu, relu6"),
+        ('"relu6"', '["relu6"]', r"line 4: activation: \['relu6'\] is unknown; known: relu, relu6"),
         ("width = 8, stride", "width = -1, stride", "line 5: stem.width: expected an integer from 1 to 8192, got -1"),
         ("width = 8, stride = 2", "width = 8", "line 5: stem.stride: missing"),
         ('name = "mine"', "", "name: missing"),

@@ -1,6 +1,7 @@
 """Pictures of the user's own: a folder a class, under `train/` and `val/` or in one tree that is split here."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,7 @@ def scan(spec: str, path: str) -> Tree:
 
 def _classes(spec: str, root: Path) -> tuple[tuple[str, ...], list[list[Path]]]:
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    check_names(spec, root, names)
     files = [_pictures(root / name) for name in names]
     if not any(files):
         raise InputError(
@@ -139,6 +141,16 @@ def _classes(spec: str, root: Path) -> tuple[tuple[str, ...], list[list[Path]]]:
         if not members:
             raise InputError(f"--data {spec}: class folder {root / name} has no pictures; fill it or remove it")
     return tuple(names), files
+
+
+def check_names(spec: str, root: Path, names: Sequence[str]) -> None:
+    """Raises InputError naming the first class folder below `root` whose name is not UTF-8, as every file here is."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            printable = os.fsencode(root / name).decode(errors="backslashreplace")
+            raise InputError(f"--data {spec}: the name of class folder {printable} is not UTF-8; rename it") from None
 
 
 def _same_classes(spec: str, root: Path, classes: tuple[str, ...]) -> list[list[Path]]:

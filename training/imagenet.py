@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from search_space.errors import InputError
-from training.folders import SUFFIXES
+from training.folders import SUFFIXES, check_names
 from training.hold_out import hold_out
 from training.pictures import Listed
 
@@ -47,6 +47,7 @@ def scan(spec: str, path: str) -> ImageNet:
         if not path or not folder.is_dir():
             raise InputError(f"--data {spec}: no such folder: {folder if path else '(empty)'}; see docs/data.md")
     classes = _classes(root / "train")
+    check_names(spec, root / "train", classes)
     _check_sorted(spec, root, classes)
     found = {name: [_pictures(root / name / label) for label in classes] for name in ("train", "val")}
     for name, members in found.items():

@@ -1,6 +1,7 @@
 """The step of a training on labels: forward and backward of one batch, in as many parts as memory wants."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class LabelStep:
     def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
         recipe = self.recipe
         with autocast(images.device, recipe.precision):
-            logits = self._forward(resized(images, self.resolution))
+            logits = self._predicted(resized(images, self.resolution))
         logits = logits.float()
         loss = nn.functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         if self.teacher is None or not recipe.distillation:
@@ -107,6 +108,21 @@ class LabelStep:
             log_target=True,
         )
         return (1 - recipe.distillation) * loss + recipe.distillation * recipe.temperature**2 * soft
+
+    def _predicted(self, images: Tensor) -> Tensor:
+        """The network's logits. Raises InputError where torch's compiler fails, which shows when it is first needed."""
+        if not self.recipe.compile:
+            return cast(Tensor, self._forward(images))
+        from torch._dynamo.exc import TorchDynamoException  # inductor's errors are of it too
+
+        try:
+            logits: Tensor = self._forward(images)
+        except TorchDynamoException as error:
+            if out_of_memory(error):
+                raise
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+            raise InputError(f"--compile yes: torch's compiler cannot be used here ({reason}); leave it out") from error
+        return logits
 
     def _fitting(self, images: Tensor, labels: Tensor, at_once: int) -> int:
         """The first of `at_once` and its halves with which a part of the step fits; 0 if not even two pictures do."""

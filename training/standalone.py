@@ -187,9 +187,24 @@ def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -
         write_json(folder / name, value)
     if WEIGHTS not in trained or not (folder / METRICS).exists():
         return None
-    lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-    # Weights and metrics of the last epoch are written before its checkpoint, which is needed no more.
-    return [json.loads(line) for line in lines] if len(lines) == resolved["epochs"] else None
+    lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(lines) != resolved["epochs"]:
+        return None
+    try:
+        # Weights and metrics of the last epoch are written before its checkpoint, which is needed no more.
+        return [_entry(line) for line in lines]
+    except ValueError:
+        if CHECKPOINT in trained:  # the training goes on from there, and knows its history
+            return None
+        raise InputError(f"{folder / METRICS}: has a damaged line; remove {folder}, and it is trained again") from None
+
+
+def _entry(line: str) -> dict[str, float]:
+    """An epoch's numbers. Raises ValueError for a line that does not hold them."""
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or not isinstance(entry.get("seconds"), int | float):
+        raise ValueError(line)
+    return entry
 
 
 def _best(entry: dict[str, float]) -> float:

@@ -68,6 +68,8 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
         outputs = _outputs(network)
         resolution = _fixed_resolution(network)
     else:
+        if not Path(spec).is_file():
+            raise InputError(f"--teacher {spec}: no such file; expected {FORMS}")
         network, info = load_model(Path(spec))
         own, outputs, resolution = (info.mean, info.std), len(info.classes), info.architecture.resolution
         if info.classes != data.classes:
