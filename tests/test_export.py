@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnxruntime
@@ -228,6 +229,38 @@ def test_the_programs_of_the_documentation_run(
     for program in programs:
         exec(compile(program, "docs/deployment.md", "exec"), {})
         assert capsys.readouterr().out == f"{info.classes[logits.argmax()]}\n"
+
+
+@pytest.mark.parametrize("data", ["folder", "imagenet"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_documented_preparation_is_the_projects(
+    data: str, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    architecture = BACKBONES["mobilenetv2"](0.1)
+    info = replace(_info(architecture, data), mean=(0.4, 0.5, 0.6)[:channels], std=(0.2, 0.3, 0.25)[:channels])
+    given: list[Any] = []
+
+    class Session:
+        def __init__(self, path: str):
+            assert path == "model.onnx"
+
+        def get_modelmeta(self) -> Any:
+            return SimpleNamespace(custom_metadata_map=exporting.metadata(info))
+
+        def run(self, _outputs: None, inputs: dict[str, Any]) -> list[Any]:
+            given.append(inputs["images"])
+            return [torch.zeros(1, 4).numpy()]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    monkeypatch.chdir(tmp_path)
+    # No square, and less than twice as large as is needed: larger JPEGs are scaled while they are decoded.
+    Image.effect_noise((420, 300), 90).convert("RGB").resize((380, 290)).save("picture.jpg", quality=100)
+    text = (Path(__file__).parent.parent / "docs/deployment.md").read_text()
+    program = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    exec(compile(program, "docs/deployment.md", "exec"), {})
+    expected = read_picture(Path("picture.jpg"), info)[None]
+    assert given[0].dtype == expected.numpy().dtype
+    torch.testing.assert_close(torch.from_numpy(given[0]), expected, rtol=0, atol=1e-5)
 
 
 class Freezing(nn.Module):

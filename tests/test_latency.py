@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -379,6 +380,14 @@ def test_pieces_as_onnx(space_file: str, monkeypatch: pytest.MonkeyPatch) -> Non
         x = np.random.default_rng(0).random(files[name]["input"], dtype=np.float32)
         (result,) = runtime.InferenceSession(path).run(None, {"images": x})
         assert result.shape == piece.create().eval()(torch.from_numpy(x)).shape
+
+    page = (Path(__file__).parent.parent / "docs/latency.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(program, "docs/latency.md", "exec"), {})
+    table = read_latency_table(Path("pieces/latency.json"))
+    table.check(space, "pieces/latency.json")
+    assert (table.threads, table.scale, table.constant_ns, table.networks) == (1, 1.0, 0, 0)
+    assert 0 < table.call_ns < max(table.pieces.values())
 
 
 def test_measuring_in_onnxruntime(space_file: str, tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ class Killed(BaseException):
     pass
 
 
-def _train(folder: Path, data: Any, recipe: Recipe, kill_at: int | None = None) -> dict[str, Tensor]:
+def _train(
+    folder: Path, data: Any, recipe: Recipe, kill_at: int | None = None, reporter: Reporter = QUIET
+) -> dict[str, Tensor]:
     torch.manual_seed(5)
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(3 * 32 * 32, 4))
 
@@ -48,7 +50,7 @@ def _train(folder: Path, data: Any, recipe: Recipe, kill_at: int | None = None) 
         seed=1,
         checkpoint=folder / "checkpoint",
         identity={"what": "test"},
-        reporter=QUIET,
+        reporter=reporter,
         what="test",
     )
     return dict(usable.state_dict())
@@ -68,6 +70,22 @@ def test_a_killed_training_ends_alike(picture_folder: Path, tmp_path: Path, ema_
     assert all(torch.equal(whole[name], continued[name]) for name in whole)
     finished = _train(tmp_path, data, recipe, kill_at=0)  # takes no step
     assert all(torch.equal(whole[name], finished[name]) for name in whole)
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(64, 2), (4, 34), (2, 0)])
+def test_an_epoch_of_few_steps_is_said(
+    picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], batch_size: int, steps: int
+) -> None:
+    data = load_data(f"folder:{picture_folder}", 32, torch.device("cpu"))
+    recipe = Recipe(epochs=2, batch_size=batch_size, learning_rate=0.01)
+    _train(tmp_path, data, recipe, reporter=Reporter())
+    said = (
+        f"test: {steps} steps in all ({len(data.train)} pictures, batches of {batch_size}); "
+        "if that is too few, lower --batch-size or raise the epochs\n"
+    )
+    assert capsys.readouterr().out == (said if steps else "")
+    _train(tmp_path, data, recipe, reporter=Reporter())  # finished
+    assert capsys.readouterr().out == ""
 
 
 def test_a_checkpoint_of_another_training_is_refused(picture_folder: Path, tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ Networks = Callable[[int], Sequence[Architecture]]
 
 DIVERGED = "diverged.json"
 
+FEW_STEPS = 20
+"""An epoch of fewer has the number of steps in all said: by its epochs alone a training looks longer than it is."""
+
 History = list[dict[str, float]]
 """An entry an epoch: its number, mean loss, seconds, and what the caller adds."""
 
@@ -110,6 +113,11 @@ def fit(
     if first == recipe.epochs:
         return usable, history
 
+    if steps_per_epoch < FEW_STEPS:
+        reporter.say(
+            f"{what}: {steps} steps in all ({len(pictures)} pictures, batches of {recipe.batch_size}); "
+            "if that is too few, lower --batch-size or raise the epochs"
+        )
     with reporter.track(what, steps, "steps", first * steps_per_epoch) as advance:
         for epoch in range(first, recipe.epochs):
             torch.manual_seed(derive(seed, "epoch", epoch, distributed.rank()))
