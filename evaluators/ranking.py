@@ -83,6 +83,30 @@ def kendall(one: Sequence[float] | Values, other: Sequence[float] | Values) -> f
     return float((a * b).sum() / norm) if norm else float("nan")
 
 
+def reachable(accuracies: Values, draws: int = 400, seed: int = 0) -> float:
+    """About the τ that a score without any error would have with the mean over seeds.
+
+    The mean over few seeds is off itself, so not even the networks' exact expectations rank as it does; nor is one
+    seed's τ with another a bound, since both are off there. Normal errors, of one variance for all networks: the means,
+    drawn together until their spread is that without the errors, stand for the expectations, and seeds are drawn about
+    them.
+
+    Args:
+        accuracies: networks × seeds, at least 2 of each.
+
+    Returns the mean τ over the draws; NaN where the seeds explain all that the networks differ by.
+    """
+    networks, seeds = accuracies.shape
+    error = accuracies.var(1, ddof=1).mean() / seeds
+    means = accuracies.mean(1)
+    spread = means.var(ddof=1)
+    if error >= spread:
+        return float("nan")
+    expected = means.mean() + np.sqrt(1 - error / spread) * (means - means.mean())
+    errors = np.random.default_rng(seed).normal(0.0, np.sqrt(error), size=(draws, networks))
+    return float(np.mean([kendall(expected, expected + drawn) for drawn in errors]))
+
+
 def resampled_accuracy(correct: NDArray[np.int64], counted: NDArray[np.int64], resamples: int, seed: int = 0) -> Values:
     """Accuracies on test sets whose originals are drawn anew: resamples × networks.
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.standalone_truth import Plan, read, without_trained_here
-from evaluators.ranking import Truth, kendall, resampled_accuracy
+from evaluators.ranking import Truth, kendall, reachable, resampled_accuracy
 from evaluators.table import Entry, Table, read_table, write_table
 from search_space.architecture import Architecture
 from search_space.errors import InputError
@@ -51,6 +51,25 @@ def test_an_advantage_is_paired() -> None:
     assert gain.low > 0
     assert truth.tau(list(worse)).high > truth.tau(list(better)).low
     assert gain.value == pytest.approx(truth.tau(list(better)).value - truth.tau(list(worse)).value)
+
+
+def test_what_a_score_without_error_reaches() -> None:
+    """Expectations correlate with the mean of seeds by the root of its reliability: τ is 2/π·asin of that."""
+    rng = np.random.default_rng(3)
+    found, exact = [], []
+    for _ in range(30):
+        expected = rng.normal(size=(100, 1))
+        seeds = expected + rng.normal(size=(100, 2))
+        found.append(reachable(seeds, draws=20))
+        exact.append(kendall(expected[:, 0], seeds.mean(1)))
+    reliability = 1 / (1 + 1 / 2)
+    assert np.mean(found) == pytest.approx(2 / np.pi * np.arcsin(np.sqrt(reliability)), abs=0.02)
+    assert np.mean(found) == pytest.approx(np.mean(exact), abs=0.02)
+
+
+def test_nothing_is_reachable_where_seeds_explain_everything() -> None:
+    assert np.isnan(reachable(np.array([[0.1, 0.9], [0.9, 0.1], [0.2, 0.7]])))
+    assert reachable(np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]])) == 1.0
 
 
 def test_regret() -> None:
