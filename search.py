@@ -49,13 +49,14 @@ from studies.loop import search
 from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.optuna_study import STUDY_NAME, OptunaStudy
 from studies.ray_actors import RayActors
+from studies.samplers import Sampler, make_sampler, sampler_class
 from studies.samplers import Task as SamplerTask
-from studies.samplers import make_sampler, sampler_class
 from studies.samplers.nni_tuners import of_framework
 from studies.storages import shown
+from studies.trials import Candidate
 from studies.workers import helpers, is_helper, started
 from training import distributed
-from training.data import Dataset, load_data
+from training.data import load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.progress import Reporter, duration
 
@@ -64,10 +65,61 @@ EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out run
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
+    begun = time.monotonic()
     settings = command_line.parse_settings(SearchSettings, arguments, example=EXAMPLE, defaults=usual)
-    chosen = preset(settings.preset)
     reproducing = command(settings, loaded_plugins())
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
+    _check(settings)
+    reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper() or is_trial())
+    device = resolve_device(settings.device)
+    task = _task(settings, device, reporter)
+    evaluator = EVALUATORS[settings.evaluator](task)
+    if is_trial():
+        use_threads(trial_threads())
+        run_trial(task.space, evaluator)
+        return
+    bounded = tuple(name for name, _ in task.budget.bounds()) or ("macs",)
+    objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
+    sampled = SamplerTask(task.space, task.budget, settings.seed, settings.startup, objectives)
+    sampler = make_sampler(settings.sampler, sampled)
+    identity = _identity(settings, task, evaluator, objectives)
+    threads = max(1, default_threads() // settings.workers)
+    if settings.dry_run:
+        run_folder.check_same(task.folder, identity)
+        use_threads(threads)
+        _show_plan(settings, task, evaluator)
+        return
+    free = {
+        "command": reproducing,
+        "data": settings.data,
+        "trials": settings.trials,
+        "device": str(device),
+        "threads": threads,
+        "storage": settings.storage and shown(settings.storage),
+        "processes": distributed.world(),
+    }
+    opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings))
+    with distributed.entered_by_first(opened) as recorded:
+        use_threads(recorded["threads"])
+        _announce(settings, task, evaluator)
+        if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
+            if isinstance(evaluator, SupernetEvaluator | AnchoredEvaluator):
+                evaluator.prepare()
+            return
+        candidates = _candidates(settings, task, evaluator, sampler, identity, recorded["threads"])
+        if is_helper() or not candidates:
+            return
+        costs = objectives[1:] or bounded  # what a front is of
+        _finish(settings, task, evaluator, candidates, costs)
+        took = f" ({reporter.took()})" if reporter.seconds else ""
+        reporter.say(f"{task.folder}: done in {duration(time.monotonic() - begun)}{took}")
+        reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(_storage(settings, task.folder)))}")
+        plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
+        reporter.say(f"next:   python retrain.py {shlex.quote(str(task.folder))} --compare{plugins}")
+
+
+def _check(settings: SearchSettings) -> None:
+    """Refuses what can be refused before anything is read."""
     sampler_class(settings.sampler)
     check_init(settings.init)
     check_evaluator(settings.evaluator)
@@ -76,40 +128,47 @@ def main(arguments: Sequence[str]) -> None:
     check_latency(settings)
     check_score(settings.score)
     check_prior(settings.prior)
-    folder = Path(settings.out or f"runs/{settings.preset}")
-    run_folder.check_name(folder)
-    begun = time.monotonic()
-    reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper() or is_trial())
-    until = started() + 3600 * (settings.max_hours or math.inf)
+    run_folder.check_name(_folder(settings))
 
-    def is_over() -> bool:
-        return time.time() > until
 
-    elsewhere = settings.engine != "processes"
-    shared = settings.storage is not None or (settings.workers > 1 and not elsewhere)
-    storage = settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
-    study_name = STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}"
-    device = resolve_device(settings.device)
+def _folder(settings: SearchSettings) -> Path:
+    return Path(settings.out or f"runs/{settings.preset}")
+
+
+def _is_elsewhere(settings: SearchSettings) -> bool:
+    """Whether candidates are evaluated by an engine, not by processes that take part in the study."""
+    return settings.engine != "processes"
+
+
+def _is_shared(settings: SearchSettings) -> bool:
+    """Whether several processes work in the folder."""
+    return settings.storage is not None or (settings.workers > 1 and not _is_elsewhere(settings))
+
+
+def _storage(settings: SearchSettings, folder: Path) -> str:
+    return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
+
+
+def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) -> Task:
+    """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
+    chosen, folder = preset(settings.preset), _folder(settings)
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
     space = replace(space, num_classes=data.num_classes)
     if settings.init == "torchvision":
         check_family(space.largest)
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
+    max_latency_ms = settings.max_latency_ms
     if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
-        if settings.max_latency_ms is not None:
+        if max_latency_ms is not None:
             reporter.say("latency: its bound is left out here, for a dry run measures no table")
-        settings = replace(settings, max_latency_ms=None)
-    known = distributed.from_first(lambda: _latency(settings, space, folder, reporter, shared))
+        max_latency_ms = None
+    measured = replace(settings, max_latency_ms=max_latency_ms)
+    known = distributed.from_first(lambda: _latency(measured, space, folder, reporter))
     space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
-    budget = Budget(settings.max_macs, settings.max_params, nanoseconds(settings.max_latency_ms))
-    recipe = replace(
-        chosen.recipe,
-        epochs=settings.supernet_epochs or chosen.recipe.epochs,
-        batch_size=settings.batch_size or chosen.recipe.batch_size,
-    )
+    budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
     space.table(budget)  # refuses a budget that nothing meets
-    task = Task(
+    return Task(
         space=space,
         budget=budget,
         data=data,
@@ -117,7 +176,11 @@ def main(arguments: Sequence[str]) -> None:
         folder=folder,
         reporter=reporter,
         init=settings.init,
-        supernet=recipe,
+        supernet=replace(
+            chosen.recipe,
+            epochs=settings.supernet_epochs or chosen.recipe.epochs,
+            batch_size=settings.batch_size or chosen.recipe.batch_size,
+        ),
         scoring=chosen.scoring,
         prior=settings.prior,
         anchors=AnchorSettings(settings.anchors, chosen.anchor),
@@ -125,102 +188,95 @@ def main(arguments: Sequence[str]) -> None:
         score=settings.score,
         table=settings.table,
     )
-    evaluator = EVALUATORS[settings.evaluator](task)
-    if is_trial():
-        use_threads(trial_threads())
-        run_trial(space, evaluator)
-        return
-    bounded = tuple(name for name, _ in budget.bounds()) or ("macs",)
-    objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
-    costs = objectives[1:] or bounded  # what a front is of
-    sampler = make_sampler(settings.sampler, SamplerTask(space, budget, settings.seed, settings.startup, objectives))
-    identity = {
-        "space": space.to_dict(),
-        "latency": space.latency and space.latency.digest,
-        "data": data.identity,
-        "budget": asdict(budget),
+
+
+def _identity(
+    settings: SearchSettings, task: Task, evaluator: Evaluator, objectives: tuple[str, ...]
+) -> dict[str, Any]:
+    """All that makes two runs the same."""
+    return {
+        "space": task.space.to_dict(),
+        "latency": task.space.latency and task.space.latency.digest,
+        "data": task.data.identity,
+        "budget": asdict(task.budget),
         "evaluator": evaluator.identity(),
         "sampler": {
             "name": settings.sampler,
             "startup": settings.startup,
             "objectives": objectives,
-            "rescored": chosen.rescored,
+            "rescored": preset(settings.preset).rescored,
         },
         "seed": settings.seed,
     }
-    if settings.dry_run:
-        run_folder.check_same(folder, identity)
-        use_threads(max(1, default_threads() // settings.workers))
-        _announce(reporter, space, budget, data, evaluator, settings)
-        if distributed.rank() == 0:
-            sought = Search(space, budget, settings.seed, settings.trials, settings.workers, chosen.rescored)
-            show_plan(evaluator, sought, reporter)
-        reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {folder}")
-        return
-    free = {
-        "command": reproducing,
-        "data": settings.data,
-        "trials": settings.trials,
-        "device": str(device),
-        "threads": max(1, default_threads() // settings.workers),
-        "storage": settings.storage and shown(settings.storage),
-        "processes": distributed.world(),
-    }
-    with distributed.entered_by_first(run_folder.opened(folder, identity, free, shared=shared)) as recorded:
-        use_threads(recorded["threads"])
-        _announce(reporter, space, budget, data, evaluator, settings)
-        if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
-            if isinstance(evaluator, SupernetEvaluator | AnchoredEvaluator):
-                evaluator.prepare()
-            return
-        with run_folder.turn(folder, "study", reporter):
-            study = OptunaStudy(sampler, storage, name=study_name, identity=identity, shared=shared)
-        with run_folder.turn(folder, "preparation", reporter):
-            evaluator.prepare()
-        distributed.leave()
-        finished = len(study.candidates()) >= settings.trials
-        with ExitStack() as working:
-            evaluation: RayActors | NNIExperiment | None = None
-            if not elsewhere and not is_helper() and not finished:
-                working.enter_context(helpers(settings.workers - 1, folder, reporter))
-            elif elsewhere and not finished:
-                engine = _actors if settings.engine == "ray" else _experiment
-                evaluation = working.enter_context(
-                    closing(engine(settings, task, evaluator.objective, recorded["threads"]))
-                )
-            candidates = search(
-                study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
-            )
-        if is_over() and len(candidates) < settings.trials:
-            study.refresh()  # others may have been evaluating still
-            candidates = study.candidates()
-            reporter.say(
-                f"--max-hours {settings.max_hours:g}: over after {len(candidates)} of {settings.trials} candidates; "
-                "the same command goes on"
-            )
-            if not candidates:
-                return
-        study.close()
-        if is_helper():
-            return
-        if not candidates:
-            raise InputError(f"{folder}: not one architecture within {budget} could be evaluated")
-        with run_folder.turn(folder, "results", reporter):
-            front = run_folder.finished_front(folder, candidates, evaluator.objective)
-            if front is None:
-                best_again = rescore(candidates, evaluator, chosen.rescored, reporter, costs)
-                front = pareto_front(best_again, costs)
-                run_folder.write_results(folder, best_again, front, len(candidates), budget, data)
-        scored_by = scored_on(evaluator.identity(), evaluator.objective, len(data.validation))
-        title = front_title(len(candidates), budget, scored_by)
-        reporter.show(front_table(front, title, evaluator.objective))
-        with run_folder.turn(folder, "report", reporter):
-            write_report(folder, reporter, storage=storage)
-        took = f" ({reporter.took()})" if reporter.seconds else ""
-        reporter.say(f"{folder}: done in {duration(time.monotonic() - begun)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(storage))}")
-        plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
-        reporter.say(f"next:   python retrain.py {shlex.quote(str(folder))} --compare{plugins}")
+
+
+def _candidates(
+    settings: SearchSettings,
+    task: Task,
+    evaluator: Evaluator,
+    sampler: Sampler,
+    identity: dict[str, Any],
+    threads: int,
+) -> list[Candidate]:
+    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few."""
+    folder, reporter, elsewhere = task.folder, task.reporter, _is_elsewhere(settings)
+    until = started() + 3600 * (settings.max_hours or math.inf)
+
+    def is_over() -> bool:
+        return time.time() > until
+
+    with run_folder.turn(folder, "study", reporter):
+        study = OptunaStudy(
+            sampler,
+            _storage(settings, folder),
+            name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
+            identity=identity,
+            shared=_is_shared(settings),
+        )
+    with run_folder.turn(folder, "preparation", reporter):
+        evaluator.prepare()
+    distributed.leave()
+    finished = len(study.candidates()) >= settings.trials
+    with ExitStack() as working:
+        evaluation: RayActors | NNIExperiment | None = None
+        if not elsewhere and not is_helper() and not finished:
+            working.enter_context(helpers(settings.workers - 1, folder, reporter))
+        elif elsewhere and not finished:
+            engine = _actors if settings.engine == "ray" else _experiment
+            evaluation = working.enter_context(closing(engine(settings, task, evaluator.objective, threads)))
+        candidates = search(
+            study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
+        )
+    stopped = is_over() and len(candidates) < settings.trials
+    if stopped:
+        study.refresh()  # others may have been evaluating still
+        candidates = study.candidates()
+        reporter.say(
+            f"--max-hours {settings.max_hours:g}: over after {len(candidates)} of {settings.trials} candidates; "
+            "the same command goes on"
+        )
+    study.close()
+    if not candidates and not stopped and not is_helper():
+        raise InputError(f"{folder}: not one architecture within {task.budget} could be evaluated")
+    return candidates
+
+
+def _finish(
+    settings: SearchSettings, task: Task, evaluator: Evaluator, candidates: list[Candidate], costs: tuple[str, ...]
+) -> None:
+    """Writes the front, unless it is there, and the report; shows the front."""
+    folder, reporter = task.folder, task.reporter
+    with run_folder.turn(folder, "results", reporter):
+        front = run_folder.finished_front(folder, candidates, evaluator.objective)
+        if front is None:
+            best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
+            front = pareto_front(best_again, costs)
+            run_folder.write_results(folder, best_again, front, len(candidates), task.budget, task.data)
+    scored_by = scored_on(evaluator.identity(), evaluator.objective, len(task.data.validation))
+    title = front_title(len(candidates), task.budget, scored_by)
+    reporter.show(front_table(front, title, evaluator.objective))
+    with run_folder.turn(folder, "report", reporter):
+        write_report(folder, reporter, storage=_storage(settings, folder))
 
 
 def _reading(settings: SearchSettings) -> dict[str, Any]:
@@ -235,21 +291,25 @@ def _reading(settings: SearchSettings) -> dict[str, Any]:
     }
 
 
-def _announce(
-    reporter: Reporter,
-    space: SearchSpace,
-    budget: Budget,
-    data: Dataset,
-    evaluator: Evaluator,
-    settings: SearchSettings,
-) -> None:
+def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
     """Says what is searched, and how."""
-    reporter.say(f"space {space.name}: {_about(*space.count())} architectures")
-    reporter.say(f"within {budget}: {_about(*space.count(budget))} architectures")
-    reporter.say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
+    space, data, say = task.space, task.data, task.reporter.say
+    say(f"space {space.name}: {_about(*space.count())} architectures")
+    say(f"within {task.budget}: {_about(*space.count(task.budget))} architectures")
+    say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
     if unused := without_effect(settings):
-        reporter.say(f"without effect: {', '.join(unused)}")
-    reporter.say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
+        say(f"without effect: {', '.join(unused)}")
+    say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
+
+
+def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
+    """What a dry run says."""
+    _announce(settings, task, evaluator)
+    if distributed.rank() == 0:
+        rescored = preset(settings.preset).rescored
+        sought = Search(task.space, task.budget, settings.seed, settings.trials, settings.workers, rescored)
+        show_plan(evaluator, sought, task.reporter)
+    task.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {task.folder}")
 
 
 def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
@@ -292,9 +352,7 @@ def _experiment(settings: SearchSettings, task: Task, objective: str, threads: i
     return experiment
 
 
-def _latency(
-    settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter, shared: bool
-) -> dict[str, Any] | None:
+def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
     """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
     if settings.latency_table is not None:
         table = read_latency_table(Path(settings.latency_table))
@@ -306,7 +364,7 @@ def _latency(
     runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
     if run_folder.begun(folder):
         return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
-    with run_folder.locked(folder, shared=shared), run_folder.turn(folder, "latency", reporter):
+    with run_folder.locked(folder, shared=_is_shared(settings)), run_folder.turn(folder, "latency", reporter):
         return measure_table(space, runtime, folder / run_folder.LATENCY, reporter).to_dict()
 
 
