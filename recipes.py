@@ -114,7 +114,7 @@ class RetrainSettings:
     init: str = flag("scratch", f"{INIT}, or supernet (the run's shared weights)", group="main")
     compare: bool = flag(
         False,
-        "train networks with no, SE or CA attention everywhere at the same MACs, and a random one of the budget",
+        "train networks with no, SE or CA attention of the same MACs as well, and a random one",
         group="main",
     )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
@@ -129,6 +129,7 @@ class RetrainSettings:
     loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
     out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main")
+    dry_run: bool = flag(False, "write nothing; say how long it would take", group="main")
     quiet: bool = flag(False, "print errors only")
 
 

@@ -15,6 +15,7 @@ from evaluators.supernet.slices import sliced
 from recipes import RetrainSettings, recipe
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
+from reports.plan import show_retraining
 from reports.report import write_report
 from search_space.architecture import Architecture
 from search_space.baselines import compared
@@ -89,6 +90,14 @@ def main(arguments: Sequence[str]) -> None:
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
     }
+    if settings.dry_run:
+        run_folder.check_same(out, identity, KEPT)
+        use_threads(default_threads())
+        if distributed.rank() == 0:
+            predict = teaching.predict if teaching else None
+            show_retraining(networks, data, chosen, settings.seeds, predict, reporter)
+        reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
+        return
     free = {
         "data": source.data,
         "device": str(device),

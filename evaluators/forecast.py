@@ -29,9 +29,9 @@ from search_space.cost import Budget
 from search_space.network import build
 from search_space.space import SearchSpace
 from training import distributed
-from training.data import Split
+from training.data import Dataset, Split
 from training.evaluation import evaluate
-from training.label_step import LabelStep
+from training.label_step import LabelStep, Teacher
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
@@ -77,7 +77,7 @@ class Forecast:
 def forecast(evaluator: Evaluator, search: Search) -> Forecast:
     """Tries a little of each part. The sampler's own time is not counted."""
     seconds = _seconds(evaluator, search)
-    return Forecast(seconds, _peak())
+    return Forecast(seconds, peak_memory())
 
 
 @functools.singledispatch
@@ -142,21 +142,31 @@ def _proxy(evaluator: ProxyEvaluator, search: Search) -> dict[str, float]:
 def _epoch(evaluator: ProxyEvaluator, search: Search) -> tuple[float, float]:
     """Seconds of an epoch of a network's own training, and of its validation."""
     settings = evaluator.settings
-    epoch = max(1, len(evaluator.pictures) // settings.recipe.batch_size)
     tried = []
     for architecture in search.drawn(2):
         side = max(1, round(architecture.resolution * settings.resolution))
-        network = build(architecture, evaluator.data.num_classes).to(evaluator.data.device)
-        network = network.to(memory_format=torch.channels_last)
-        step = LabelStep(network, side, settings.recipe, evaluator.data.num_classes)
-        each = _step_seconds(network, step, _batches(evaluator.pictures, settings.recipe), settings.recipe, 0)
-        started = time.monotonic()
-        batches = itertools.islice(evaluator.data.validation.batches(EVALUATION_BATCH), STEPS)
-        evaluate(network, ((resized(images, side), labels) for images, labels in batches))
-        share = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(evaluator.data.validation)))
-        tried.append((each * epoch, (time.monotonic() - started) / share))
+        tried.append(epoch_seconds(architecture, side, evaluator.data, evaluator.pictures, settings.recipe))
     training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
     return training, scoring
+
+
+def epoch_seconds(
+    architecture: Architecture,
+    side: int,
+    data: Dataset,
+    pictures: Split,
+    recipe: Recipe,
+    teacher: Teacher | None = None,
+) -> tuple[float, float]:
+    """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation."""
+    network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
+    step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher)
+    each = _step_seconds(network, step, _batches(pictures, recipe), recipe, 0)
+    started = time.monotonic()
+    batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
+    evaluate(network, ((resized(images, side), labels) for images, labels in batches))
+    seen = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(data.validation)))
+    return each * max(1, len(pictures) // recipe.batch_size), (time.monotonic() - started) / seen
 
 
 @_seconds.register
@@ -229,7 +239,7 @@ def _median(work: Callable[[Architecture], object], architectures: Iterable[Arch
     return statistics.median(taken)
 
 
-def _peak() -> int:
+def peak_memory() -> int:
     """Bytes that this process held at most: on the GPU, where it has one; else in memory."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return torch.cuda.max_memory_reserved()

@@ -1,16 +1,21 @@
-"""What a search would do: sizes, costs, time and memory, before anything is begun."""
+"""What a search or a retraining would do: sizes, costs, time and memory, before anything is begun."""
 
 import random
 import statistics
+from collections.abc import Mapping
 
 from rich.table import Table
 
 from evaluators.base import Evaluator
-from evaluators.forecast import Search, forecast
+from evaluators.forecast import Search, epoch_seconds, forecast, peak_memory
 from reports.tables import plain_table
-from search_space.cost import Budget, human, milliseconds
+from search_space.architecture import Architecture
+from search_space.cost import Budget, human, measure, milliseconds
 from search_space.space import SearchSpace
+from training.data import Dataset
+from training.label_step import Teacher
 from training.progress import Reporter, duration
+from training.recipe import Recipe
 from training.seeds import derive
 
 DRAWS = 500
@@ -23,6 +28,35 @@ def show_plan(evaluator: Evaluator, search: Search, reporter: Reporter) -> None:
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
     reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
     reporter.say(f"memory:  about {expected.memory / 2**30:.1f} GiB a process")
+
+
+def show_retraining(
+    networks: Mapping[str, Architecture],
+    data: Dataset,
+    recipe: Recipe,
+    seeds: int,
+    teacher: Teacher | None,
+    reporter: Reporter,
+) -> None:
+    """Prints what the networks cost, and how long each one's training and all of them would take here."""
+    table = plain_table("networks to train", ("network", "pixels", "MACs", "params", "a training"))
+    total = 0.0
+    for name, architecture in networks.items():
+        side = architecture.resolution
+        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher)
+        each = recipe.epochs * (training + validation)
+        total += seeds * each
+        cost = measure(architecture, data.num_classes)
+        table.add_row(name, str(side), human(cost.macs), human(cost.params), duration(each))
+    reporter.show(table)
+    trainings = len(networks) * seeds
+    each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
+    steps = max(1, len(data.train) // recipe.batch_size)
+    reporter.say(
+        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs of {steps} steps), "
+        "without the test"
+    )
+    reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
 
 
 def cost_table(space: SearchSpace, budget: Budget, seed: int) -> Table:

@@ -37,12 +37,10 @@ def begun(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
-def check_same(folder: Path, identity: dict[str, Any]) -> None:
+def check_same(folder: Path, identity: dict[str, Any], keeps: tuple[str, ...] = ("*",)) -> None:
     """Raises InputError, as `opened` would, if the folder holds another run."""
     if begun(folder):
-        found = difference(_configuration(folder / CONFIG)["identity"], json.loads(json.dumps(identity)))
-        if found:
-            raise _another(folder, found)
+        _refuse_another(folder, _configuration(folder / CONFIG), json.loads(json.dumps(identity)), keeps)
 
 
 @contextmanager
@@ -115,10 +113,7 @@ def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keep
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = _configuration(path)
-        found = difference(config["identity"], identity)
-        if found and any(file for pattern in keeps for file in path.parent.glob(pattern)):
-            raise _another(path.parent, found)
-        if not found:
+        if not _refuse_another(path.parent, config, identity, keeps):
             free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
@@ -132,8 +127,12 @@ def _configuration(path: Path) -> dict[str, Any]:
     return config
 
 
-def _another(folder: Path, found: str) -> InputError:
-    return InputError(f"--out {folder}: holds another run: {found}; use another --out, or give the same settings")
+def _refuse_another(folder: Path, config: dict[str, Any], identity: dict[str, Any], keeps: tuple[str, ...]) -> bool:
+    """Whether the configuration is another run's, which has left nothing to keep. Raises InputError if it has."""
+    found = difference(config["identity"], identity)
+    if found and any(file for pattern in keeps for file in folder.glob(pattern)):
+        raise InputError(f"--out {folder}: holds another run: {found}; use another --out, or give the same settings")
+    return bool(found)
 
 
 def write_results(

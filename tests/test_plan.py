@@ -1,4 +1,4 @@
-"""search.py --dry-run: what would be done and what it takes; nothing is written."""
+"""--dry-run of search.py and retrain.py: what would be done and what it takes; nothing is written."""
 
 from pathlib import Path
 from typing import Any
@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 import torch
 
+import retrain
 import search
 from evaluators.base import Halving, Metrics
 from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
-from reports.plan import cost_table
+from reports.plan import cost_table, show_retraining
 from search_space.architecture import Architecture
 from search_space.cost import Budget, human
+from search_space.errors import InputError
 from search_space.space import SearchSpace
 from studies.halving import halve
 from training.data import load_data
-from training.progress import Reporter
+from training.files import write_json
+from training.progress import Reporter, duration
+from training.recipe import Recipe
 
 QUIET = Reporter(quiet=True)
 
@@ -142,3 +146,46 @@ def test_more_workers_take_less_time(tiny_space: SearchSpace) -> None:
     assert one.seconds["search"] == pytest.approx(4 * four.seconds["search"]) == pytest.approx(100)
     assert one.total == pytest.approx(110)
     assert one.memory > 50 << 20
+
+
+def test_a_retraining_is_planned(
+    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "small.json"
+    write_json(source, tiny_space.smallest.to_dict())
+    flags = [str(source), "--data", f"folder:{picture_folder}", "--out", str(tmp_path / "out"), "--batch-size", "16"]
+    retrain.main([*flags, "--seeds", "2", "--compare", "--epochs", "7", "--dry-run"])
+    printed = capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
+    assert "networks to train" in printed
+    assert all(f"  {name} " in printed for name in ("given", "uniform none"))
+    trainings = 2 * sum(line.startswith(("  given ", "  uniform ")) for line in printed.splitlines())
+    steps = len(load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET).train) // 16
+    assert f"({trainings} trainings, each of 7 epochs of {steps} steps)" in printed
+    assert f"without --dry-run the results go to {tmp_path / 'out'}" in printed
+
+
+def test_a_retraining_s_time_is_that_of_its_parts(
+    tiny_space: SearchSpace, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    reporter = Reporter(quiet=True)
+    monkeypatch.setattr(reporter, "say", said.append)
+    monkeypatch.setattr("reports.plan.epoch_seconds", lambda *args: (9.0, 1.0))
+    data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
+    networks = {"one": tiny_space.smallest, "other": tiny_space.largest}
+    show_retraining(networks, data, Recipe(epochs=6, batch_size=8), 3, None, reporter)
+    assert said[0].startswith(f"time:    about {duration(2 * 3 * 6 * 10.0)} in one process (6 trainings, each of 6 ")
+
+
+def test_a_planned_retraining_is_refused_as_it_would_be(
+    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "small.json"
+    write_json(source, tiny_space.smallest.to_dict())
+    flags = [str(source), "--data", f"folder:{picture_folder}", "--out", str(tmp_path / "out"), "--batch-size", "16"]
+    retrain.main([*flags, "--epochs", "1"])
+    retrain.main([*flags, "--epochs", "1", "--dry-run"])
+    for also in ([], ["--dry-run"]):
+        with pytest.raises(InputError, match="holds another run: recipe"):
+            retrain.main([*flags, "--epochs", "2", *also])
