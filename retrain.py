@@ -78,10 +78,13 @@ def main(arguments: Sequence[str]) -> None:
     start = _start(settings, source, data)
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)
-    side = max(architecture.resolution for architecture in networks.values())
-    if side > source.architecture.resolution:  # all see pictures that none has to enlarge
-        data = load(side)
-    len(data.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
+    # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
+    sized = {source.architecture.resolution: data}
+    for architecture in networks.values():
+        if architecture.resolution not in sized:
+            sized[architecture.resolution] = load(architecture.resolution)
+    for pictures in sized.values():
+        len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
     identity = {
         "architecture": source.architecture.digest(),
@@ -95,7 +98,7 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(default_threads())
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
-            show_retraining(networks, data, chosen, settings.seeds, predict, reporter)
+            show_retraining(networks, sized, chosen, settings.seeds, predict, reporter)
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
     free = {
@@ -115,7 +118,7 @@ def main(arguments: Sequence[str]) -> None:
             for seed in range(settings.seed, settings.seed + settings.seeds):
                 result = train_standalone(
                     architecture,
-                    data,
+                    sized[architecture.resolution],
                     chosen,
                     seed=seed,
                     folder=out / folder_name(name, seed),
@@ -129,7 +132,7 @@ def main(arguments: Sequence[str]) -> None:
                 test = {"accuracy": result.test.accuracy, "top5": result.test.top5, "loss": result.test.loss}
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**described, "seed": seed, "test": test})
-            rows.append(_row(name, architecture, trained, data))
+            rows.append(_row(name, architecture, trained, sized[architecture.resolution]))
         # Corrupt ones may have been passed over.
         tested = len(trained[0].test.labels) if distributed.world() == 1 else len(data.test)
         title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"

@@ -32,17 +32,22 @@ def show_plan(evaluator: Evaluator, search: Search, reporter: Reporter) -> None:
 
 def show_retraining(
     networks: Mapping[str, Architecture],
-    data: Dataset,
+    sized: Mapping[int, Dataset],
     recipe: Recipe,
     seeds: int,
     teacher: Teacher | None,
     reporter: Reporter,
 ) -> None:
-    """Prints what the networks cost, and how long each one's training and all of them would take here."""
+    """Prints what the networks cost, and how long each one's training and all of them would take here.
+
+    Args:
+        sized: the pictures at each network's side.
+    """
     table = plain_table("networks to train", ("network", "pixels", "MACs", "params", "a training"))
     total = 0.0
     for name, architecture in networks.items():
         side = architecture.resolution
+        data = sized[side]
         training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher)
         each = recipe.epochs * (training + validation)
         total += seeds * each

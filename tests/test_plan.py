@@ -174,7 +174,7 @@ def test_a_retraining_s_time_is_that_of_its_parts(
     monkeypatch.setattr("reports.plan.epoch_seconds", lambda *args: (9.0, 1.0))
     data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
     networks = {"one": tiny_space.smallest, "other": tiny_space.largest}
-    show_retraining(networks, data, Recipe(epochs=6, batch_size=8), 3, None, reporter)
+    show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, None, reporter)
     assert said[0].startswith(f"time:    about {duration(2 * 3 * 6 * 10.0)} in one process (6 trainings, each of 6 ")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import recipes
 import retrain
 from recipes import RECIPES, RetrainSettings
+from search_space.architecture import read_json
 from search_space.errors import InputError
 from search_space.network import build
 from search_space.space import SearchSpace
@@ -497,6 +498,31 @@ def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
         sliced(tmp_path, named_space("mobilenetv2-32").smallest, 4)
     with pytest.raises(InputError, match=r"holds no supernet.safetensors"):
         sliced(tmp_path / "absent", architecture, 4)
+
+
+def test_what_is_trained_beside_a_network_does_not_change_it(
+    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks of a comparison may see larger pictures than the found one, which may be trained before or with them."""
+    small, large = tiny_space.smallest, tiny_space.largest
+    assert small.resolution < large.resolution
+    (tmp_path / "small.json").write_text(small.to_json())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(retrain, "compared", lambda *given: {"other": large})
+    flags = ["small.json", "--data", f"folder:{picture_folder}", "--epochs", "1", "--batch-size", "16", "--quiet"]
+
+    def trained(folder: str, network: str) -> dict[str, list[float]]:
+        tensors, _ = load_weights(tmp_path / folder / f"{network}-0" / "weights.safetensors")
+        return {name: tensor.flatten().tolist() for name, tensor in tensors.items()}
+
+    retrain.main([*flags, "--out", "one"])
+    before = trained("one", "given")
+    retrain.main([*flags, "--out", "one", "--compare"])
+    retrain.main([*flags, "--out", "both", "--compare"])
+    assert before == trained("one", "given") == trained("both", "given")
+    assert trained("one", "other") == trained("both", "other")
+    pixels = {name: read_json(tmp_path / "both" / f"{name}-0" / "recipe.json")["pixels"] for name in ("given", "other")}
+    assert pixels == {"given": [small.resolution] * 2, "other": [large.resolution] * 2}
 
 
 def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
