@@ -197,9 +197,8 @@ class Preset:
 PRESETS = {
     "digits": Preset(
         settings=SearchSettings(),
-        # Every network on the labels, from the first step: docs/ranking.md says what that and its opposite rank like.
         recipe=SupernetRecipe(
-            epochs=16, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, distillation=False
+            epochs=18, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
         ),
         scoring=Scoring(calibration=512, validation=1000, batch_size=256),
         proxy=ProxySettings(
