@@ -293,7 +293,9 @@ def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
     for name, value in vars(settings).items():
         if name not in _ABOUT_THE_RUN | _ABOUT_WORKERS and value != changed[name]:
             words.append(f"--{name.replace('_', '-')}")
-            words += [] if value is True else [typed(value).replace("latency_ns", "latency")]
+            if name == "objectives":  # which are kept as the names of Cost's fields
+                value = tuple(objective.removesuffix("_ns") for objective in value)
+            words += [] if value is True else [typed(value)]
     for path in plugins:
         words += ["--plugin", path]
     return shlex.join(words)

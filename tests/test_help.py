@@ -136,6 +136,7 @@ def test_the_presets_bound_of_macs_goes_where_another_is_given(arguments: list[s
         ["cifar10", "--seed", "3", "--max-macs", "2M", "--evaluator", "proxy", "--proxy-epochs", "2,6"],
         ["--max-params", "20k", "--max-latency-ms", "1.123456", "--objectives", "accuracy,latency", "--skip-corrupt"],
         ["--max-macs", "1200000", "--max-params", "20k", "--space", "my own.toml"],
+        ["--latency-table", "latency_ns.json", "--objectives", "accuracy,params,latency"],
         ["imagenet", "--max-macs", "none", "--framework", "nni", "--sampler", "tpe", "--prior", "none"],
     ],
     ids=_typed,
