@@ -1,5 +1,6 @@
 """The first screen: the question, the network that won, and how it does beside hand-designed ones."""
 
+import shlex
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -214,7 +215,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
             f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the "
             "same cost, each trained from scratch, is what the next command measures."
         )
-        asked = command(f"python retrain.py {record.folder} --compare")
+        asked = command(f"python retrain.py {shlex.quote(str(record.folder))} --compare")
         return joined(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
     averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
     designed = [name for name in others if name != RANDOM]

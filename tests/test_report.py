@@ -461,8 +461,11 @@ def test_networks_of_other_folders_are_not_compared_but_trusted(record: Record) 
     others = [one for one in front if one.architecture != best.architecture][:2]
     for number, one in enumerate(others, 1):
         trained.append(Retrained("given", one.architecture, one.cost, 0, one.score, f"retrain-{number}"))
-    words = " ".join(_checked(report(replace(record, retrained=tuple(trained)))).words)
+    spaced = replace(record, retrained=tuple(trained), folder=Path("my runs"))
+    words = " ".join(_checked(report(spaced)).words)
     assert "Not yet compared" in words
+    assert "retrain.py my runs" not in words
+    assert words.count("retrain.py 'my runs' --compare") == 2  # there, and where everything is told how to do again
     assert f"of {1 + len(others)} networks that were trained by themselves" in words
 
 
