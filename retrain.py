@@ -98,7 +98,9 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(default_threads())
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
-            show_retraining(networks, sized, chosen, settings.seeds, predict, reporter)
+            show_retraining(
+                networks, sized, chosen, settings.seeds, reporter, predict, adapt=settings.micro_batch == "auto"
+            )
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
     free = {

@@ -157,10 +157,15 @@ def epoch_seconds(
     pictures: Split,
     recipe: Recipe,
     teacher: Teacher | None = None,
+    adapt: bool = False,
 ) -> tuple[float, float]:
-    """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation."""
+    """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation.
+
+    Args:
+        adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
+    """
     network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
-    step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher)
+    step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher, adapt=adapt)
     each = _step_seconds(network, step, _batches(pictures, recipe), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)

@@ -35,20 +35,22 @@ def show_retraining(
     sized: Mapping[int, Dataset],
     recipe: Recipe,
     seeds: int,
-    teacher: Teacher | None,
     reporter: Reporter,
+    teacher: Teacher | None = None,
+    adapt: bool = False,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.
 
     Args:
         sized: the pictures at each network's side.
+        adapt: whether a step that runs out of memory is taken in smaller parts.
     """
     table = plain_table("networks to train", ("network", "pixels", "MACs", "params", "a training"))
     total = 0.0
     for name, architecture in networks.items():
         side = architecture.resolution
         data = sized[side]
-        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher)
+        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt)
         each = recipe.epochs * (training + validation)
         total += seeds * each
         cost = measure(architecture, data.num_classes)

@@ -19,6 +19,7 @@ from search_space.space import SearchSpace
 from studies.halving import halve
 from training.data import load_data
 from training.files import write_json
+from training.label_step import LabelStep
 from training.progress import Reporter, duration
 from training.recipe import Recipe
 
@@ -174,8 +175,27 @@ def test_a_retraining_s_time_is_that_of_its_parts(
     monkeypatch.setattr("reports.plan.epoch_seconds", lambda *args: (9.0, 1.0))
     data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
     networks = {"one": tiny_space.smallest, "other": tiny_space.largest}
-    show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, None, reporter)
+    show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, reporter)
     assert said[0].startswith(f"time:    about {duration(2 * 3 * 6 * 10.0)} in one process (6 trainings, each of 6 ")
+
+
+def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(
+    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = LabelStep._parts
+
+    def parts(self: LabelStep, images: torch.Tensor, labels: torch.Tensor, at_once: int) -> float:
+        if at_once > 8:
+            raise torch.OutOfMemoryError("no more")
+        return whole(self, images, labels, at_once)
+
+    monkeypatch.setattr(LabelStep, "_parts", parts)
+    source = tmp_path / "small.json"
+    write_json(source, tiny_space.smallest.to_dict())
+    flags = [str(source), "--data", f"folder:{picture_folder}", "--batch-size", "16", "--dry-run"]
+    with pytest.raises(InputError, match="--micro-batch 8"):
+        retrain.main(flags)
+    retrain.main([*flags, "--micro-batch", "auto"])
 
 
 def test_a_planned_retraining_is_refused_as_it_would_be(
