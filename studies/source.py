@@ -13,8 +13,7 @@ from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG
 from training.data import Dataset
 from training.recorded_data import recorded_data
-
-ARCHITECTURE = "architecture.json"  # as `training.standalone` writes it
+from training.standalone import ARCHITECTURE
 
 
 @dataclass(frozen=True)
