@@ -282,7 +282,7 @@ class Failing(Analytic):
         (Metrics(float("nan"), 1.0), "accuracy: expected a finite number, got nan"),
         (Metrics(0.5, float("inf")), "loss: expected a finite number, got inf"),
         (Score("blocks", float("nan")), "blocks: expected a finite number, got nan"),
-        (Metrics("0.5", 1.0), "accuracy: expected a finite number, got '0.5'"),  # type: ignore[arg-type]
+        (Metrics._make(("0.5", 1.0)), "accuracy: expected a finite number, got '0.5'"),
     ],
 )
 def test_what_is_no_finite_number_is_a_failed_trial(
