@@ -1,4 +1,4 @@
-"""What a retraining adds to the loop: parts of a batch, mixing, a teacher, first weights, two checkpoints, restarts."""
+"""What a retraining adds to the loop: recipes, first weights, two checkpoints, restarts, what is refused."""
 
 import copy
 import os
@@ -27,12 +27,10 @@ from training.data import Dataset, load_data
 from training.drop_path import add_drop_path
 from training.files import write_json
 from training.label_step import LabelStep
-from training.mixing import Mixing
-from training.model_file import ModelInfo, load_model, save_model
+from training.model_file import load_model
 from training.progress import Reporter
 from training.recipe import Recipe
-from training.standalone import Start, Teaching, Trained, train_standalone
-from training.teacher import load_teacher
+from training.standalone import Start, Trained, train_standalone
 
 ROOT = Path(__file__).parent.parent
 QUIET = Reporter(quiet=True)
@@ -79,127 +77,6 @@ class TestRecipes:
         assert not any((paper.label_smoothing, paper.rand_augment, paper.erasing, paper.mixup, paper.cutmix))
 
 
-class TestLabelStep:
-    def test_a_compiler_that_does_not_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from torch._dynamo.exc import TorchDynamoException
-
-        def fails(images: Tensor) -> Tensor:
-            raise TorchDynamoException("\nno working C++ compiler\n\nset TORCHDYNAMO_VERBOSE=1")
-
-        monkeypatch.setattr("torch.compile", lambda network: fails)
-        step = LabelStep(nn.Flatten(), 4, Recipe(compile=True), 48)
-        message = r"^--compile yes: torch's compiler cannot be used here \(no working C\+\+ compiler\); leave it out$"
-        with pytest.raises(InputError, match=message):
-            step(torch.randn(2, 3, 4, 4), torch.tensor([0, 1]), 0)
-
-    @pytest.mark.parametrize("micro_batch", [2, 3, 5, 16])
-    def test_parts_add_up_to_the_whole(self, micro_batch: int) -> None:
-        images, labels = torch.randn(11, 3, 4, 4), torch.randint(5, (11,))
-        gradients = []
-        for size in (0, micro_batch):
-            torch.manual_seed(1)
-            network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
-            loss = LabelStep(network, 4, Recipe(micro_batch=size), 5)(images, labels, 0)
-            gradients.append((loss, [p.grad for p in network.parameters()]))
-        (whole, whole_gradients), (parts, part_gradients) = gradients
-        assert parts == pytest.approx(whole, rel=1e-5)
-        for one, two in zip(whole_gradients, part_gradients, strict=True):
-            torch.testing.assert_close(one, two)
-
-    def test_out_of_memory_names_what_would_fit(self) -> None:
-        network = _Hungry(limit=5)
-        step = LabelStep(network, 4, Recipe(), 3)
-        with pytest.raises(InputError, match="4 would fit: give --micro-batch auto, or --micro-batch 4"):
-            step(torch.randn(32, 3, 4, 4), torch.zeros(32, dtype=torch.int64), 0)
-        assert all(parameter.grad is None for parameter in network.parameters())
-
-    def test_out_of_memory_goes_on_if_told_to(self) -> None:
-        images, labels = torch.randn(32, 3, 4, 4), torch.randint(3, (32,))
-        said: list[str] = []
-        network = _Hungry(limit=9)
-        step = LabelStep(network, 4, Recipe(), 3, adapt=True, say=said.append)
-        loss = step(images, labels, 0)
-        plain = copy.deepcopy(network)
-        plain.zero_grad()
-        plain.limit = 100
-        assert loss == pytest.approx(LabelStep(plain, 4, Recipe(), 3)(images, labels, 0), rel=1e-5)
-        torch.testing.assert_close(network.linear.weight.grad, plain.linear.weight.grad)
-        step(images, labels, 1)
-        assert said == ["out of memory with 32 pictures at a time; going on with 8, gradients added up"]
-
-    def test_nothing_fits(self) -> None:
-        step = LabelStep(_Hungry(limit=1), 4, Recipe(), 3, adapt=True)
-        with pytest.raises(InputError, match="out of memory with two pictures of 4 pixels"):
-            step(torch.randn(8, 3, 4, 4), torch.zeros(8, dtype=torch.int64), 0)
-
-    def test_other_errors_are_not_about_memory(self) -> None:
-        with pytest.raises(RuntimeError, match="shapes"):
-            LabelStep(nn.Linear(2, 3), 4, Recipe(), 3)(torch.randn(8, 3, 4, 4), torch.zeros(8, dtype=torch.int64), 0)
-
-    def test_a_teacher_alone_gives_its_divergence(self) -> None:
-        images, labels = torch.randn(8, 3, 4, 4), torch.randint(5, (8,))
-        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
-        teacher = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
-        recipe = Recipe(distillation=1.0, temperature=3.0)
-        loss = LabelStep(network, 4, recipe, 5, teacher=teacher)(images, labels, 0)
-        p, q = (teacher(images) / 3).softmax(1), (network(images) / 3).softmax(1)
-        assert loss == pytest.approx(float((9 * (p * (p.log() - q.log())).sum(1).mean()).detach()), rel=1e-4)
-        assert all(parameter.grad is None for parameter in teacher.parameters())
-        assert LabelStep(teacher, 4, recipe, 5, teacher=teacher)(images, labels, 0) == pytest.approx(0.0, abs=1e-6)
-
-    def test_bfloat16_and_the_compiler_train_as_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        compiled: list[nn.Module] = []
-
-        def compiler(network: nn.Module) -> nn.Module:
-            compiled.append(network)
-            return network
-
-        monkeypatch.setattr("torch.compile", compiler)
-        images, labels = torch.randn(8, 3, 4, 4), torch.randint(5, (8,))
-        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
-        full = LabelStep(network, 4, Recipe(), 5)(images, labels, 0)
-        assert not compiled
-        half = LabelStep(network, 4, Recipe(precision="bfloat16", compile=True), 5)(images, labels, 0)
-        assert compiled == [network]
-        assert half == pytest.approx(full, rel=0.02)
-        assert half != full
-
-
-class _Hungry(nn.Module):
-    """Has memory for `limit` pictures."""
-
-    def __init__(self, limit: int):
-        super().__init__()
-        self.limit = limit
-        self.linear = nn.Linear(48, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if len(x) > self.limit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        out: Tensor = self.linear(x.flatten(1))
-        return out
-
-
-@pytest.mark.parametrize(("mixup", "cutmix"), [(0.2, 0.0), (0.0, 1.0), (0.2, 1.0)])
-def test_mixing_keeps_shares(mixup: float, cutmix: float) -> None:
-    mixing = Mixing(mixup, cutmix, 7)
-    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
-    mixed, shares = mixing(images, labels)
-    assert mixed.shape == images.shape
-    assert mixed.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(shares.sum(1), torch.ones(6))
-    assert bool((shares[torch.arange(6), labels] > 0).all())
-    if cutmix and not mixup:  # every pixel is some picture's
-        assert set(mixed.flatten().tolist()) <= set(images.flatten().tolist())
-
-
-def test_nothing_to_mix() -> None:
-    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
-    mixed, same = Mixing(0.0, 0.0, 7)(images, labels)
-    assert mixed is images
-    assert same is labels
-
-
 class TestDropPath:
     def test_only_training_drops(self) -> None:
         architecture = named_space("mobilenetv2-32").largest
@@ -218,79 +95,6 @@ class TestDropPath:
         rates = [hook.rate for module in network.modules() for hook in module._forward_hooks.values()]
         assert rates == sorted(rates)
         assert 0 < rates[0] < rates[-1] <= 0.5
-
-
-class TestTeacher:
-    def test_sees_pictures_as_it_was_trained_on_them(self, data: Dataset, tmp_path: Path) -> None:
-        architecture = named_space("mobilenetv2-32").smallest
-        path = tmp_path / "weights.safetensors"
-        network = build(architecture, 4)
-        info = ModelInfo(architecture, data.classes, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "folder")
-        save_model(path, network.state_dict(), info)
-        teacher = load_teacher(str(path), data)
-        raw = torch.rand(2, 3, 32, 32)
-
-        def normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-            return (raw - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
-
-        expected = network.eval()(normalised(info.mean, info.std))
-        torch.testing.assert_close(teacher(normalised(data.mean, data.std)), expected, rtol=1e-4, atol=1e-4)
-
-    def test_torchvisions_with_a_file(self, data: Dataset, tmp_path: Path) -> None:
-        from torchvision import models
-
-        network = models.get_model("shufflenet_v2_x0_5", num_classes=4)
-        torch.save(network.state_dict(), tmp_path / "teacher.pth")
-        spec = f"torchvision:shufflenet_v2_x0_5={tmp_path / 'teacher.pth'}"
-        images = torch.randn(2, 3, 32, 32)
-        torch.testing.assert_close(load_teacher(spec, data)(images), network.eval()(images), rtol=1e-3, atol=1e-4)
-        torch.save(models.get_model("shufflenet_v2_x0_5").state_dict(), tmp_path / "teacher.pth")
-        with pytest.raises(InputError, match="does not hold its weights"):
-            load_teacher(spec, data)
-        (tmp_path / "teacher.pth").write_bytes(b"no weights")
-        with pytest.raises(InputError, match=r"teacher.pth does not hold its weights"):
-            load_teacher(spec, data)
-
-    @pytest.mark.parametrize(
-        ("spec", "message"),
-        [
-            ("torchvision:nothing", "torchvision has no classifier 'nothing'"),
-            ("timm:nothing", "timm has no model 'nothing'"),
-            ("absent.safetensors", "--teacher absent.safetensors: no such file; expected torchvision:NAME"),
-            ("torchvision:resnet18=absent.pth", "absent.pth: no such file"),
-        ],
-    )
-    def test_unknown(self, data: Dataset, spec: str, message: str) -> None:
-        with pytest.raises(InputError, match=message):
-            load_teacher(spec, data)
-
-    def test_timms_of_one_resolution_only(self, data: Dataset, tmp_path: Path) -> None:
-        import timm
-        from safetensors.torch import save_file
-
-        network = timm.create_model("test_vit", num_classes=4)
-        save_file(network.state_dict(), tmp_path / "teacher.safetensors")
-        teacher = load_teacher(f"timm:test_vit={tmp_path / 'teacher.safetensors'}", data)
-        assert teacher(torch.randn(2, 3, 32, 32)).shape == (2, 4)
-
-    def test_pictures_that_it_does_not_take(self, data: Dataset, tmp_path: Path) -> None:
-        from torchvision import models
-
-        torch.save(models.get_model("alexnet", num_classes=4).state_dict(), tmp_path / "teacher.pth")
-        with pytest.raises(InputError, match="does not take pictures of 32×32 pixels"):
-            load_teacher(f"torchvision:alexnet={tmp_path / 'teacher.pth'}", data)
-
-    def test_teaches(self, data: Dataset, tmp_path: Path) -> None:
-        asked: list[int] = []
-
-        def predict(images: Tensor) -> Tensor:
-            asked.append(len(images))
-            return torch.zeros(len(images), 4)
-
-        _trained(tmp_path, data, Recipe(epochs=1, batch_size=16), teaching=Teaching("flat", predict))
-        assert asked == [16] * 4
-        with pytest.raises(InputError, match="belongs to another training"):
-            _trained(tmp_path, data, Recipe(epochs=1, batch_size=16))
 
 
 def test_first_weights_are_those_given(data: Dataset, tmp_path: Path) -> None:
@@ -579,16 +383,3 @@ def test_pictures_that_changed_since_the_search(
     assert warning not in told(data.identity)
     assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")
     assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")
-
-
-def test_evaluation_halves_what_does_not_fit() -> None:
-    from training.evaluation import evaluate
-
-    images, labels = torch.randn(30, 3, 4, 4), torch.randint(3, (30,))
-    network = _Hungry(limit=7)
-    parts = evaluate(network, [(images, labels)])
-    network.limit = 100
-    assert parts == pytest.approx(evaluate(network, [(images, labels)]))
-    network.limit = 0
-    with pytest.raises(torch.OutOfMemoryError):
-        evaluate(network, [(images, labels)])
