@@ -25,7 +25,7 @@ from search_space.plugins import load_plugin
 from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
-from training.memory import out_of_memory
+from training.memory import keep_freed_memory, out_of_memory
 from training.progress import complain
 
 _Settings = TypeVar("_Settings")
@@ -198,6 +198,7 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
     Args:
         continues: whether the same command again goes on where it stopped; said after Ctrl-C.
     """
+    keep_freed_memory()
     try:
         with distributed.joined():
             main(sys.argv[1:])

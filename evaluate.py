@@ -19,8 +19,9 @@ from reports.confusion_picture import draw_confusion
 from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
 from search_space.errors import InputError
 from training.data import LOADERS, SKIP_CORRUPT, SPECS, Dataset, load_data
-from training.device import default_threads, resolve_device, use_threads
+from training.device import default_threads, resolve_device
 from training.files import write_json
+from training.lanes import use_threads
 from training.model_file import load_model
 from training.progress import Reporter
 from training.recorded_data import recorded_data
@@ -62,8 +63,8 @@ def main(arguments: Sequence[str]) -> None:
     if settings.split not in SPLITS:
         raise InputError(f"--split {settings.split}: unknown; known: {', '.join(SPLITS)}")
     found = find_models(settings.source)
-    use_threads(settings.threads if settings.latency else default_threads())
     if settings.latency:
+        use_threads(settings.threads, lanes=False)
         _compare_latency(found, settings, reporter)
     else:
         _evaluate(found, settings, reporter)
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str]) -> None:
 def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
     """Tests each network, and writes its results."""
     device = resolve_device(settings.device)
+    use_threads(default_threads(), lanes=device.type == "cpu")
     models = {name: read_model(path, device) for name, path in found.items()}
     sets: dict[tuple[str, int], Dataset] = {}
     for model in models.values():

@@ -27,8 +27,9 @@ from studies import run_folder
 from studies.source import Source, read_source
 from training import distributed
 from training.data import Dataset, load_data
-from training.device import default_threads, resolve_device, use_threads
+from training.device import default_threads, resolve_device
 from training.files import write_json
+from training.lanes import use_threads
 from training.model_file import load_model
 from training.progress import Reporter, duration
 from training.resize import resized
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     if settings.dry_run:
         run_folder.check_same(out, identity, KEPT)
-        use_threads(default_threads())
+        use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
             show_retraining(
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
         "seeds": settings.seeds,
     }
     with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=KEPT)) as recorded:
-        use_threads(recorded["threads"])
+        use_threads(recorded["threads"], lanes=device.type == "cpu")
         rows = []
         results = []
         for name, architecture in networks.items():

@@ -57,7 +57,8 @@ from studies.trials import Candidate
 from studies.workers import helpers, is_helper, started
 from training import distributed
 from training.data import load_data
-from training.device import default_threads, resolve_device, use_threads
+from training.device import default_threads, resolve_device
+from training.lanes import use_threads
 from training.progress import Reporter, duration
 
 EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out runs/small"
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     task = _task(settings, device, reporter)
     evaluator = EVALUATORS[settings.evaluator](task)
     if is_trial():
-        use_threads(trial_threads())
+        use_threads(trial_threads(), lanes=device.type == "cpu")
         run_trial(task.space, evaluator)
         return
     bounded = tuple(name for name, _ in task.budget.bounds()) or ("macs",)
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
     threads = max(1, default_threads() // settings.workers)
     if settings.dry_run:
         run_folder.check_same(task.folder, identity)
-        use_threads(threads)
+        use_threads(threads, lanes=device.type == "cpu")
         _show_plan(settings, task, evaluator)
         return
     free = {
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings))
     with distributed.entered_by_first(opened) as recorded:
-        use_threads(recorded["threads"])
+        use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, task, evaluator)
         if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
             if isinstance(evaluator, SupernetEvaluator | AnchoredEvaluator):

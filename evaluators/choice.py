@@ -18,7 +18,8 @@ from search_space.errors import InputError
 from search_space.plugins import load_plugin
 from search_space.space import SearchSpace
 from training.data import Dataset, load_data
-from training.device import resolve_device, use_threads
+from training.device import resolve_device
+from training.lanes import use_threads
 from training.progress import Reporter
 
 PRIOR_BATCH = Batch(reference=32, draws=4)
@@ -125,9 +126,10 @@ class Elsewhere:
     def __call__(self) -> Evaluator:
         for path in self.plugins:
             load_plugin(Path(path))
-        use_threads(self.threads)
+        device = resolve_device(self.device)
+        use_threads(self.threads, lanes=device.type == "cpu")
         reporter = Reporter(quiet=True)
-        data = load_data(self.data, self.side, resolve_device(self.device), reporter, **self.reading)
+        data = load_data(self.data, self.side, device, reporter, **self.reading)
         evaluator = EVALUATORS[self.name](Task(**self.settings, data=data, reporter=reporter))
         evaluator.prepare()
         return evaluator

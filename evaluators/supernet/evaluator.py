@@ -2,9 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from training.checkpoint import load_weights, save_weights
 from training.data import Dataset
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
 from training.files import remove_leftovers
+from training.lanes import side_by_side
 from training.loop import fit
 from training.progress import Reporter
 from training.resize import resized
@@ -169,8 +170,17 @@ class SupernetEvaluator:
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
         """Accuracy, corrected if there is a prior, and loss on some validation pictures, or on all of them."""
+        prior = self.prior
+        if prior is None:
+            return self._shared(architecture, thorough)
+        # What both read of the pictures is read before: a split is read by one lane at a time.
+        _ = self._calibration, self._validation, prior.scorer.pictures()
+        works: list[Callable[[], object]] = [partial(self._shared, architecture, thorough)]
+        if not prior.knows(architecture):
+            works.append(partial(prior.score, architecture))
+        side_by_side(works)
         shared = self._shared(architecture, thorough)
-        return Metrics(self.prior.corrected(architecture, shared.accuracy), shared.loss) if self.prior else shared
+        return Metrics(prior.corrected(architecture, shared.accuracy), shared.loss)
 
     def _shared(self, architecture: Architecture, thorough: bool = False) -> Metrics:
         key = (architecture.digest(), thorough)
