@@ -21,7 +21,8 @@ from search_space import Architecture, Attention, InputError, Stage, build
 from training import digits
 from training.data import load_data
 from training.model_file import ModelInfo, save_model
-from training.preprocessing import margin, prepared, read_picture
+from training.preparation import View
+from training.preprocessing import normalised, read_picture
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -29,16 +29,17 @@ from training import loaders as loaders_module
 from training.augmentation import PLAIN, Augmentation
 from training.corrupt import CorruptError
 from training.data import Dataset, load_data
-from training.decoding import centre_crop, training_crop
+from training.decoding import training_crop
 from training.folders import MEAN, STD
-from training.imagenet import MARGIN
 from training.loop import fit
+from training.preparation import MARGINS, Bytes, View, prepared
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.rectangles import crop
 from training.streamed import CHUNK, StreamedSplit
 
 ROOT = Path(__file__).parent.parent
+MARGIN = MARGINS["imagenet"]
 SAMPLES = ROOT.parent / "shared" / "data" / "imagenet-samples-100.tar"
 CPU = torch.device("cpu")
 QUIET = Reporter(quiet=True)
@@ -88,6 +89,10 @@ def broken(tree: Path, tmp_path: Path) -> Path:
     for file in (root / "train" / "n01" / "015.JPEG", root / "val" / "n01" / "000.JPEG"):
         file.write_bytes(file.read_bytes()[:300])
     return root
+
+
+def _prepared(content: Bytes, side: int = SIDE) -> Tensor:
+    return prepared(content, View.of("imagenet", side))[0]
 
 
 def _data(root: Path, **options: Any) -> Dataset:
@@ -192,7 +197,7 @@ class TestPixels:
         reference = v2.Compose([v2.Resize(round(side * MARGIN)), v2.CenterCrop(side), v2.PILToTensor()])
         for path in paths:
             yield (
-                centre_crop(np.fromfile(path, dtype=np.uint8), side, MARGIN).float(),
+                _prepared(np.fromfile(path, dtype=np.uint8), side).float(),
                 reference(torchvision.datasets.folder.pil_loader(str(path))).float(),
             )
 
@@ -207,7 +212,7 @@ class TestPixels:
         test = _data(tree).test
         (images, _), *_ = test.batches(100)
         assert images.is_contiguous(memory_format=torch.channels_last)
-        expected = torch.stack([centre_crop(np.fromfile(path, dtype=np.uint8), SIDE, MARGIN) for path in test.paths])
+        expected = torch.stack([_prepared(np.fromfile(path, dtype=np.uint8)) for path in test.paths])
         assert torch.allclose(images, normalise(expected), atol=1e-5)
 
     @pytest.mark.parametrize("size", [(40, 300), (300, 40), (10, 10), (32, 32), (1, 1), (900, 700)])
@@ -217,7 +222,7 @@ class TestPixels:
         # Of pictures over twice the size that is needed, some pixels are averaged while decoding.
         assert (ours - theirs).abs().mean() < (2 if max(size) > 200 else 0.5)
         content = np.fromfile(tmp_path / "a.jpg", dtype=np.uint8)
-        assert training_crop(content, SIDE, torch.rand(10, 4).tolist()).shape == (3, SIDE, SIDE)
+        assert training_crop(content, SIDE, torch.rand(10, 4).tolist(), upright=False)[0].shape == (3, SIDE, SIDE)
 
     @pytest.mark.parametrize("width", [90, 1200])
     def test_training_crops_are_torchvisions(self, tmp_path: Path, width: int) -> None:
@@ -233,7 +238,7 @@ class TestPixels:
             expected = v2.functional.pil_to_tensor(
                 v2.functional.resized_crop(decoded, box.top, box.left, box.height, box.width, [SIDE, SIDE])
             )
-            difference = (training_crop(content, SIDE, draws).float() - expected.float()).abs()
+            difference = (training_crop(content, SIDE, draws, upright=False)[0].float() - expected.float()).abs()
             assert difference.mean() < (1 if width < 100 else 3)
 
     def test_labels_are_those_of_their_pictures(self, tmp_path: Path) -> None:
@@ -274,7 +279,7 @@ class TestPixels:
         Image.fromarray(grey).save(tmp_path / "deep.png")
         Image.fromarray((grey >> 8).astype(np.uint8)).save(tmp_path / "flat.png")
         deep, flat = (
-            centre_crop(np.fromfile(tmp_path / name, dtype=np.uint8), 32, 1.0) for name in ("deep.png", "flat.png")
+            _prepared(np.fromfile(tmp_path / name, dtype=np.uint8)) for name in ("deep.png", "flat.png")
         )
         assert torch.equal(deep, flat)
         assert 30 < deep.float().std() < 100
@@ -296,8 +301,8 @@ class TestPixels:
 
 
 def _split(paths: list[str], side: int = SIDE, **options: Any) -> StreamedSplit:
-    options = {"margin": MARGIN, "loaders": loaders_module.Loaders(0), "reporter": QUIET, **options}
-    return StreamedSplit("train", paths, torch.arange(len(paths)), side, MEAN, STD, CPU, **options)
+    options = {"classes": paths, "loaders": loaders_module.Loaders(0), "reporter": QUIET, **options}
+    return StreamedSplit("train", paths, torch.arange(len(paths)), View.of("imagenet", side), MEAN, STD, CPU, **options)
 
 
 class TestCorrupt:
@@ -315,9 +320,9 @@ class TestCorrupt:
         whole = (tree / "train" / "n01" / "000.JPEG").read_bytes()
         given = np.frombuffer(whole[: len(whole) // 2] if content is None else content, dtype=np.uint8).copy()
         with pytest.raises(CorruptError, match=reason):
-            centre_crop(given, SIDE, MARGIN)
+            _prepared(given)
         with pytest.raises(CorruptError, match=reason):
-            training_crop(given, SIDE, torch.rand(10, 4).tolist())
+            training_crop(given, SIDE, torch.rand(10, 4).tolist(), upright=False)
 
     @pytest.mark.parametrize("loaders", [0, 1])
     def test_it_is_named(self, broken: Path, loaders: int) -> None:
