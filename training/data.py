@@ -25,7 +25,7 @@ SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
 MOST_LOADERS = 16  # unless more are asked for
 PREPARED = "prepared by Pillow"
-"""In the identity of pictures in files, since `training.preparation` prepares all of them: before, pixels were others."""
+"""In the identity of pictures in files since `training.preparation` prepares them all: before, pixels were others."""
 
 
 @dataclass(frozen=True)

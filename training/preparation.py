@@ -143,7 +143,7 @@ def turn_of(file: Image.Image) -> Image.Transpose | None:
 
 
 def decoded(file: Image.Image, needed: tuple[int, int], turn: Image.Transpose | None) -> tuple[Image.Image, Found]:
-    """An opened picture as RGB, turned. A JPEG may come smaller than it is, though not than `needed`, before the turn."""
+    """An opened picture as RGB, turned. A JPEG may come smaller than it is, but not than `needed`, as it lies."""
     file.draft("RGB", needed)
     image, white = eight_bits(file)
     if image.mode != "RGB":
