@@ -280,7 +280,7 @@ def test_pictures_of_few_and_many_classes(number: int, tmp_path: Path) -> None:
     matrix[0, -1] += 10
     names = tuple(f"$name_{{{index}}}^ [b] 狗 of some length {index}" for index in range(number))
     evaluation = Evaluation(names, matrix, None, 0.1)
-    draw_confusion(evaluation, "100 $ %", tmp_path / "c.png")
+    assert draw_confusion(evaluation, "100 $ %", tmp_path / "c.png") == []
     with Image.open(tmp_path / "c.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
         assert max(picture.size) < 4000

@@ -3,7 +3,6 @@
 import io
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -40,10 +39,10 @@ def _info(data: str, resolution: int = 32, mean: tuple[float, ...] = MEAN, std: 
     return ModelInfo(_architecture(resolution), ("cat", "dog", "[b]owl"), mean, std, data)
 
 
-def _normalised(picture: Image.Image, info: ModelInfo, **options: Any) -> Tensor:
+def _normalised(picture: Image.Image, info: ModelInfo) -> Tensor:
     """Of the picture in a file that loses nothing."""
     buffer = io.BytesIO()
-    picture.save(buffer, **{"format": "TIFF" if picture.mode in ("CMYK", "YCbCr", "F") else "PNG", **options})
+    picture.save(buffer, "TIFF" if picture.mode in ("CMYK", "YCbCr", "I", "F") else "PNG")
     return normalised(np.frombuffer(buffer.getvalue(), dtype=np.uint8), info)
 
 

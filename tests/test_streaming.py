@@ -211,8 +211,7 @@ class TestPixels:
 
     def test_evaluation_is_torchvisions_to_half_a_pixel(self, tree: Path) -> None:
         for ours, theirs in self._evaluated(sorted(tree.glob("val/*/*")), SIDE):
-            moved = (theirs[:, 1:, 1:] - theirs[:, :-1, :-1]).abs()  # by one pixel
-            assert (ours - theirs).abs().mean() < moved.mean()
+            assert _is_half_a_pixel_away(ours, theirs)
 
     def test_the_batches_are_those_pixels_normalised(self, tree: Path) -> None:
         normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
@@ -226,7 +225,7 @@ class TestPixels:
     def test_any_size(self, size: tuple[int, int], tmp_path: Path) -> None:
         _photograph(0, *size).save(tmp_path / "a.jpg", quality=95)
         ((ours, theirs),) = self._evaluated([tmp_path / "a.jpg"], SIDE)
-        assert (ours - theirs).abs().mean() < 6
+        assert _is_half_a_pixel_away(ours, theirs)
         content = np.fromfile(tmp_path / "a.jpg", dtype=np.uint8)
         assert training_crop(content, SIDE, torch.rand(10, 4).tolist(), upright=False)[0].shape == (3, SIDE, SIDE)
 
@@ -295,13 +294,19 @@ class TestPixels:
         paths = sorted((tmp_path / "in100").glob("*/*"))
         assert len(paths) == 100
         for ours, theirs in self._evaluated(paths, 224):
-            assert (ours - theirs).abs().mean() < 10
+            assert _is_half_a_pixel_away(ours, theirs)
         split = _split([str(path) for path in paths], 224)
         (images, labels), *rest = split.batches(100, seed=1, augmentation=Augmentation("random-resized-crop"))
         assert not rest
         assert images.shape == (100, 3, 224, 224)
         assert images.isfinite().all()
         assert labels.sort().values.tolist() == list(range(100))
+
+
+def _is_half_a_pixel_away(ours: Tensor, theirs: Tensor) -> bool:
+    """At most: torchvision begins its crops at whole pixels."""
+    by_one = (theirs[:, 1:, 1:] - theirs[:, :-1, :-1]).abs().mean()
+    return bool((ours - theirs).abs().mean() < 0.75 * by_one + 0.5)
 
 
 def _split(paths: list[str], side: int = SIDE, **options: Any) -> StreamedSplit:
@@ -369,11 +374,11 @@ class TestCorrupt:
         paths = [str(tmp_path / f"{number}.jpg") for number in range(6)]
         for path in paths:
             Path(path).write_bytes(b"")
-        for seed in (None, 1):
+        for options in ({}, {"seed": 1}, {"limit": 2}):
+            split = _split(paths, skip_corrupt=True)
+            split.labels = torch.zeros(6, dtype=torch.int64)
             with pytest.raises(InputError, match=r"not one picture can be decoded \(.*\d.jpg, …\); mend or replace"):
-                _batches(_split(paths, skip_corrupt=True), seed=seed)
-        with pytest.raises(InputError, match="train: not one picture"):
-            _batches(_split(paths, skip_corrupt=True), limit=2)
+                _batches(split, **options)
 
     def test_a_file_that_is_gone_is_no_corrupt_picture(self, tree: Path, tmp_path: Path) -> None:
         # A disk that went away must not pass for a million corrupt pictures.
