@@ -64,7 +64,7 @@ class Dataset:
         return self.load("test")
 
 
-def files(identity: str) -> str:
+def files_of(identity: str) -> str:
     """What of an identity tells the files apart: neither whether they are held in memory, nor how they are prepared."""
     return identity.replace("streamed ", "").removesuffix(f" {PREPARED}")
 
