@@ -91,7 +91,13 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
         title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
-        draw_confusion(evaluation, title, folder / "confusion.png")
+        by_number = draw_confusion(evaluation, title, folder / "confusion.png")
+        if by_number:
+            reporter.say(
+                f"{folder / 'confusion.png'}: no installed font has the letters of {len(by_number)} of "
+                f"{len(evaluation.classes)} names ({by_number[0]}, …); those classes are shown by their numbers in "
+                "evaluation.json"
+            )
     of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
     counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
     title = f"{of}: {counts} {settings.split} pictures"

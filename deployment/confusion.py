@@ -68,9 +68,9 @@ class Evaluation:
             "top5": self.top5,
             "loss": self.loss,
             "classes": [
-                {"name": name, "pictures": count, "recall": recall, "precision": precision}
-                for name, count, recall, precision in zip(
-                    self.classes, self.counts, self.recall, self.precision, strict=True
+                {"number": number, "name": name, "pictures": count, "recall": recall, "precision": precision}
+                for number, (name, count, recall, precision) in enumerate(
+                    zip(self.classes, self.counts, self.recall, self.precision, strict=True)
                 )
             ],
             "confusion": {

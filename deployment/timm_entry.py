@@ -3,12 +3,18 @@
     import timm
     import deployment.timm_entry
 
-    model = timm.create_model("local-dir:FOLDER", pretrained=True)
+    model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+    prepare = deployment.timm_entry.preparation("FOLDER")
+    logits = model(prepare("picture.jpg")[None])
 
-loads what `retrain.py --export timm` wrote; `timm.data.resolve_model_data_config(model)` then says how pictures are to
-be prepared. timm's `num_classes`, `global_pool` and `drop_rate` work as they do for its own models.
+loads what `retrain.py --export timm` wrote, and prepares pictures as in this project's evaluation, pixel by pixel.
+timm's own transforms, by `timm.data.resolve_model_data_config(model)`, cut the same square out to within a pixel.
+timm's `num_classes`, `global_pool` and `drop_rate` work as they do for its own models.
 """
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import timm.models
@@ -18,8 +24,12 @@ from search_space.architecture import Architecture
 from search_space.blocks import Classifier
 from search_space.errors import InputError
 from search_space.network import Network, check, initialise
+from training.checkpoint import load_weights
+from training.model_file import ModelInfo
+from training.preprocessing import read_picture
 
 CLASSIFIER, FIRST = "classifier", "stem.conv"
+WEIGHTS = "model.safetensors"
 
 
 class TimmNetwork(Network):
@@ -88,6 +98,19 @@ class TimmNetwork(Network):
         if x.ndim == 4:
             return nn.functional.dropout2d(x, self.drop_rate, self.training)
         return nn.functional.dropout(x, self.drop_rate, self.training)
+
+
+def preparation(folder: str) -> Callable[[str | Path], Tensor]:
+    """How pictures are prepared for the network of an exported folder: from a file to 3×H×W, float32, normalised.
+
+    Raises InputError for a folder without such a network, or naming a picture that cannot be read.
+    """
+    path = Path(folder) / WEIGHTS
+    return partial(_prepared, ModelInfo.from_metadata(load_weights(path)[1], str(path)))
+
+
+def _prepared(info: ModelInfo, path: str | Path) -> Tensor:
+    return read_picture(Path(path), info)
 
 
 def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:

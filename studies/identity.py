@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from training.data import PREPARED
+
 
 def difference(old: Any, new: Any, place: str = "") -> str | None:
     """The first place where two plain values differ, with both values; a name before what may follow from it."""
@@ -17,4 +19,6 @@ def difference(old: Any, new: Any, place: str = "") -> str | None:
             if found:
                 return found
         return None
+    if new == f"{old} {PREPARED}":
+        return f"{place}: begun when pictures were decoded and scaled otherwise (see CHANGELOG.md), so to other pixels"
     return None if old == new else f"{place} is {old!r} there and {new!r} here"

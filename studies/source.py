@@ -11,7 +11,7 @@ from search_space.errors import InputError
 from search_space.network import check
 from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG
-from training.data import Dataset
+from training.data import Dataset, files_of
 from training.recorded_data import recorded_data
 from training.standalone import ARCHITECTURE
 
@@ -37,9 +37,7 @@ class Source:
 
     def changed(self, data: Dataset) -> bool:
         """Whether the pictures are not those of the search any more, though they are named alike."""
-        # Whether pictures are held in memory is no difference between them.
-        then, now = ((identity or "").replace("streamed ", "") for identity in (self.pictures, data.identity))
-        return self.pictures is not None and then != now
+        return self.pictures is not None and files_of(self.pictures) != files_of(data.identity)
 
     def check(self, data: Dataset) -> None:
         """Raises InputError if the network cannot be built, or was found for other classes than the data's."""

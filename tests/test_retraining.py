@@ -22,7 +22,7 @@ from search_space.network import build
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
-from training.data import Dataset, load_data
+from training.data import Dataset, files_of, load_data
 from training.drop_path import add_drop_path
 from training.files import write_json
 from training.label_step import LabelStep
@@ -393,5 +393,6 @@ def test_pictures_that_changed_since_the_search(
 
     warning = "are not those of the search any more"
     assert warning not in told(data.identity)
+    assert warning not in told(files_of(data.identity))  # the same files, by a search that prepared them otherwise
     assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")
     assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")

@@ -20,6 +20,7 @@ from studies.optuna_study import OptunaStudy
 from studies.records import is_ours, occupies
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
 from studies.trials import Candidate
+from training.data import PREPARED
 from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
@@ -341,6 +342,16 @@ class TestRunFolder:
         assert (tmp_path / "run" / "config.json").read_bytes() == before
         with run_folder.opened(tmp_path / "run", identity, {"trials": 9, "threads": 1}) as free:
             assert free == {"trials": 9, "threads": 2}
+
+    def test_a_run_begun_before_pictures_were_prepared_so_is_told_why(self, tmp_path: Path) -> None:
+        with run_folder.opened(tmp_path / "run", {"data": "folder 0123"}, {}):
+            pass
+        message = r"holds another run: data: begun when pictures were decoded and scaled otherwise .*; use"
+        with (
+            pytest.raises(InputError, match=message),
+            run_folder.opened(tmp_path / "run", {"data": f"folder 0123 {PREPARED}"}, {}),
+        ):
+            pass
 
     def test_two_runs_in_one_folder(self, tmp_path: Path) -> None:
         with (

@@ -9,9 +9,11 @@ import torch
 
 from search_space.errors import InputError
 from training import digits, folders, imagenet, torchvision_sets
+from training.corrupt import check_complete
 from training.device import processors
 from training.held import HeldSplit
 from training.pictures import Listed
+from training.preparation import View
 from training.progress import Reporter
 from training.split import Split
 
@@ -22,6 +24,8 @@ SPECS = "digits, digits:clutter, cifar10[:ROOT], cifar100[:ROOT], fashion-mnist[
 SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
 MOST_LOADERS = 16  # unless more are asked for
+PREPARED = "prepared by Pillow"
+"""In the identity of pictures in files since `training.preparation` prepares them all: before, pixels were others."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class Dataset:
     @cached_property
     def test(self) -> Split:
         return self.load("test")
+
+
+def files_of(identity: str) -> str:
+    """What of an identity tells the files apart: neither whether they are held in memory, nor how they are prepared."""
+    return identity.replace("streamed ", "").removesuffix(f" {PREPARED}")
 
 
 def load_data(
@@ -107,18 +116,19 @@ def load_data(
 
         return Loaders(min(processors(), MOST_LOADERS) if loaders is None else loaders, pinned=device.type == "cuda")
 
-    def stream(split: str, files: Listed, margin: float) -> Split:
+    def stream(split: str, files: Listed, classes: tuple[str, ...]) -> Split:
         from training.streamed import StreamedSplit
 
+        check_complete(split, files.labels, classes, reporter)
         return StreamedSplit(
             split,
             files.paths,
             files.labels,
-            resolution,
+            View.of(kind, resolution),
             folders.MEAN,
             folders.STD,
             device,
-            margin=margin,
+            classes=classes,
             loaders=processes(),
             reporter=reporter,
             skip_corrupt=skip_corrupt,
@@ -128,11 +138,11 @@ def load_data(
         listed = imagenet.scan(spec, rest)
         return Dataset(
             name=kind,
-            identity=f"{kind} {listed.fingerprint}",
+            identity=f"{kind} {listed.fingerprint} {PREPARED}",
             classes=listed.classes,
             mean=folders.MEAN,
             std=folders.STD,
-            load=lambda split: stream(split, listed.splits[split], imagenet.MARGIN),
+            load=lambda split: stream(split, listed.splits[split], listed.classes),
             device=device,
         )
     tree = folders.scan(spec, rest)
@@ -141,15 +151,16 @@ def load_data(
 
     def load(split: str) -> Split:
         if streamed:
-            return stream(split, tree.listed(split), folders.MARGIN)
+            return stream(split, tree.listed(split), tree.classes)
         return HeldSplit(
             tree.load(split, resolution, reporter, skip_corrupt=skip_corrupt), folders.MEAN, folders.STD, device
         )
 
     return Dataset(
         name=kind,
-        # Streamed pictures are decoded otherwise than held ones: a training that changed would end with other bits.
-        identity=f"{kind} {'streamed ' if streamed else ''}{tree.fingerprint}",
+        # Random crops are taken from whole pictures where these are streamed: a training that changed would end with
+        # other bits.
+        identity=f"{kind} {'streamed ' if streamed else ''}{tree.fingerprint} {PREPARED}",
         classes=tree.classes,
         mean=folders.MEAN,
         std=folders.STD,

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from search_space.errors import InputError
-from training.corrupt import Corrupt, CorruptError
-from training.pictures import Listed, Pictures, eight_bits
+from training.corrupt import Corrupt, CorruptError, check_complete
+from training.pictures import Listed, Pictures
+from training.preparation import Found, View, prepared, read_file
 from training.progress import Reporter
+from training.remarks import Remarks
 
 # ImageNet's, in 0 to 1: what published backbones expect.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"))
-MARGIN = 1.0  # in evaluation the whole central square is seen
 MAX_BYTES = 8 << 30
 
 _SHARES = {"validation": 0.15, "test": 0.15}
@@ -54,12 +53,13 @@ class Tree:
         return Listed([str(file) for file, _ in files], torch.tensor([label for _, label in files]))
 
     def load(self, split: str, resolution: int, reporter: Reporter, *, skip_corrupt: bool = False) -> Pictures:
-        """The split's pictures: the central square, scaled to `resolution`.
+        """The split's pictures, prepared for `resolution` (see `training.preparation`).
 
         Args:
             skip_corrupt: whether those that cannot be decoded are left out, and named, if there are others.
 
-        Raises InputError naming the first file that cannot be decoded, or if the pictures do not fit in memory.
+        Raises InputError naming the first file that cannot be decoded, or any that cannot be read, or a class that a
+        training would have nothing of, or if the pictures do not fit in memory.
         """
         files = self.files[split]
         needed = len(files) * 3 * resolution**2
@@ -68,27 +68,36 @@ class Tree:
                 f"--data {self.spec}: {len(files)} pictures of {resolution} pixels need {needed / 2**30:.0f} GiB of "
                 f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
             )
+        paths = [str(file) for file, _ in files]
+        view = View.of(self.spec, resolution)
         images = torch.empty(len(files), 3, resolution, resolution, dtype=torch.uint8)
         corrupt = Corrupt(split, len(files), skip_corrupt)
+        found: dict[int, Found] = {}
 
-        def decoded(entry: tuple[Path, int]) -> Tensor | CorruptError:
+        def decoded(path: str) -> tuple[Tensor, Found] | CorruptError:
             try:
-                return _decode(entry[0], resolution)
+                return prepared(read_file(path), view)
             except CorruptError as error:
                 return error
 
         with ThreadPoolExecutor() as pool, reporter.track(f"{split} pictures", len(files), "decoded") as advance:
-            for index, image in enumerate(pool.map(decoded, files)):
-                if isinstance(image, CorruptError):
-                    corrupt.note(index, str(files[index][0]), str(image))
+            for index, result in enumerate(pool.map(decoded, paths)):
+                if isinstance(result, CorruptError):
+                    corrupt.note(index, paths[index], str(result))
                 else:
-                    images[index] = image
+                    images[index], what = result
+                    if what != Found():
+                        found[index] = what
                 advance("")
-        labels = torch.tensor([label for _, label in files])
+        corrupt.say(reporter)
+        good = [index for index in range(len(files)) if index not in corrupt]
+        labels = torch.tensor([files[index][1] for index in good])
+        check_complete(split, labels, self.classes, reporter)
         if corrupt:
-            corrupt.say(reporter)
-            good = torch.tensor([index not in corrupt for index in range(len(files))])
-            images, labels = images[good], labels[good]
+            images = images[good]
+        remarks = Remarks(split, reporter, enough=len(good))
+        places = {index: place for place, index in enumerate(good)}
+        remarks.take(images, [paths[index] for index in good], {places[index]: what for index, what in found.items()})
         return Pictures(images, labels)
 
 
@@ -183,20 +192,3 @@ def _divided(by_class: list[list[Path]], shares: Sequence[float]) -> list[list[l
             start += size
         parts[-1].append(sorted(shuffled[start:]))
     return parts
-
-
-def _decode(path: Path, resolution: int) -> Tensor:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # notes on metadata; a picture that decodes is fine
-            with Image.open(path) as image:
-                # Scales JPEGs while decoding; never below the size that is needed.
-                image.draft("RGB", (resolution, resolution))
-                rgb = eight_bits(image).convert("RGB")
-                side = min(rgb.size)
-                left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
-                square = (left, top, left + side, top + side)
-                pixels = np.array(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR, square))
-    except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
-        raise CorruptError(str(error) or type(error).__name__) from None
-    return torch.from_numpy(pixels).permute(2, 0, 1)

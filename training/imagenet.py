@@ -12,7 +12,6 @@ from training.folders import SUFFIXES, check_names
 from training.hold_out import hold_out
 from training.pictures import Listed
 
-MARGIN = 256 / 224  # of the centre that evaluation sees, as in torchvision's reference
 VALIDATION = 10_000  # training pictures held out, as in once-for-all (arXiv:1908.09791)
 SORT = (
     "each belongs into val/WNID, the folder of its class, as in train/; from the archives "
