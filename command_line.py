@@ -26,6 +26,7 @@ from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
 from training.memory import out_of_memory
+from training.printed import escape_output
 from training.progress import complain
 
 _Settings = TypeVar("_Settings")
@@ -198,6 +199,7 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
     Args:
         continues: whether the same command again goes on where it stopped; said after Ctrl-C.
     """
+    escape_output()
     try:
         with distributed.joined():
             main(sys.argv[1:])

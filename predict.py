@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = command_line.parse_settings(PredictSettings, arguments, example=EXAMPLE)
     use_threads(default_threads())
-    pictures = find_pictures(settings.pictures)
+    pictures, left_out = find_pictures(settings.pictures)
+    for line in left_out:
+        complain(line)
     model = read_model(find_model(settings.source), resolve_device(settings.device))
     unread = 0
     for prediction in predict(model, pictures, settings.top):
