@@ -22,6 +22,7 @@ from training.data import LOADERS, SKIP_CORRUPT, SPECS, Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
 from training.files import write_json
 from training.model_file import load_model
+from training.printed import printable
 from training.progress import Reporter
 from training.recorded_data import recorded_data
 from training.resize import resized
@@ -89,7 +90,7 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
         title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
-        draw_confusion(evaluation, title, folder / "confusion.png")
+        draw_confusion(evaluation, printable(title), folder / "confusion.png")
     of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
     counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
     title = f"{of}: {counts} {settings.split} pictures"

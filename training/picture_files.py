@@ -93,11 +93,14 @@ class LeftOut:
 def _told(reason: Reason, tally: _Tally) -> str:
     suffixes = sorted(tally.suffixes)
     named = [*suffixes[:_NAMED], *(["…"] if len(suffixes) > _NAMED else [])]
+    words = reason.one if tally.count == 1 else reason.several
+    example = ", ".join([*named, f"e.g. {tally.example}"])
     remedy = ""
     if reason is FOREIGN:
-        remedy = "; convert them" if tally.suffixes - _HEIF else "; pip install pillow-heif"
-    words = reason.one if tally.count == 1 else reason.several
-    return f"{tally.count} {words} ({', '.join([*named, f'e.g. {tally.example}'])}{remedy})"
+        remedies = ["pip install pillow-heif"] * bool(tally.suffixes & _HEIF)
+        remedies += ["convert it to JPEG or PNG" if tally.count == 1 else "convert them to JPEG or PNG"]
+        remedy = f"; {', or '.join(remedies)}"
+    return f"{tally.count} {words} ({example}{remedy})"
 
 
 def is_junk(name: str) -> bool:
