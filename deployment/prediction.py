@@ -8,7 +8,7 @@ import torch
 
 from deployment.model_source import Model
 from search_space.errors import InputError
-from training.picture_files import Finder
+from training.picture_files import Finder, add_formats
 from training.preprocessing import read_picture
 
 BATCH = 16
@@ -31,6 +31,7 @@ def find_pictures(names: Sequence[str]) -> tuple[list[Path], list[str]]:
 
     Raises InputError for a folder without any, or one that cannot be read.
     """
+    add_formats()
     found, left_out = [], []
     for name in names:
         path = Path(name)

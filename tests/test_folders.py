@@ -297,8 +297,8 @@ class TestEqualFiles:
         _loaded(tmp_path, "imagenet")
         line = capsys.readouterr().out.splitlines()[-1]
         assert line.startswith(  # a tenth of train/ is held out
-            "equal files: 18 of 20 test pictures are training pictures too, 2 of 20 test pictures are validation pictures "
-            "too (e.g. val/cat/0.png and train/cat/0.png); keep each"
+            "equal files: 18 of 20 test pictures are training pictures too, "
+            "2 of 20 test pictures are validation pictures too (e.g. val/cat/0.png and train/cat/0.png); keep each"
         )
 
     def test_what_is_not_checked_is_told(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,11 +82,10 @@ def test_the_rest_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def heif() -> Iterator[None]:
-    """A plugin that reads the format, as pillow-heif does."""
+def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forgets the plugins of the test."""
+    monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
     before = dict(Image.EXTENSION), dict(Image.OPEN), list(Image.ID)
-    Image.register_open("HEIF", ImageFile.ImageFile, lambda prefix: False)
-    Image.register_extensions("HEIF", [".heic"])
     yield
     for now, then in ((Image.EXTENSION, before[0]), (Image.OPEN, before[1])):
         now.clear()
@@ -93,9 +93,26 @@ def heif() -> Iterator[None]:
     Image.ID[:] = before[2]
 
 
-def test_a_plugins_format_is_read(tmp_path: Path, heif: None) -> None:
-    (tmp_path / "a.heic").touch()
-    assert _found(tmp_path) == (["a.heic"], "")
+def test_a_plugins_format_is_read(tmp_path: Path, restored: None) -> None:
+    Image.register_open("OWN", ImageFile.ImageFile, lambda prefix: False)
+    Image.register_extensions("OWN", [".own"])
+    (tmp_path / "a.own").touch()
+    assert _found(tmp_path) == (["a.own"], "")
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(
+    tmp_path: Path, restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pillow_heif.py").write_text(
+        "from PIL import Image, ImageFile\n"
+        "def register_heif_opener():\n"
+        "    Image.register_open('HEIF', ImageFile.ImageFile, lambda prefix: False)\n"
+        "    Image.register_extensions('HEIF', ['.heic'])\n"
+    )
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.HEIC").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert _found(tmp_path / "root") == (["a.HEIC"], "")
 
 
 def test_without_a_suffix_the_first_bytes_say(tmp_path: Path) -> None:

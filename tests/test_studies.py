@@ -371,6 +371,10 @@ class TestRunFolder:
         (tmp_path / "run" / "config.json").write_text("[]")
         with pytest.raises(InputError, match="not a run's configuration"), run_folder.opened(tmp_path / "run", {}, {}):
             pass
+        latin = tmp_path / os.fsdecode(b"caf\xe9")
+        with pytest.raises(InputError, match="the name is not UTF-8"), run_folder.opened(latin, {}, {}):
+            pass
+        assert not latin.exists()
 
 
 def test_unknown_sampler(tiny_space: SearchSpace) -> None:

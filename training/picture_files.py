@@ -108,22 +108,23 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in _JUNK
 
 
-def suffixes() -> frozenset[str]:
-    """Of the pictures that Pillow reads here without another program, in lower case.
+def add_formats() -> None:
+    """Lets Pillow read all that it can here: HEIC too, where pillow-heif is installed."""
+    Image.init()
+    if "HEIF" not in Image.OPEN and importlib.util.find_spec("pillow_heif"):
+        with contextlib.suppress(ImportError):  # then such pictures are left out, and told
+            importlib.import_module("pillow_heif").register_heif_opener()
 
-    With plugins that are registered, and with pillow-heif where it is installed.
-    """
-    return frozenset(
-        {suffix for suffix, name in Image.registered_extensions().items() if name in _formats()}
-        | {".mpo"}  # several JPEGs in one; registered to be written only
-    )
+
+def suffixes() -> frozenset[str]:
+    """Of the pictures that Pillow reads here without another program, with the plugins there are; in lower case."""
+    formats = _formats()
+    known = {suffix for suffix, name in Image.registered_extensions().items() if name in formats}
+    return frozenset(known | {".mpo"})  # several JPEGs in one; Pillow registers the name to be written only
 
 
 def _formats() -> set[str]:
-    Image.init()
-    if "HEIF" not in Image.OPEN and importlib.util.find_spec("pillow_heif"):
-        with contextlib.suppress(ImportError):  # then they are said to be left out
-            importlib.import_module("pillow_heif").register_heif_opener()
+    add_formats()
     lacking = set() if features.check("jpg_2000") else {"JPEG2000"}
     return set(Image.OPEN) - _HANDED_ON - lacking
 
