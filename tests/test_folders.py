@@ -15,8 +15,10 @@ from PIL import Image
 from search_space import InputError
 from training import equal_pictures as equal_pictures_module
 from training.data import Dataset, load_data
+from training.equal_pictures import equal_pictures
 from training.folders import Tree, scan
 from training.imagenet import scan as scan_imagenet
+from training.pictures import Listed
 from training.progress import Reporter
 from training.split_folders import NAMES
 
@@ -222,11 +224,11 @@ class TestClasses:
     def test_a_class_of_what_cannot_be_read(self, tmp_path: Path) -> None:
         _pictures(tmp_path / "cat")
         (tmp_path / "dog").mkdir()
-        (tmp_path / "dog" / "a.heic").touch()
+        (tmp_path / "dog" / "a.svg").touch()
         _refused(
             tmp_path,
             f"class folder {tmp_path}/dog has no pictures; fill it or remove it (left out: 1 picture whose format "
-            "cannot be read here (.heic, e.g. dog/a.heic; pip install pillow-heif, or convert it to JPEG or PNG))",
+            "cannot be read here (.svg, e.g. dog/a.svg; convert it to JPEG or PNG))",
         )
 
     @pytest.mark.parametrize("kind", ["folder", "imagenet"])
@@ -305,10 +307,11 @@ class TestEqualFiles:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         _classes(tmp_path / "train", tmp_path / "val", tmp_path / "test")
+        shutil.copy(tmp_path / "train" / "cat" / "0.png", tmp_path / "val" / "cat" / "0.png")
         for name, bound, reason in (
             ("MOST_FILES", 23, "there are 24"),
-            ("MOST_READ", 1, "files of equal sizes, 0.0 GiB, would have to be read"),
-            ("MOST_BYTES", 1, "files of equal sizes, 0.0 GiB, would have to be read"),
+            ("MOST_OPENED", 1, "files of equal sizes would have to be opened"),
+            ("MOST_BYTES", 1, "0.0 GiB would have to be read"),
         ):
             with monkeypatch.context() as patched:
                 patched.setattr(equal_pictures_module, name, bound)
@@ -316,6 +319,21 @@ class TestEqualFiles:
             line = capsys.readouterr().out.splitlines()[-1]
             assert line.startswith("equal files: whether pictures of one split are in another too was not checked (")
             assert line.endswith(f"{reason})")
+
+    def test_files_of_other_sizes_and_ends_are_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        listed = {}
+        for split, contents in (("train", (b"a", b"bb", b"ab", b"")), ("validation", (b"cc", b"bb", b"ddd", b""))):
+            paths = [str(tmp_path / f"{split}{number}") for number in range(len(contents))]
+            for path, content in zip(paths, contents, strict=True):
+                Path(path).write_bytes(content)
+            listed[split] = Listed(paths, torch.zeros(len(paths), dtype=torch.int64))
+        read: list[str] = []
+        content_of = equal_pictures_module._content
+        monkeypatch.setattr(equal_pictures_module, "_content", lambda path: read.append(path) or content_of(path))
+        line = equal_pictures(listed, str(tmp_path))
+        assert line is not None
+        assert "1 of 4 validation pictures are training pictures too (e.g. validation1 and train1)" in line
+        assert read == [str(tmp_path / name) for name in ("train1", "validation1")]
 
     def test_nothing_is_told_twice(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         _classes(tmp_path)

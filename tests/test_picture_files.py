@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageFile
@@ -13,6 +14,16 @@ from search_space import InputError
 from training.picture_files import Finder, suffixes
 
 PICTURE = Image.new("RGB", (6, 5), "red")
+
+
+@pytest.fixture(autouse=True)
+def _without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow as it is by itself, whatever is installed; what a test registers is forgotten after it."""
+    Image.init()
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    monkeypatch.setattr(Image, "OPEN", {name: how for name, how in Image.OPEN.items() if name != "HEIF"})
+    monkeypatch.setattr(Image, "EXTENSION", {end: name for end, name in Image.EXTENSION.items() if name != "HEIF"})
+    monkeypatch.setattr("training.picture_files.find_spec", lambda name: None)
 
 
 def _written(root: Path, *names: str) -> Path:
@@ -81,38 +92,23 @@ def test_the_rest_is_told_in_one_line(tmp_path: Path) -> None:
     assert "2 pictures whose format cannot be read here (.cr2, .heic, " in _found(tmp_path)[1]
 
 
-@pytest.fixture
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forgets the plugins of the test."""
-    monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
-    before = dict(Image.EXTENSION), dict(Image.OPEN), list(Image.ID)
-    yield
-    for now, then in ((Image.EXTENSION, before[0]), (Image.OPEN, before[1])):
-        now.clear()
-        now.update(then)  # type: ignore[arg-type]
-    Image.ID[:] = before[2]
+def _register(name: str, suffix: str) -> None:
+    Image.register_open(name, ImageFile.ImageFile, lambda prefix: False)
+    Image.register_extensions(name, [suffix])
 
 
-def test_a_plugins_format_is_read(tmp_path: Path, restored: None) -> None:
-    Image.register_open("OWN", ImageFile.ImageFile, lambda prefix: False)
-    Image.register_extensions("OWN", [".own"])
+def test_a_plugins_format_is_read(tmp_path: Path) -> None:
+    _register("OWN", ".own")
     (tmp_path / "a.own").touch()
     assert _found(tmp_path) == (["a.own"], "")
 
 
-def test_heic_is_read_where_pillow_heif_is_installed(
-    tmp_path: Path, restored: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "pillow_heif.py").write_text(
-        "from PIL import Image, ImageFile\n"
-        "def register_heif_opener():\n"
-        "    Image.register_open('HEIF', ImageFile.ImageFile, lambda prefix: False)\n"
-        "    Image.register_extensions('HEIF', ['.heic'])\n"
-    )
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "a.HEIC").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    assert _found(tmp_path / "root") == (["a.HEIC"], "")
+def test_heic_is_read_where_pillow_heif_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = SimpleNamespace(register_heif_opener=lambda: _register("HEIF", ".heic"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", installed)
+    monkeypatch.setattr("training.picture_files.find_spec", lambda name: name == "pillow_heif")
+    (tmp_path / "a.HEIC").touch()
+    assert _found(tmp_path) == (["a.HEIC"], "")
 
 
 def test_without_a_suffix_the_first_bytes_say(tmp_path: Path) -> None:

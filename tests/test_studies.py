@@ -1,5 +1,6 @@
 """The search loop on an evaluator that takes no time: budget, repeats, replay, the front."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable, Sequence

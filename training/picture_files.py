@@ -3,11 +3,11 @@
 import contextlib
 import errno
 import importlib
-import importlib.util
 import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import NamedTuple, NoReturn
 
 from PIL import Image, features
@@ -111,7 +111,7 @@ def is_junk(name: str) -> bool:
 def add_formats() -> None:
     """Lets Pillow read all that it can here: HEIC too, where pillow-heif is installed."""
     Image.init()
-    if "HEIF" not in Image.OPEN and importlib.util.find_spec("pillow_heif"):
+    if "HEIF" not in Image.OPEN and find_spec("pillow_heif"):
         with contextlib.suppress(ImportError):  # then such pictures are left out, and told
             importlib.import_module("pillow_heif").register_heif_opener()
 

@@ -51,8 +51,8 @@ def by_split(spec: str, root: str, folders: Iterable[str]) -> dict[str, str]:
     for split, names in named.items():
         if len(names) > 1 and "train" in named:
             raise InputError(
-                f"--data {spec}: {' and '.join(f'{root}/{name}' for name in names)} are both called as the {split} "
-                "pictures are; keep one, or rename the other"
+                f"--data {spec}: {root}/{names[0]} and {root}/{names[1]} are both called as the {split} pictures are; "
+                "keep one, or rename the other"
             )
     return {split: names[0] for split, names in named.items()}
 
