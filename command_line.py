@@ -26,6 +26,7 @@ from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
 from training.memory import keep_freed_memory, out_of_memory
+from training.printed import escape_output
 from training.progress import complain
 
 _Settings = TypeVar("_Settings")
@@ -199,6 +200,7 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
         continues: whether the same command again goes on where it stopped; said after Ctrl-C.
     """
     keep_freed_memory()
+    escape_output()
     try:
         with distributed.joined():
             main(sys.argv[1:])

@@ -23,6 +23,7 @@ from training.device import default_threads, resolve_device
 from training.files import write_json
 from training.lanes import use_threads
 from training.model_file import load_model
+from training.printed import printable
 from training.progress import Reporter
 from training.recorded_data import recorded_data
 from training.resize import resized
@@ -91,7 +92,7 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
         title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
-        by_number = draw_confusion(evaluation, title, folder / "confusion.png")
+        by_number = draw_confusion(evaluation, printable(title), folder / "confusion.png")
         if by_number:
             reporter.say(
                 f"{folder / 'confusion.png'}: no installed font has the letters of {len(by_number)} of "

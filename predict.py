@@ -29,7 +29,9 @@ class PredictSettings:
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = command_line.parse_settings(PredictSettings, arguments, example=EXAMPLE)
-    pictures = find_pictures(settings.pictures)
+    pictures, left_out = find_pictures(settings.pictures)
+    for line in left_out:
+        complain(line)
     device = resolve_device(settings.device)
     use_threads(default_threads(), lanes=device.type == "cpu")
     model = read_model(find_model(settings.source), device)

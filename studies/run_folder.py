@@ -19,6 +19,7 @@ from studies.identity import difference
 from studies.trials import Candidate
 from training.data import Dataset
 from training.files import remove_leftovers, write_json
+from training.printed import printable
 from training.progress import Reporter
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
@@ -27,7 +28,9 @@ MIN_FREE_BYTES = 64 << 20
 
 
 def check_name(folder: Path) -> None:
-    """Raises InputError if the folder's name cannot be part of a storage's URL."""
+    """Raises InputError if the folder's name cannot be part of a storage's URL, or is not UTF-8, as a database's is."""
+    if printable(folder) != str(folder):
+        raise InputError(f"--out {folder}: the name is not UTF-8; choose another")
     if any(character in str(folder) for character in "?#%"):
         raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
 

@@ -1,5 +1,6 @@
 """What there is to retrain: a run's best, the network of a training, a file, or a hand-designed one."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,4 +116,4 @@ def _classes(path: Path, rest: dict[str, Any]) -> tuple[str, ...] | None:
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: classes: expected a list of names")
-    return tuple(names)
+    return tuple(unicodedata.normalize("NFC", name) for name in names)  # as folders' are

@@ -148,7 +148,8 @@ def test_several_networks_stand_in_one_table(
     arguments = ["--data", f"folder:{picture_folder}", "--split", "validation", "--out", "there"]
     assert _ended(["run", *arguments], monkeypatch) == 0
     printed = capsys.readouterr().out
-    assert [line.split()[0] for line in printed.splitlines() if " % " in line] == ["found-0", "uniform-none-0"]
+    rows = [line for line in printed.splitlines() if line.startswith("  ") and " % " in line]
+    assert [row.split()[0] for row in rows] == ["found-0", "uniform-none-0"]
     for name in ("found-0", "uniform-none-0"):
         results = json.loads(Path("there", name, "evaluation.json").read_text())
         assert results["split"] == "validation"

@@ -175,7 +175,7 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
         "album/a.jpg",
         "album/below/b.PNG",
     ]
-    broken, words, absent, last = printed.err.splitlines()
+    _, broken, words, absent, last = printed.err.splitlines()
     assert broken.startswith("error: broken.jpg: cannot be read as a picture (")
     assert words.startswith("error: words.png: cannot be read as a picture (")
     assert absent == "error: absent.png: no such file"
@@ -186,7 +186,10 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
     ("arguments", "message"),
     [
         (["absent", "alone.bmp"], "absent: no such file or folder"),
-        (["found-0", "found-0"], "found-0: holds no pictures; expected .bmp .gif"),
+        (
+            ["found-0", "found-0"],
+            "found-0: holds no pictures (left out: 1 file that is no picture (.safetensors, e.g. ",
+        ),
         (["alone.bmp", "alone.bmp"], "alone.bmp: expected a network's folder, or a .safetensors or .onnx file"),
         (["found-0"], "the following arguments are required: PICTURES; see predict.py --help"),
         (["found-0", "alone.bmp", "--top", "0"], "argument --top: '0': expected an integer from 1"),
@@ -219,7 +222,9 @@ def test_several_networks_have_to_be_chosen_from(
 
 
 def test_a_folders_pictures_come_in_order(network: Path) -> None:
-    assert list(map(str, find_pictures(["album", "x.png"]))) == ["album/a.jpg", "album/below/b.PNG", "x.png"]
+    found, left_out = find_pictures(["album", "x.png"])
+    assert list(map(str, found)) == ["album/a.jpg", "album/below/b.PNG", "x.png"]
+    assert left_out == ["album: left out: 1 file that is no picture (.txt, e.g. notes.txt)"]
     with pytest.raises(InputError, match="found-0: holds no pictures"):
         find_pictures(["found-0"])
 

@@ -1,5 +1,6 @@
 """The search loop on an evaluator that takes no time: budget, repeats, replay, the front."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -382,6 +383,10 @@ class TestRunFolder:
         (tmp_path / "run" / "config.json").write_text("[]")
         with pytest.raises(InputError, match="not a run's configuration"), run_folder.opened(tmp_path / "run", {}, {}):
             pass
+        latin = tmp_path / os.fsdecode(b"caf\xe9")
+        with pytest.raises(InputError, match="the name is not UTF-8"), run_folder.opened(latin, {}, {}):
+            pass
+        assert not latin.exists()
 
 
 def test_unknown_sampler(tiny_space: SearchSpace) -> None:

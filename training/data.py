@@ -1,6 +1,6 @@
 """Labelled pictures in three splits, and the `--data` specs that name them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from search_space.errors import InputError
 from training import digits, folders, imagenet, torchvision_sets
 from training.corrupt import check_complete
 from training.device import processors
+from training.equal_pictures import equal_pictures
 from training.held import HeldSplit
 from training.pictures import Listed
 from training.preparation import View
@@ -136,6 +137,7 @@ def load_data(
 
     if kind == "imagenet":
         listed = imagenet.scan(spec, rest)
+        _tell(reporter, listed.notes, lambda: equal_pictures(listed.splits, rest))
         return Dataset(
             name=kind,
             identity=f"{kind} {listed.fingerprint} {PREPARED}",
@@ -146,6 +148,7 @@ def load_data(
             device=device,
         )
     tree = folders.scan(spec, rest)
+    _tell(reporter, tree.notes, lambda: equal_pictures({split: tree.listed(split) for split in tree.files}, rest))
     if streamed is None:
         streamed = not tree.fits(resolution)
 
@@ -167,6 +170,15 @@ def load_data(
         load=load,
         device=device,
     )
+
+
+def _tell(reporter: Reporter, notes: Sequence[str], equal: Callable[[], str | None]) -> None:
+    """Says what was found in a folder, once, however many resolutions its pictures are read for."""
+    first, *more = notes
+    if reporter.say_once(first):
+        for note in (*more, equal()):
+            if note is not None:
+                reporter.say(note)
 
 
 def _digits(spec: str, variant: str, resolution: int, device: torch.device) -> Dataset:

@@ -43,10 +43,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text in UTF-8, atomically."""
+    """Writes text in UTF-8, atomically.
+
+    Bytes of a path that are not UTF-8 become escapes that JSON reads as the same path.
+    """
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     write_atomically(path, write)
 

@@ -1,6 +1,7 @@
 """A trained network as one safetensors file that says by itself what it is: nothing else is needed to use it."""
 
 import json
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,8 @@ class ModelInfo:
                 raise InputError("classes: expected a list of names")
             if not _channels(mean) or not _channels(std) or len(mean) != len(std) or min(std) <= 0:
                 raise InputError("normalisation: expected mean and std of one or three channels")
-            return cls(architecture, tuple(classes), tuple(mean), tuple(std), metadata["data"])
+            names = tuple(unicodedata.normalize("NFC", name) for name in classes)  # as folders' are
+            return cls(architecture, names, tuple(mean), tuple(std), metadata["data"])
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(f"{where}: not a trained network's file ({error}); retrain.py writes them") from None
 

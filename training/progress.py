@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from training.printed import printable
+
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
 Advance = Callable[[str], None]
@@ -22,15 +24,24 @@ class Reporter:
         width = None if sys.stdout.isatty() else 200
         self.console = Console(highlight=False, soft_wrap=True, width=width)
         self.seconds: dict[str, float] = {}
+        self._said: set[str] = set()
 
     def say(self, message: str) -> None:
         """One line, unless quiet."""
         self.show(message)
 
+    def say_once(self, message: str) -> bool:
+        """One line, unless quiet or it was said before. Whether it was said now."""
+        if self.quiet or message in self._said:
+            return False
+        self._said.add(message)
+        self.say(message)
+        return True
+
     def show(self, what: RenderableType) -> None:
         """A line or a table, unless quiet."""
         if not self.quiet:
-            self.console.print(what, markup=False)
+            self.console.print(printable(what) if isinstance(what, str) else what, markup=False)
 
     def took(self) -> str:
         """How long each tracked work took: `supernet 3m 2s, search 25s`."""
@@ -83,7 +94,7 @@ class Reporter:
                 last = now
                 left = (total - done - finished) * (now - start) / finished
                 line = f"{what}: {done + finished}/{total} {unit}, {_rate(finished, start)}, {duration(left)} left"
-                print(f"{line}  {note}".rstrip(), flush=True)
+                print(printable(f"{line}  {note}".rstrip()), flush=True)
 
         yield advance
 
@@ -106,4 +117,4 @@ def duration(seconds: float) -> str:
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(" ".join(message.split()), file=sys.stderr, flush=True)
+    print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
