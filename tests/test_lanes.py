@@ -187,7 +187,7 @@ class TestHalves:
         losses, gradients, means = [], [], []
         for half in (slice(0, 32), slice(32, 64)):
             alone = self._network()
-            losses.append(LabelStep(alone, 4, Recipe(), 5)(images[half], labels[half], 0))
+            losses.append(LabelStep(alone, 4, Recipe(micro_batch=32), 5)(images[half], labels[half], 0))
             gradients.append([parameter.grad for parameter in alone.parameters()])
             means.append(alone[1].running_mean)
         assert loss == pytest.approx(sum(losses) / 2)
@@ -197,7 +197,7 @@ class TestHalves:
 
     @pytest.mark.parametrize(
         ("recipe", "count"),
-        [(Recipe(), 63), (Recipe(micro_batch=64), 64), (Recipe(sync_batch_norm=True), 64)],
+        [(Recipe(), 31), (Recipe(micro_batch=64), 64), (Recipe(sync_batch_norm=True), 64)],
     )
     def test_no_halves_of_few_pictures_or_where_the_recipe_says_otherwise(self, recipe: Recipe, count: int) -> None:
         images, labels = torch.randn(count, 3, 4, 4, dtype=torch.float64), torch.randint(5, (count,))

@@ -21,7 +21,7 @@ from training.resize import resized
 Teacher = Callable[[Tensor], Tensor]
 """From the batch of normalised images to logits."""
 
-LEAST = 32
+LEAST = 16
 """Pictures that each half of a batch has at least: batch statistics of fewer are noise."""
 
 
@@ -31,7 +31,7 @@ class LabelStep:
     The loss is cross-entropy with the labels and, where there is a teacher, the distance from its predictions, by their
     weight.
 
-    On a CPU a batch of 64 pictures or more is taken in two halves, each by a lane that is free (`training.lanes`) and
+    On a CPU a batch of 32 pictures or more is taken in two halves, each by a lane that is free (`training.lanes`) and
     each normalised by its own statistics, as two processes would (arXiv:1706.02677, section 2.3). With one lane it is
     taken so as well: the result does not depend on the machine. Where the recipe asks for something else, by
     `micro_batch`, `sync_batch_norm` or `compile`, there are no halves.
