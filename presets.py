@@ -187,6 +187,7 @@ class Preset:
     """What the flags of a search do not say."""
 
     settings: SearchSettings
+    pictures: int  # training pictures that its epochs are for
     recipe: SupernetRecipe
     scoring: Scoring
     proxy: ProxySettings
@@ -197,6 +198,7 @@ class Preset:
 PRESETS = {
     "digits": Preset(
         settings=SearchSettings(),
+        pictures=12_000,
         recipe=SupernetRecipe(
             epochs=18, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
         ),
@@ -212,6 +214,7 @@ PRESETS = {
     ),
     "cifar10": Preset(
         settings=SearchSettings(preset="cifar10", data="cifar10"),
+        pictures=45_000,
         recipe=SupernetRecipe(
             epochs=20,
             batch_size=64,
@@ -241,6 +244,7 @@ PRESETS = {
             trials=1000,
             startup=100,
         ),
+        pictures=1_271_167,
         recipe=SupernetRecipe(
             epochs=180,
             batch_size=1024,

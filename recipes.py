@@ -48,6 +48,9 @@ RECIPES = {
     ),
 }
 
+MADE_FOR = {"quick": 12_000, "paper": 1_271_167, "modern": 1_271_167}
+"""Training pictures that each recipe's epochs are for: those of `digits` and of ImageNet."""
+
 
 def of_recipe(text: str, parse: Callable[[str], Any] = str, *, group: str) -> Any:
     """A flag that overrides the recipe's setting of the field's name. The help shows what the recipes say."""

@@ -12,6 +12,7 @@ import command_line
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
+from planning import plan_retraining
 from recipes import RetrainSettings, recipe
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
@@ -85,6 +86,9 @@ def main(arguments: Sequence[str]) -> None:
             sized[architecture.resolution] = load(architecture.resolution)
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
+    chosen, said = plan_retraining(settings, len(data.train))
+    if said:
+        reporter.say(said)
     out = Path(settings.out) if settings.out else source.folder / "retrain"
     identity = {
         "architecture": source.architecture.digest(),

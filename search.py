@@ -22,6 +22,7 @@ from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
+from planning import plan_search
 from presets import (
     SearchSettings,
     check_engine,
@@ -29,7 +30,6 @@ from presets import (
     check_shared,
     command,
     preset,
-    proxy_settings,
     usual,
     without_effect,
 )
@@ -168,6 +168,7 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
     space.table(budget)  # refuses a budget that nothing meets
+    plan = plan_search(chosen, settings, len(data.train))
     return Task(
         space=space,
         budget=budget,
@@ -176,15 +177,11 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
         folder=folder,
         reporter=reporter,
         init=settings.init,
-        supernet=replace(
-            chosen.recipe,
-            epochs=settings.supernet_epochs or chosen.recipe.epochs,
-            batch_size=settings.batch_size or chosen.recipe.batch_size,
-        ),
+        supernet=plan.supernet,
         scoring=chosen.scoring,
         prior=settings.prior,
-        anchors=AnchorSettings(settings.anchors, chosen.anchor),
-        proxy=proxy_settings(chosen, settings),
+        anchors=AnchorSettings(settings.anchors, plan.anchor),
+        proxy=plan.proxy,
         score=settings.score,
         table=settings.table,
     )
@@ -297,6 +294,8 @@ def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> Non
     say(f"space {space.name}: {_about(*space.count())} architectures")
     say(f"within {task.budget}: {_about(*space.count(task.budget))} architectures")
     say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
+    if planned := plan_search(preset(settings.preset), settings, len(data.train)).said:
+        say(planned)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")
     say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")

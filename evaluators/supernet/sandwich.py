@@ -13,8 +13,8 @@ the kind, so that every kind is trained equally often (strict fairness, FairNAS,
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -69,6 +69,10 @@ class SupernetRecipe(Recipe):
             raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
         if not 0 <= self.window < 1:
             raise InputError(f"window: expected a share from 0 to below 1, got {self.window}")
+
+    def lasting(self, epochs: int) -> Self:
+        """The same training over so many epochs, of which the largest network alone has its share."""
+        return replace(self, epochs=epochs, largest_epochs=round(self.largest_epochs * epochs / self.epochs))
 
 
 class Sandwich:
