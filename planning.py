@@ -1,13 +1,15 @@
 """What is planned from the number of training pictures: a search's trainings, and a retraining's."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
+from command_line import typed
 from evaluators.proxy import ProxySettings
 from evaluators.supernet import SupernetRecipe
-from presets import Preset, SearchSettings, proxy_settings
+from presets import PRESETS, Preset, SearchSettings
 from recipes import MADE_FOR, RetrainSettings, recipe
 from training.recipe import Recipe
-from training.sizing import planned, told
+from training.sizing import PLANNED, planned, told
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,33 @@ class SearchPlan:
 
 def plan_search(chosen: Preset, settings: SearchSettings, pictures: int) -> SearchPlan:
     """The preset's trainings for so many training pictures; what flags say stays as they say it."""
-    given = {"epochs": settings.supernet_epochs, "batch_size": settings.batch_size}
-    given = {name: value for name, value in given.items() if value is not None}
-    usual = replace(chosen.recipe, **given)
+    flags = {"epochs": settings.supernet_epochs, "batch_size": settings.batch_size}
+    given = [name for name, value in flags.items() if value is not None]
+    usual = replace(
+        chosen.recipe,
+        epochs=settings.supernet_epochs or chosen.recipe.epochs,
+        batch_size=settings.batch_size or chosen.recipe.batch_size,
+    )
     supernet = planned(usual, chosen.pictures, pictures, given)
     proxy = _proxy(proxy_settings(chosen, settings), chosen.pictures, pictures, settings.proxy_epochs is not None)
     said = None
     if settings.evaluator == "supernet":
         said = told(usual, chosen.pictures, supernet, pictures, "--supernet-epochs and --batch-size")
     return SearchPlan(supernet, planned(chosen.anchor, chosen.pictures, pictures, given), proxy, said)
+
+
+def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
+    """The preset's, with what the flags say. Raises InputError for what cannot be."""
+    return replace(
+        preset.proxy,
+        halving=replace(
+            preset.proxy.halving,
+            epochs=settings.proxy_epochs or preset.proxy.halving.epochs,
+            generation=settings.generation or preset.proxy.halving.generation,
+        ),
+        pictures=settings.proxy_pictures or preset.proxy.pictures,
+        resolution=settings.proxy_resolution or preset.proxy.resolution,
+    )
 
 
 def _proxy(settings: ProxySettings, own: int, pictures: int, given: bool) -> ProxySettings:
@@ -46,7 +66,63 @@ def _proxy(settings: ProxySettings, own: int, pictures: int, given: bool) -> Pro
 
 def plan_retraining(settings: RetrainSettings, pictures: int) -> tuple[Recipe, str | None]:
     """The recipe for so many training pictures, flags overriding it, and a line on what was planned, if anything."""
-    usual, own = recipe(settings), MADE_FOR[settings.recipe]
+    usual, own = recipe(settings), MADE_FOR[settings.recipe or "quick"]
     given = [field.name for field in fields(usual) if getattr(settings, field.name) is not None]
     chosen = planned(usual, own, pictures, given)
     return chosen, told(usual, own, chosen, pictures, "--epochs and --batch-size")
+
+
+def suits(preset: str | None) -> str:
+    """The recipe for what a search with that preset found."""
+    return PRESETS[preset].retraining if preset in PRESETS else "quick"
+
+
+def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
+    """What to type so that a search goes on that was planned otherwise, or whose preset is not the pictures'.
+
+    Args:
+        recorded: what the search is, as its folder says.
+        identity: what the command line asks for now.
+    """
+    there, here = (_scored_by(plain) for plain in (recorded, identity))
+    if not there or there.get("name") != here.get("name"):
+        return ""
+    words = []
+    if there["name"] == "supernet":
+        was, now = there["recipe"], here["recipe"]
+        if any(was.get(name) != now.get(name) for name in PLANNED):
+            words += ["--supernet-epochs", was.get("epochs"), "--batch-size", was.get("batch_size")]
+    if there["name"] == "proxy":
+        was, now = (plain["settings"]["halving"]["epochs"] for plain in (there, here))
+        if was != now:
+            words += ["--proxy-epochs", ",".join(map(str, was))]
+    if there.get("init") != here.get("init"):
+        words += ["--init", there.get("init")]
+    space = recorded.get("space", {}).get("name")
+    if space != identity["space"]["name"]:
+        words = [
+            next((name for name, one in PRESETS.items() if one.settings.space == space), f"--space {space}"),
+            *words,
+        ]
+    return " ".join(map(str, words))
+
+
+def _scored_by(identity: dict[str, Any]) -> dict[str, Any]:
+    evaluator = identity.get("evaluator")
+    evaluator = evaluator if isinstance(evaluator, dict) else {}
+    supernet = evaluator.get("supernet")
+    return supernet if isinstance(supernet, dict) else evaluator
+
+
+def flags_of_retraining(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
+    """What to type so that a retraining goes on whose recipe was planned otherwise, or that found other weights."""
+    was, now = recorded.get("recipe"), identity["recipe"]
+    if not isinstance(was, dict):
+        return ""
+    words: list[str] = []
+    if any(was.get(name) != now[name] for name in PLANNED):
+        for name in PLANNED:
+            words += [f"--{name.replace('_', '-')}", typed(was.get(name))]
+    if recorded.get("init") != identity["init"]:
+        words += ["--init", str(recorded.get("init"))]
+    return " ".join(words)

@@ -4,6 +4,7 @@ An epoch of few pictures is few steps, so a recipe's epochs alone would leave sm
 is planned: they follow the number of pictures, but slower.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TypeVar
@@ -22,6 +23,10 @@ SMALLEST_BATCH = 16
 """Pictures whose batch statistics are still sound."""
 RATE = 0.5
 """The learning rate follows the batch with this power."""
+ACCURACY, CLOSE = 0.9, 1.5
+"""Networks are told apart badly where the standard error of this accuracy is more than so many points."""
+PLANNED = ("epochs", "batch_size", "learning_rate", "ema_decay")
+"""The settings that depend on the number of pictures."""
 
 
 def epoch_steps(pictures: int, batch_size: int) -> int:
@@ -76,3 +81,14 @@ def _batch(batch: int, pictures: int) -> int:
     while batch >= 2 * SMALLEST_BATCH and pictures < STEPS_AN_EPOCH * batch:
         batch //= 2
     return batch
+
+
+def told_apart(pictures: int, what: str) -> str | None:
+    """A line where so few pictures tell networks apart badly; None where they are many."""
+    error = 100 * math.sqrt(ACCURACY * (1 - ACCURACY) / max(1, pictures))
+    if error <= CLOSE:
+        return None
+    return (
+        f"{pictures} {what} pictures are few: an accuracy of {100 * ACCURACY:.0f} % is known to ± {error:.1f} points "
+        f"(standard error), so networks less than {2 * error:.0f} points apart are a draw"
+    )
