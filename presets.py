@@ -241,7 +241,7 @@ PRESETS = {
     # For hundreds to thousands of photographs of one's own, on two cores.
     "photos": Preset(
         settings=SearchSettings(
-            preset="photos", space="photos", data="folder:photos", max_macs=60_000_000, init="auto"
+            preset="photos", space="photos", data="folder:photos", max_macs=60_000_000, trials=160, init="auto"
         ),
         pictures=2_000,
         recipe=SupernetRecipe(
@@ -253,7 +253,7 @@ PRESETS = {
             random_networks=1,
             largest_epochs=2,
         ),
-        scoring=Scoring(calibration=256, validation=500, batch_size=64),
+        scoring=Scoring(calibration=128, validation=500, batch_size=64),
         proxy=ProxySettings(
             recipe=Recipe(batch_size=32, learning_rate=0.1, weight_decay=1e-4, augmentation="crop-flip"),
             halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
