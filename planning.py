@@ -32,10 +32,11 @@ def plan_search(chosen: Preset, settings: SearchSettings, pictures: int) -> Sear
         batch_size=settings.batch_size or chosen.recipe.batch_size,
     )
     supernet = planned(usual, chosen.pictures, pictures, given)
-    proxy = _proxy(proxy_settings(chosen, settings), chosen.pictures, pictures, settings.proxy_epochs is not None)
-    said = None
-    if settings.evaluator == "supernet":
-        said = told(usual, chosen.pictures, supernet, pictures, "--supernet-epochs and --batch-size")
+    proxy, said = _proxy(proxy_settings(chosen, settings), chosen.pictures, pictures, settings.proxy_epochs is not None)
+    if settings.evaluator != "proxy":
+        trains = settings.evaluator == "supernet"
+        override = "--supernet-epochs and --batch-size"
+        said = told(usual, chosen.pictures, supernet, pictures, override) if trains else None
     return SearchPlan(supernet, planned(chosen.anchor, chosen.pictures, pictures, given), proxy, said)
 
 
@@ -53,15 +54,18 @@ def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
     )
 
 
-def _proxy(settings: ProxySettings, own: int, pictures: int, given: bool) -> ProxySettings:
-    """The rungs, each lengthened alike, unless they are given."""
+def _proxy(settings: ProxySettings, own: int, pictures: int, given: bool) -> tuple[ProxySettings, str | None]:
+    """The rungs, each lengthened alike unless they are given, and a line on the last."""
     if given:
-        return settings
-    halving, share = settings.halving, settings.pictures
+        return settings, None
+    halving = settings.halving
+    own, pictures = (max(1, round(settings.pictures * count)) for count in (own, pictures))
     last = settings.recipe.lasting(halving.epochs[-1])
-    fitted = planned(last, round(share * own), round(share * pictures))
+    fitted = planned(last, own, pictures)
     rungs = tuple(epochs * fitted.epochs // last.epochs for epochs in halving.epochs)
-    return replace(settings, recipe=fitted.lasting(settings.recipe.epochs), halving=replace(halving, epochs=rungs))
+    recipe = fitted.lasting(settings.recipe.epochs)
+    found = replace(settings, recipe=recipe, halving=replace(halving, epochs=rungs))
+    return found, told(last, own, fitted, pictures, "--proxy-epochs")
 
 
 def plan_retraining(settings: RetrainSettings, pictures: int) -> tuple[Recipe, str | None]:

@@ -9,7 +9,7 @@ from planning import plan_retraining, plan_search, proxy_settings
 from presets import PRESETS, SearchSettings
 from recipes import MADE_FOR, RECIPES, RetrainSettings
 from training.recipe import Recipe
-from training.sizing import FEWEST_STEPS, MOST_EPOCHS, SMALLEST_BATCH, epoch_steps, planned, told
+from training.sizing import FEWEST_STEPS, MOST_EPOCHS, SMALLEST_BATCH, epoch_steps, planned, told, told_apart
 
 DIGITS = PRESETS["digits"]
 
@@ -98,7 +98,11 @@ def test_the_largest_network_keeps_its_share_of_the_epochs() -> None:
 
 
 def test_rungs_grow_alike() -> None:
-    rungs = plan_search(DIGITS, SearchSettings(evaluator="proxy"), 600).proxy.halving.epochs
+    plan = plan_search(DIGITS, SearchSettings(evaluator="proxy"), 600)
+    rungs = plan.proxy.halving.epochs
+    assert plan.said
+    assert plan.said.startswith(f"300 training pictures: {rungs[-1]} epochs of ")
+    assert plan.said.endswith("(planned: the usual 9 epochs are for 6,000); override with --proxy-epochs")
     assert rungs[0] > 1
     assert [epochs / rungs[0] for epochs in rungs] == pytest.approx([1, 3, 9], rel=0.2)
 
@@ -108,6 +112,15 @@ def test_a_plan_is_said() -> None:
     steps = epoch_steps(600, plan.batch_size)
     assert told(DIGITS.recipe, 12_000, plan, 600, "--a and --b") == (
         f"600 training pictures: {plan.epochs} epochs of {steps} steps, {plan.epochs * steps} in all, of "
-        f"{plan.batch_size} pictures each (planned: the usual 18 epochs are for 12,000); --a and --b override"
+        f"{plan.batch_size} pictures each (planned: the usual 18 epochs are for 12,000); override with --a and --b"
     )
     assert told(DIGITS.recipe, 12_000, DIGITS.recipe, 12_000, "") is None
+
+
+def test_few_pictures_are_said_with_their_standard_error() -> None:
+    assert told_apart(90, "validation") == (
+        "90 validation pictures are few: an accuracy of 90 % is known to ± 3.2 points (standard error), so networks "
+        "less than 6 points apart are a draw"
+    )
+    assert told_apart(399, "test")
+    assert told_apart(400, "test") is None

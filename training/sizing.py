@@ -73,7 +73,7 @@ def told(recipe: Recipe, own: int, fitted: Recipe, pictures: int, flags: str) ->
     return (
         f"{pictures} training pictures: {fitted.epochs} epochs of {an_epoch} steps, {fitted.epochs * an_epoch} in all, "
         f"of {min(pictures, fitted.batch_size)} pictures each (planned: the usual {recipe.epochs} epochs are for "
-        f"{own:,}); {flags} override"
+        f"{own:,}); override with {flags}"
     )
 
 
