@@ -89,33 +89,32 @@ def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
         identity: what the command line asks for now.
     """
     there, here = (_scored_by(plain) for plain in (recorded, identity))
-    if not there or there.get("name") != here.get("name"):
+    if _at(there, "name") != _at(here, "name"):
         return ""
-    words = []
-    if there["name"] == "supernet":
-        was, now = there["recipe"], here["recipe"]
-        if any(was.get(name) != now.get(name) for name in PLANNED):
-            words += ["--supernet-epochs", was.get("epochs"), "--batch-size", was.get("batch_size")]
-    if there["name"] == "proxy":
-        was, now = (plain["settings"]["halving"]["epochs"] for plain in (there, here))
-        if was != now:
-            words += ["--proxy-epochs", ",".join(map(str, was))]
-    if there.get("init") != here.get("init"):
-        words += ["--init", there.get("init")]
-    space = recorded.get("space", {}).get("name")
-    if space != identity["space"]["name"]:
-        words = [
-            next((name for name, one in PRESETS.items() if one.settings.space == space), f"--space {space}"),
-            *words,
-        ]
+    words: list[Any] = []
+    space = _at(recorded, "space", "name")
+    if space != _at(identity, "space", "name"):
+        words += [name for name, preset in PRESETS.items() if preset.settings.space == space][:1]
+    if any(_at(there, "recipe", name) != _at(here, "recipe", name) for name in PLANNED):
+        words += ["--supernet-epochs", _at(there, "recipe", "epochs")]
+        words += ["--batch-size", _at(there, "recipe", "batch_size")]
+    rungs = _at(there, "settings", "halving", "epochs")
+    if isinstance(rungs, list) and rungs != _at(here, "settings", "halving", "epochs"):
+        words += ["--proxy-epochs", ",".join(map(str, rungs))]
+    if _at(there, "init") != _at(here, "init"):
+        words += ["--init", _at(there, "init")]
     return " ".join(map(str, words))
 
 
-def _scored_by(identity: dict[str, Any]) -> dict[str, Any]:
-    evaluator = identity.get("evaluator")
-    evaluator = evaluator if isinstance(evaluator, dict) else {}
-    supernet = evaluator.get("supernet")
-    return supernet if isinstance(supernet, dict) else evaluator
+def _scored_by(identity: dict[str, Any]) -> Any:
+    return _at(identity, "evaluator", "supernet") or _at(identity, "evaluator")
+
+
+def _at(plain: Any, *names: str) -> Any:
+    """What stands there in a plain value from a file; None for nothing."""
+    for name in names:
+        plain = plain.get(name) if isinstance(plain, dict) else None
+    return plain
 
 
 def flags_of_retraining(recorded: dict[str, Any], identity: dict[str, Any]) -> str:

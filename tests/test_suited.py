@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 import retrain
 import search
+from planning import flags_of_retraining, flags_of_search
 from presets import PRESETS
 from recipes import RECIPES, RetrainSettings, resolved
 from search_space.backbones import mobilenetv2
@@ -224,3 +226,20 @@ def test_a_retraining_begun_before_says_how_it_goes_on(photographs: Path, tmp_pa
     flags = str(refused.value).partition("give the same settings, here ")[2].split()
     assert flags == ["--epochs", "1", "--batch-size", "16", "--learning-rate", "0.2", "--ema-decay", "0.0"]
     retrain.main([*old, *flags])
+
+
+@pytest.mark.parametrize("recorded", [{}, {"space": [], "evaluator": 1}, {"evaluator": {"name": "supernet"}}])
+def test_a_damaged_configuration_has_no_flags_but_no_traceback(recorded: dict[str, Any]) -> None:
+    recipe = {"epochs": 1, "batch_size": 2}
+    here = {"space": {"name": "photos"}, "evaluator": {"name": "supernet", "recipe": recipe, "init": "scratch"}}
+    assert isinstance(flags_of_search(recorded, here), str)
+    assert flags_of_retraining(recorded, {"recipe": recipe, "init": "scratch"}) == ""
+
+
+def test_rungs_that_were_planned_otherwise_are_named() -> None:
+    def scored(*rungs: int) -> dict[str, Any]:
+        settings = {"halving": {"epochs": list(rungs)}}
+        return {"space": {"name": "photos"}, "evaluator": {"name": "proxy", "settings": settings, "init": "scratch"}}
+
+    assert flags_of_search(scored(1, 3, 9), scored(5, 15, 46)) == "--proxy-epochs 1,3,9"
+    assert flags_of_search(scored(1, 3, 9), scored(1, 3, 9)) == ""
