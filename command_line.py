@@ -165,12 +165,14 @@ def parse_settings(
     *,
     example: str,
     defaults: Callable[[Mapping[str, Any]], _Settings] | None = None,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> _Settings:
     """The settings that the arguments say. Runs the files of `--plugin`, a flag of every command, first.
 
     Args:
         example: shown first in the help text.
         defaults: makes the settings that flags override, for presets, from what was given of them.
+        complete: adds to what was given what follows from it; not asked for help.
     """
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
@@ -189,6 +191,7 @@ def parse_settings(
     given = vars(parser.parse_args(arguments))
     for path in given.pop("plugin", []):
         load_plugin(Path(path))
+    given = complete(given) if complete else given
     overridden = made(given)
     return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
 

@@ -5,14 +5,15 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import command_line
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
-from recipes import RetrainSettings, recipe
+from planning import flags_of_retraining, plan_retraining, suits
+from recipes import RetrainSettings, recipe, resolved
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
 from reports.plan import show_retraining
@@ -22,7 +23,7 @@ from search_space.baselines import compared
 from search_space.cost import measure
 from search_space.errors import InputError
 from search_space.network import Network
-from search_space.pretrained import check_family, check_init, published, transfer
+from search_space.pretrained import at_hand, check_family, check_init, published, transfer
 from studies import run_folder
 from studies.source import Source, read_source
 from training import distributed
@@ -34,6 +35,7 @@ from training.model_file import load_model
 from training.progress import Reporter, duration
 from training.resize import resized
 from training.seeds import derive
+from training.sizing import told_apart
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
 from training.teacher import load_teacher
 
@@ -49,12 +51,14 @@ def main(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
-    check_init(settings.init, "supernet")
+    check_init(settings.init or "scratch", "supernet")
     chosen = recipe(settings)
     check_installed(settings.export)
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
     source = read_source(settings.source, settings.data)
+    settings = resolved(settings, suits(source.preset))
+    chosen = recipe(settings)
 
     def load(side: int) -> Dataset:
         # Crops at random places and scales want the whole picture, so its file.
@@ -76,6 +80,7 @@ def main(arguments: Sequence[str]) -> None:
             f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
             "renamed or changed): its training pictures may be among the test pictures now"
         )
+    settings = _with_init(settings, source, reporter)
     start = _start(settings, source, data)
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)
@@ -86,6 +91,10 @@ def main(arguments: Sequence[str]) -> None:
             sized[architecture.resolution] = load(architecture.resolution)
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
+    chosen, said = plan_retraining(settings, len(data.train))
+    for line in (said, told_apart(len(data.test), "test")):
+        if line:
+            reporter.say(line)
     out = Path(settings.out) if settings.out else source.folder / "retrain"
     identity = {
         "architecture": source.architecture.digest(),
@@ -95,7 +104,7 @@ def main(arguments: Sequence[str]) -> None:
         "teacher": teaching.name if teaching else None,
     }
     if settings.dry_run:
-        run_folder.check_same(out, identity, KEPT)
+        run_folder.check_same(out, identity, KEPT, flags_of_retraining)
         use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
@@ -111,7 +120,8 @@ def main(arguments: Sequence[str]) -> None:
         "processes": distributed.world(),
         "seeds": settings.seeds,
     }
-    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=KEPT)) as recorded:
+    opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
+    with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         rows = []
         results = []
@@ -166,6 +176,15 @@ def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[
             rng = random.Random(derive("random architecture", source.architecture.digest()))
             networks["random"] = source.space.sample(rng, source.budget)
     return networks
+
+
+def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) -> RetrainSettings:
+    """The settings with the first weights that `auto` stands for here."""
+    if settings.init != "auto":
+        return settings
+    init, why = distributed.from_first(lambda: at_hand(source.architecture))
+    reporter.say(f"init {init}: {why}")
+    return replace(settings, init=init)
 
 
 def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable[[Architecture], Start]:

@@ -35,6 +35,7 @@ from training.label_step import LabelStep, Teacher
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
+from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
 
 STEPS = 5
@@ -108,7 +109,7 @@ def _tabular(evaluator: TabularEvaluator, search: Search) -> dict[str, float]:
 def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
     recipe = evaluator.recipe
     step = Sandwich(evaluator.store, recipe, seed=evaluator.seed, budget=evaluator.budget, largest_steps=STEPS + 1)
-    epoch = max(1, len(evaluator.data.train) // recipe.batch_size)
+    epoch = epoch_steps(len(evaluator.data.train), recipe.batch_size)
     largest = min(recipe.largest_epochs, recipe.epochs) * epoch
     model = evaluator.store
 
@@ -171,7 +172,7 @@ def epoch_seconds(
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     evaluate(network, ((resized(images, side), labels) for images, labels in batches))
     seen = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(data.validation)))
-    return each * max(1, len(pictures) // recipe.batch_size), (time.monotonic() - started) / seen
+    return each * epoch_steps(len(pictures), recipe.batch_size), (time.monotonic() - started) / seen
 
 
 @_seconds.register

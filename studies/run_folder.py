@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", 
 LATENCY = "latency.json"
 MIN_FREE_BYTES = 64 << 20
 
+Flags = Callable[[dict[str, Any], dict[str, Any]], str]
+"""From a recorded identity and another: the flags that make the recorded one of it, or nothing."""
+
 
 def check_name(folder: Path) -> None:
     """Raises InputError if the folder's name cannot be part of a storage's URL, or is not UTF-8, as a database's is."""
@@ -40,10 +43,12 @@ def begun(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
-def check_same(folder: Path, identity: dict[str, Any], keeps: tuple[str, ...] = ("*",)) -> None:
+def check_same(
+    folder: Path, identity: dict[str, Any], keeps: tuple[str, ...] = ("*",), flags: Flags | None = None
+) -> None:
     """Raises InputError, as `opened` would, if the folder holds another run."""
     if begun(folder):
-        _refuse_another(folder, _configuration(folder / CONFIG), json.loads(json.dumps(identity)), keeps)
+        _refuse_another(folder, _configuration(folder / CONFIG), json.loads(json.dumps(identity)), keeps, flags)
 
 
 @contextmanager
@@ -93,6 +98,7 @@ def opened(
     *,
     shared: bool = False,
     keeps: tuple[str, ...] = ("*",),
+    flags: Flags | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
 
@@ -101,22 +107,25 @@ def opened(
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
         keeps: patterns of what a run is worth keeping for; where nothing is like any, another identity takes its place.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
+        flags: named where another identity is refused.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
     with locked(folder, shared=shared):
         path = folder / CONFIG
         with turn(folder, "configuration", Reporter(quiet=True)):
-            free = _configured(path, identity, free, keeps)
+            free = _configured(path, identity, free, keeps, flags)
             if not shared:  # else another process may be writing just now
                 remove_leftovers(folder, (FRONT, BEST, RESULTS))
         yield free
 
 
-def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...]) -> dict[str, Any]:
+def _configured(
+    path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...], flags: Flags | None
+) -> dict[str, Any]:
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = _configuration(path)
-        if not _refuse_another(path.parent, config, identity, keeps):
+        if not _refuse_another(path.parent, config, identity, keeps, flags):
             free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
@@ -130,11 +139,17 @@ def _configuration(path: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_another(folder: Path, config: dict[str, Any], identity: dict[str, Any], keeps: tuple[str, ...]) -> bool:
+def _refuse_another(
+    folder: Path, config: dict[str, Any], identity: dict[str, Any], keeps: tuple[str, ...], flags: Flags | None
+) -> bool:
     """Whether the configuration is another run's, which has left nothing to keep. Raises InputError if it has."""
     found = difference(config["identity"], identity)
     if found and any(file for pattern in keeps for file in folder.glob(pattern)):
-        raise InputError(f"--out {folder}: holds another run: {found}; use another --out, or give the same settings")
+        such = flags(config["identity"], identity) if flags else ""
+        raise InputError(
+            f"--out {folder}: holds another run: {found}; use another --out, or give the same settings"
+            f"{f', here {such}' if such else ''}"
+        )
     return bool(found)
 
 

@@ -25,6 +25,7 @@ class Source:
         space, budget: the run's.
         run: the run's folder.
         pictures: the identity of the run's data, if these are named as they were then.
+        preset: the run's, if that was recorded.
     """
 
     architecture: Architecture
@@ -35,6 +36,7 @@ class Source:
     budget: Budget | None = None
     run: Path | None = None
     pictures: str | None = None
+    preset: str | None = None
 
     def changed(self, data: Dataset) -> bool:
         """Whether the pictures are not those of the search any more, though they are named alike."""
@@ -80,7 +82,9 @@ def read_source(text: str, data: str | None) -> Source:
         spec = _data(text, data, free)
         pictures = config["identity"].get("data") if spec == free.get("data") else None
         budget = _budget(path / CONFIG, config["identity"].get("budget"))
-        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path, pictures)
+        preset = free.get("preset")
+        preset = preset if isinstance(preset, str) else None
+        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path, pictures, preset)
     architecture, rest = _read(path)
     return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
 

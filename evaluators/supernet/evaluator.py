@@ -29,6 +29,7 @@ from training.loop import fit
 from training.progress import Reporter
 from training.resize import resized
 from training.seeds import derive
+from training.sizing import epoch_steps
 
 WEIGHTS = "supernet.safetensors"
 CHECKPOINT = "supernet.checkpoint"
@@ -148,7 +149,7 @@ class SupernetEvaluator:
             self.recipe,
             seed=self.seed,
             budget=self.budget,
-            largest_steps=self.recipe.largest_epochs * max(1, len(self.data.train) // self.recipe.batch_size),
+            largest_steps=self.recipe.largest_epochs * epoch_steps(len(self.data.train), self.recipe.batch_size),
         )
         store, _ = fit(
             self.store,

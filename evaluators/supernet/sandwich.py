@@ -13,9 +13,9 @@ the kind, so that every kind is trained equally often (strict fairness, FairNAS,
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -72,6 +72,10 @@ class SupernetRecipe(Recipe):
             raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
         if not 0 <= self.window < 1:
             raise InputError(f"window: expected a share from 0 to below 1, got {self.window}")
+
+    def lasting(self, epochs: int) -> Self:
+        """The same training over so many epochs, of which the largest network alone has its share."""
+        return replace(self, epochs=epochs, largest_epochs=round(self.largest_epochs * epochs / self.epochs))
 
 
 class Sandwich:
