@@ -6,7 +6,8 @@
     model = timm.create_model("local-dir:FOLDER", pretrained=True)
 
 loads what `retrain.py --export timm` wrote; `timm.data.resolve_model_data_config(model)` then says how pictures are to
-be prepared. timm's `num_classes`, `global_pool` and `drop_rate` work as they do for its own models.
+be prepared. timm's `num_classes`, `global_pool`, `drop_rate`, `features_only` and `out_indices` work as they do for its
+own models.
 """
 
 from typing import Any, cast
@@ -24,6 +25,8 @@ CLASSIFIER, FIRST = "classifier", "stem.conv"
 
 class TimmNetwork(Network):
     """A network with the methods that timm expects of a classifier; its parameters have the names of `Network`'s.
+
+    Its `feature_info` says which maps there are to take from it, see `feature_maps`.
 
     Args:
         network: an architecture as its JSON's object.
@@ -49,6 +52,7 @@ class TimmNetwork(Network):
         self.num_features = self.head_hidden_size = cast(Classifier, self.classifier).in_features
         self.drop_rate = drop_rate
         self.global_pool = "avg"
+        self.feature_info = feature_maps(architecture)
         if num_classes == 0 or global_pool != "avg":
             self.reset_classifier(num_classes, global_pool)
 
@@ -90,9 +94,25 @@ class TimmNetwork(Network):
         return nn.functional.dropout(x, self.drop_rate, self.training)
 
 
+def feature_maps(architecture: Architecture) -> list[dict[str, Any]]:
+    """The maps that `features_only` takes: of each size the last, as timm has it, without the head's.
+
+    Of each map its number of channels, how many pixels of the picture one of its own is wide, and its module.
+    """
+    reduction = architecture.stem_stride
+    found = {reduction: {"num_chs": architecture.stem_width, "reduction": reduction, "module": "stem.activation"}}
+    for index, stage in enumerate(architecture.stages):
+        reduction *= stage.stride
+        found[reduction] = {"num_chs": stage.width, "reduction": reduction, "module": f"stages.{index}"}
+    return list(found.values())
+
+
 def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """timm's entry point: `network` among the arguments is the architecture, as the exported `config.json` has it."""
-    return cast(nn.Module, timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, **kwargs))
+    maps = feature_maps(Architecture.from_dict(kwargs["network"]))
+    features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
+    model = timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, feature_cfg=features, **kwargs)
+    return cast(nn.Module, model)
 
 
 timm.models.register_model(coordnas)
