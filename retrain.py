@@ -24,7 +24,8 @@ from search_space.errors import InputError
 from search_space.network import Network
 from search_space.pretrained import check_family, check_init, published, transfer
 from studies import run_folder
-from studies.source import Source, read_source
+from studies.identity import FILES
+from studies.source import Source, check_former, read_source
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     check_installed(settings.export)
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
-    source = read_source(settings.source, settings.data)
+    source = read_source(settings.source, settings.data, settings.network)
 
     def load(side: int) -> Dataset:
         # Crops at random places and scales want the whole picture, so its file.
@@ -85,7 +86,9 @@ def main(arguments: Sequence[str]) -> None:
             sized[architecture.resolution] = load(architecture.resolution)
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
-    out = Path(settings.out) if settings.out else source.folder / "retrain"
+    number = "" if settings.network is None else f"-{settings.network}"
+    out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
+    check_former(out, KEPT, source)
     identity = {
         "architecture": source.architecture.digest(),
         "data": data.identity,
@@ -93,8 +96,16 @@ def main(arguments: Sequence[str]) -> None:
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
     }
+    free = {
+        "data": source.data,
+        "device": str(device),
+        "threads": default_threads(),
+        "processes": distributed.world(),
+        "seeds": settings.seeds,
+        FILES: dict(data.files),
+    }
     if settings.dry_run:
-        run_folder.check_same(out, identity, KEPT)
+        run_folder.check_same(out, identity, free, KEPT)
         use_threads(default_threads())
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
@@ -103,13 +114,6 @@ def main(arguments: Sequence[str]) -> None:
             )
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
-    free = {
-        "data": source.data,
-        "device": str(device),
-        "threads": default_threads(),
-        "processes": distributed.world(),
-        "seeds": settings.seeds,
-    }
     with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=KEPT)) as recorded:
         use_threads(recorded["threads"])
         rows = []

@@ -45,6 +45,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
+from studies.identity import FILES
 from studies.loop import search
 from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.optuna_study import STUDY_NAME, OptunaStudy
@@ -84,11 +85,6 @@ def main(arguments: Sequence[str]) -> None:
     sampler = make_sampler(settings.sampler, sampled)
     identity = _identity(settings, task, evaluator, objectives)
     threads = max(1, default_threads() // settings.workers)
-    if settings.dry_run:
-        run_folder.check_same(task.folder, identity)
-        use_threads(threads)
-        _show_plan(settings, task, evaluator)
-        return
     free = {
         "command": reproducing,
         "data": settings.data,
@@ -97,7 +93,13 @@ def main(arguments: Sequence[str]) -> None:
         "threads": threads,
         "storage": settings.storage and shown(settings.storage),
         "processes": distributed.world(),
+        FILES: dict(task.data.files),
     }
+    if settings.dry_run:
+        run_folder.check_same(task.folder, identity, free)
+        use_threads(threads)
+        _show_plan(settings, task, evaluator)
+        return
     opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings))
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"])

@@ -139,10 +139,7 @@ class OptunaStudy:
             if found is None:
                 study.set_user_attr(IDENTITY, own)
             elif other := difference(found, own):
-                raise InputError(
-                    f"{shown(url)}: study {name!r} is of another run: {other}; use another --out, or give the same "
-                    "settings"
-                )
+                raise InputError(f"{shown(url)}: study {name!r} is of another run: {other.told()}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
