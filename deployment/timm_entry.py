@@ -58,16 +58,18 @@ class TimmNetwork(Network):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
-        return cast(Tensor, self.head(self.stages(self.stem(x))))
+        features: Tensor = self.head(self.stages(self.stem(x)))
+        return features
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
-        if not self.global_pool:
+        if self.global_pool == "":
             return x
         if pre_logits or self.num_classes == 0:
             return self._dropped(x.mean((2, 3)))
         # Dropped from the map, channel by channel: the classifier takes the mean itself.
-        return cast(Tensor, self.classifier(self._dropped(x)))
+        logits: Tensor = self.classifier(self._dropped(x))
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))

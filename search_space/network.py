@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +58,8 @@ class Network(nn.Module):
         self.classifier = modules["classifier"]
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.classifier(self.head(self.stages(self.stem(x)))))
+        logits: Tensor = self.classifier(self.head(self.stages(self.stem(x))))
+        return logits
 
 
 def build(architecture: Architecture, num_classes: int = 1000) -> Network:
