@@ -45,6 +45,7 @@ ONLY_FOR = {
     "generation": "proxy",
     "supernet_epochs": "supernet",
     "batch_size": "supernet",
+    "supernet": "supernet",
     "prior": "supernet",
     "anchors": "supernet",
 }
@@ -157,6 +158,11 @@ class SearchSettings:
     )
     batch_size: int | None = flag(
         None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
+    )
+    supernet: str | None = flag(
+        None,
+        "a run's folder, whose finished shared weights are used: of the same space and data (default: trained here)",
+        group="scoring",
     )
     prior: str = flag(
         "progressivity",
@@ -326,6 +332,9 @@ def without_effect(settings: SearchSettings) -> list[str]:
     ]
     if "runtime" in given and (settings.max_latency_ms is None or settings.latency_table is not None):
         unused.append("--runtime (it is for --max-latency-ms without --latency-table)")
+    if settings.supernet and settings.evaluator == "supernet":
+        told = [name for name in given if name in ("supernet_epochs", "batch_size", "init")]
+        unused += [f"--{name.replace('_', '-')} (the weights of --supernet are trained)" for name in told]
     if "init" in given and settings.evaluator == "tabular":
         unused.append("--init (the table's networks are trained)")
     return unused

@@ -189,6 +189,7 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
         proxy=proxy_settings(chosen, settings),
         score=settings.score,
         table=settings.table,
+        given=Path(settings.supernet) if settings.supernet else None,
     )
 
 
@@ -234,6 +235,7 @@ def _candidates(
             name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
             identity=identity,
             shared=_is_shared(settings),
+            say=reporter.say,
         )
     with run_folder.turn(folder, "preparation", reporter):
         evaluator.prepare()
@@ -317,7 +319,7 @@ def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> No
 def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the task's evaluator."""
     fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
-    fields["folder"] = task.folder.resolve()
+    fields |= {"folder": task.folder.resolve(), "given": task.given and task.given.resolve()}
     side = max(task.space.resolution)
     make = Elsewhere(
         settings.evaluator,

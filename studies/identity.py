@@ -63,9 +63,9 @@ class Difference:
 
 
 def difference(old: Any, new: Any, place: str = "") -> Difference | None:
-    """The first place where two plain values differ; a name before what may follow from it."""
+    """The first place where two plain values differ; a name, and given weights, before what may follow from them."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys(), key=lambda name: (name != "name", name)):
+        for name in sorted(old.keys() | new.keys(), key=lambda name: (name != "name", name != "weights", name)):
             found = difference(old.get(name), new.get(name), f"{place}.{name}" if place else name)
             if found:
                 return found
