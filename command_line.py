@@ -159,6 +159,15 @@ def micro_batch(text: str) -> str:
     return text
 
 
+def at_home(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `~` as a shell means it, wherever a path begins: a shell leaves it in `--out=~/x`.
+
+    That is at the beginning, after `=`, after the `:` of a spec such as `folder:~/pictures`, and in `sqlite:///~/x`.
+    """
+    begins = r"(^|=|:|:///)(~[^/=:]*)(?=/|$)"
+    return [re.sub(begins, lambda found: found[1] + os.path.expanduser(found[2]), text) for text in arguments]
+
+
 def parse_settings(
     settings: type[_Settings],
     arguments: Sequence[str],
@@ -188,7 +197,7 @@ def parse_settings(
     parser.add_argument("-h", "--help", nargs="?", const=MAIN, default=argparse.SUPPRESS, action=_Help, text=show)
     _add(parser, fields)
     _add_plugin(parser)
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser.parse_args(at_home(arguments)))
     for path in given.pop("plugin", []):
         load_plugin(Path(path))
     given = complete(given) if complete else given

@@ -45,6 +45,7 @@ ONLY_FOR = {
     "generation": "proxy",
     "supernet_epochs": "supernet",
     "batch_size": "supernet",
+    "supernet": "supernet",
     "prior": "supernet",
     "anchors": "supernet",
 }
@@ -160,6 +161,11 @@ class SearchSettings:
     )
     batch_size: int | None = flag(
         None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
+    )
+    supernet: str | None = flag(
+        None,
+        "a run's folder, whose finished shared weights are used: of the same space and data (default: trained here)",
+        group="scoring",
     )
     prior: str = flag(
         "progressivity",

@@ -81,7 +81,8 @@ class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
     source: str = positional(
-        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
+        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, "
+        "-se, -ca"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}", group="main")
     recipe: str | None = flag(
@@ -140,6 +141,12 @@ class RetrainSettings:
     )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
+    network: int | None = flag(
+        None,
+        "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best); results go to "
+        "SOURCE/retrain-N",
+        whole(1),
+    )
     export: tuple[str, ...] = flag(
         (),
         f"formats to write the (first) trained network in: {', '.join(FORMATS)} (default: none)",

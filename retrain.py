@@ -25,7 +25,8 @@ from search_space.errors import InputError
 from search_space.network import Network
 from search_space.pretrained import at_hand, check_family, check_init, published, transfer
 from studies import run_folder
-from studies.source import Source, read_source
+from studies.identity import FILES
+from studies.source import Source, check_former, read_source
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     check_installed(settings.export)
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
-    source = read_source(settings.source, settings.data)
+    source = read_source(settings.source, settings.data, settings.network)
     settings = resolved(settings, suits(source.preset))
     chosen = recipe(settings)
 
@@ -95,7 +96,9 @@ def main(arguments: Sequence[str]) -> None:
     for line in (said, told_apart(len(data.test), "test")):
         if line:
             reporter.say(line)
-    out = Path(settings.out) if settings.out else source.folder / "retrain"
+    number = "" if settings.network is None else f"-{settings.network}"
+    out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
+    check_former(out, KEPT, source)
     identity = {
         "architecture": source.architecture.digest(),
         "data": data.identity,
@@ -103,8 +106,16 @@ def main(arguments: Sequence[str]) -> None:
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
     }
+    free = {
+        "data": source.data,
+        "device": str(device),
+        "threads": default_threads(),
+        "processes": distributed.world(),
+        "seeds": settings.seeds,
+        FILES: dict(data.files),
+    }
     if settings.dry_run:
-        run_folder.check_same(out, identity, KEPT, flags_of_retraining)
+        run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
         use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
@@ -113,13 +124,6 @@ def main(arguments: Sequence[str]) -> None:
             )
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
-    free = {
-        "data": source.data,
-        "device": str(device),
-        "threads": default_threads(),
-        "processes": distributed.world(),
-        "seeds": settings.seeds,
-    }
     opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")

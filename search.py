@@ -37,6 +37,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
+from studies.identity import FILES
 from studies.loop import search
 from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.optuna_study import STUDY_NAME, OptunaStudy
@@ -81,11 +82,6 @@ def main(arguments: Sequence[str]) -> None:
     sampler = make_sampler(settings.sampler, sampled)
     identity = _identity(settings, task, evaluator, objectives)
     threads = max(1, default_threads() // settings.workers)
-    if settings.dry_run:
-        run_folder.check_same(task.folder, identity, flags=flags_of_search)
-        use_threads(threads, lanes=device.type == "cpu")
-        _show_plan(settings, task, evaluator)
-        return
     free = {
         "command": reproducing,
         "preset": settings.preset,
@@ -95,7 +91,13 @@ def main(arguments: Sequence[str]) -> None:
         "threads": threads,
         "storage": settings.storage and shown(settings.storage),
         "processes": distributed.world(),
+        FILES: dict(task.data.files),
     }
+    if settings.dry_run:
+        run_folder.check_same(task.folder, identity, free, flags=flags_of_search)
+        use_threads(threads, lanes=device.type == "cpu")
+        _show_plan(settings, task, evaluator)
+        return
     opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings), flags=flags_of_search)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
@@ -196,6 +198,7 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
         proxy=plan.proxy,
         score=settings.score,
         table=settings.table,
+        given=Path(settings.supernet) if settings.supernet else None,
     )
 
 
@@ -254,6 +257,7 @@ def _candidates(
             name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
             identity=identity,
             shared=_is_shared(settings),
+            say=reporter.say,
         )
     with run_folder.turn(folder, "preparation", reporter):
         evaluator.prepare()
@@ -341,7 +345,7 @@ def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> No
 def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the task's evaluator."""
     fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
-    fields["folder"] = task.folder.resolve()
+    fields |= {"folder": task.folder.resolve(), "given": task.given and task.given.resolve()}
     side = max(task.space.resolution)
     make = Elsewhere(
         settings.evaluator,

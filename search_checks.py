@@ -16,6 +16,9 @@ def without_effect(settings: SearchSettings) -> list[str]:
     ]
     if "runtime" in given and (settings.max_latency_ms is None or settings.latency_table is not None):
         unused.append("--runtime (it is for --max-latency-ms without --latency-table)")
+    if settings.supernet and settings.evaluator == "supernet":
+        told = [name for name in given if name in ("supernet_epochs", "batch_size", "init")]
+        unused += [f"--{name.replace('_', '-')} (the weights of --supernet are trained)" for name in told]
     if "init" in given and settings.evaluator == "tabular":
         unused.append("--init (the table's networks are trained)")
     return unused

@@ -9,7 +9,7 @@
 
 loads what `retrain.py --export timm` wrote, and prepares pictures as in this project's evaluation, pixel by pixel.
 timm's own transforms, by `timm.data.resolve_model_data_config(model)`, cut the same square out to within a pixel.
-timm's `num_classes`, `global_pool` and `drop_rate` work as they do for its own models.
+timm's `num_classes`, `global_pool`, `drop_rate`, `features_only` and `out_indices` work as they do for its own models.
 """
 
 from collections.abc import Callable
@@ -35,6 +35,8 @@ WEIGHTS = "model.safetensors"
 class TimmNetwork(Network):
     """A network with the methods that timm expects of a classifier; its parameters have the names of `Network`'s.
 
+    Its `feature_info` says which maps there are to take from it, see `feature_maps`.
+
     Args:
         network: an architecture as its JSON's object.
         num_classes: 0 for a network that ends with the pooled features, N×num_features.
@@ -59,21 +61,24 @@ class TimmNetwork(Network):
         self.num_features = self.head_hidden_size = cast(Classifier, self.classifier).in_features
         self.drop_rate = drop_rate
         self.global_pool = "avg"
+        self.feature_info = feature_maps(architecture)
         if num_classes == 0 or global_pool != "avg":
             self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
-        return cast(Tensor, self.head(self.stages(self.stem(x))))
+        features: Tensor = self.head(self.stages(self.stem(x)))
+        return features
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
-        if not self.global_pool:
+        if self.global_pool == "":
             return x
         if pre_logits or self.num_classes == 0:
             return self._dropped(x.mean((2, 3)))
         # Dropped from the map, channel by channel: the classifier takes the mean itself.
-        return cast(Tensor, self.classifier(self._dropped(x)))
+        logits: Tensor = self.classifier(self._dropped(x))
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
@@ -113,9 +118,25 @@ def _prepared(info: ModelInfo, path: str | Path) -> Tensor:
     return read_picture(Path(path), info)
 
 
+def feature_maps(architecture: Architecture) -> list[dict[str, Any]]:
+    """The maps that `features_only` takes: of each size the last, as timm has it, without the head's.
+
+    Of each map its number of channels, how many pixels of the picture one of its own is wide, and its module.
+    """
+    reduction = architecture.stem_stride
+    found = {reduction: {"num_chs": architecture.stem_width, "reduction": reduction, "module": "stem.activation"}}
+    for index, stage in enumerate(architecture.stages):
+        reduction *= stage.stride
+        found[reduction] = {"num_chs": stage.width, "reduction": reduction, "module": f"stages.{index}"}
+    return list(found.values())
+
+
 def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """timm's entry point: `network` among the arguments is the architecture, as the exported `config.json` has it."""
-    return cast(nn.Module, timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, **kwargs))
+    maps = feature_maps(Architecture.from_dict(kwargs["network"]))
+    features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
+    model = timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, feature_cfg=features, **kwargs)
+    return cast(nn.Module, model)
 
 
 timm.models.register_model(coordnas)

@@ -10,6 +10,7 @@ from evaluators.base import Evaluator
 from evaluators.prior import NONE, REMEDY, Prior
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.given import given_weights
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
@@ -43,6 +44,7 @@ class Task:
     proxy: ProxySettings
     score: str
     table: str
+    given: Path | None = None  # the run whose shared weights are used
 
 
 def _supernet(task: Task) -> Evaluator:
@@ -57,6 +59,7 @@ def _supernet(task: Task) -> Evaluator:
         budget=task.budget,
         init=task.init,
         prior=None if task.prior == NONE else _prior(task),
+        given=given_weights(task.given, task.folder, task.space, task.data) if task.given else None,
     )
     return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
 

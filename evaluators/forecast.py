@@ -117,8 +117,9 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
         """Seconds of one of `count` steps from `first` on."""
         return _step_seconds(model, step, _batches(evaluator.data.train, recipe), recipe, first) if count else 0.0
 
-    training = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
-    found = {"supernet": training}
+    found = {}
+    if evaluator.given is None:
+        found["supernet"] = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
     scored = _scored(evaluator, search)
     if evaluator.prior:  # which, unprepared, scored with them; its references take as long as candidates do
         each = scored["search"] * search.workers / search.trials

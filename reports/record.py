@@ -317,7 +317,7 @@ def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
     curves: dict[str, list[dict[str, float]]] = {}
     for path in [path for place in places for path in sorted(place.glob(f"*/{METRICS}"))]:
         entries = []
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:

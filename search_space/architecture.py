@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search_space.errors import InputError
+from search_space.text_file import read_text
 
 MAX_WIDTH = 8192
 MAX_STAGES = 32
@@ -146,16 +147,9 @@ class Architecture:
 
 def read_json(path: Path, longest: int = MAX_JSON_CHARACTERS) -> Any:
     """The parsed content of a JSON file. Raises InputError naming the file, for a missing or a broken one."""
+    text = read_text(path, longest)
     try:
-        with open(path, "rb") as file:
-            raw = file.read(4 * longest + 1)
-        return parse_json(raw.decode(), longest)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a JSON file (it is not UTF-8 text)") from None
+        return parse_json(text, longest)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +59,8 @@ class Network(nn.Module):
         self.classifier = modules["classifier"]
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.classifier(self.head(self.stages(self.stem(x)))))
+        logits: Tensor = self.classifier(self.head(self.stages(self.stem(x))))
+        return logits
 
 
 def build(architecture: Architecture, num_classes: int = 1000) -> Network:

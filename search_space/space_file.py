@@ -20,12 +20,14 @@ attention = ["none", "se/8", "ca/8", "ca/16"]
 import re
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from search_space.architecture import Attention
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from search_space.stage_program import ATTENTION_PER, StageOptions
+from search_space.text_file import read_text
 
 MAX_CHARACTERS = 1_000_000
 
@@ -43,13 +45,7 @@ _LISTS = ("width", "depth", "expansion", "kernel_size")
 
 def read_space(path: str) -> SearchSpace:
     """The space that a file describes. Raises InputError naming the file, the line and the key that is wrong."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_CHARACTERS + 1)
-    except FileNotFoundError:
-        raise InputError(f"--space {path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--space {path}: cannot be read ({error})") from None
+    text = read_text(Path(path), MAX_CHARACTERS, f"--space {path}")
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"--space {path}: more than {MAX_CHARACTERS} characters")
     try:

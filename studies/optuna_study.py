@@ -16,7 +16,7 @@ import random
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from evaluators.base import numbers
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from studies.bulk_reading import read_trials
+from studies.enqueued import Enqueued
 from studies.identity import difference
 from studies.leases import ATTRIBUTE as LEASE
 from studies.leases import SECONDS, Leases
@@ -66,6 +67,7 @@ class OptunaStudy:
         identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
         shared: whether other processes may work on the study as well.
         lease: seconds without a sign after which another process's trial counts as lost.
+        say: is told, in a line, what was queued by a user and is not evaluated.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class OptunaStudy:
         identity: Mapping[str, Any] | None = None,
         shared: bool = False,
         lease: float = SECONDS,
+        say: Callable[[str], None] = lambda line: None,
     ):
         self.sampler = sampler
         self.shared = shared
@@ -109,6 +112,7 @@ class OptunaStudy:
             raise InputError(
                 f"{shown(storage)}: not this run's study ({_first_line(error)}); move it away, or use another --out"
             ) from None
+        self._enqueued = Enqueued(self._storage, self._study_id, self.task, say)
         if shared:
             self._leases = Leases(self._storage, self._study_id, lease)
             self._leases.beat()
@@ -139,10 +143,7 @@ class OptunaStudy:
             if found is None:
                 study.set_user_attr(IDENTITY, own)
             elif other := difference(found, own):
-                raise InputError(
-                    f"{shown(url)}: study {name!r} is of another run: {other}; use another --out, or give the same "
-                    "settings"
-                )
+                raise InputError(f"{shown(url)}: study {name!r} is of another run: {other.told()}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
@@ -174,9 +175,12 @@ class OptunaStudy:
         self._untold = deque(stored[kept:])
 
     def refresh(self) -> None:
-        """Takes in what other processes told."""
+        """Takes in what other processes told, and what a user queued."""
         if self.shared:
             self._take_in(patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)))
+        # A generation that was not told to its end had no part of what was queued since.
+        only = [trial.params for trial in self._untold] if self._untold else None
+        self._enqueued.look(self.known, self.running(), self._candidates, only)
 
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
@@ -220,6 +224,14 @@ class OptunaStudy:
                 self._predecessors[digest] = trial
                 return read_proposal(trial)
         return None
+
+    def queued(self) -> Proposal | None:
+        """The next proposal that a user queued; None if there is none."""
+        return self._enqueued.next(self.known)
+
+    def waiting(self) -> int:
+        """How many proposals of a user's wait in the queue."""
+        return len(self._enqueued)
 
     def ask(self) -> Proposal:
         """The sampler's next proposal."""

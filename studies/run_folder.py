@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import numbers, read_numbers
+from evaluators.base import Metrics, number, numbers, read_numbers
 from search_space.architecture import Architecture, read_json
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
-from studies.identity import difference
+from studies.identity import FILES, difference
 from studies.trials import Candidate
 from training.data import Dataset
 from training.files import remove_leftovers, write_json
@@ -44,11 +44,24 @@ def begun(folder: Path) -> bool:
 
 
 def check_same(
-    folder: Path, identity: dict[str, Any], keeps: tuple[str, ...] = ("*",), flags: Flags | None = None
+    folder: Path,
+    identity: dict[str, Any],
+    free: dict[str, Any],
+    keeps: tuple[str, ...] = ("*",),
+    flags: Flags | None = None,
 ) -> None:
     """Raises InputError, as `opened` would, if the folder holds another run."""
     if begun(folder):
-        _refuse_another(folder, _configuration(folder / CONFIG), json.loads(json.dumps(identity)), keeps, flags)
+        config = _configuration(folder / CONFIG)
+        _refuse_another(folder, config, json.loads(json.dumps(identity)), free, keeps, flags)
+
+
+def kept_identity(folder: Path, keeps: tuple[str, ...]) -> dict[str, Any]:
+    """The identity of what the folder holds; empty if there is nothing that is worth keeping."""
+    if not begun(folder) or not _is_kept(folder, keeps):
+        return {}
+    identity: dict[str, Any] = _configuration(folder / CONFIG)["identity"]
+    return identity
 
 
 @contextmanager
@@ -125,7 +138,7 @@ def _configured(
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = _configuration(path)
-        if not _refuse_another(path.parent, config, identity, keeps, flags):
+        if not _refuse_another(path.parent, config, identity, free, keeps, flags):
             free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
@@ -140,17 +153,26 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 
 def _refuse_another(
-    folder: Path, config: dict[str, Any], identity: dict[str, Any], keeps: tuple[str, ...], flags: Flags | None
+    folder: Path,
+    config: dict[str, Any],
+    identity: dict[str, Any],
+    free: dict[str, Any],
+    keeps: tuple[str, ...],
+    flags: Flags | None,
 ) -> bool:
     """Whether the configuration is another run's, which has left nothing to keep. Raises InputError if it has."""
     found = difference(config["identity"], identity)
-    if found and any(file for pattern in keeps for file in folder.glob(pattern)):
+    if found and _is_kept(folder, keeps):
+        recorded = config.get("free")
+        there = recorded.get(FILES) if isinstance(recorded, dict) else None
         such = flags(config["identity"], identity) if flags else ""
-        raise InputError(
-            f"--out {folder}: holds another run: {found}; use another --out, or give the same settings"
-            f"{f', here {such}' if such else ''}"
-        )
+        told = found.told(there, free.get(FILES))
+        raise InputError(f"--out {folder}: holds another run: {told}{f', here {such}' if such else ''}")
     return bool(found)
+
+
+def _is_kept(folder: Path, keeps: tuple[str, ...]) -> bool:
+    return any(file for pattern in keeps for file in folder.glob(pattern))
 
 
 def write_results(
@@ -205,20 +227,38 @@ def finished_front(
         raise InputError(f"{path}: not a run's front; remove it, and the same command writes it again") from None
 
 
-def front_architecture(folder: Path, number: int) -> Architecture:
-    """The architecture of that number, from 1, on a run's front. Raises InputError if there is none."""
-    path = folder / FRONT
+def front_architectures(path: Path) -> list[Architecture]:
+    """Those of a run's `front.json`, the cheapest first. Raises InputError if it is none."""
     content = read_json(path)
     try:
-        entries = [entry["architecture"] for entry in content["front"]]
+        return [Architecture.from_dict(entry["architecture"]) for entry in content["front"]]
     except (KeyError, TypeError):
         raise InputError(f"{path}: not a run's front") from None
-    if not 1 <= number <= len(entries):
-        raise InputError(f"--network {number}: the front of {folder} has networks 1 to {len(entries)}")
-    try:
-        return Architecture.from_dict(entries[number - 1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def front_architecture(path: Path, wanted: int | None) -> Architecture:
+    """The architecture of that number, from 1, in a run's `front.json`; the best one for None.
+
+    Raises InputError if there is none, or if the file does not say which is the best.
+    """
+    architectures = front_architectures(path)
+    if wanted is None:
+        try:
+            scores = [_score(entry["metrics"]) for entry in read_json(path)["front"]]
+            wanted = 1 + scores.index(max(scores))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise InputError(f"{path}: does not say which network is the best; give --network N") from None
+    if not 1 <= wanted <= len(architectures):
+        raise InputError(f"--network {wanted}: the front of {path.parent} has networks 1 to {len(architectures)}")
+    return architectures[wanted - 1]
+
+
+def _score(metrics: dict[str, Any]) -> float:
+    """What a front's networks are ranked by: the accuracy, or the one score."""
+    named = metrics.keys() - Metrics._fields or {"accuracy"}
+    return number(read_numbers(min(named), metrics))
 
 
 def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """Labelled pictures in three splits, and the `--data` specs that name them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ class Dataset:
         identity: tells data apart; for files of the user's own by their names, classes and sizes.
         load: makes `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
+        files: how many each split has, of files of the user's own, whether they can be decoded or not.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     std: tuple[float, ...]
     load: Callable[[str], Split]
     device: torch.device
+    files: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -146,6 +148,7 @@ def load_data(
             std=folders.STD,
             load=lambda split: stream(split, listed.splits[split], listed.classes),
             device=device,
+            files={split: len(files.paths) for split, files in listed.splits.items()},
         )
     tree = folders.scan(spec, rest)
     _tell(reporter, tree.notes, lambda: equal_pictures({split: tree.listed(split) for split in tree.files}, rest))
@@ -169,6 +172,7 @@ def load_data(
         std=folders.STD,
         load=load,
         device=device,
+        files={split: len(members) for split, members in tree.files.items()},
     )
 
 

@@ -187,7 +187,7 @@ def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -
         write_json(folder / name, value)
     if WEIGHTS not in trained or not (folder / METRICS).exists():
         return None
-    lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = (folder / METRICS).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     if len(lines) != resolved["epochs"]:
         return None
     try:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from evaluators.prior import Prior
+from evaluators.supernet.given import WEIGHTS, GivenWeights
 from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
@@ -31,7 +32,6 @@ from training.resize import resized
 from training.seeds import derive
 from training.sizing import epoch_steps
 
-WEIGHTS = "supernet.safetensors"
 CHECKPOINT = "supernet.checkpoint"
 
 
@@ -58,6 +58,7 @@ class SupernetEvaluator:
 
     Args:
         prior: corrects the accuracies, if given.
+        given: finished weights of another run, which are used instead: with their recipe and init.
     """
 
     objective = "accuracy"
@@ -75,27 +76,30 @@ class SupernetEvaluator:
         budget: Budget | None = None,
         init: str = "scratch",
         prior: Prior | None = None,
+        given: GivenWeights | None = None,
     ):
         self.space = space
         self.data = data
-        self.recipe = recipe
+        self.recipe = recipe if given is None else given.recipe
         self.scoring = scoring
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
         self.budget = budget or Budget()
-        self.init = init
+        self.init = init if given is None else given.about["init"]
         self.prior = prior
+        self.given = given
         torch.manual_seed(derive(seed, "supernet"))
-        self.store = WeightStore(space, own_kernels=recipe.own_kernels, sync_batch_norm=recipe.sync_batch_norm).to(
-            data.device
-        )
+        self.store = WeightStore(
+            space, own_kernels=self.recipe.own_kernels, sync_batch_norm=self.recipe.sync_batch_norm
+        ).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
 
     def about(self) -> str:
         """What is done before candidates are scored."""
         corrected = f", scores corrected by {self.prior.name}" if self.prior else ""
-        return f"supernet: {self.recipe.epochs} epochs{corrected}"
+        weights = f"{self.recipe.epochs} epochs" if self.given is None else str(self.given)
+        return f"supernet: {weights}{corrected}"
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
@@ -105,6 +109,7 @@ class SupernetEvaluator:
             "scoring": asdict(self.scoring),
             "init": self.init,
             "prior": self.prior and self.prior.identity(),
+            **({"weights": self.given.digest} if self.given else {}),
         }
 
     def prepare(self) -> None:
@@ -127,6 +132,12 @@ class SupernetEvaluator:
         if first:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
         path = self.folder / WEIGHTS
+        if self.given:
+            if first:
+                self.given.copy_to(path)
+            described = self.given.trained
+            distributed.from_first(lambda: self._finished(path, described))
+            return described
         trained = {
             "space": self.space.to_dict(),
             "data": self.data.identity,
