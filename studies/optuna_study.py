@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -47,6 +47,7 @@ from studies.records import (
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
 from studies.samplers.optuna_samplers import directions
 from studies.storages import close_storage, collecting_later, is_away, open_storage, patiently, shown
+from studies.storing import end_trial, store
 from studies.trials import Candidate, Claim
 from training.files import no_room_left
 
@@ -346,39 +347,15 @@ class OptunaStudy:
         self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
 
     def _written(self, trial: FrozenTrial, token: str | None) -> int:
-        """Stores the trial, once: an attempt may have taken effect although the storage did not answer."""
-        attempts = itertools.count()
-
-        def write() -> int:
-            if next(attempts):
-                for stored in reversed(self._storage.get_all_trials(self._study_id, deepcopy=False)):
-                    same = stored.user_attrs.get("claim") == token if token else stored.datetime_start == started
-                    if same and stored.params == trial.params:
-                        return stored._trial_id
+        if not self.shared:
             return self._storage.create_new_trial(self._study_id, trial)
-
-        started = trial.datetime_start
-        return patiently(write) if self.shared else write()
+        return store(self._storage, self._study_id, trial, token)
 
     def _end(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None, attributes: Mapping[str, Any]
     ) -> bool:
         """Ends a running trial; False if another process has ended it."""
-
-        def end() -> bool:
-            before = self._storage.get_trial(trial_id)
-            if before.state.is_finished():
-                # By this process, if an attempt took effect although the storage did not answer.
-                return before.state == state and all(before.user_attrs.get(k) == v for k, v in attributes.items())
-            for name, value in attributes.items():
-                self._storage.set_trial_user_attr(trial_id, name, value)
-            self._storage.set_trial_state_values(trial_id, state, values)
-            return True
-
-        try:
-            ended = patiently(end)
-        except UpdateFinishedTrialError:
-            ended = False
+        ended = end_trial(self._storage, trial_id, state, values, attributes)
         if self._leases is not None:
             self._leases.let_go(trial_id)
         if ended:

@@ -1,5 +1,6 @@
 """A trial enqueued by Optuna's own `study.enqueue_trial`: evaluated, or refused in a line; and replay holds."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import search as command
 from evaluators.base import Halving, Metrics
 from search_space import Architecture, Budget
 from search_space.space import SearchSpace
+from search_space.spaces import named_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
@@ -244,16 +246,16 @@ def test_by_the_command(
     given += ["--evaluator", "zero-cost", "--score", "params"]
     command.main([*given, "--trials", "2"])
     study = _opened("sqlite:///run/study.db")
-    names = {name for trial in study.trials for name in trial.params}
-    known = {str(trial.params) for trial in study.trials}
-    space = {name: sorted({trial.params[name] for trial in study.trials if name in trial.params}) for name in names}
+    known = [trial.params for trial in study.trials]
+    options = (space := named_space(str(narrow_space_file))).enumerate()
+    wanted = next(params for params in map(space.choices, options) if params not in known)
     capsys.readouterr()
-    study.enqueue_trial({**study.trials[0].params, "stage0.depth": 3 - study.trials[0].params["stage0.depth"]})
+    study.enqueue_trial(wanted)
     study.enqueue_trial({"depth": 2})
     command.main([*given, "--trials", "4"])
-    said = capsys.readouterr().out
-    assert "enqueued trial 3: not evaluated: stage0.depth is missing: one of 1, 2" in said
-    ended = _ended("sqlite:///run/study.db")
-    assert [trial.state for trial in ended] == [TrialState.COMPLETE, TrialState.FAIL]
-    assert known
-    assert space
+    assert "enqueued trial 3: not evaluated: stage0.depth is missing: one of 1, 2" in capsys.readouterr().out
+    complete, failed = _ended("sqlite:///run/study.db")
+    assert (complete.state, failed.state) == (TrialState.COMPLETE, TrialState.FAIL)
+    assert complete.params == wanted
+    assert json.loads(Path("run/front.json").read_text())["evaluated"] == 4
+    assert len([trial for trial in study.trials if "digest" in trial.user_attrs]) == 4
