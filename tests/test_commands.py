@@ -129,7 +129,13 @@ def test_a_search_killed_in_training_and_in_searching_ends_alike(
 def test_ctrl_c_says_how_to_continue(small: list[str], tmp_path: Path) -> None:
     long = [*small, "--supernet-epochs", "10000"]  # whatever the machine is busy with, the signal meets it
     process = subprocess.Popen(
-        _command("search.py", *long), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        _command("search.py", *long),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores the signal, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (tmp_path / "runs/digits/supernet.checkpoint").exists():
