@@ -57,7 +57,9 @@ def search(
             shown = len(evaluated)
             if len(evaluated) >= trials and not evaluation.busy():
                 if study.waiting():
-                    reporter.say(f"{study.waiting()} enqueued trials wait: the same command with more --trials goes on")
+                    reporter.say(
+                        f"enqueued trials that wait: {study.waiting()}; the same command with more --trials goes on"
+                    )
                 return evaluated
             if is_over() and not evaluation.busy():
                 return evaluated

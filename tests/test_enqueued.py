@@ -185,7 +185,7 @@ def test_one_after_the_last_candidate_is_told(tiny_space: SearchSpace, tmp_path:
     _opened(url).enqueue_trial(_params(tiny_space, 1)[0])
     said: list[str] = []
     assert len(_search(tiny_space, url, 3, said=said)) == 3
-    assert said == ["1 enqueued trials wait: the same command with more --trials goes on"]
+    assert said == ["enqueued trials that wait: 1; the same command with more --trials goes on"]
     assert [trial.state for trial in _ended(url)] == [TrialState.WAITING]
 
 
