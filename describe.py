@@ -1,5 +1,6 @@
 """Draw and cost a network without training it: see README.md, and `python describe.py --help`."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{settings.svg}: the drawing")
     if settings.json is not None:
         write_json(Path(settings.json), architecture.to_dict())
-        reporter.say(f"next:   python retrain.py {settings.json} --data {source.data}")
+        reporter.say(f"next:   python retrain.py {shlex.quote(settings.json)} --data {shlex.quote(source.data)}")
 
 
 def _trained_classes(folder: Path) -> int | None:

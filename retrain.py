@@ -25,10 +25,11 @@ from search_space.network import Network
 from search_space.pretrained import check_family, check_init, published, transfer
 from studies import run_folder
 from studies.source import Source, read_source
+from studies.storages import check_address, shown
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device, use_threads
-from training.files import write_json
+from training.files import check_inside, write_json
 from training.model_file import load_model
 from training.progress import Reporter, duration
 from training.resize import resized
@@ -54,6 +55,12 @@ def main(arguments: Sequence[str]) -> None:
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
     source = read_source(settings.source, settings.data)
+    if settings.storage is not None:
+        check_address(settings.storage)
+        if source.run is None:
+            raise InputError(f"--storage {shown(settings.storage)}: {settings.source} is not a run's folder")
+    if source.recorded:
+        reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
     def load(side: int) -> Dataset:
         # Crops at random places and scales want the whole picture, so its file.
@@ -66,6 +73,7 @@ def main(arguments: Sequence[str]) -> None:
             streamed=streamed,
             skip_corrupt=settings.skip_corrupt,
             loaders=settings.loaders,
+            download=not source.recorded,
         )
 
     data = load(source.architecture.resolution)
@@ -86,6 +94,8 @@ def main(arguments: Sequence[str]) -> None:
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     out = Path(settings.out) if settings.out else source.folder / "retrain"
+    if not settings.out:
+        check_inside(out, source.folder)
     identity = {
         "architecture": source.architecture.digest(),
         "data": data.identity,
@@ -144,7 +154,7 @@ def main(arguments: Sequence[str]) -> None:
                 write_json(out / COMPARISON, comparison(rows))
                 plot_comparison(rows, title, out / PLOT)
             if source.run is not None:
-                write_report(source.run, reporter, retrained=out)
+                write_report(source.run, reporter, storage=settings.storage, retrained=out)
         reporter.show(comparison_table(rows, title))
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)

@@ -20,8 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from training.files import write_atomically
 
 TABLES = Path(__file__).parent / "tables"

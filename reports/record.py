@@ -1,30 +1,34 @@
 """What a run's folder says, read whole: files that are absent leave their part empty.
 
-Everything a report shows comes from here. The study is read where the configuration says that it is kept, unless the
-caller has its trials at hand.
+Everything a report shows comes from here. The study that is read is the folder's own, which stays as it is, or one
+whose address the user has given: an address in the configuration is told, and nothing is opened there.
 """
 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import read_numbers
 from reports.tables import correction
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.cost import Cost
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.space import SearchSpace
 from studies.optuna_study import STUDY_NAME
+from studies.own_study import own_study
 from studies.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
-from studies.storages import close_storage, open_storage
+from studies.storages import close_storage, open_storage, reason, shown
 from studies.trials import Candidate
 from training.standalone import METRICS
 
@@ -145,7 +149,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     """Reads a run's folder. Raises InputError for a file that is there and is no run's.
 
     Args:
-        storage: the study's address, where the caller knows it better than the configuration, which has no password.
+        storage: the study's address, where the user has given one; None for the folder's own.
         retrained: where its networks were trained by themselves, beside the folder's `retrain` and `retrain-…`.
     """
     config = _object(folder / CONFIG)
@@ -158,7 +162,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     own = f"sqlite:///{folder / STUDY}"
     name = f"{STUDY_NAME}-{folder.resolve().name}" if isinstance(shared, str) else STUDY_NAME
     kept = shared if isinstance(shared, str) else own
-    trials, study_id, why = _stored(folder, storage or kept, name)
+    trials, study_id, why = _stored(folder, storage, name, shared if isinstance(shared, str) else None)
     evaluated, rejected, failed = _told(trials, objective)
     places = [path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")]
     if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
@@ -209,21 +213,31 @@ def _candidate(entry: Any, objective: str, path: Path) -> Candidate:
         raise InputError(f"{path}: not a run's result ({error}); remove it, and run the search again") from None
 
 
-def _stored(folder: Path, url: str, name: str) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
+def _stored(
+    folder: Path, given: str | None, name: str, recorded: str | None
+) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
     """The study's trials and its number in the storage, or why there are none."""
-    if url == f"sqlite:///{folder / STUDY}" and not (folder / STUDY).exists():
+    own = folder / STUDY
+    if given is None and not own.exists():
+        if recorded is not None:
+            return (), None, f"the study is at {shown(recorded)[:200]}, and is read from there with --storage ADDRESS"
         return (), None, "the folder holds no study"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = open_storage(url)
-        try:
+        with own_study(own) if given is None else _given(given) as storage:
             study_id = storage.get_study_id_from_name(name)
             return storage.get_all_trials(study_id, deepcopy=False), study_id, None
-        finally:
-            close_storage(storage)
     except Exception as error:  # whatever a storage out of reach raises: a report does without
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return (), None, f"the study cannot be read from here ({reason})"
+        return (), None, f"the study cannot be read from here ({reason(error)})"
+
+
+@contextmanager
+def _given(url: str) -> Iterator[BaseStorage]:
+    storage = open_storage(url)
+    try:
+        yield storage
+    finally:
+        close_storage(storage)
 
 
 def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluated, ...], dict[str, int], int]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.base import numbers, read_numbers
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from studies.identity import difference
 from studies.trials import Candidate
 from training.data import Dataset
-from training.files import remove_leftovers, write_json
+from training.files import check_folder, remove_leftovers, write_json
 from training.progress import Reporter
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
@@ -47,10 +48,13 @@ def check_same(folder: Path, identity: dict[str, Any], keeps: tuple[str, ...] = 
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Makes the folder if need be, and keeps other processes out of it. Raises InputError if one is in it.
 
+    A folder with links that lead out of it is refused: what a run writes stays where the user said.
+
     Args:
         shared: whether those may be in it that say so as well.
     """
     check_name(folder)
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.cost import Budget
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.network import check
 from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG
@@ -24,6 +25,7 @@ class Source:
         space, budget: the run's.
         run: the run's folder.
         pictures: the identity of the run's data, if these are named as they were then.
+        recorded: whether `data` is what a file says, and not the user: it is read where it lies, and never downloaded.
     """
 
     architecture: Architecture
@@ -34,6 +36,7 @@ class Source:
     budget: Budget | None = None
     run: Path | None = None
     pictures: str | None = None
+    recorded: bool = False
 
     def changed(self, data: Dataset) -> bool:
         """Whether the pictures are not those of the search any more, though they are named alike."""
@@ -67,7 +70,8 @@ def read_source(text: str, data: str | None) -> Source:
     if path.is_dir():
         if (path / ARCHITECTURE).exists() and not (path / BEST).exists():  # of one training
             architecture, _ = _read(path / ARCHITECTURE)
-            return Source(architecture, _data(text, data, {"data": recorded_data(path)}), path, None, None)
+            spec = _data(text, data, {"data": recorded_data(path)})
+            return Source(architecture, spec, path, None, None, recorded=data is None)
         if not (path / BEST).exists():
             raise InputError(f"{path}: holds no {BEST}; finish its search first (the same search.py command again)")
         architecture, rest = _read(path / BEST)
@@ -81,9 +85,11 @@ def read_source(text: str, data: str | None) -> Source:
         spec = _data(text, data, free)
         pictures = config["identity"].get("data") if spec == free.get("data") else None
         budget = _budget(path / CONFIG, config["identity"].get("budget"))
-        return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path, pictures)
+        classes = _classes(path / BEST, rest)
+        return Source(architecture, spec, path, space, classes, budget, path, pictures, recorded=data is None)
     architecture, rest = _read(path)
-    return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
+    spec = _data(text, data, rest)
+    return Source(architecture, spec, path.with_suffix(""), None, _classes(path, rest), recorded=data is None)
 
 
 def _read(path: Path) -> tuple[Architecture, dict[str, Any]]:

@@ -38,7 +38,9 @@ _Result = TypeVar("_Result")
 
 
 def check_address(url: str) -> None:
-    """Raises InputError for a kind of storage that is unknown, or a file in a folder that is not there."""
+    """Raises InputError for a kind of storage that is unknown, or a file that is none, or whose folder is not there."""
+    if url.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
+        raise InputError(f"--storage {url}: is kept in memory alone; expected sqlite:///FILE")
     kind, _, rest = url.partition(":")
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql", "journal", "grpc"):
@@ -81,7 +83,7 @@ def open_storage(url: str) -> BaseStorage:
     except (SQLAlchemyError, StorageInternalError) as error:
         if no_room_left(error) or kind == "sqlite":
             raise
-        raise InputError(f"--storage {shown(url)}: cannot be reached ({_reason(error)})") from None
+        raise InputError(f"--storage {shown(url)}: cannot be reached ({reason(error)})") from None
 
 
 def _database(address: str, options: dict[str, object]) -> BaseStorage:
@@ -187,7 +189,7 @@ def patiently(do: Callable[[], _Result], patience: float = PATIENCE) -> _Result:
                 raise
             if time.monotonic() > until:
                 raise InputError(
-                    f"the storage has been away for {patience:.0f} s ({_reason(error)}); run the same command again to "
+                    f"the storage has been away for {patience:.0f} s ({reason(error)}); run the same command again to "
                     "go on"
                 ) from error
         time.sleep(pause)
@@ -215,7 +217,7 @@ def _journal(url: str, path: Path | None) -> BaseStorage:
     except OSError as error:
         raise InputError(f"--storage {url}: cannot be written ({error.strerror})") from None
     except (ValueError, KeyError) as error:
-        raise InputError(f"--storage {url}: not a journal of Optuna ({_reason(error)})") from None
+        raise InputError(f"--storage {url}: not a journal of Optuna ({reason(error)})") from None
 
 
 def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
@@ -249,12 +251,12 @@ def _grpc(url: str, rest: str) -> BaseStorage:
     except ImportError as error:
         raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install 'coordnas[grpc]'") from None
     except Exception as error:
-        reason = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else _reason(error)
-        raise InputError(f"--storage {url}: cannot be reached ({reason})") from None
+        why = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else reason(error)
+        raise InputError(f"--storage {url}: cannot be reached ({why})") from None
     return proxy
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of what went wrong, of the error's own cause."""
     cause = error.__cause__ or error
     cause = getattr(cause, "orig", None) or cause

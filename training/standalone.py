@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.network import Network, build
 from training import distributed
 from training.checkpoint import load_weights, save_weights
