@@ -186,10 +186,34 @@ def parse_settings(
     _add(parser, fields)
     _add_plugin(parser)
     given = vars(parser.parse_args(arguments))
+    _check_texts(fields, given)
     for path in given.pop("plugin", []):
         load_plugin(Path(path))
     overridden = made(given)
     return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
+
+
+def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
+    """Raises InputError for what is given as nothing, or is not UTF-8: it goes into files, and into a study's address.
+
+    Several values, of pictures for instance, may be names that are not UTF-8: they are opened, and no more.
+    """
+    positionals = {field.name: field.name.upper() for field in fields if field.metadata.get("positional")}
+    for name, value in given.items():
+        flag = positionals.get(name, "--" + name.replace("_", "-"))
+        for text in value if isinstance(value, list) else [value]:
+            if text == "":
+                raise InputError(f"{flag}: expected a value, got nothing")
+        if isinstance(value, str) and not _is_text(value):
+            raise InputError(f"{flag} {value}: is not UTF-8; rename what is called so")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
@@ -203,6 +227,11 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
             main(sys.argv[1:])
     except InputError as error:
         _complain(f"error: {error}")
+        sys.exit(2)
+    except _SaidError:
+        raise
+    except SystemExit as error:  # the commands end here alone
+        _complain(f"error: a Python file that this command was given ended it, by sys.exit({error.code!r:.60})")
         sys.exit(2)
     except DivergedError as error:
         _complain(f"error: {error}")
@@ -358,6 +387,10 @@ _METAVARS = {
 }
 
 
+class _SaidError(SystemExit):
+    """The parser has said all that there is to say."""
+
+
 class _Help(argparse.Action):
     """Prints the help of a group, and ends."""
 
@@ -390,4 +423,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         _complain(f"error: {message}; see {self.prog} --help")
-        sys.exit(2)
+        self.exit(2)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise _SaidError(status)

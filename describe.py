@@ -17,7 +17,7 @@ from search_space.network import check
 from studies.run_folder import BEST, front_architecture
 from studies.source import read_source
 from training.checkpoint import load_weights
-from training.files import write_json, write_text
+from training.files import check_writable, write_json, write_text
 from training.model_file import ModelInfo
 from training.progress import Reporter
 from training.standalone import WEIGHTS
@@ -63,6 +63,8 @@ def main(arguments: Sequence[str]) -> None:
     for option, name in (("--svg", settings.svg), ("--json", settings.json)):
         if name is not None and not Path(name).absolute().parent.is_dir():
             raise InputError(f"{option} {name}: there is no folder {Path(name).parent}; make it first")
+        if name is not None:
+            check_writable(Path(name))
     cost = measure(architecture, classes)
     rows = lines(architecture, classes)
     title = f"{settings.source}: {architecture.resolution} pixels, {classes} classes, {architecture.activation}"

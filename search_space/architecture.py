@@ -138,8 +138,10 @@ class Architecture:
         return cls(stages=tuple(_stage(f"stages[{i}]", stage) for i, stage in enumerate(stages)), **fields)
 
     @classmethod
-    def from_json(cls, text: str) -> "Architecture":
+    def from_json(cls, text: object) -> "Architecture":
         """The architecture that `to_json` wrote. Raises InputError naming the field that is wrong."""
+        if not isinstance(text, str):
+            raise InputError(f"architecture: expected a JSON text, got {shown(text)}")
         return cls.from_dict(parse_json(text))
 
 

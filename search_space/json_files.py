@@ -31,7 +31,7 @@ def read_text(path: Path, longest: int = MAX_CHARACTERS) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text") from None
+        raise InputError(f"{path}: cannot be read (it is not UTF-8 text)") from None
     if len(text) > longest:
         raise InputError(f"{path}: a text of {len(text)} characters; at most {longest} are read")
     return text
@@ -57,7 +57,7 @@ def parse_json(text: str, longest: int = MAX_CHARACTERS, *, finite: bool = True)
     if len(text) > longest:
         raise InputError(f"JSON text of {len(text)} characters: at most {longest} are read")
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys)
+        value = _DECODER.decode(text)
     except InputError:
         raise
     except RecursionError:
@@ -105,8 +105,10 @@ def _check(value: object, levels: int, finite: bool) -> None:
                 error.place.append(f"[{key}]" if isinstance(key, int) else f".{_named(key)}")
                 raise
     elif isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            raise _ProblemError(f"{shown(value)} is not UTF-8 text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _ProblemError(f"{shown(value)} is not UTF-8 text") from None
     elif isinstance(value, int):
         if not -MAX_INTEGER <= value < MAX_INTEGER:
             raise _ProblemError("an integer of more than 64 bits")
@@ -136,3 +138,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InputError(f"JSON text: repeated key {shown(key)}")
         unique[key] = value
     return unique
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)

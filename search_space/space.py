@@ -18,6 +18,7 @@ from search_space.cost import Budget, Cost, measure
 from search_space.cost_table import CostTable
 from search_space.decisions import Choose, decide, decided, every_outcome
 from search_space.errors import InputError
+from search_space.json_files import shown
 from search_space.latency import LatencyTable
 from search_space.sampling import BudgetTable, Rng, budget_table
 from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, StageProgram, check_options
@@ -53,9 +54,11 @@ class SearchSpace:
     def __post_init__(self) -> None:
         check_options("resolution", self.resolution)
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
-            raise InputError(f"activation: {self.activation!r} is unknown; known: {', '.join(ACTIVATIONS)}")
+            raise InputError(f"activation: {shown(self.activation)} is unknown; known: {', '.join(ACTIVATIONS)}")
         if self.attention_per not in ATTENTION_PER:
-            raise InputError(f"attention_per: {self.attention_per!r} is unknown; known: {', '.join(ATTENTION_PER)}")
+            raise InputError(
+                f"attention_per: {shown(self.attention_per)} is unknown; known: {', '.join(ATTENTION_PER)}"
+            )
         before: tuple[int, ...] = (self.stem_width,)
         for index, options in enumerate(self.stages):
             shared = set(before) & set(options.width)

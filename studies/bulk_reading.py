@@ -5,7 +5,6 @@ with ten thousand, opening the study took many seconds. The search reads a trial
 selected here from Optuna's own tables, as plain rows.
 """
 
-import json
 from collections import defaultdict
 from typing import Any
 
@@ -13,6 +12,11 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
+
+from search_space.errors import InputError
+from search_space.json_files import parse_json, shown
+
+MAX_CHARACTERS = 20_000_000  # of an attribute: proposals that were rejected can be many
 
 
 def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
@@ -42,7 +46,7 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
                 .join(trial, trial.trial_id == model.trial_id)
                 .where(of_study)
             ):
-                found[trial_id][key] = json.loads(text)
+                found[trial_id][key] = _value(trial_id, key, text)
             attributes.append(found)
     user, system = attributes
     return [
@@ -62,3 +66,13 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
         )
         for trial_id, number, state in rows
     ]
+
+
+def _value(trial_id: int, key: str, text: object) -> Any:
+    """An attribute's value. Raises InputError naming it."""
+    try:
+        if not isinstance(text, str):
+            raise InputError(f"expected a JSON text, got {shown(text)}")
+        return parse_json(text, MAX_CHARACTERS, finite=False)
+    except InputError as error:
+        raise InputError(f"attribute {shown(key)} of the trial with id {trial_id}: {error}") from None

@@ -17,4 +17,4 @@ def difference(old: Any, new: Any, place: str = "") -> str | None:
             if found:
                 return found
         return None
-    return None if old == new else f"{place} is {old!r} there and {new!r} here"
+    return None if old == new else f"{place} is {old!r:.200} there and {new!r:.200} here"

@@ -120,7 +120,7 @@ def test_read_json_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.json: no such file"):
         read_json(folder / "absent.json")
     (folder / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"binary\.json: is not UTF-8 text"):
+    with pytest.raises(InputError, match=r"binary\.json: cannot be read \(it is not UTF-8 text\)"):
         read_json(folder / "binary.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_json(folder)

@@ -1,11 +1,12 @@
 """Progress of long work: a bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
@@ -28,9 +29,9 @@ class Reporter:
         self.show(message)
 
     def show(self, what: RenderableType) -> None:
-        """A line or a table, unless quiet."""
+        """A line or a table, unless quiet; see `printable`."""
         if not self.quiet:
-            self.console.print(what, markup=False)
+            self.console.print(printable(what) if isinstance(what, str) else _Printable(what), markup=False)
 
     def took(self) -> str:
         """How long each tracked work took: `supernet 3m 2s, search 25s`."""
@@ -59,14 +60,14 @@ class Reporter:
             TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=self.console, transient=False, refresh_per_second=4) as progress:
-            task = progress.add_task(what, total=total, completed=done, note="", rate="")
+            task = progress.add_task(printable(what), total=total, completed=done, note="", rate="")
             start = time.monotonic()
             finished = 0
 
             def advance(note: str) -> None:
                 nonlocal finished
                 finished += 1
-                progress.update(task, advance=1, note=note, rate=_rate(finished, start))
+                progress.update(task, advance=1, note=printable(note), rate=_rate(finished, start))
 
             yield advance
 
@@ -83,7 +84,7 @@ class Reporter:
                 last = now
                 left = (total - done - finished) * (now - start) / finished
                 line = f"{what}: {done + finished}/{total} {unit}, {_rate(finished, start)}, {duration(left)} left"
-                print(f"{line}  {note}".rstrip(), flush=True)
+                print(printable(f"{line}  {note}".rstrip()), flush=True)
 
         yield advance
 
@@ -105,5 +106,29 @@ def duration(seconds: float) -> str:
 
 
 def complain(message: str) -> None:
-    """One line on standard error."""
-    print(" ".join(message.split()), file=sys.stderr, flush=True)
+    """One line on standard error; see `printable`."""
+    print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal acts on, or cannot be written, as escapes: names come from files, and from others.
+
+    These are control characters but for the end of a line, marks that change the direction of writing, and bytes of a
+    file's name that are not UTF-8.
+    """
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+# Control characters (C0, delete, C1), the marks of the bidirectional algorithm, halves of characters.
+_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class _Printable:
+    """A line or a table of which every part is printable."""
+
+    def __init__(self, what: RenderableType):
+        self.what = what
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.what, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
