@@ -25,6 +25,7 @@ from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, Stage
 
 _Option = TypeVar("_Option", bound=Hashable)
 
+MAX_CLASSES = 1_000_000
 MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
 
@@ -52,6 +53,10 @@ class SearchSpace:
     latency: LatencyTable | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise InputError(f"name: expected a name, got {shown(self.name)}")
+        if type(self.num_classes) is not int or not 1 <= self.num_classes <= MAX_CLASSES:
+            raise InputError(f"num_classes: expected an integer from 1 to {MAX_CLASSES}, got {shown(self.num_classes)}")
         check_options("resolution", self.resolution)
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise InputError(f"activation: {shown(self.activation)} is unknown; known: {', '.join(ACTIVATIONS)}")

@@ -68,11 +68,11 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
     ]
 
 
-def _value(trial_id: int, key: str, text: object) -> Any:
+def _value(trial_id: int, key: object, text: object) -> Any:
     """An attribute's value. Raises InputError naming it."""
     try:
-        if not isinstance(text, str):
-            raise InputError(f"expected a JSON text, got {shown(text)}")
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise InputError(f"expected a name and a JSON text, got {shown(text)}")
         return parse_json(text, MAX_CHARACTERS, finite=False)
     except InputError as error:
         raise InputError(f"attribute {shown(key)} of the trial with id {trial_id}: {error}") from None

@@ -66,8 +66,8 @@ def occupies(trial: FrozenTrial) -> bool:
 
 def read_proposal(trial: FrozenTrial) -> Proposal:
     """What was proposed."""
-    memo = {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
     with _told_of(trial):
+        memo = {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
         return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), memo)
 
 
@@ -134,6 +134,6 @@ def _told_of(trial: FrozenTrial) -> Iterator[None]:
     """Whatever a trial lacks, or holds of another kind, is an InputError that names the trial."""
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         lacks = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"trial {trial.number} is not as a search stores it ({lacks})") from None

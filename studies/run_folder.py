@@ -150,18 +150,9 @@ def _refuse_another(folder: Path, config: dict[str, Any], identity: dict[str, An
 
 def write_results(folder: Path, front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> None:
     """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files."""
-    bounds = dict(budget.bounds())
     write_json(folder / BEST, _best(front, budget, data))
     # Last, since a front with this number of candidates is what tells a finished run.
-    write_json(
-        folder / FRONT,
-        {
-            "front": [_described(candidate) for candidate in front],
-            "budget": bounds,
-            "data": data.name,
-            "evaluated": evaluated,
-        },
-    )
+    write_json(folder / FRONT, _whole(front, evaluated, budget, data))
 
 
 def _best(front: list[Candidate], budget: Budget, data: Dataset) -> dict[str, Any]:
@@ -199,15 +190,24 @@ def finished_front(
     known = {candidate.architecture.digest() for candidate in candidates}
     if evaluated != len(candidates) or any(candidate.architecture.digest() not in known for candidate in front):
         return None
-    best = _best(front, budget, data)
-    try:
-        found = read_json(folder / BEST)
-        if found != json.loads(json.dumps(best)):
-            raise InputError(f"{folder / BEST}: is not the best of {FRONT}")
-    except InputError as error:
-        reporter.say(f"{error}; it is written anew")
-        write_json(folder / BEST, best)
+    for name, content in ((BEST, _best(front, budget, data)), (FRONT, _whole(front, evaluated, budget, data))):
+        try:
+            if read_json(folder / name) != json.loads(json.dumps(content)):
+                raise InputError(f"{folder / name}: is not what the search came to")
+        except InputError as error:
+            reporter.say(f"{error}; it is written anew")
+            write_json(folder / name, content)
     return front
+
+
+def _whole(front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> dict[str, Any]:
+    """What is written of the front."""
+    return {
+        "front": [_described(candidate) for candidate in front],
+        "budget": dict(budget.bounds()),
+        "data": data.name,
+        "evaluated": evaluated,
+    }
 
 
 def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:

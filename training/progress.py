@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LONGEST_LINE = 1_000  # characters of a complaint
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
 Advance = Callable[[str], None]
@@ -106,8 +107,11 @@ def duration(seconds: float) -> str:
 
 
 def complain(message: str) -> None:
-    """One line on standard error; see `printable`."""
-    print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
+    """One line on standard error, of bounded length; see `printable`."""
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
+        line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+    print(line, file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
