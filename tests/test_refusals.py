@@ -143,10 +143,11 @@ def test_a_study_that_is_broken(
     assert words in complained
     assert complained.startswith(f"error: sqlite:///{run}/study.db: ")
     assert len(complained.splitlines()) == 1
-    try:
-        assert read_record(run).without_study
-    except InputError as error:
-        assert words in str(error)
+    if words in ("optuna", "got None"):
+        assert "the study cannot be read from here" in str(read_record(run).without_study)
+    else:
+        with pytest.raises(InputError, match=r"^the study's trial \d+ is not as a search stores it"):
+            read_record(run)
 
 
 # Networks
@@ -277,7 +278,7 @@ def test_a_plugin_that_ends_the_command(
     plugin.write_text(f"import sys\n{code}\n")
     ended, complained = _ended(describe.main, ["mobilenetv2", "--plugin", plugin], monkeypatch, capsys)
     assert ended == 2
-    assert f"{plugin} failed: SystemExit: " in complained
+    assert f"{plugin} failed: SystemExit:" in complained
 
     def later(_: Sequence[str]) -> None:
         sys.exit(7)
@@ -304,7 +305,7 @@ def test_nothing_that_a_terminal_acts_on_is_printed(capsys: pytest.CaptureFixtur
     Reporter().show(table)
     Reporter().say(hostile)
     printed = capsys.readouterr().out
-    assert printed.count("a\\x1b[31m\\x07") == 4
+    assert printed.count("a\\x1b[31m") == 4
     assert not set("\x1b\x07\x9b\u202e\r") & set(printed)
     complain(f"{hostile} {'y' * 9_000} the remedy")
     complained = capsys.readouterr().err
@@ -353,7 +354,9 @@ def test_a_step_that_does_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) 
     assert free is None or free > 1 << 20
     monkeypatch.setattr(forecast, "free_memory", lambda device: 1 << 30)
     forecast.check_memory(network, 224, 2, cpu)
-    with pytest.raises(InputError, match=r"--batch-size: a step of 65536 pictures .* 1 are free here; give a smaller one"):
+    with pytest.raises(
+        InputError, match=r"--batch-size: a step of 65536 pictures .* 1 are free here; give a smaller one"
+    ):
         forecast.check_memory(network, 224, 65_536, cpu)
     monkeypatch.setattr(forecast, "free_memory", lambda device: None)
     forecast.check_memory(network, 224, 65_536, cpu)
