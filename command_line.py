@@ -25,7 +25,8 @@ from search_space.plugins import load_plugin
 from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
-from training.memory import out_of_memory
+from training.memory import keep_freed_memory, out_of_memory
+from training.printed import escape_output
 from training.progress import complain
 
 _Settings = TypeVar("_Settings")
@@ -158,18 +159,29 @@ def micro_batch(text: str) -> str:
     return text
 
 
+def at_home(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `~` as a shell means it, wherever a path begins: a shell leaves it in `--out=~/x`.
+
+    That is at the beginning, after `=`, after the `:` of a spec such as `folder:~/pictures`, and in `sqlite:///~/x`.
+    """
+    begins = r"(^|=|:|:///)(~[^/=:]*)(?=/|$)"
+    return [re.sub(begins, lambda found: found[1] + os.path.expanduser(found[2]), text) for text in arguments]
+
+
 def parse_settings(
     settings: type[_Settings],
     arguments: Sequence[str],
     *,
     example: str,
     defaults: Callable[[Mapping[str, Any]], _Settings] | None = None,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> _Settings:
     """The settings that the arguments say. Runs the files of `--plugin`, a flag of every command, first.
 
     Args:
         example: shown first in the help text.
         defaults: makes the settings that flags override, for presets, from what was given of them.
+        complete: adds to what was given what follows from it; not asked for help.
     """
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
@@ -185,35 +197,23 @@ def parse_settings(
     parser.add_argument("-h", "--help", nargs="?", const=MAIN, default=argparse.SUPPRESS, action=_Help, text=show)
     _add(parser, fields)
     _add_plugin(parser)
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser.parse_args(at_home(arguments)))
     _check_texts(fields, given)
     for path in given.pop("plugin", []):
         load_plugin(Path(path))
+    given = complete(given) if complete else given
     overridden = made(given)
     return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
 
 
 def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
-    """Raises InputError for what is given as nothing, or is not UTF-8: it goes into files, and into a study's address.
-
-    Several values, of pictures for instance, may be names that are not UTF-8: they are opened, and no more.
-    """
+    """Raises InputError for what is given as nothing."""
     positionals = {field.name: field.name.upper() for field in fields if field.metadata.get("positional")}
     for name, value in given.items():
         flag = positionals.get(name, "--" + name.replace("_", "-"))
         for text in value if isinstance(value, list) else [value]:
             if text == "":
                 raise InputError(f"{flag}: expected a value, got nothing")
-        if isinstance(value, str) and not _is_text(value):
-            raise InputError(f"{flag} {value}: is not UTF-8; rename what is called so")
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
@@ -222,6 +222,8 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
     Args:
         continues: whether the same command again goes on where it stopped; said after Ctrl-C.
     """
+    keep_freed_memory()
+    escape_output()
     try:
         with distributed.joined():
             main(sys.argv[1:])

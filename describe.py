@@ -14,7 +14,7 @@ from search_space.backbones import BACKBONES
 from search_space.cost import human, measure
 from search_space.errors import InputError
 from search_space.network import check
-from studies.run_folder import BEST, front_architecture
+from studies.run_folder import BEST, FRONT
 from studies.source import read_source
 from training.checkpoint import load_weights
 from training.files import check_writable, write_json, write_text
@@ -30,11 +30,11 @@ class DescribeSettings:
     """Draw and cost a network, stage by stage, without training it and without data."""
 
     source: str = positional(
-        f"a run's folder, a training's, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, "
-        "-se, -ca"
+        "a run's folder or its front.json, a training's folder, an architecture's JSON file, or "
+        f"{', '.join(BACKBONES)}, each also with -none, -se, -ca"
     )
     network: int | None = flag(
-        None, "of a run's folder: the network of its front, 1 the cheapest (default: the best)", whole(1)
+        None, "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best)", whole(1)
     )
     resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
     classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
@@ -49,10 +49,9 @@ def main(arguments: Sequence[str]) -> None:
     reporter = Reporter(settings.quiet)
     # Data are named for the next command alone; none are read.
     folder = Path(settings.source)
-    source = read_source(settings.source, None if (folder / BEST).exists() else "…")
+    run = folder.parent if folder.name == FRONT else folder
+    source = read_source(settings.source, None if (run / BEST).exists() else "…", settings.network)
     architecture = source.architecture
-    if settings.network is not None:
-        architecture = front_architecture(Path(settings.source), settings.network)
     if settings.resolution is not None:
         architecture = replace(architecture, resolution=settings.resolution)
     classes = settings.classes or (len(source.classes) if source.classes else _trained_classes(folder) or 1000)

@@ -19,9 +19,11 @@ from reports.confusion_picture import draw_confusion
 from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
 from search_space.errors import InputError
 from training.data import LOADERS, SKIP_CORRUPT, SPECS, Dataset, load_data
-from training.device import default_threads, resolve_device, use_threads
+from training.device import default_threads, resolve_device
 from training.files import check_folder, check_inside, write_json
+from training.lanes import use_threads
 from training.model_file import load_model
+from training.printed import printable
 from training.progress import Reporter
 from training.recorded_data import recorded_data
 from training.resize import resized
@@ -62,8 +64,8 @@ def main(arguments: Sequence[str]) -> None:
     if settings.split not in SPLITS:
         raise InputError(f"--split {settings.split}: unknown; known: {', '.join(SPLITS)}")
     found = find_models(settings.source)
-    use_threads(settings.threads if settings.latency else default_threads())
     if settings.latency:
+        use_threads(settings.threads, lanes=False)
         _compare_latency(found, settings, reporter)
     else:
         _evaluate(found, settings, reporter)
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str]) -> None:
 def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
     """Tests each network, and writes its results."""
     device = resolve_device(settings.device)
+    use_threads(default_threads(), lanes=device.type == "cpu")
     models = {name: read_model(path, device) for name, path in found.items()}
     specs = {name: _spec(model, settings.data) for name, model in models.items()}
     if settings.data is None:
@@ -102,7 +105,13 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
         title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
-        draw_confusion(evaluation, title, folder / "confusion.png")
+        by_number = draw_confusion(evaluation, printable(title), folder / "confusion.png")
+        if by_number:
+            reporter.say(
+                f"{folder / 'confusion.png'}: no installed font has the letters of {len(by_number)} of "
+                f"{len(evaluation.classes)} names ({by_number[0]}, …); those classes are shown by their numbers in "
+                "evaluation.json"
+            )
     of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
     counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
     title = f"{of}: {counts} {settings.split} pictures"

@@ -9,8 +9,10 @@ from command_line import flag, positional, whole
 from deployment.model_source import find_model, read_model
 from deployment.prediction import find_pictures, predict
 from search_space.errors import InputError
-from training.device import default_threads, resolve_device, use_threads
-from training.progress import complain, printable
+from training.device import default_threads, resolve_device
+from training.lanes import use_threads
+from training.printed import printable
+from training.progress import complain
 
 EXAMPLE = "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3"
 
@@ -28,9 +30,12 @@ class PredictSettings:
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = command_line.parse_settings(PredictSettings, arguments, example=EXAMPLE)
-    use_threads(default_threads())
-    pictures = find_pictures(settings.pictures)
-    model = read_model(find_model(settings.source), resolve_device(settings.device))
+    pictures, left_out = find_pictures(settings.pictures)
+    for line in left_out:
+        complain(line)
+    device = resolve_device(settings.device)
+    use_threads(default_threads(), lanes=device.type == "cpu")
+    model = read_model(find_model(settings.source), device)
     failed = 0
     for prediction in predict(model, pictures, settings.top):
         if prediction.error is not None:

@@ -29,7 +29,7 @@ from search_space.pretrained import INIT
 from search_space.spaces import SPACES
 from studies.samplers import sampler_names
 from studies.samplers.nni_tuners import FRAMEWORKS
-from studies.storages import KINDS, check_address
+from studies.storages import KINDS
 from training.data import LOADERS, SKIP_CORRUPT, SPECS
 from training.recipe import Recipe
 
@@ -45,6 +45,7 @@ ONLY_FOR = {
     "generation": "proxy",
     "supernet_epochs": "supernet",
     "batch_size": "supernet",
+    "supernet": "supernet",
     "prior": "supernet",
     "anchors": "supernet",
 }
@@ -67,7 +68,10 @@ def _by_preset(setting: str, settings: "SearchSettings | None") -> str:
 class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
-    preset: str = positional("settings that the flags override: digits, cifar10, imagenet", "digits")
+    preset: str = positional(
+        "settings that the flags override: digits, cifar10, photos, imagenet (of your own files, what suits them)",
+        "digits",
+    )
     space: str = flag("mobilenetv2-32", f"{', '.join(SPACES)}, or your own FILE.toml", group="main")
     data: str = flag("digits", f"pictures: {SPECS}", group="main")
     max_macs: int | None = flag(
@@ -158,6 +162,11 @@ class SearchSettings:
     batch_size: int | None = flag(
         None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
     )
+    supernet: str | None = flag(
+        None,
+        "a run's folder, whose finished shared weights are used: of the same space and data (default: trained here)",
+        group="scoring",
+    )
     prior: str = flag(
         "progressivity",
         "zero-cost score by which the supernet's are corrected, see --score, or none",
@@ -187,16 +196,19 @@ class Preset:
     """What the flags of a search do not say."""
 
     settings: SearchSettings
+    pictures: int  # training pictures that its epochs are for
     recipe: SupernetRecipe
     scoring: Scoring
     proxy: ProxySettings
     anchor: Recipe  # how an anchor is trained
     rescored: int  # candidates scored thoroughly at the end
+    retraining: str = "quick"  # the recipe that suits what is found
 
 
 PRESETS = {
     "digits": Preset(
         settings=SearchSettings(),
+        pictures=12_000,
         recipe=SupernetRecipe(
             epochs=18, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
         ),
@@ -212,6 +224,7 @@ PRESETS = {
     ),
     "cifar10": Preset(
         settings=SearchSettings(preset="cifar10", data="cifar10"),
+        pictures=45_000,
         recipe=SupernetRecipe(
             epochs=20,
             batch_size=64,
@@ -231,6 +244,32 @@ PRESETS = {
         anchor=Recipe(epochs=8, batch_size=64, learning_rate=0.4, weight_decay=2e-4, augmentation="crop-flip"),
         rescored=32,
     ),
+    # For hundreds to thousands of photographs of one's own, on two cores.
+    "photos": Preset(
+        settings=SearchSettings(
+            preset="photos", space="photos", data="folder:photos", max_macs=60_000_000, trials=160, init="auto"
+        ),
+        pictures=2_000,
+        recipe=SupernetRecipe(
+            epochs=8,
+            batch_size=32,
+            learning_rate=0.1,
+            weight_decay=1e-4,
+            augmentation="crop-flip",
+            random_networks=1,
+            largest_epochs=2,
+        ),
+        scoring=Scoring(calibration=128, validation=500, batch_size=64),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=32, learning_rate=0.1, weight_decay=1e-4, augmentation="crop-flip"),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=1.0,
+            resolution=0.75,
+        ),
+        anchor=Recipe(epochs=12, batch_size=32, learning_rate=0.1, weight_decay=1e-4, augmentation="crop-flip"),
+        rescored=32,
+        retraining="photos",
+    ),
     # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
     "imagenet": Preset(
         settings=SearchSettings(
@@ -241,6 +280,7 @@ PRESETS = {
             trials=1000,
             startup=100,
         ),
+        pictures=1_271_167,
         recipe=SupernetRecipe(
             epochs=180,
             batch_size=1024,
@@ -299,65 +339,3 @@ def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
     for path in plugins:
         words += ["--plugin", path]
     return shlex.join(words)
-
-
-def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
-    """The preset's, with what the flags say. Raises InputError for what cannot be."""
-    return replace(
-        preset.proxy,
-        halving=replace(
-            preset.proxy.halving,
-            epochs=settings.proxy_epochs or preset.proxy.halving.epochs,
-            generation=settings.generation or preset.proxy.halving.generation,
-        ),
-        pictures=settings.proxy_pictures or preset.proxy.pictures,
-        resolution=settings.proxy_resolution or preset.proxy.resolution,
-    )
-
-
-def without_effect(settings: SearchSettings) -> list[str]:
-    """What was given and changes nothing with the other settings: a few words each."""
-    usual = preset(settings.preset).settings
-    given = [name for name in vars(usual) if getattr(settings, name) != getattr(usual, name)]
-    unused = [
-        f"--{name.replace('_', '-')} (it is for --evaluator {ONLY_FOR[name]})"
-        for name in given
-        if name in ONLY_FOR and ONLY_FOR[name] != settings.evaluator
-    ]
-    if "runtime" in given and (settings.max_latency_ms is None or settings.latency_table is not None):
-        unused.append("--runtime (it is for --max-latency-ms without --latency-table)")
-    if "init" in given and settings.evaluator == "tabular":
-        unused.append("--init (the table's networks are trained)")
-    return unused
-
-
-def check_engine(settings: SearchSettings) -> None:
-    """Raises InputError for an unknown engine, or what it cannot do."""
-    if settings.engine not in ENGINES:
-        raise InputError(f"--engine {settings.engine}: unknown; known: {', '.join(ENGINES)}")
-    if settings.engine != "processes" and settings.evaluator == "proxy":
-        raise InputError(
-            f"--engine {settings.engine}: the proxy's candidates compete in one process; use --engine processes"
-        )
-    if settings.engine != "nni" and settings.nni_port is not None:
-        raise InputError("--nni-port is for --engine nni")
-    if settings.engine != "ray" and (settings.ray_address or settings.worker_gpus):
-        raise InputError("--ray-address and --worker-gpus are for --engine ray")
-
-
-def check_latency(settings: SearchSettings) -> None:
-    """Raises InputError for an objective of latency without latencies."""
-    if (
-        "latency_ns" in (settings.objectives or ())
-        and settings.max_latency_ms is None
-        and settings.latency_table is None
-    ):
-        raise InputError("--objectives latency: no latency is known; give --latency-table FILE or --max-latency-ms too")
-
-
-def check_shared(settings: SearchSettings) -> None:
-    """Raises InputError for what several processes cannot share."""
-    if settings.evaluator == "proxy" and (settings.storage is not None or settings.workers > 1):
-        raise InputError("--evaluator proxy: its candidates compete in one process; leave --workers and --storage out")
-    if settings.storage is not None:
-        check_address(settings.storage)

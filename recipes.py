@@ -17,6 +17,17 @@ from training.teacher import FORMS as TEACHERS
 RECIPES = {
     # A few minutes on two cores, for small pictures.
     "quick": Recipe(epochs=12, batch_size=128, learning_rate=0.3, weight_decay=2e-4),
+    # For few photographs of one's own; all that it does to them is done in memory.
+    "photos": Recipe(
+        epochs=40,
+        batch_size=32,
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        label_smoothing=0.1,
+        augmentation="crop-flip",
+        rand_augment=5,
+        erasing=0.1,
+    ),
     # What the CA paper's networks were trained with (arXiv:2103.02907, section 4.1); the batch and the weight
     # decay are those of its family's published training.
     "paper": Recipe(
@@ -48,6 +59,9 @@ RECIPES = {
     ),
 }
 
+MADE_FOR = {"quick": 12_000, "photos": 2_000, "paper": 1_271_167, "modern": 1_271_167}
+"""Training pictures that each recipe's epochs are for: those of `digits`, of the preset `photos`, and of ImageNet."""
+
 
 def of_recipe(text: str, parse: Callable[[str], Any] = str, *, group: str) -> Any:
     """A flag that overrides the recipe's setting of the field's name. The help shows what the recipes say."""
@@ -67,11 +81,15 @@ class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
     source: str = positional(
-        f"a run's folder, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, -se, -ca"
+        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, "
+        "-se, -ca"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}", group="main")
-    recipe: str = flag(
-        "quick", "how to train: quick, paper (the CA paper's), modern; other flags override it", group="main"
+    recipe: str | None = flag(
+        None,
+        "quick, photos, paper (the CA paper's) or modern; other flags override it "
+        "(default: the run's preset's, or quick)",
+        group="main",
     )
     epochs: int | None = of_recipe("passes over the training pictures", whole(1, 100_000), group="main")
     batch_size: int | None = of_recipe("pictures a step, of all processes", whole(2, 65_536), group="training")
@@ -111,7 +129,11 @@ class RetrainSettings:
     )
     precision: str | None = of_recipe(f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU)", group="device")
     compile: bool | None = of_recipe("yes or no: train a network made by torch's compiler", yes_or_no, group="device")
-    init: str = flag("scratch", f"{INIT}, or supernet (the run's shared weights)", group="main")
+    init: str | None = flag(
+        None,
+        f"{INIT}; supernet (the run's own) (default: auto for photos, else scratch)",
+        group="main",
+    )
     compare: bool = flag(
         False,
         "train networks with no, SE or CA attention of the same MACs as well, and a random one",
@@ -119,6 +141,12 @@ class RetrainSettings:
     )
     seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
+    network: int | None = flag(
+        None,
+        "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best); results go to "
+        "SOURCE/retrain-N",
+        whole(1),
+    )
     export: tuple[str, ...] = flag(
         (),
         f"formats to write the (first) trained network in: {', '.join(FORMATS)} (default: none)",
@@ -134,11 +162,18 @@ class RetrainSettings:
     quiet: bool = flag(False, "print errors only")
 
 
+def resolved(settings: RetrainSettings, suited: str = "quick") -> RetrainSettings:
+    """The settings with a recipe, which is the suited one where none is named, and with that recipe's first weights."""
+    name = settings.recipe or suited
+    return replace(settings, recipe=name, init=settings.init or ("auto" if name == "photos" else "scratch"))
+
+
 def recipe(settings: RetrainSettings) -> Recipe:
     """The recipe that is named, with what the flags say instead. Raises InputError for bad values."""
-    if settings.recipe not in RECIPES:
-        raise InputError(f"--recipe {settings.recipe}: unknown; known: {', '.join(RECIPES)}")
-    chosen = RECIPES[settings.recipe]
+    name = settings.recipe or "quick"
+    if name not in RECIPES:
+        raise InputError(f"--recipe {name}: unknown; known: {', '.join(RECIPES)}")
+    chosen = RECIPES[name]
     given = {field.name: getattr(settings, field.name) for field in fields(chosen) if field.name != "micro_batch"}
     given = {name: value for name, value in given.items() if value is not None}
     if settings.micro_batch not in (None, "auto"):

@@ -5,14 +5,15 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import command_line
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
-from recipes import RetrainSettings, recipe
+from planning import flags_of_retraining, plan_retraining, suits
+from recipes import RetrainSettings, recipe, resolved
 from reports.comparison import Row, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
 from reports.plan import show_retraining
@@ -22,18 +23,21 @@ from search_space.baselines import compared
 from search_space.cost import measure
 from search_space.errors import InputError
 from search_space.network import Network
-from search_space.pretrained import check_family, check_init, published, transfer
+from search_space.pretrained import at_hand, check_family, check_init, published, transfer
 from studies import run_folder
-from studies.source import Source, read_source
+from studies.identity import FILES
+from studies.source import Source, check_former, read_source
 from studies.storages import check_address, shown
 from training import distributed
 from training.data import Dataset, load_data
-from training.device import default_threads, resolve_device, use_threads
+from training.device import default_threads, resolve_device
 from training.files import check_inside, write_json
+from training.lanes import use_threads
 from training.model_file import load_model
 from training.progress import Reporter, duration
 from training.resize import resized
 from training.seeds import derive
+from training.sizing import told_apart
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
 from training.teacher import load_teacher
 
@@ -49,12 +53,14 @@ def main(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
-    check_init(settings.init, "supernet")
+    check_init(settings.init or "scratch", "supernet")
     chosen = recipe(settings)
     check_installed(settings.export)
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
-    source = read_source(settings.source, settings.data)
+    source = read_source(settings.source, settings.data, settings.network)
+    settings = resolved(settings, suits(source.preset))
+    chosen = recipe(settings)
     if settings.storage is not None:
         check_address(settings.storage)
         if source.run is None:
@@ -83,6 +89,7 @@ def main(arguments: Sequence[str]) -> None:
             f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
             "renamed or changed): its training pictures may be among the test pictures now"
         )
+    settings = _with_init(settings, source, reporter)
     start = _start(settings, source, data)
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)
@@ -93,9 +100,15 @@ def main(arguments: Sequence[str]) -> None:
             sized[architecture.resolution] = load(architecture.resolution)
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
-    out = Path(settings.out) if settings.out else source.folder / "retrain"
+    chosen, said = plan_retraining(settings, len(data.train))
+    for line in (said, told_apart(len(data.test), "test")):
+        if line:
+            reporter.say(line)
+    number = "" if settings.network is None else f"-{settings.network}"
+    out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
     if not settings.out:
         check_inside(out, source.folder)
+    check_former(out, KEPT, source)
     identity = {
         "architecture": source.architecture.digest(),
         "data": data.identity,
@@ -103,9 +116,17 @@ def main(arguments: Sequence[str]) -> None:
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
     }
+    free = {
+        "data": source.data,
+        "device": str(device),
+        "threads": default_threads(),
+        "processes": distributed.world(),
+        "seeds": settings.seeds,
+        FILES: dict(data.files),
+    }
     if settings.dry_run:
-        run_folder.check_same(out, identity, KEPT)
-        use_threads(default_threads())
+        run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
+        use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
             show_retraining(
@@ -113,15 +134,9 @@ def main(arguments: Sequence[str]) -> None:
             )
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
-    free = {
-        "data": source.data,
-        "device": str(device),
-        "threads": default_threads(),
-        "processes": distributed.world(),
-        "seeds": settings.seeds,
-    }
-    with distributed.entered_by_first(run_folder.opened(out, identity, free, keeps=KEPT)) as recorded:
-        use_threads(recorded["threads"])
+    opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
+    with distributed.entered_by_first(opened) as recorded:
+        use_threads(recorded["threads"], lanes=device.type == "cpu")
         rows = []
         results = []
         for name, architecture in networks.items():
@@ -175,6 +190,15 @@ def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[
             rng = random.Random(derive("random architecture", source.architecture.digest()))
             networks["random"] = source.space.sample(rng, source.budget)
     return networks
+
+
+def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) -> RetrainSettings:
+    """The settings with the first weights that `auto` stands for here."""
+    if settings.init != "auto":
+        return settings
+    init, why = distributed.from_first(lambda: at_hand(source.architecture))
+    reporter.say(f"init {init}: {why}")
+    return replace(settings, init=init)
 
 
 def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable[[Architecture], Start]:

@@ -22,29 +22,22 @@ from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.supernet import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from presets import (
-    SearchSettings,
-    check_engine,
-    check_latency,
-    check_shared,
-    command,
-    preset,
-    proxy_settings,
-    usual,
-    without_effect,
-)
+from planning import flags_of_search, plan_search
+from presets import SearchSettings, command, preset, usual
 from reports.plan import show_plan
 from reports.report import write_report
 from reports.tables import front_table, front_title, scored_on
+from search_checks import check_engine, check_latency, check_shared, without_effect
 from search_space.cost import Budget, human, nanoseconds
 from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
 from search_space.plugins import loaded_plugins
-from search_space.pretrained import check_family, check_init
+from search_space.pretrained import at_hand, check_family, check_init
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
+from studies.identity import FILES
 from studies.loop import search
 from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.optuna_study import STUDY_NAME, OptunaStudy
@@ -55,10 +48,13 @@ from studies.samplers.nni_tuners import of_framework
 from studies.storages import shown
 from studies.trials import Candidate
 from studies.workers import helpers, is_helper, started
+from suited import suited
 from training import distributed
 from training.data import load_data
-from training.device import default_threads, resolve_device, use_threads
+from training.device import default_threads, resolve_device
+from training.lanes import use_threads
 from training.progress import Reporter, duration
+from training.sizing import told_apart
 
 EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out runs/small"
 
@@ -66,16 +62,18 @@ EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out run
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     begun = time.monotonic()
-    settings = command_line.parse_settings(SearchSettings, arguments, example=EXAMPLE, defaults=usual)
+    settings = command_line.parse_settings(
+        SearchSettings, arguments, example=EXAMPLE, defaults=usual, complete=_with_preset
+    )
     reproducing = command(settings, loaded_plugins())
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     _check(settings)
-    reporter = Reporter(settings.quiet or distributed.rank() > 0 or is_helper() or is_trial())
+    reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)
     task = _task(settings, device, reporter)
     evaluator = EVALUATORS[settings.evaluator](task)
     if is_trial():
-        use_threads(trial_threads())
+        use_threads(trial_threads(), lanes=device.type == "cpu")
         run_trial(task.space, evaluator)
         return
     bounded = tuple(name for name, _ in task.budget.bounds()) or ("macs",)
@@ -84,23 +82,25 @@ def main(arguments: Sequence[str]) -> None:
     sampler = make_sampler(settings.sampler, sampled)
     identity = _identity(settings, task, evaluator, objectives)
     threads = max(1, default_threads() // settings.workers)
-    if settings.dry_run:
-        run_folder.check_same(task.folder, identity)
-        use_threads(threads)
-        _show_plan(settings, task, evaluator)
-        return
     free = {
         "command": reproducing,
+        "preset": settings.preset,
         "data": settings.data,
         "trials": settings.trials,
         "device": str(device),
         "threads": threads,
         "storage": settings.storage and shown(settings.storage),
         "processes": distributed.world(),
+        FILES: dict(task.data.files),
     }
-    opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings))
+    if settings.dry_run:
+        run_folder.check_same(task.folder, identity, free, flags=flags_of_search)
+        use_threads(threads, lanes=device.type == "cpu")
+        _show_plan(settings, task, evaluator)
+        return
+    opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings), flags=flags_of_search)
     with distributed.entered_by_first(opened) as recorded:
-        use_threads(recorded["threads"])
+        use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, task, evaluator)
         if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
             if isinstance(evaluator, SupernetEvaluator | AnchoredEvaluator):
@@ -116,6 +116,21 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(_storage(settings, task.folder)))}")
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
         reporter.say(f"next:   python retrain.py {shlex.quote(str(task.folder))} --compare{plugins}")
+
+
+def _with_preset(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, with the preset that suits the pictures where neither it nor a space was."""
+    chosen = suited(given)
+    if chosen is None:
+        return given
+    name, why = chosen
+    _reporter(given.get("quiet", False)).say(why)
+    return {**given, "preset": name}
+
+
+def _reporter(quiet: bool) -> Reporter:
+    """Of several processes one speaks."""
+    return Reporter(quiet or distributed.rank() > 0 or is_helper() or is_trial())
 
 
 def _check(settings: SearchSettings) -> None:
@@ -155,8 +170,7 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
     space = replace(space, num_classes=data.num_classes)
-    if settings.init == "torchvision":
-        check_family(space.largest)
+    init = _init(settings, space, reporter)
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
     max_latency_ms = settings.max_latency_ms
     if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
@@ -168,6 +182,7 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
     space.table(budget)  # refuses a budget that nothing meets
+    plan = plan_search(chosen, settings, len(data.train))
     return Task(
         space=space,
         budget=budget,
@@ -175,19 +190,29 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
-        init=settings.init,
-        supernet=replace(
-            chosen.recipe,
-            epochs=settings.supernet_epochs or chosen.recipe.epochs,
-            batch_size=settings.batch_size or chosen.recipe.batch_size,
-        ),
+        init=init,
+        supernet=plan.supernet,
         scoring=chosen.scoring,
         prior=settings.prior,
-        anchors=AnchorSettings(settings.anchors, chosen.anchor),
-        proxy=proxy_settings(chosen, settings),
+        anchors=AnchorSettings(settings.anchors, plan.anchor),
+        proxy=plan.proxy,
         score=settings.score,
         table=settings.table,
+        given=Path(settings.supernet) if settings.supernet else None,
     )
+
+
+def _init(settings: SearchSettings, space: SearchSpace, reporter: Reporter) -> str:
+    """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
+    if settings.init == "auto":
+        if settings.evaluator in ("zero-cost", "tabular"):  # which train nothing
+            return "scratch"
+        init, why = distributed.from_first(lambda: at_hand(space.largest))
+        reporter.say(f"init {init}: {why}")
+        return init
+    if settings.init == "torchvision":
+        check_family(space.largest)
+    return settings.init
 
 
 def _identity(
@@ -232,6 +257,7 @@ def _candidates(
             name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
             identity=identity,
             shared=_is_shared(settings),
+            say=reporter.say,
         )
     with run_folder.turn(folder, "preparation", reporter):
         evaluator.prepare()
@@ -297,6 +323,10 @@ def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> Non
     say(f"space {space.name}: {_about(*space.count())} architectures")
     say(f"within {task.budget}: {_about(*space.count(task.budget))} architectures")
     say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
+    if planned := plan_search(preset(settings.preset), settings, len(data.train)).said:
+        say(planned)
+    if evaluator.objective == "accuracy" and (few := told_apart(len(data.validation), "validation")):
+        say(few)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")
     say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
@@ -315,7 +345,7 @@ def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> No
 def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the task's evaluator."""
     fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
-    fields["folder"] = task.folder.resolve()
+    fields |= {"folder": task.folder.resolve(), "given": task.given and task.given.resolve()}
     side = max(task.space.resolution)
     make = Elsewhere(
         settings.evaluator,

@@ -32,16 +32,17 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 from training.augmentation import PLAIN, Augmentation
-from training.decoding import centre_crop, training_crop
+from training.decoding import training_crop
 from training.device import processors
 from training.draws import draw
 from training.folders import MEAN, STD
-from training.imagenet import MARGIN
 from training.loaders import Loaders
+from training.preparation import MARGINS, View, prepared
 from training.progress import Reporter
 from training.rectangles import crop
 from training.streamed import StreamedSplit
 
+MARGIN = MARGINS["imagenet"]
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "imagenet-samples-100.tar"
 CROPS = Augmentation("random-resized-crop")
 ENLARGED = 3  # times, to see what pictures of a camera take
@@ -130,6 +131,7 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
         cut = image[None, :, box.top : box.top + box.height, box.left : box.left + box.width]
         return torch.nn.functional.interpolate(cut, size=(side, side), mode="bilinear", antialias=True)
 
+    view = View.of("imagenet", side)
     pillow_centre = v2.Compose([v2.Resize(round(side * MARGIN)), v2.CenterCrop(side), v2.PILToTensor()])
     ways: dict[str, Callable[[_Bytes, list[list[float]]], Any]] = {
         "decoded by Pillow": lambda content, row: pillow(content),
@@ -137,9 +139,9 @@ def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
         "training crop: Pillow": lambda content, row: pillow_crop(content, row, False),
         "training crop: Pillow with draft": lambda content, row: pillow_crop(content, row, True),
         "training crop: torchvision": tensor_crop,
-        "training crop: this project": lambda content, row: training_crop(content, side, row),
+        "training crop: this project": lambda content, row: training_crop(content, side, row, upright=False),
         "centre crop: Pillow by torchvision's transforms": lambda content, row: pillow_centre(pillow(content)),
-        "centre crop: this project": lambda content, row: centre_crop(content, side, MARGIN),
+        "centre crop: this project": lambda content, row: prepared(content, view),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for drawn in draws:
@@ -191,11 +193,11 @@ def _loaders(tree: Path, augmentation: Augmentation, count: int, arguments: argp
         "pictures",
         [path for path, _ in folder.samples],
         torch.tensor(folder.targets),
-        side,
+        View.of("imagenet", side),
         MEAN,
         STD,
         torch.device("cpu"),
-        margin=MARGIN,
+        classes=folder.classes,
         loaders=Loaders(count),
         reporter=Reporter(quiet=True),
     )

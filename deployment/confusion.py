@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space.errors import InputError
+from training.lanes import each_batch
 
 TOP = 5
 
@@ -67,9 +68,9 @@ class Evaluation:
             "top5": self.top5,
             "loss": self.loss,
             "classes": [
-                {"name": name, "pictures": count, "recall": recall, "precision": precision}
-                for name, count, recall, precision in zip(
-                    self.classes, self.counts, self.recall, self.precision, strict=True
+                {"number": number, "name": name, "pictures": count, "recall": recall, "precision": precision}
+                for number, (name, count, recall, precision) in enumerate(
+                    zip(self.classes, self.counts, self.recall, self.precision, strict=True)
                 )
             ],
             "confusion": {
@@ -90,8 +91,11 @@ def evaluated(
     matrix = torch.zeros(number, number, dtype=torch.int64)
     within = count = 0
     loss = 0.0
-    for images, labels in batches:
-        logits, truth = classify(images), labels.cpu()
+
+    def classified(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return classify(images), labels.cpu()
+
+    for logits, truth in each_batch(classified, batches):
         if not logits.isfinite().all():
             raise InputError("the network's logits are not finite; was it trained to the end?")
         cells = number * truth + logits.argmax(1)

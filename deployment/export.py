@@ -25,7 +25,7 @@ from training.checkpoint import save_weights
 from training.data import Dataset
 from training.files import remove_leftovers, write_atomically
 from training.model_file import ModelInfo, load_model
-from training.preprocessing import margin
+from training.preparation import View
 from training.progress import Reporter
 
 TOLERANCE = 1e-5
@@ -279,7 +279,7 @@ def timm_config(info: ModelInfo) -> dict[str, Any]:
             "input_size": (3, resolution, resolution),
             "fixed_input_size": False,
             "interpolation": "bilinear",
-            "crop_pct": 1 / margin(info.data),
+            "crop_pct": 1 / View.of(info.data, resolution).margin,
             "crop_mode": "center",
             "mean": mean,
             "std": std,

@@ -8,7 +8,7 @@ import torch
 
 from deployment.model_source import Model
 from search_space.errors import InputError
-from training.folders import SUFFIXES
+from training.picture_files import Finder, add_formats
 from training.preprocessing import read_picture
 
 BATCH = 16
@@ -26,19 +26,26 @@ class Prediction(NamedTuple):
     error: str | None = None
 
 
-def find_pictures(names: Sequence[str]) -> list[Path]:
-    """Pictures and, for a folder, those below it in order. Raises InputError for a folder without any."""
-    found = []
+def find_pictures(names: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Pictures and, for a folder, those below it in order; and a line of what was left out of each folder, if anything.
+
+    Raises InputError for a folder without any, or one that cannot be read.
+    """
+    add_formats()
+    found, left_out = [], []
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            members = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not members:
-                raise InputError(f"{path}: holds no pictures; expected {' '.join(sorted(SUFFIXES))} files")
-            found += members
-        else:
+        if not path.is_dir():
             found.append(path)
-    return found
+            continue
+        finder = Finder("", name)
+        members = finder.below(str(path))
+        if finder.left_out:
+            left_out.append(f"{path}: {finder.left_out}")
+        if not members:
+            raise InputError(f"{path}: holds no pictures{f' ({finder.left_out})' if finder.left_out else ''}")
+        found += [path / member for member in members]
+    return found, left_out
 
 
 def predict(model: Model, pictures: Sequence[Path], top: int) -> Iterator[Prediction]:

@@ -3,12 +3,18 @@
     import timm
     import deployment.timm_entry
 
-    model = timm.create_model("local-dir:FOLDER", pretrained=True)
+    model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+    prepare = deployment.timm_entry.preparation("FOLDER")
+    logits = model(prepare("picture.jpg")[None])
 
-loads what `retrain.py --export timm` wrote; `timm.data.resolve_model_data_config(model)` then says how pictures are to
-be prepared. timm's `num_classes`, `global_pool` and `drop_rate` work as they do for its own models.
+loads what `retrain.py --export timm` wrote, and prepares pictures as in this project's evaluation, pixel by pixel.
+timm's own transforms, by `timm.data.resolve_model_data_config(model)`, cut the same square out to within a pixel.
+timm's `num_classes`, `global_pool`, `drop_rate`, `features_only` and `out_indices` work as they do for its own models.
 """
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import timm.models
@@ -18,12 +24,18 @@ from search_space.architecture import Architecture
 from search_space.blocks import Classifier
 from search_space.errors import InputError
 from search_space.network import Network, check, initialise
+from training.checkpoint import load_weights
+from training.model_file import ModelInfo
+from training.preprocessing import read_picture
 
 CLASSIFIER, FIRST = "classifier", "stem.conv"
+WEIGHTS = "model.safetensors"
 
 
 class TimmNetwork(Network):
     """A network with the methods that timm expects of a classifier; its parameters have the names of `Network`'s.
+
+    Its `feature_info` says which maps there are to take from it, see `feature_maps`.
 
     Args:
         network: an architecture as its JSON's object.
@@ -49,21 +61,24 @@ class TimmNetwork(Network):
         self.num_features = self.head_hidden_size = cast(Classifier, self.classifier).in_features
         self.drop_rate = drop_rate
         self.global_pool = "avg"
+        self.feature_info = feature_maps(architecture)
         if num_classes == 0 or global_pool != "avg":
             self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
-        return cast(Tensor, self.head(self.stages(self.stem(x))))
+        features: Tensor = self.head(self.stages(self.stem(x)))
+        return features
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
-        if not self.global_pool:
+        if self.global_pool == "":
             return x
         if pre_logits or self.num_classes == 0:
             return self._dropped(x.mean((2, 3)))
         # Dropped from the map, channel by channel: the classifier takes the mean itself.
-        return cast(Tensor, self.classifier(self._dropped(x)))
+        logits: Tensor = self.classifier(self._dropped(x))
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
@@ -90,9 +105,38 @@ class TimmNetwork(Network):
         return nn.functional.dropout(x, self.drop_rate, self.training)
 
 
+def preparation(folder: str) -> Callable[[str | Path], Tensor]:
+    """How pictures are prepared for the network of an exported folder: from a file to 3×H×W, float32, normalised.
+
+    Raises InputError for a folder without such a network, or naming a picture that cannot be read.
+    """
+    path = Path(folder) / WEIGHTS
+    return partial(_prepared, ModelInfo.from_metadata(load_weights(path)[1], str(path)))
+
+
+def _prepared(info: ModelInfo, path: str | Path) -> Tensor:
+    return read_picture(Path(path), info)
+
+
+def feature_maps(architecture: Architecture) -> list[dict[str, Any]]:
+    """The maps that `features_only` takes: of each size the last, as timm has it, without the head's.
+
+    Of each map its number of channels, how many pixels of the picture one of its own is wide, and its module.
+    """
+    reduction = architecture.stem_stride
+    found = {reduction: {"num_chs": architecture.stem_width, "reduction": reduction, "module": "stem.activation"}}
+    for index, stage in enumerate(architecture.stages):
+        reduction *= stage.stride
+        found[reduction] = {"num_chs": stage.width, "reduction": reduction, "module": f"stages.{index}"}
+    return list(found.values())
+
+
 def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """timm's entry point: `network` among the arguments is the architecture, as the exported `config.json` has it."""
-    return cast(nn.Module, timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, **kwargs))
+    maps = feature_maps(Architecture.from_dict(kwargs["network"]))
+    features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
+    model = timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, feature_cfg=features, **kwargs)
+    return cast(nn.Module, model)
 
 
 timm.models.register_model(coordnas)

@@ -10,6 +10,7 @@ from evaluators.base import Evaluator
 from evaluators.prior import NONE, REMEDY, Prior
 from evaluators.proxy import ProxyEvaluator, ProxySettings
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.given import given_weights
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
@@ -18,7 +19,8 @@ from search_space.errors import InputError
 from search_space.plugins import load_plugin
 from search_space.space import SearchSpace
 from training.data import Dataset, load_data
-from training.device import resolve_device, use_threads
+from training.device import resolve_device
+from training.lanes import use_threads
 from training.progress import Reporter
 
 PRIOR_BATCH = Batch(reference=32, draws=4)
@@ -42,6 +44,7 @@ class Task:
     proxy: ProxySettings
     score: str
     table: str
+    given: Path | None = None  # the run whose shared weights are used
 
 
 def _supernet(task: Task) -> Evaluator:
@@ -56,6 +59,7 @@ def _supernet(task: Task) -> Evaluator:
         budget=task.budget,
         init=task.init,
         prior=None if task.prior == NONE else _prior(task),
+        given=given_weights(task.given, task.folder, task.space, task.data) if task.given else None,
     )
     return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
 
@@ -125,9 +129,10 @@ class Elsewhere:
     def __call__(self) -> Evaluator:
         for path in self.plugins:
             load_plugin(Path(path))
-        use_threads(self.threads)
+        device = resolve_device(self.device)
+        use_threads(self.threads, lanes=device.type == "cpu")
         reporter = Reporter(quiet=True)
-        data = load_data(self.data, self.side, resolve_device(self.device), reporter, **self.reading)
+        data = load_data(self.data, self.side, device, reporter, **self.reading)
         evaluator = EVALUATORS[self.name](Task(**self.settings, data=data, reporter=reporter))
         evaluator.prepare()
         return evaluator

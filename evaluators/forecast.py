@@ -37,6 +37,7 @@ from training.memory import free_memory
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
+from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
 
 BYTES = 6.6  # a step takes for each element that is written: 4 of the value, the rest by measurement of MobileNetV2
@@ -111,7 +112,7 @@ def _tabular(evaluator: TabularEvaluator, search: Search) -> dict[str, float]:
 def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
     recipe = evaluator.recipe
     step = Sandwich(evaluator.store, recipe, seed=evaluator.seed, budget=evaluator.budget, largest_steps=STEPS + 1)
-    epoch = max(1, len(evaluator.data.train) // recipe.batch_size)
+    epoch = epoch_steps(len(evaluator.data.train), recipe.batch_size)
     largest = min(recipe.largest_epochs, recipe.epochs) * epoch
     model = evaluator.store
 
@@ -122,8 +123,9 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
         """Seconds of one of `count` steps from `first` on."""
         return _step_seconds(model, step, _batches(evaluator.data.train, recipe), recipe, first) if count else 0.0
 
-    training = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
-    found = {"supernet": training}
+    found = {}
+    if evaluator.given is None:
+        found["supernet"] = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
     scored = _scored(evaluator, search)
     if evaluator.prior:  # which, unprepared, scored with them; its references take as long as candidates do
         each = scored["search"] * search.workers / search.trials
@@ -193,7 +195,7 @@ def epoch_seconds(
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     evaluate(network, ((resized(images, side), labels) for images, labels in batches))
     seen = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(data.validation)))
-    return each * max(1, len(pictures) // recipe.batch_size), (time.monotonic() - started) / seen
+    return each * epoch_steps(len(pictures), recipe.batch_size), (time.monotonic() - started) / seen
 
 
 @_seconds.register

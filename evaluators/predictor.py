@@ -18,6 +18,7 @@ from search_space.architecture import Architecture
 from search_space.encoding import Codes, encoding
 from search_space.errors import InputError
 from search_space.space import SearchSpace
+from training.linear_algebra import on_one_thread
 from training.seeds import derive
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Predictor:
         self._given = parameters
         self._encoding = encoding(space)
 
+    @on_one_thread
     def fit(self, architectures: Sequence[Architecture], values: Sequence[float]) -> Self:
         """Fits the regression. Raises InputError for fewer than 10 evaluations, or a value that is not finite."""
         if len(architectures) != len(values) or len(values) < FEWEST:
@@ -83,6 +85,7 @@ class Predictor:
         """Mean and standard deviation of the values that the architectures would have, noise left out."""
         return self.predict_codes(self._encoding.encode(architectures))
 
+    @on_one_thread
     def predict_codes(self, codes: Codes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """As `predict`, of codes of the space's encoding."""
         means, deviations = np.empty(len(codes)), np.empty(len(codes))
@@ -95,6 +98,7 @@ class Predictor:
         return means, deviations
 
     @cached_property
+    @on_one_thread
     def tau(self) -> float:
         """Kendall's τ between the values and predictions by fits (of the same parameters) that have not seen them."""
         from scipy.stats import kendalltau

@@ -89,7 +89,7 @@ class Prior:
         with reporter.track(f"prior: {self.name}", len(networks), "networks") as advance:
             for architecture in networks:
                 try:
-                    scores.append(self._score(architecture))
+                    scores.append(self.score(architecture))
                 except InputError as error:
                     failure = error
                 else:
@@ -104,10 +104,15 @@ class Prior:
 
         Raises InputError if the architecture's score cannot be computed.
         """
-        log_odds = self._log_odds(accuracy) + self._weight * (self._score(architecture) - self._centre)
+        log_odds = self._log_odds(accuracy) + self._weight * (self.score(architecture) - self._centre)
         return 1 / (1 + math.exp(-log_odds))
 
-    def _score(self, architecture: Architecture) -> float:
+    def knows(self, architecture: Architecture) -> bool:
+        """Whether the architecture's score has been computed before."""
+        return architecture.digest() in self._scores
+
+    def score(self, architecture: Architecture) -> float:
+        """The zero-cost score by itself. Raises InputError if it cannot be computed."""
         digest = architecture.digest()
         if digest not in self._scores:
             self._scores[digest] = self.scorer.score(architecture, self.name)

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     """Searches, then counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="runs/rows", help="the run's folder (default: runs/rows)")
-    given, further = parser.parse_known_args(arguments)
+    given, further = parser.parse_known_args(command_line.at_home(arguments))
     own = ["--plugin", str(HERE / "row_attention.py"), "--space", str(HERE / "row_attention.toml")]
     search.main([*own, "--max-macs", "600k", "--trials", "60", "--out", given.out, *further])
 

@@ -151,7 +151,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--source", default="mobilenetv2-ca", help="a network (default: mobilenetv2-ca)")
     parser.add_argument("--size", type=int, default=320, help="of the pictures, in pixels a side (default: 320)")
     parser.add_argument("--steps", type=int, default=3, help="SGD steps of each (default: 3)")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(command_line.at_home(arguments))
     torch.manual_seed(0)
     images = torch.rand(2, 3, given.size, given.size)
 

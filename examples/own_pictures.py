@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--pictures", help="a folder with a folder a class (default: writes OUT-pictures)")
     parser.add_argument("--out", default="runs/own-pictures", help="the run's folder (default: runs/own-pictures)")
     parser.add_argument("--epochs", default="30", help="passes of the retraining over the pictures (default: 30)")
-    given, further = parser.parse_known_args(arguments)
+    given, further = parser.parse_known_args(command_line.at_home(arguments))
     pictures = Path(given.pictures or f"{given.out}-pictures")
     if given.pictures is None:
         write_digits(pictures)

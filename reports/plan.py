@@ -17,6 +17,7 @@ from training.label_step import Teacher
 from training.progress import Reporter, duration
 from training.recipe import Recipe
 from training.seeds import derive
+from training.sizing import epoch_steps
 
 DRAWS = 500
 
@@ -58,7 +59,7 @@ def show_retraining(
     reporter.show(table)
     trainings = len(networks) * seeds
     each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
-    steps = max(1, len(data.train) // recipe.batch_size)
+    steps = epoch_steps(len(data.train), recipe.batch_size)
     reporter.say(
         f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs of {steps} steps), "
         "without the test"

@@ -26,8 +26,9 @@ def scored_on(evaluator: Mapping[str, Any], objective: str, pictures: int) -> st
         return f"ranked untrained by {objective}"
     if evaluator.get("name") == "tabular":
         return "looked up in a table or predicted from it"
-    corrected = correction(evaluator)
-    return f"{pictures} validation pictures{', ' if corrected else ''}{corrected}"
+    shared = evaluator.get("supernet", evaluator)  # of an anchored evaluator, or itself
+    weights = "shared weights of another run" if shared.get("weights") else ""
+    return ", ".join(filter(None, (f"{pictures} validation pictures", correction(evaluator), weights)))
 
 
 def correction(evaluator: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ They are registered with the package, and are searched where a space names them:
 """
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -151,7 +152,7 @@ class EnergyAttention(nn.Module):
     variance is 0. No parameters, no MACs: some 6CHW elementwise operations.
     """
 
-    regularisation = 1e-4
+    regularisation: Final[float] = 1e-4  # so declared, TorchScript sees it
 
     def __init__(self, channels: int):
         super().__init__()

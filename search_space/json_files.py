@@ -17,23 +17,30 @@ MAX_NESTING = 64
 MAX_INTEGER = 1 << 63
 
 
-def read_text(path: Path, longest: int = MAX_CHARACTERS) -> str:
-    """The UTF-8 text of a file. Raises InputError naming the file: missing, no file, no text, or too long."""
+def read_text(path: Path, longest: int = MAX_CHARACTERS, named_by: str | None = None) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark.
+
+    Args:
+        named_by: what the user typed, for the message; by default the path.
+
+    Raises InputError for a missing file, what is no file, no UTF-8 text, or too long.
+    """
+    named_by = named_by or str(path)
     try:
         # A pipe that lies in a folder would be waited for; one that a shell made is under /dev.
         if not stat.S_ISREG(os.stat(path).st_mode) and path.absolute().parts[1:2] != ("dev",):
-            raise InputError(f"{path}: cannot be read (it is a folder, a pipe or a device)")
+            raise InputError(f"{named_by}: cannot be read (it is a folder, a pipe or a device)")
         with open(path, "rb") as file:
             raw = file.read(4 * longest + 1)
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{named_by}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{named_by}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: cannot be read (it is not UTF-8 text)") from None
+        raise InputError(f"{named_by}: not UTF-8 text; save it as UTF-8, or give the right file") from None
     if len(text) > longest:
-        raise InputError(f"{path}: a text of {len(text)} characters; at most {longest} are read")
+        raise InputError(f"{named_by}: a text of {len(text)} characters; at most {longest} are read")
     return text
 
 
@@ -71,8 +78,8 @@ def parse_json(text: str, longest: int = MAX_CHARACTERS, *, finite: bool = True)
 def check_values(value: object, *, finite: bool = True) -> None:
     """Raises InputError, naming the place, for what plain values from a file must not hold.
 
-    These are more than 64 levels of lists and objects, integers of more than 64 bits, halves of characters, which no
-    file can be written with, and with `finite` NaN and infinity.
+    These are more than 64 levels of lists and objects, integers of more than 64 bits, halves of characters but for
+    those that stand for a byte of a path that is not UTF-8, and with `finite` NaN and infinity.
     """
     try:
         _check(value, MAX_NESTING, finite)
@@ -106,7 +113,7 @@ def _check(value: object, levels: int, finite: bool) -> None:
                 raise
     elif isinstance(value, str):
         try:
-            value.encode()
+            value.encode(errors="surrogateescape")
         except UnicodeEncodeError:
             raise _ProblemError(f"{shown(value)} is not UTF-8 text") from None
     elif isinstance(value, int):

@@ -1,8 +1,8 @@
 """From an architecture to a network. The only definition of each network: the supernet runs this one on its views."""
 
+import functools
 import math
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,8 @@ class Network(nn.Module):
         self.classifier = modules["classifier"]
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.classifier(self.head(self.stages(self.stem(x)))))
+        logits: Tensor = self.classifier(self.head(self.stages(self.stem(x))))
+        return logits
 
 
 def build(architecture: Architecture, num_classes: int = 1000) -> Network:
@@ -81,13 +82,18 @@ def check(architecture: Architecture, num_classes: int) -> None:
     size = 0
     for name, part in parts(architecture, num_classes):
         try:
-            with torch.device("meta"):
-                module = part.create()
+            size += _parameters(part)
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
-        size += sum(parameter.numel() for parameter in module.parameters())
     if size > MAX_PARAMETERS:
         raise InputError(f"architecture: {size} parameters, more than the {MAX_PARAMETERS} that are built")
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _parameters(part: Part) -> int:
+    """How many the part has; remembered, since a search builds thousands of networks of the same parts."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in part.create().parameters())
 
 
 def initialise(module: nn.Module) -> None:

@@ -11,6 +11,7 @@ arXiv:1511.05641):
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +23,12 @@ from search_space.cost import human
 from search_space.errors import InputError
 from search_space.network import Network, build
 
-INIT = "first weights: scratch, or torchvision (published ImageNet weights of the same family)"
+INIT = "first weights: scratch, torchvision (published ones of ImageNet), or auto (these, if on the disk)"
 
 
 def check_init(name: str, *more: str) -> None:
     """Raises InputError for an unknown way to initialise."""
-    known = ("scratch", "torchvision", *more)
+    known = ("scratch", "torchvision", "auto", *more)
     if name not in known:
         raise InputError(f"--init {name}: unknown; known: {', '.join(known)}")
 
@@ -95,18 +96,38 @@ def published(architecture: Architecture, state: dict[str, Tensor] | None = None
     return network
 
 
-def _fetched(activation: str) -> dict[str, Tensor]:
-    from torchvision.models import EfficientNet_B0_Weights, MobileNet_V2_Weights
+def at_hand(architecture: Architecture) -> tuple[str, str]:
+    """What `auto` stands for, `torchvision` or `scratch`, and why. Nothing is downloaded."""
+    try:
+        check_family(architecture)
+    except InputError as error:
+        return "scratch", str(error).removeprefix("--init torchvision: ").partition(";")[0]
+    file = _cache() / Path(_url(architecture.activation)).name
+    if file.is_file():
+        return "torchvision", f"published weights are in {file}"
+    return "scratch", f"no published weights in {file}; --init torchvision downloads them"
 
-    weights = MobileNet_V2_Weights.DEFAULT if activation == "relu6" else EfficientNet_B0_Weights.DEFAULT
+
+def _fetched(activation: str) -> dict[str, Tensor]:
+    url = _url(activation)
     try:
         # Not torchvision's own way: that one unpickles.
-        return dict(torch.hub.load_state_dict_from_url(weights.url, weights_only=True, check_hash=True))
+        return dict(torch.hub.load_state_dict_from_url(url, weights_only=True, check_hash=True))
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"--init torchvision: cannot fetch {weights.url} ({error}); put the file into "
-            f"{torch.hub.get_dir()}/checkpoints, or use --init scratch"
+            f"--init torchvision: cannot fetch {url} ({error}); put the file into {_cache()}, or use --init scratch"
         ) from None
+
+
+def _url(activation: str) -> str:
+    from torchvision.models import EfficientNet_B0_Weights, MobileNet_V2_Weights
+
+    return str((MobileNet_V2_Weights if activation == "relu6" else EfficientNet_B0_Weights).DEFAULT.url)
+
+
+def _cache() -> Path:
+    """Where torch keeps what it has downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 @torch.no_grad()

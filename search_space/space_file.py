@@ -43,10 +43,7 @@ _LISTS = ("width", "depth", "expansion", "kernel_size")
 
 def read_space(path: str) -> SearchSpace:
     """The space that a file describes. Raises InputError naming the file, the line and the key that is wrong."""
-    try:
-        text = read_text(Path(path)).replace("\r\n", "\n")
-    except InputError as error:
-        raise InputError(f"--space {error}") from None
+    text = read_text(Path(path), named_by=f"--space {path}").replace("\r\n", "\n")
     try:
         content = tomllib.loads(text)
         check_values(content)

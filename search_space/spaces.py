@@ -108,11 +108,40 @@ def mobilenetv2_32() -> SearchSpace:
     )
 
 
+def photos() -> SearchSpace:
+    """Within MobileNetV2 for photographs of 96 to 160 pixels: its widths or narrower, its depths or fewer.
+
+    Nothing is wider or deeper than MobileNetV2 itself, so its published weights fill all of it.
+    """
+    stages = tuple(
+        StageOptions(
+            block=row.block,
+            stride=row.stride,
+            width=tuple(sorted({max(8, int(row.width * share) // 8 * 8) for share in (0.5, 0.75, 1.0)})),
+            depth=tuple(sorted({max(1, row.depth - 1), row.depth})),
+            expansion=(1,) if row.expansion == 1 else (3, 6),
+            kernel_size=(3,) if row.expansion == 1 else (3, 5),
+            attention=_every_attention((8, 16, 32)) if row.expansion > 1 else (NO_ATTENTION,),
+        )
+        for row in MOBILENETV2
+    )
+    return SearchSpace(
+        name="photos",
+        resolution=(96, 128, 160),
+        stem_width=32,
+        stem_stride=2,
+        stages=stages,
+        head_width=1280,
+        activation="relu6",
+    )
+
+
 SPACES: dict[str, Callable[[], SearchSpace]] = {
     "mobilenetv2": mobilenetv2,
     "mobilenext": mobilenext,
     "efficientnet_b0": efficientnet_b0,
     "mobilenetv2-32": mobilenetv2_32,
+    "photos": photos,
 }
 
 

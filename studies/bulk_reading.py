@@ -6,6 +6,7 @@ selected here from Optuna's own tables, as plain rows.
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.storages import BaseStorage, RDBStorage
@@ -17,11 +18,45 @@ from search_space.errors import InputError
 from search_space.json_files import parse_json, shown
 
 MAX_CHARACTERS = 20_000_000  # of an attribute: proposals that were rejected can be many
+FIXED = "fixed_params"  # the attribute that Optuna's `enqueue_trial` writes
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A trial that waits to be evaluated, with the parameters that it is to have."""
+
+    trial_id: int
+    number: int
+    params: dict[str, Any]
+
+
+def uncached(storage: BaseStorage) -> BaseStorage:
+    """The storage without Optuna's cache, which knows of a trial after it has read all of them."""
+    database = getattr(storage, "_backend", storage)
+    return database if isinstance(database, RDBStorage) else storage
+
+
+def read_waiting(storage: BaseStorage, study_id: int) -> list[Waiting]:
+    """The study's queued trials by number. Of a database, no other trial is read."""
+    database = uncached(storage)
+    if not isinstance(database, RDBStorage):
+        trials = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.WAITING,))
+        return [Waiting(trial._trial_id, trial.number, trial.system_attrs.get(FIXED, {})) for trial in trials]
+    trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
+    queued = (
+        select(trial.trial_id, trial.number, attribute.value_json)
+        .outerjoin(attribute, (attribute.trial_id == trial.trial_id) & (attribute.key == FIXED))
+        .where(trial.study_id == study_id, trial.state == TrialState.WAITING)
+        .order_by(trial.number)
+    )
+    with database.engine.connect() as connection:
+        rows = connection.execute(queued).all()
+    return [Waiting(trial_id, number, _value(trial_id, FIXED, text) if text else {}) for trial_id, number, text in rows]
 
 
 def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
     """The study's trials by number; of a database, without parameters, distributions, times and intermediate values."""
-    database = getattr(storage, "_backend", storage)
+    database = uncached(storage)
     if not isinstance(database, RDBStorage):
         return storage.get_all_trials(study_id, deepcopy=False)
     trial, value = models.TrialModel, models.TrialValueModel

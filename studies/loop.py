@@ -32,7 +32,7 @@ def search(
 
     Cost is known before anything is evaluated, so a proposal over the budget, or seen before, costs no evaluation: the
     study is told, and asked again, a bounded number of times; then one is drawn uniformly from within the budget. The
-    first proposals, as many as the task says, are drawn as well.
+    first proposals, as many as the task says, are drawn as well. What a user queued comes before both.
 
     An evaluator that trains in rungs gets whole generations of candidates, so there may be more than `trials`. The
     study is told a candidate once, when its generation is over.
@@ -56,6 +56,8 @@ def search(
                 advance(f"best {max(candidate.score for candidate in evaluated):.3f}")
             shown = len(evaluated)
             if len(evaluated) >= trials and not evaluation.busy():
+                if study.waiting():
+                    reporter.say(f"{study.waiting()} enqueued trials wait: the same command with more --trials goes on")
                 return evaluated
             if is_over() and not evaluation.busy():
                 return evaluated
@@ -91,7 +93,7 @@ def _claimed(study: Study, count: int, limit: int | None) -> list[Claim] | None:
     claims: list[Claim] = []
     lost = 0
     while len(claims) < count and lost < MAX_LOST_CLAIMS:
-        proposal = study.orphan() or _asked(study) or _drawn(study)
+        proposal = study.orphan() or study.queued() or _asked(study) or _drawn(study)
         if proposal is None:
             return claims or None
         claim = study.claim(proposal, limit)

@@ -16,18 +16,18 @@ import random
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import numbers
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from studies.bulk_reading import read_trials
+from studies.enqueued import Enqueued
 from studies.identity import difference
 from studies.leases import ATTRIBUTE as LEASE
 from studies.leases import SECONDS, Leases
@@ -46,6 +46,7 @@ from studies.records import (
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
 from studies.samplers.optuna_samplers import directions
 from studies.storages import close_storage, collecting_later, is_away, open_storage, patiently, shown
+from studies.storing import end_trial, store
 from studies.trials import Candidate, Claim
 from training.files import no_room_left
 
@@ -66,6 +67,7 @@ class OptunaStudy:
         identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
         shared: whether other processes may work on the study as well.
         lease: seconds without a sign after which another process's trial counts as lost.
+        say: is told, in a line, what was queued by a user and is not evaluated.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class OptunaStudy:
         identity: Mapping[str, Any] | None = None,
         shared: bool = False,
         lease: float = SECONDS,
+        say: Callable[[str], None] = lambda line: None,
     ):
         self.sampler = sampler
         self.shared = shared
@@ -112,6 +115,7 @@ class OptunaStudy:
             raise InputError(
                 f"{shown(storage)}: not this run's study ({_first_line(error)}); move it away, or use another --out"
             ) from None
+        self._enqueued = Enqueued(self._storage, self._study_id, self.task, say)
         if shared:
             self._leases = Leases(self._storage, self._study_id, lease)
             self._leases.beat()
@@ -142,10 +146,7 @@ class OptunaStudy:
             if found is None:
                 study.set_user_attr(IDENTITY, own)
             elif other := difference(found, own):
-                raise InputError(
-                    f"{shown(url)}: study {name!r} is of another run: {other}; use another --out, or give the same "
-                    "settings"
-                )
+                raise InputError(f"{shown(url)}: study {name!r} is of another run: {other.told()}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
@@ -177,9 +178,12 @@ class OptunaStudy:
         self._untold = deque(stored[kept:])
 
     def refresh(self) -> None:
-        """Takes in what other processes told."""
+        """Takes in what other processes told, and what a user queued."""
         if self.shared:
             self._take_in(patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)))
+        # A generation that was not told to its end had no part of what was queued since.
+        only = [trial.params for trial in self._untold] if self._untold else None
+        self._enqueued.look(self.known, self.running(), self._candidates, only)
 
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
@@ -223,6 +227,14 @@ class OptunaStudy:
                 self._predecessors[digest] = trial
                 return read_proposal(trial)
         return None
+
+    def queued(self) -> Proposal | None:
+        """The next proposal that a user queued; None if there is none."""
+        return self._enqueued.next(self.known)
+
+    def waiting(self) -> int:
+        """How many proposals of a user's wait in the queue."""
+        return len(self._enqueued)
 
     def ask(self) -> Proposal:
         """The sampler's next proposal."""
@@ -337,39 +349,15 @@ class OptunaStudy:
         self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
 
     def _written(self, trial: FrozenTrial, token: str | None) -> int:
-        """Stores the trial, once: an attempt may have taken effect although the storage did not answer."""
-        attempts = itertools.count()
-
-        def write() -> int:
-            if next(attempts):
-                for stored in reversed(self._storage.get_all_trials(self._study_id, deepcopy=False)):
-                    same = stored.user_attrs.get("claim") == token if token else stored.datetime_start == started
-                    if same and stored.params == trial.params:
-                        return stored._trial_id
+        if not self.shared:
             return self._storage.create_new_trial(self._study_id, trial)
-
-        started = trial.datetime_start
-        return patiently(write) if self.shared else write()
+        return store(self._storage, self._study_id, trial, token)
 
     def _end(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None, attributes: Mapping[str, Any]
     ) -> bool:
         """Ends a running trial; False if another process has ended it."""
-
-        def end() -> bool:
-            before = self._storage.get_trial(trial_id)
-            if before.state.is_finished():
-                # By this process, if an attempt took effect although the storage did not answer.
-                return before.state == state and all(before.user_attrs.get(k) == v for k, v in attributes.items())
-            for name, value in attributes.items():
-                self._storage.set_trial_user_attr(trial_id, name, value)
-            self._storage.set_trial_state_values(trial_id, state, values)
-            return True
-
-        try:
-            ended = patiently(end)
-        except UpdateFinishedTrialError:
-            ended = False
+        ended = end_trial(self._storage, trial_id, state, values, attributes)
         if self._leases is not None:
             self._leases.let_go(trial_id)
         if ended:

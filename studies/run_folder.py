@@ -6,17 +6,17 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import numbers, read_numbers
+from evaluators.base import Metrics, number, numbers, read_numbers
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.json_files import read_json, shown
-from studies.identity import difference
+from studies.identity import FILES, difference
 from studies.trials import Candidate
 from training.data import Dataset
 from training.files import check_folder, remove_leftovers, write_json
@@ -28,6 +28,9 @@ MIN_FREE_BYTES = 64 << 20
 MAX_NAME, MAX_PATH = 255, 3500  # bytes, on Linux; what lies in the folder has a path as well
 MOST_SHOWN = 100  # characters of a path that is too long
 
+Flags = Callable[[dict[str, Any], dict[str, Any]], str]
+"""From a recorded identity and another: the flags that make the recorded one of it, or nothing."""
+
 
 def check_name(folder: Path) -> None:
     """Raises InputError if the folder's name cannot be part of a storage's URL, or of a file."""
@@ -37,7 +40,7 @@ def check_name(folder: Path) -> None:
     try:
         place.decode()
     except UnicodeDecodeError:
-        raise InputError(f"--out {folder}: its path is not UTF-8, which a study's address has to be") from None
+        raise InputError(f"--out {folder}: the name is not UTF-8; choose another") from None
     if any(character in str(folder) for character in "?#%"):
         raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
 
@@ -47,10 +50,25 @@ def begun(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
-def check_same(folder: Path, identity: dict[str, Any], keeps: tuple[str, ...] = ("*",)) -> None:
+def check_same(
+    folder: Path,
+    identity: dict[str, Any],
+    free: dict[str, Any],
+    keeps: tuple[str, ...] = ("*",),
+    flags: Flags | None = None,
+) -> None:
     """Raises InputError, as `opened` would, if the folder holds another run."""
     if begun(folder):
-        _refuse_another(folder, _configuration(folder / CONFIG), json.loads(json.dumps(identity)), keeps)
+        config = _configuration(folder / CONFIG)
+        _refuse_another(folder, config, json.loads(json.dumps(identity)), free, keeps, flags)
+
+
+def kept_identity(folder: Path, keeps: tuple[str, ...]) -> dict[str, Any]:
+    """The identity of what the folder holds; empty if there is nothing that is worth keeping."""
+    if not begun(folder) or not _is_kept(folder, keeps):
+        return {}
+    identity: dict[str, Any] = _configuration(folder / CONFIG)["identity"]
+    return identity
 
 
 @contextmanager
@@ -103,6 +121,7 @@ def opened(
     *,
     shared: bool = False,
     keeps: tuple[str, ...] = ("*",),
+    flags: Flags | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
 
@@ -111,22 +130,25 @@ def opened(
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
         keeps: patterns of what a run is worth keeping for; where nothing is like any, another identity takes its place.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
+        flags: named where another identity is refused.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
     with locked(folder, shared=shared):
         path = folder / CONFIG
         with turn(folder, "configuration", Reporter(quiet=True)):
-            free = _configured(path, identity, free, keeps)
+            free = _configured(path, identity, free, keeps, flags)
             if not shared:  # else another process may be writing just now
                 remove_leftovers(folder, (FRONT, BEST, RESULTS))
         yield free
 
 
-def _configured(path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...]) -> dict[str, Any]:
+def _configured(
+    path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...], flags: Flags | None
+) -> dict[str, Any]:
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = _configuration(path)
-        if not _refuse_another(path.parent, config, identity, keeps):
+        if not _refuse_another(path.parent, config, identity, free, keeps, flags):
             free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
@@ -140,12 +162,27 @@ def _configuration(path: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_another(folder: Path, config: dict[str, Any], identity: dict[str, Any], keeps: tuple[str, ...]) -> bool:
+def _refuse_another(
+    folder: Path,
+    config: dict[str, Any],
+    identity: dict[str, Any],
+    free: dict[str, Any],
+    keeps: tuple[str, ...],
+    flags: Flags | None,
+) -> bool:
     """Whether the configuration is another run's, which has left nothing to keep. Raises InputError if it has."""
     found = difference(config["identity"], identity)
-    if found and any(file for pattern in keeps for file in folder.glob(pattern)):
-        raise InputError(f"--out {folder}: holds another run: {found}; use another --out, or give the same settings")
+    if found and _is_kept(folder, keeps):
+        recorded = config.get("free")
+        there = recorded.get(FILES) if isinstance(recorded, dict) else None
+        such = flags(config["identity"], identity) if flags else ""
+        told = found.told(there, free.get(FILES))
+        raise InputError(f"--out {folder}: holds another run: {told}{f', here {such}' if such else ''}")
     return bool(found)
+
+
+def _is_kept(folder: Path, keeps: tuple[str, ...]) -> bool:
+    return any(file for pattern in keeps for file in folder.glob(pattern))
 
 
 def write_results(folder: Path, front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> None:
@@ -229,20 +266,38 @@ def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:
         raise InputError(f"{path}: not a run's front ({error})") from None
 
 
-def front_architecture(folder: Path, number: int) -> Architecture:
-    """The architecture of that number, from 1, on a run's front. Raises InputError if there is none."""
-    path = folder / FRONT
+def front_architectures(path: Path) -> list[Architecture]:
+    """Those of a run's `front.json`, the cheapest first. Raises InputError if it is none."""
     content = read_json(path)
     try:
-        entries = [entry["architecture"] for entry in content["front"]]
+        return [Architecture.from_dict(entry["architecture"]) for entry in content["front"]]
     except (KeyError, TypeError):
         raise InputError(f"{path}: not a run's front") from None
-    if not 1 <= number <= len(entries):
-        raise InputError(f"--network {number}: the front of {folder} has networks 1 to {len(entries)}")
-    try:
-        return Architecture.from_dict(entries[number - 1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def front_architecture(path: Path, wanted: int | None) -> Architecture:
+    """The architecture of that number, from 1, in a run's `front.json`; the best one for None.
+
+    Raises InputError if there is none, or if the file does not say which is the best.
+    """
+    architectures = front_architectures(path)
+    if wanted is None:
+        try:
+            scores = [_score(entry["metrics"]) for entry in read_json(path)["front"]]
+            wanted = 1 + scores.index(max(scores))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise InputError(f"{path}: does not say which network is the best; give --network N") from None
+    if not 1 <= wanted <= len(architectures):
+        raise InputError(f"--network {wanted}: the front of {path.parent} has networks 1 to {len(architectures)}")
+    return architectures[wanted - 1]
+
+
+def _score(metrics: dict[str, Any]) -> float:
+    """What a front's networks are ranked by: the accuracy, or the one score."""
+    named = metrics.keys() - Metrics._fields or {"accuracy"}
+    return number(read_numbers(min(named), metrics))
 
 
 def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:

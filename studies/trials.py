@@ -87,7 +87,7 @@ class Study(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Takes in what other processes told."""
+        """Takes in what other processes told, and what a user queued."""
         ...
 
     def candidates(self) -> list[Candidate]:
@@ -116,6 +116,14 @@ class Study(Protocol):
 
     def orphan(self) -> Proposal | None:
         """A proposal whose process was lost before it told; None if there is none."""
+        ...
+
+    def queued(self) -> Proposal | None:
+        """The next proposal that a user queued; None if there is none."""
+        ...
+
+    def waiting(self) -> int:
+        """How many proposals of a user's wait in the queue."""
         ...
 
     def ask(self) -> Proposal:

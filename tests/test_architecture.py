@@ -120,10 +120,17 @@ def test_read_json_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.json: no such file"):
         read_json(folder / "absent.json")
     (folder / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"binary\.json: cannot be read \(it is not UTF-8 text\)"):
+    with pytest.raises(InputError, match=r"binary\.json: not UTF-8 text; save it as UTF-8"):
         read_json(folder / "binary.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_json(folder)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_json_file(tmp_path: Path) -> None:
+    path = tmp_path / "marked.json"
+    path.write_text(mobilenetv2().to_json(), encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf{")
+    assert Architecture.from_dict(read_json(path)) == mobilenetv2()
 
 
 def test_labels() -> None:

@@ -118,7 +118,7 @@ def test_the_folder_of_a_training(capsys: pytest.CaptureFixture[str], tmp_path: 
     [
         (["absent"], "absent: no such file"),
         (["mobilenetv2", "--svg", "absent/a.svg"], "--svg absent/a.svg: there is no folder absent; make it first"),
-        (["mobilenetv2", "--network", "1"], "no such file"),
+        (["mobilenetv2", "--network", "1"], "--network 1: mobilenetv2 is one network"),
         (["RUN", "--network", "3"], "has networks 1 to 2"),
     ],
 )

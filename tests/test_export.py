@@ -20,7 +20,7 @@ from deployment import export as exporting
 from deployment.export import FORMATS, calibration_pictures, check_installed, check_same, export, parse_formats
 from deployment.onnx_session import OnnxNetwork
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
-from search_space.backbones import BACKBONES
+from search_space.backbones import BACKBONES, hand_designed
 from search_space.blocks import NO_ATTENTION, blocks
 from training.checkpoint import load_weights
 from training.data import load_data
@@ -212,6 +212,49 @@ def test_timm_takes_the_network_apart(exported: Exported) -> None:
         timm.create_model(name, in_chans=1)
     with pytest.raises(InputError, match="global_pool: expected avg, or '' with num_classes=0, got 'max'"):
         timm.create_model(name, global_pool="max")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("chosen", [None, (0,), (-1,), (0, -1)])
+@pytest.mark.parametrize("how", ["list", "dict", "hook"])
+def test_timm_takes_maps_from_the_network(exported: Exported, chosen: tuple[int, ...] | None, how: str) -> None:
+    """Of each size the last map; the network's own modules are the oracle."""
+    network, _, folder = exported
+    images = torch.randn(2, 3, 24, 32)
+    own = [network.stem(images)]
+    for stage in network.stages:
+        own.append(stage(own[-1]))
+    expected = [
+        x
+        for x, following in zip(own, [*own[1:], None], strict=True)
+        if following is None or following.shape[2:] != x.shape[2:]
+    ]
+    assert 1 < len(expected) < len(own)
+    wanted = {} if chosen is None else {"out_indices": chosen}
+    model = timm.create_model(
+        f"local-dir:{folder / 'timm'}", pretrained=True, features_only=True, feature_cls=how, **wanted
+    ).eval()
+    found = model(images)
+    expected = [expected[index] for index in (range(len(expected)) if chosen is None else chosen)]
+    found = list(found.values()) if how == "dict" else found
+    assert len(found) == len(expected)
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, y)
+    assert model.feature_info.channels() == [y.shape[1] for y in expected]
+    assert model.feature_info.reduction() == [images.shape[2] // y.shape[2] for y in expected]
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenext-ca", "efficientnet_b0"])
+def test_the_maps_of_a_network_are_those_of_timm(name: str) -> None:
+    """timm's own MobileNetV2 and EfficientNet tell the same channels and reductions."""
+    architecture = hand_designed(name)
+    assert architecture is not None
+    model = timm.create_model("coordnas", network=architecture.to_dict(), features_only=True)
+    assert model.feature_info.reduction() == [2, 4, 8, 16, 32]
+    theirs = {"mobilenetv2": "mobilenetv2_100", "efficientnet_b0": "efficientnet_b0"}
+    if name in theirs:
+        peer = timm.create_model(theirs[name], features_only=True)
+        assert model.feature_info.channels() == peer.feature_info.channels()
 
 
 def test_the_programs_of_the_documentation_run(

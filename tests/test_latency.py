@@ -338,7 +338,7 @@ def test_a_search_within_a_latency(
     path.write_text(json.dumps(replace(table, constant_ns=table.constant_ns + 1).to_dict()))
     assert _ended(search.main, arguments, monkeypatch) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--out run: holds another run: latency is " in line
+    assert "--out run: holds another run: the latency table is not the one that it began with" in line
 
 
 def test_a_search_by_another_devices_table(

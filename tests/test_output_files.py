@@ -126,12 +126,6 @@ def test_a_write_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
     assert _names(tmp_path) == ["link", "target"]
 
 
-def test_a_text_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not UTF-8; rename"):
-        write_json(tmp_path / "x.json", {"data": "folder:\udcff"})
-    assert not _names(tmp_path)
-
-
 METADATA = {name: f"{name} “x”\u001b\x7f\\" for name in ("normalisation", "classes", "data", "architecture", "é")}
 
 

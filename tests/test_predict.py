@@ -1,5 +1,6 @@
 """Naming the classes of pictures: how a picture is prepared, and the command."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms import v2
 
 import command_line
@@ -21,7 +23,8 @@ from search_space import Architecture, Attention, InputError, Stage, build
 from training import digits
 from training.data import load_data
 from training.model_file import ModelInfo, save_model
-from training.preprocessing import margin, prepared, read_picture
+from training.preparation import View
+from training.preprocessing import normalised, read_picture
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -34,6 +37,13 @@ def _architecture(resolution: int) -> Architecture:
 
 def _info(data: str, resolution: int = 32, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> ModelInfo:
     return ModelInfo(_architecture(resolution), ("cat", "dog", "[b]owl"), mean, std, data)
+
+
+def _normalised(picture: Image.Image, info: ModelInfo) -> Tensor:
+    """Of the picture in a file that loses nothing."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "TIFF" if picture.mode in ("CMYK", "YCbCr", "I", "F") else "PNG")
+    return normalised(np.frombuffer(buffer.getvalue(), dtype=np.uint8), info)
 
 
 def _smooth(width: int, height: int) -> Image.Image:
@@ -50,9 +60,9 @@ def test_imagenets_pictures_are_prepared_as_by_torchvision(width: int, height: i
     picture = _smooth(width, height)
     scaled = v2.Compose([v2.Resize(64), v2.CenterCrop(56), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)])
     steps = v2.Compose([scaled, v2.Normalize(MEAN, STD)])
-    difference = (prepared(picture, _info("imagenet", 56)) - steps(picture)).abs()
+    difference = (_normalised(picture, _info("imagenet", 56)) - steps(picture)).abs()
     assert difference.mean() < 0.06
-    assert prepared(picture, _info("imagenet", 56)).shape == (3, 56, 56)
+    assert difference.shape == (3, 56, 56)
 
 
 @pytest.mark.parametrize("data", ["imagenet", "folder"])
@@ -60,7 +70,7 @@ def test_timm_prepares_a_picture_alike(data: str) -> None:
     info, picture = _info(data, 56), _smooth(200, 200)
     config = timm_config(info)["pretrained_cfg"]
     transform = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))
-    difference = (prepared(picture, info) - transform(picture)).abs()
+    difference = (_normalised(picture, info) - transform(picture)).abs()
     assert difference.max() < 0.05
 
 
@@ -92,7 +102,7 @@ def test_any_size_and_mode(mode: str, size: tuple[int, int]) -> None:
     else:
         picture = Image.new(mode, size, white)
     for data in ("folder", "imagenet"):
-        image = prepared(picture, _info(data, 32, (0.5,), (0.25,)))
+        image = _normalised(picture, _info(data, 32, (0.5,), (0.25,)))
         assert image.shape == (3, 32, 32)
         assert image.dtype == torch.float32
         torch.testing.assert_close(image, torch.full_like(image, 2.0), rtol=0, atol=0.05)
@@ -102,13 +112,14 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:
     picture = _smooth(1600, 1200)
     picture.save(tmp_path / "large.jpg", quality=95)
     for data in ("folder", "imagenet"):
-        difference = (read_picture(tmp_path / "large.jpg", _info(data)) - prepared(picture, _info(data))).abs()
+        difference = (read_picture(tmp_path / "large.jpg", _info(data)) - _normalised(picture, _info(data))).abs()
         assert difference.mean() < 0.05
 
 
 def test_margins() -> None:
-    assert margin("imagenet") == 256 / 224
-    assert margin("digits:clutter") == margin("folder") == margin("cifar10") == 1.0
+    assert View.of("imagenet", 32) == View(32, 256 / 224, upright=False)
+    for data in ("digits:clutter", "folder", "cifar10"):
+        assert View.of(data, 32) == View(32, 1.0, upright=True)
 
 
 @pytest.fixture
@@ -164,7 +175,7 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
         "album/a.jpg",
         "album/below/b.PNG",
     ]
-    broken, words, absent, last = printed.err.splitlines()
+    _, broken, words, absent, last = printed.err.splitlines()
     assert broken.startswith("error: broken.jpg: cannot be read as a picture (")
     assert words.startswith("error: words.png: cannot be read as a picture (")
     assert absent == "error: absent.png: no such file"
@@ -175,7 +186,10 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
     ("arguments", "message"),
     [
         (["absent", "alone.bmp"], "absent: no such file or folder"),
-        (["found-0", "found-0"], "found-0: holds no pictures; expected .bmp .gif"),
+        (
+            ["found-0", "found-0"],
+            "found-0: holds no pictures (left out: 1 file that is no picture (.safetensors, e.g. ",
+        ),
         (["alone.bmp", "alone.bmp"], "alone.bmp: expected a network's folder, or a .safetensors or .onnx file"),
         (["found-0"], "the following arguments are required: PICTURES; see predict.py --help"),
         (["found-0", "alone.bmp", "--top", "0"], "argument --top: '0': expected an integer from 1"),
@@ -208,7 +222,9 @@ def test_several_networks_have_to_be_chosen_from(
 
 
 def test_a_folders_pictures_come_in_order(network: Path) -> None:
-    assert list(map(str, find_pictures(["album", "x.png"]))) == ["album/a.jpg", "album/below/b.PNG", "x.png"]
+    found, left_out = find_pictures(["album", "x.png"])
+    assert list(map(str, found)) == ["album/a.jpg", "album/below/b.PNG", "x.png"]
+    assert left_out == ["album: left out: 1 file that is no picture (.txt, e.g. notes.txt)"]
     with pytest.raises(InputError, match="found-0: holds no pictures"):
         find_pictures(["found-0"])
 

@@ -238,8 +238,7 @@ def test_a_broken_result_is_written_anew(
         (describe.main, [""], "SOURCE: expected a value, got nothing"),
         (describe.main, ["mobilenetv2", "--svg", ""], "--svg: expected a value, got nothing"),
         (predict.main, ["x.onnx", ""], "PICTURES: expected a value, got nothing"),
-        (search.main, ["digits", "--out", os.fsdecode(b"a\xff")], "--out a\\udcff: is not UTF-8"),
-        (search.main, ["digits", "--data", os.fsdecode(b"folder:\xff")], "--data folder:\\udcff: is not UTF-8"),
+        (search.main, ["digits", "--out", os.fsdecode(b"a\xff")], "--out a\\xff: the name is not UTF-8"),
         (search.main, ["digits", "--out", "x" * 3_000], "its path is too long; choose another"),
         (search.main, ["digits", "--storage", "sqlite:///" + "x" * 3_000], "its path is too long; choose another"),
         (search.main, ["digits", "--storage", "sqlite:////dev/null"], "is no file; choose another"),
@@ -266,7 +265,7 @@ def test_a_folder_below_one_that_is_not_utf8(tmp_path: Path, monkeypatch: pytest
     place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     place.mkdir()
     monkeypatch.chdir(place)
-    with pytest.raises(InputError, match="its path is not UTF-8"):
+    with pytest.raises(InputError, match="the name is not UTF-8"):
         check_name(Path("runs/mine"))
 
 

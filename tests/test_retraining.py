@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from search_space.network import build
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
-from training.data import Dataset, load_data
+from training.data import Dataset, files_of, load_data
 from training.drop_path import add_drop_path
 from training.files import write_json
 from training.label_step import LabelStep
@@ -205,25 +204,38 @@ class TestLastTwoCheckpoints:
             _trained(tmp_path, data)
 
 
+# Kills its process in a step after the first checkpoint, whatever the machine is busy with.
+DEADLY = """
+import os, signal
+from training.label_step import LabelStep
+
+step, calls = LabelStep.__call__, 0
+
+def dying(*arguments):
+    global calls
+    calls += 1
+    if calls == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments)
+
+LabelStep.__call__ = dying
+"""
+
+
 def test_killed_by_the_system_and_started_again(data: Dataset, picture_folder: Path, tmp_path: Path) -> None:
-    """The command, by SIGKILL at whatever moment, with everything random switched on."""
+    """The command, by SIGKILL in the midst of an epoch, with everything random switched on."""
     (tmp_path / "mine.json").write_text(named_space("mobilenetv2-32").smallest.to_json())
     flags = "--epochs 4 --batch-size 16 --micro-batch 6 --ema-decay 0.8 --mixup 0.2 --cutmix 1 --drop-path 0.3"
     command = [sys.executable, str(ROOT / "retrain.py"), "mine.json", "--data", f"folder:{picture_folder}", "--quiet"]
     command += [*flags.split(), "--augmentation", "crop-flip", "--learning-rate", "0.05"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    def start(out: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([*command, "--out", out], cwd=tmp_path, env=environment)
+    def start(out: str, *flags: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([*command, "--out", out, *flags], cwd=tmp_path, env=environment)
 
     assert start("whole").wait(300) == 0
-    killed = start("killed")
-    checkpoint = tmp_path / "killed" / "given-0" / "checkpoint"
-    deadline = time.monotonic() + 240
-    while not checkpoint.exists() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    assert start("killed", "--plugin", "deadly.py").wait(300) == -signal.SIGKILL
     assert start("killed").wait(300) == 0
     for name in ("weights.safetensors", "predictions.safetensors"):
         whole, again = (load_weights(tmp_path / out / "given-0" / name)[0] for out in ("whole", "killed"))
@@ -381,5 +393,6 @@ def test_pictures_that_changed_since_the_search(
 
     warning = "are not those of the search any more"
     assert warning not in told(data.identity)
+    assert warning not in told(files_of(data.identity))  # the same files, by a search that prepared them otherwise
     assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")
     assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")

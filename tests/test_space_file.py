@@ -134,5 +134,27 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         named_space(str(tmp_path / "absent.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"--space .*binary\.toml: not UTF-8 text; save it as UTF-8"):
         named_space(str(tmp_path / "binary.toml"))
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(InputError, match="cannot be read"):
+        named_space(str(tmp_path / "folder.toml"))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path, newline: str) -> None:
+    plain, marked = tmp_path / "plain.toml", tmp_path / "marked.toml"
+    plain.write_text(GOOD)
+    marked.write_text(GOOD, encoding="utf-8-sig", newline=newline)
+    assert marked.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert named_space(str(marked)) == named_space(str(plain))
+    broken = GOOD.replace("depth = [1, 2]", "depth = 1")
+    assert broken != GOOD
+    for path in (plain, marked):
+        path.write_text(broken, encoding="utf-8-sig" if path == marked else "utf-8", newline=newline)
+    said = []
+    for path in (plain, marked):
+        with pytest.raises(InputError) as raised:
+            named_space(str(path))
+        said.append(str(raised.value).removeprefix(f"--space {path}"))
+    assert said[0] == said[1]  # the line's number too

@@ -1,5 +1,6 @@
 """The search loop on an evaluator that takes no time: budget, repeats, replay, the front."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from studies.optuna_study import OptunaStudy
 from studies.records import is_ours, occupies
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
 from studies.trials import Candidate
+from training.data import PREPARED
 from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
@@ -342,6 +344,16 @@ class TestRunFolder:
         with run_folder.opened(tmp_path / "run", identity, {"trials": 9, "threads": 1}) as free:
             assert free == {"trials": 9, "threads": 2}
 
+    def test_a_run_begun_before_pictures_were_prepared_so_is_told_why(self, tmp_path: Path) -> None:
+        with run_folder.opened(tmp_path / "run", {"data": "folder 0123"}, {}):
+            pass
+        message = r"holds another run: data: begun when pictures were decoded and scaled otherwise .*; use"
+        with (
+            pytest.raises(InputError, match=message),
+            run_folder.opened(tmp_path / "run", {"data": f"folder 0123 {PREPARED}"}, {}),
+        ):
+            pass
+
     def test_two_runs_in_one_folder(self, tmp_path: Path) -> None:
         with (
             run_folder.opened(tmp_path, {}, {}),
@@ -371,6 +383,10 @@ class TestRunFolder:
         (tmp_path / "run" / "config.json").write_text("[]")
         with pytest.raises(InputError, match="not a run's configuration"), run_folder.opened(tmp_path / "run", {}, {}):
             pass
+        latin = tmp_path / os.fsdecode(b"caf\xe9")
+        with pytest.raises(InputError, match="the name is not UTF-8"), run_folder.opened(latin, {}, {}):
+            pass
+        assert not latin.exists()
 
 
 def test_unknown_sampler(tiny_space: SearchSpace) -> None:

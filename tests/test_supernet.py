@@ -174,7 +174,7 @@ def test_a_copy_shares_neither_tensors_nor_cached_modules(tiny_space: SearchSpac
     x = torch.randn(2, 3, 16, 16)
     before = store(architecture, x)
     copied = copy.deepcopy(store)
-    assert not copied._modules_cache
+    assert not any(copied._modules_caches)
     assert copied.space is store.space
     with torch.no_grad():
         for tensor in store.parameters():
@@ -188,7 +188,7 @@ def test_the_cache_is_bounded(tiny_space: SearchSpace, monkeypatch: pytest.Monke
     store = WeightStore(tiny_space)
     for architecture in _some(tiny_space, 5):
         store(architecture, torch.randn(2, 3, 16, 16))
-    assert len(store._modules_cache) <= 5
+    assert len(store._modules_caches[0]) <= 5
 
 
 class TestSandwich:
@@ -215,6 +215,8 @@ class TestSandwich:
         for index in range(len(space.stages)):
             if space.stages[index].block == "sandglass_thin":
                 continue  # a block that changes the shape has no place for attention
+            if len(space.stages[index].attention) == 1:
+                continue  # nothing to choose
             trained = [a.stages[index].attention[0] for step in range(steps) for a in sandwich.architectures(step)]
             counts = Counter(attention.kind for attention in trained)
             assert counts == dict.fromkeys(("none", "se", "ca"), steps * 4 // 3)

@@ -72,12 +72,12 @@ def test_a_killed_training_ends_alike(picture_folder: Path, tmp_path: Path, ema_
     assert all(torch.equal(whole[name], finished[name]) for name in whole)
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), [(64, 2), (4, 34), (2, 0)])
-def test_an_epoch_of_few_steps_is_said(
-    picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], batch_size: int, steps: int
+@pytest.mark.parametrize(("batch_size", "epochs", "steps"), [(64, 2, 2), (4, 5, 85), (4, 6, 0), (2, 3, 0)])
+def test_a_training_of_few_steps_is_said(
+    picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], batch_size: int, epochs: int, steps: int
 ) -> None:
     data = load_data(f"folder:{picture_folder}", 32, torch.device("cpu"))
-    recipe = Recipe(epochs=2, batch_size=batch_size, learning_rate=0.01)
+    recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=0.01)
     _train(tmp_path, data, recipe, reporter=Reporter())
     said = (
         f"test: {steps} steps in all ({len(data.train)} pictures, batches of {batch_size}); "

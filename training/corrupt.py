@@ -1,12 +1,16 @@
 """Pictures that cannot be decoded: refused, or passed over, counted and named."""
 
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
+
+from torch import Tensor
 
 from search_space.errors import InputError
 from training.progress import Reporter
 
 NAMED = 3  # at most
+TRAINED = "train"  # the split that has to have every class
 
 
 class CorruptError(Exception):
@@ -56,5 +60,32 @@ class Corrupt:
             )
 
     def _named(self) -> str:
-        names = ", ".join(itertools.islice(self._paths.values(), NAMED))
-        return f"{names}, …" if len(self) > NAMED else names
+        return _first(self._paths.values())
+
+
+def check_complete(split: str, labels: Tensor, classes: Sequence[str], reporter: Reporter) -> None:
+    """Says which classes none of a split's pictures is of.
+
+    Args:
+        labels: of the pictures that there are, N, int64.
+
+    Raises InputError if it is the split that is trained on.
+    """
+    counts = labels.bincount(minlength=len(classes)).tolist()
+    lacking = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if not lacking:
+        return
+    if split == TRAINED:
+        raise InputError(
+            f"{split}: not one picture of class {lacking[0]} can be decoded; mend or replace them, or remove the class "
+            "from every split"
+        )
+    reporter.say(
+        f"{split}: no pictures of {len(lacking)} of {len(classes)} classes, which nothing can be said about: "
+        f"{_first(lacking)}"
+    )
+
+
+def _first(names: Iterable[str]) -> str:
+    some = list(itertools.islice(names, NAMED + 1))
+    return ", ".join(some) if len(some) <= NAMED else ", ".join([*some[:NAMED], "…"])

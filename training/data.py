@@ -1,7 +1,7 @@
 """Labelled pictures in three splits, and the `--data` specs that name them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,12 @@ import torch
 
 from search_space.errors import InputError
 from training import digits, folders, imagenet, torchvision_sets
+from training.corrupt import check_complete
 from training.device import processors
+from training.equal_pictures import equal_pictures
 from training.held import HeldSplit
 from training.pictures import Listed
+from training.preparation import View
 from training.progress import Reporter
 from training.split import Split
 
@@ -22,6 +25,8 @@ SPECS = "digits, digits:clutter, cifar10[:ROOT], cifar100[:ROOT], fashion-mnist[
 SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
 LOADERS = "processes that decode pictures (default: one a processor)"
 MOST_LOADERS = 16  # unless more are asked for
+PREPARED = "prepared by Pillow"
+"""In the identity of pictures in files since `training.preparation` prepares them all: before, pixels were others."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Dataset:
         identity: tells data apart; for files of the user's own by their names, classes and sizes.
         load: makes `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
+        files: how many each split has, of files of the user's own, whether they can be decoded or not.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Dataset:
     std: tuple[float, ...]
     load: Callable[[str], Split]
     device: torch.device
+    files: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -58,6 +65,11 @@ class Dataset:
     @cached_property
     def test(self) -> Split:
         return self.load("test")
+
+
+def files_of(identity: str) -> str:
+    """What of an identity tells the files apart: neither whether they are held in memory, nor how they are prepared."""
+    return identity.replace("streamed ", "").removesuffix(f" {PREPARED}")
 
 
 def load_data(
@@ -109,18 +121,19 @@ def load_data(
 
         return Loaders(min(processors(), MOST_LOADERS) if loaders is None else loaders, pinned=device.type == "cuda")
 
-    def stream(split: str, files: Listed, margin: float) -> Split:
+    def stream(split: str, files: Listed, classes: tuple[str, ...]) -> Split:
         from training.streamed import StreamedSplit
 
+        check_complete(split, files.labels, classes, reporter)
         return StreamedSplit(
             split,
             files.paths,
             files.labels,
-            resolution,
+            View.of(kind, resolution),
             folders.MEAN,
             folders.STD,
             device,
-            margin=margin,
+            classes=classes,
             loaders=processes(),
             reporter=reporter,
             skip_corrupt=skip_corrupt,
@@ -128,36 +141,50 @@ def load_data(
 
     if kind == "imagenet":
         listed = imagenet.scan(spec, rest)
+        _tell(reporter, listed.notes, lambda: equal_pictures(listed.splits, rest))
         return Dataset(
             name=kind,
-            identity=f"{kind} {listed.fingerprint}",
+            identity=f"{kind} {listed.fingerprint} {PREPARED}",
             classes=listed.classes,
             mean=folders.MEAN,
             std=folders.STD,
-            load=lambda split: stream(split, listed.splits[split], imagenet.MARGIN),
+            load=lambda split: stream(split, listed.splits[split], listed.classes),
             device=device,
+            files={split: len(files.paths) for split, files in listed.splits.items()},
         )
     tree = folders.scan(spec, rest)
+    _tell(reporter, tree.notes, lambda: equal_pictures({split: tree.listed(split) for split in tree.files}, rest))
     if streamed is None:
         streamed = not tree.fits(resolution)
 
     def load(split: str) -> Split:
         if streamed:
-            return stream(split, tree.listed(split), folders.MARGIN)
+            return stream(split, tree.listed(split), tree.classes)
         return HeldSplit(
             tree.load(split, resolution, reporter, skip_corrupt=skip_corrupt), folders.MEAN, folders.STD, device
         )
 
     return Dataset(
         name=kind,
-        # Streamed pictures are decoded otherwise than held ones: a training that changed would end with other bits.
-        identity=f"{kind} {'streamed ' if streamed else ''}{tree.fingerprint}",
+        # Random crops are taken from whole pictures where these are streamed: a training that changed would end with
+        # other bits.
+        identity=f"{kind} {'streamed ' if streamed else ''}{tree.fingerprint} {PREPARED}",
         classes=tree.classes,
         mean=folders.MEAN,
         std=folders.STD,
         load=load,
         device=device,
+        files={split: len(members) for split, members in tree.files.items()},
     )
+
+
+def _tell(reporter: Reporter, notes: Sequence[str], equal: Callable[[], str | None]) -> None:
+    """Says what was found in a folder, once, however many resolutions its pictures are read for."""
+    first, *more = notes
+    if reporter.say_once(first):
+        for note in (*more, equal()):
+            if note is not None:
+                reporter.say(note)
 
 
 def _digits(spec: str, variant: str, resolution: int, device: torch.device) -> Dataset:

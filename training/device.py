@@ -47,8 +47,3 @@ def processors() -> int:
     """The processors this process may run on: its share of them where `torchrun` started several here."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, here // distributed.local_world())
-
-
-def use_threads(count: int) -> None:
-    """Sets torch's threads; results on a CPU depend on their number bit for bit."""
-    torch.set_num_threads(count)

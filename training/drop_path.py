@@ -1,11 +1,25 @@
 """Stochastic depth: residual branches left out at random while training (arXiv:1603.09382)."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from search_space.blocks import Block
 from search_space.network import Network
+
+
+def draw_apart(networks: Sequence[nn.Module]) -> None:
+    """Draws what each of the networks drops in its next pass, so that they may take it at the same time."""
+    for network in networks:
+        for dropped in _hooks(network):
+            dropped.seed = int(torch.randint(1 << 62, ()))
+
+
+def _hooks(network: nn.Module) -> Iterator["_Dropped"]:
+    for module in network.modules():
+        yield from (hook for hook in module._forward_hooks.values() if isinstance(hook, _Dropped))
 
 
 def add_drop_path(network: Network, rate: float) -> None:
@@ -22,12 +36,19 @@ def add_drop_path(network: Network, rate: float) -> None:
 
 
 class _Dropped:
-    """A hook on a branch's last module; a class, since a copy of the network has to be able to copy it."""
+    """A hook on a branch's last module; a class, since a copy of the network has to be able to copy it.
+
+    Attributes:
+        seed: of the network's next draws, where copies of it are trained side by side; else torch's global state draws.
+    """
 
     def __init__(self, rate: float):
         self.rate = rate
+        self.seed: int | None = None
 
     def __call__(self, module: nn.Module, _inputs: Any, branch: Tensor) -> Tensor:
-        from torchvision.ops import stochastic_depth  # takes a second, and few trainings drop
-
-        return stochastic_depth(branch, self.rate, "row", module.training)
+        if not module.training:
+            return branch
+        generator = None if self.seed is None else torch.Generator(branch.device).manual_seed(self.seed)
+        kept = torch.empty(len(branch), 1, 1, 1, dtype=branch.dtype, device=branch.device)
+        return branch * kept.bernoulli_(1 - self.rate, generator=generator).div_(1 - self.rate)

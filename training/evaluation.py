@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training import distributed
+from training.lanes import each_batch
 from training.memory import out_of_memory
 from training.precision import autocast
 
@@ -46,19 +47,22 @@ def examine(
         precision: as in a recipe.
     """
     network.eval()
-    predicted, labelled = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
-    correct = top5 = loss = 0.0
-    for images, labels in batches:
+
+    def seen(images: Tensor, labels: Tensor) -> tuple[list[float], Tensor, Tensor]:
         with autocast(images.device, precision):
             logits = _in_parts(network, images)
         logits = logits.float()
         best = logits.topk(min(5, logits.shape[1])).indices
         hits = best == labels[:, None]
-        correct += float(hits[:, 0].sum())
-        top5 += float(hits.sum())
-        loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        predicted.append(best[:, 0].cpu())
-        labelled.append(labels.cpu())
+        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+        return [float(hits[:, 0].sum()), float(hits.sum()), float(loss)], best[:, 0].cpu(), labels.cpu()
+
+    predicted, labelled = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
+    correct = top5 = loss = 0.0
+    for counts, best, labels in each_batch(seen, batches):
+        correct, top5, loss = correct + counts[0], top5 + counts[1], loss + counts[2]
+        predicted.append(best)
+        labelled.append(labels)
     whole = torch.cat(predicted)
     sums = [correct, top5, loss, float(len(whole))]
     correct, top5, loss, count = distributed.total(sums) if shared else sums

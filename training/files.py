@@ -109,15 +109,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text in UTF-8, atomically. Raises InputError for a text that holds what is none, a file's name mostly."""
-    try:
-        content = text.encode()
-    except UnicodeEncodeError as error:
-        what = text[max(0, error.start - 20) : error.end + 20]
-        raise InputError(f"{path}: {what!r} is not UTF-8; rename what is called so") from None
+    """Writes text in UTF-8, atomically.
+
+    Bytes of a path that are not UTF-8 become escapes that JSON reads as the same path.
+    """
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     write_atomically(path, write)
 

@@ -2,27 +2,28 @@
 
 import hashlib
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from search_space.errors import InputError
-from training.corrupt import Corrupt, CorruptError
-from training.pictures import Listed, Pictures, eight_bits
+from training.class_folders import ClassFolders, class_folders
+from training.corrupt import Corrupt, CorruptError, check_complete
+from training.picture_files import Finder
+from training.pictures import Listed, Pictures
+from training.preparation import Found, View, prepared, read_file
 from training.progress import Reporter
+from training.remarks import Remarks
+from training.split_folders import split_folders
 
 # ImageNet's, in 0 to 1: what published backbones expect.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"))
-MARGIN = 1.0  # in evaluation the whole central square is seen
 MAX_BYTES = 8 << 30
 
 _SHARES = {"validation": 0.15, "test": 0.15}
@@ -30,16 +31,23 @@ _SHARES = {"validation": 0.15, "test": 0.15}
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of each split with their labels. Decoded pictures that are held in memory take 3 bytes a pixel."""
+    """The files of each split with their labels. Decoded pictures that are held in memory take 3 bytes a pixel.
+
+    Attributes:
+        folders: of the classes in the training pictures, as the disk has their names.
+        notes: lines for the user: which folders were taken for what, and what was left out.
+    """
 
     spec: str
     classes: tuple[str, ...]
     files: dict[str, tuple[tuple[Path, int], ...]]
+    folders: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the classes, and with any file's split, class, name or size."""
-        lines = [*self.classes]
+        """Changes with the classes' folders, and with any file's split, class, name or size."""
+        lines = [*self.folders]
         for split, members in self.files.items():
             lines += [f"{split} {label} {file.name} {file.stat().st_size}" for file, label in members]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
@@ -54,12 +62,13 @@ class Tree:
         return Listed([str(file) for file, _ in files], torch.tensor([label for _, label in files]))
 
     def load(self, split: str, resolution: int, reporter: Reporter, *, skip_corrupt: bool = False) -> Pictures:
-        """The split's pictures: the central square, scaled to `resolution`.
+        """The split's pictures, prepared for `resolution` (see `training.preparation`).
 
         Args:
             skip_corrupt: whether those that cannot be decoded are left out, and named, if there are others.
 
-        Raises InputError naming the first file that cannot be decoded, or if the pictures do not fit in memory.
+        Raises InputError naming the first file that cannot be decoded, or any that cannot be read, or a class that a
+        training would have nothing of, or if the pictures do not fit in memory.
         """
         files = self.files[split]
         needed = len(files) * 3 * resolution**2
@@ -68,105 +77,103 @@ class Tree:
                 f"--data {self.spec}: {len(files)} pictures of {resolution} pixels need {needed / 2**30:.0f} GiB of "
                 f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
             )
+        paths = [str(file) for file, _ in files]
+        view = View.of(self.spec, resolution)
         images = torch.empty(len(files), 3, resolution, resolution, dtype=torch.uint8)
         corrupt = Corrupt(split, len(files), skip_corrupt)
+        found: dict[int, Found] = {}
 
-        def decoded(entry: tuple[Path, int]) -> Tensor | CorruptError:
+        def decoded(path: str) -> tuple[Tensor, Found] | CorruptError:
             try:
-                return _decode(entry[0], resolution)
+                return prepared(read_file(path), view)
             except CorruptError as error:
                 return error
 
         with ThreadPoolExecutor() as pool, reporter.track(f"{split} pictures", len(files), "decoded") as advance:
-            for index, image in enumerate(pool.map(decoded, files)):
-                if isinstance(image, CorruptError):
-                    corrupt.note(index, str(files[index][0]), str(image))
+            for index, result in enumerate(pool.map(decoded, paths)):
+                if isinstance(result, CorruptError):
+                    corrupt.note(index, paths[index], str(result))
                 else:
-                    images[index] = image
+                    images[index], what = result
+                    if what != Found():
+                        found[index] = what
                 advance("")
-        labels = torch.tensor([label for _, label in files])
+        corrupt.say(reporter)
+        good = [index for index in range(len(files)) if index not in corrupt]
+        labels = torch.tensor([files[index][1] for index in good])
+        check_complete(split, labels, self.classes, reporter)
         if corrupt:
-            corrupt.say(reporter)
-            good = torch.tensor([index not in corrupt for index in range(len(files))])
-            images, labels = images[good], labels[good]
+            images = images[good]
+        remarks = Remarks(split, reporter, enough=len(good))
+        places = {index: place for place, index in enumerate(good)}
+        remarks.take(images, [paths[index] for index in good], {places[index]: what for index, what in found.items()})
         return Pictures(images, labels)
 
 
 def scan(spec: str, path: str) -> Tree:
     """The classes and files below `path`.
 
-    With `train/` and `val/`, `val/` is divided into validation and test, unless there is a `test/` as well; a single
-    tree is divided 70 : 15 : 15, each class alike, by the file names' order under a fixed seed. Raises InputError for
-    a missing folder, fewer than two classes, a class without pictures, or `val/` with other classes.
+    Of a validation part without a test part half is the test's; parts that are missing otherwise are held out of the
+    training pictures, 15 % each. A single tree is divided 70 : 15 : 15. Each class is divided alike, by the file names'
+    order under a fixed seed. Raises InputError for a missing folder, or one that `split_folders` or `class_folders`
+    refuse, classes that are not the same in all parts, or have too few pictures to be divided.
     """
-    root = Path(path)
-    if not path or not root.is_dir():
+    root = path.rstrip("/") or path
+    if not path or not os.path.isdir(path):
         raise InputError(f"--data {spec}: no such folder: {path or '(empty)'}")
-    if (root / "train").is_dir():
-        if not (root / "val").is_dir():
-            raise InputError(f"--data {spec}: {root / 'train'} is there but {root / 'val'} is missing")
-        classes, train = _classes(spec, root / "train")
-        val = _same_classes(spec, root / "val", classes)
-        if (root / "test").is_dir():
-            test = _same_classes(spec, root / "test", classes)
-        else:
-            val, test = _divided(val, (0.5,))
-    else:
-        classes, everything = _classes(spec, root)
-        short = [name for name, files in zip(classes, everything, strict=True) if len(files) < 3]
-        if short:
-            raise InputError(f"--data {spec}: class {short[0]} has fewer than 3 pictures, too few to split; add some")
-        train, val, test = _divided(everything, (1 - sum(_SHARES.values()), _SHARES["validation"]))
+    finder = Finder(f"--data {spec}: ", root)
+    splits = split_folders(spec, root, finder)
+    found = class_folders(spec, f"{root}/{splits['train']}" if splits else root, finder)
+    others = {
+        split: class_folders(spec, f"{root}/{folder}", finder, like=found)
+        for split, folder in splits.items()
+        if split != "train"
+    }
+    train, validation, test = _parts(spec, found, others)
     files = {
         name: tuple((file, label) for label, members in enumerate(split) for file in members)
-        for name, split in (("train", train), ("validation", val), ("test", test))
+        for name, split in (("train", train), ("validation", validation), ("test", test))
     }
     for name, members in files.items():
         if not members:
             raise InputError(f"--data {spec}: no pictures for the {name} split; add some")
-    return Tree(spec, classes, files)
+    notes = (f"folder: {found}; {_layout(splits)}", *([str(finder.left_out)] if finder.left_out else []))
+    return Tree(spec, found.names, files, found.folders, notes)
 
 
-def _classes(spec: str, root: Path) -> tuple[tuple[str, ...], list[list[Path]]]:
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    check_names(spec, root, names)
-    files = [_pictures(root / name) for name in names]
-    if not any(files):
-        raise InputError(
-            f"--data {spec}: no pictures below {root}; expected a folder a class, with {_suffixes()} files"
-        )
-    if len(names) < 2:
-        raise InputError(f"--data {spec}: one class ({names[0]}) below {root}; at least two are needed")
-    for name, members in zip(names, files, strict=True):
-        if not members:
-            raise InputError(f"--data {spec}: class folder {root / name} has no pictures; fill it or remove it")
-    return tuple(names), files
+def _parts(spec: str, found: ClassFolders, others: Mapping[str, ClassFolders]) -> list[list[list[Path]]]:
+    """Training, validation and test pictures of each class."""
+    train = _files(found)
+    if "validation" in others:
+        validation = _files(others["validation"])
+        parts = [validation, _files(others["test"])] if "test" in others else _divided(validation, (0.5,))
+        return [train, *parts]
+    shares = (_SHARES["validation"],) if "test" in others else tuple(_SHARES.values())
+    for name, files in zip(found.names, train, strict=True):
+        if len(files) <= len(shares):
+            least = len(shares) + 1
+            raise InputError(f"--data {spec}: class {name} has fewer than {least} pictures, too few to split; add some")
+    parts = _divided(train, (1 - sum(shares), *shares[:-1]))
+    return [*parts, _files(others["test"])] if "test" in others else parts
 
 
-def check_names(spec: str, root: Path, names: Sequence[str]) -> None:
-    """Raises InputError naming the first class folder below `root` whose name is not UTF-8, as every file here is."""
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            printable = os.fsencode(root / name).decode(errors="backslashreplace")
-            raise InputError(f"--data {spec}: the name of class folder {printable} is not UTF-8; rename it") from None
+def _layout(splits: Mapping[str, str]) -> str:
+    """Where the pictures of each split are from."""
+    if not splits:
+        return "training, validation and test: 70, 15 and 15 % of each class"
+    train = f"training: {splits['train']}/"
+    match "validation" in splits, "test" in splits:
+        case False, False:
+            return f"training, validation and test: 70, 15 and 15 % of each class in {splits['train']}/"
+        case False, True:
+            return f"{train}; validation: held out of {splits['train']}/, 15 % of each class; test: {splits['test']}/"
+        case True, False:
+            return f"{train}; validation and test: half of {splits['validation']}/ each"
+    return f"{train}; validation: {splits['validation']}/; test: {splits['test']}/"
 
 
-def _same_classes(spec: str, root: Path, classes: tuple[str, ...]) -> list[list[Path]]:
-    found, files = _classes(spec, root)
-    if found != classes:
-        odd = sorted(set(found) ^ set(classes))[0]
-        raise InputError(f"--data {spec}: class {odd} is not in both {root.parent / 'train'} and {root}")
-    return files
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _suffixes() -> str:
-    return " ".join(sorted(SUFFIXES))
+def _files(found: ClassFolders) -> list[list[Path]]:
+    return [[Path(path) for path in paths] for paths in found.paths]
 
 
 def _divided(by_class: list[list[Path]], shares: Sequence[float]) -> list[list[list[Path]]]:
@@ -183,20 +190,3 @@ def _divided(by_class: list[list[Path]], shares: Sequence[float]) -> list[list[l
             start += size
         parts[-1].append(sorted(shuffled[start:]))
     return parts
-
-
-def _decode(path: Path, resolution: int) -> Tensor:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # notes on metadata; a picture that decodes is fine
-            with Image.open(path) as image:
-                # Scales JPEGs while decoding; never below the size that is needed.
-                image.draft("RGB", (resolution, resolution))
-                rgb = eight_bits(image).convert("RGB")
-                side = min(rgb.size)
-                left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
-                square = (left, top, left + side, top + side)
-                pixels = np.array(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR, square))
-    except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
-        raise CorruptError(str(error) or type(error).__name__) from None
-    return torch.from_numpy(pixels).permute(2, 0, 1)

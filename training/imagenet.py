@@ -3,16 +3,16 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from search_space.errors import InputError
-from training.folders import SUFFIXES, check_names
+from training.class_folders import ClassFolders, class_folders
 from training.hold_out import hold_out
+from training.picture_files import Finder
 from training.pictures import Listed
+from training.split_folders import by_split, leave_others
 
-MARGIN = 256 / 224  # of the centre that evaluation sees, as in torchvision's reference
 VALIDATION = 10_000  # training pictures held out, as in once-for-all (arXiv:1908.09791)
 SORT = (
     "each belongs into val/WNID, the folder of its class, as in train/; from the archives "
@@ -29,80 +29,69 @@ class ImageNet:
         splits: `train`, `validation` (held out from `train/`) and `test`, which is `val/`.
         fingerprint: changes with the classes, with any file's name, split or class, and with the size of a class's
             first file, which tells scaled copies apart; asking for every file's size would take minutes.
+        notes: lines for the user: which folders were taken for what, and what was left out.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, Listed]
     fingerprint: str
+    notes: tuple[str, ...]
 
 
 def scan(spec: str, path: str) -> ImageNet:
-    """Lists the folders; no file is opened.
+    """Lists the folders; no file is opened, unless it has no suffix.
 
-    Raises InputError for a missing folder, pictures of `val/` that are not sorted by class, classes that differ
-    between the two, a class without pictures, or too few pictures to hold some out.
+    Raises InputError for a missing folder, pictures of `val/` that are not sorted by class, class folders that
+    `class_folders` refuses, or too few pictures to hold some out.
     """
-    root = Path(path)
-    for folder in (root, root / "train", root / "val"):
-        if not path or not folder.is_dir():
-            raise InputError(f"--data {spec}: no such folder: {folder if path else '(empty)'}; see docs/data.md")
-    classes = _classes(root / "train")
-    check_names(spec, root / "train", classes)
-    _check_sorted(spec, root, classes)
-    found = {name: [_pictures(root / name / label) for label in classes] for name in ("train", "val")}
-    for name, members in found.items():
-        for label, files in zip(classes, members, strict=True):
-            if not files:
-                raise InputError(f"--data {spec}: no pictures in {root / name / label}; fill it, or remove the class")
-    train = _listed(root / "train", classes, found["train"])
-    kept, held = hold_out(train.labels, VALIDATION)
+    root = path.rstrip("/") or path
+    if not path or not os.path.isdir(path):
+        raise InputError(f"--data {spec}: no such folder: {path or '(empty)'}; see docs/data.md")
+    finder = Finder(f"--data {spec}: ", root)
+    look = Finder(f"--data {spec}: ", root)  # what is left out is counted when it is read
+    splits = by_split(spec, root, look.folders(root)[0])
+    for split, usual in (("train", "train"), ("validation", "val")):
+        if split not in splits:
+            raise InputError(f"--data {spec}: no such folder: {root}/{usual}; see docs/data.md")
+    leave_others(root, (splits["train"], splits["validation"]), finder)
+    train, val = f"{root}/{splits['train']}", f"{root}/{splits['validation']}"
+    _check_sorted(spec, train, val, look)
+    found = class_folders(spec, train, finder)
+    tested = class_folders(spec, val, finder, like=found)
+    listed = _listed(found)
+    kept, held = hold_out(listed.labels, VALIDATION)
     if not len(held):
-        raise InputError(f"--data {spec}: {len(train.paths)} pictures below {root / 'train'}; at least 10 are needed")
-    splits = {
-        "train": train.of(kept),
-        "validation": train.of(held),
-        "test": _listed(root / "val", classes, found["val"]),
-    }
-    return ImageNet(classes, splits, _fingerprint(root, classes, found))
+        raise InputError(f"--data {spec}: {len(listed.paths)} pictures below {train}; at least 10 are needed")
+    layout = f"training: {splits['train']}/; validation: {len(held)} held out of it; test: {splits['validation']}/"
+    return ImageNet(
+        found.names,
+        {"train": listed.of(kept), "validation": listed.of(held), "test": _listed(tested)},
+        _fingerprint({"train": found, "val": tested}),
+        (f"imagenet: {found}; {layout}", *([str(finder.left_out)] if finder.left_out else [])),
+    )
 
 
-def _check_sorted(spec: str, root: Path, classes: tuple[str, ...]) -> None:
-    """Raises InputError if `train/` and `val/` are not the same two or more class folders."""
-    train, val = root / "train", root / "val"
-    if len(classes) < 2:
-        archives = sum(entry.name.endswith(".tar") for entry in os.scandir(train))
+def _check_sorted(spec: str, train: str, val: str, look: Finder) -> None:
+    """Raises InputError if the archives' content was not sorted into class folders."""
+    if not look.folders(train)[0]:
+        archives = sum(name.endswith(".tar") for name in os.listdir(train))
         remedy = f"unpack its {archives} archives, each into a folder of its name" if archives else "two are needed"
-        raise InputError(f"--data {spec}: {len(classes)} class folders in {train}; {remedy}")
-    others = _classes(val)
-    flat = _pictures(val)
-    if flat and not others:
+        raise InputError(f"--data {spec}: no class folders in {train}; {remedy}")
+    folders, flat = look.folders(val)
+    if flat and not folders:
         raise InputError(f"--data {spec}: {len(flat)} pictures in {val} without class folders; {SORT}")
-    if others != classes:
-        odd = sorted(set(others) ^ set(classes))[0]
-        raise InputError(f"--data {spec}: class folder {odd} is not in both {train} and {val}")
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    with os.scandir(folder) as entries:
-        return tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
+def _listed(found: ClassFolders) -> Listed:
+    counts = torch.tensor([len(names) for names in found.pictures])
+    paths = [path for paths in found.paths for path in paths]
+    return Listed(paths, torch.arange(len(found.names)).repeat_interleave(counts))
 
 
-def _pictures(folder: Path) -> list[str]:
-    """Names only: one question to the file system a folder, not one a file."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES)
-
-
-def _listed(root: Path, classes: tuple[str, ...], found: list[list[str]]) -> Listed:
-    paths = [f"{root}/{label}/{name}" for label, names in zip(classes, found, strict=True) for name in names]
-    counts = torch.tensor([len(names) for names in found])
-    return Listed(paths, torch.arange(len(classes)).repeat_interleave(counts))
-
-
-def _fingerprint(root: Path, classes: tuple[str, ...], found: dict[str, list[list[str]]]) -> str:
+def _fingerprint(found: dict[str, ClassFolders]) -> str:
     digest = hashlib.sha256()
-    for split, members in found.items():
-        for label, names in zip(classes, members, strict=True):
-            size = (root / split / label / names[0]).stat().st_size
-            digest.update("\n".join((f"{split} {label} {size}", *names, "")).encode(errors="surrogateescape"))
+    for split, classes in found.items():
+        for folder, names in zip(classes.folders, classes.pictures, strict=True):
+            size = os.stat(f"{classes.root}/{folder}/{names[0]}").st_size
+            digest.update("\n".join((f"{split} {folder} {size}", *names, "")).encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

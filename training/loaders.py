@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from search_space.errors import InputError
 from training.corrupt import CorruptError
-from training.decoding import centre_crop, read_file, training_crop
+from training.decoding import training_crop
 from training.draws import Draws
+from training.preparation import Found, View, prepared, read_file
 
 AHEAD = 4  # works that wait for each process, or their results
 
@@ -28,14 +29,12 @@ class Work(NamedTuple):
 
     Attributes:
         paths: N files.
-        resolution: of the results.
-        margin: of central crops, see `training.decoding.centre_crop`.
-        draws: of random-resized-crops; without crops in them, central ones are cut out.
+        view: what is seen of them.
+        draws: of random-resized-crops; without crops in them, pictures are prepared as for an evaluation.
     """
 
     paths: Sequence[str]
-    resolution: int
-    margin: float
+    view: View
     draws: Draws
 
 
@@ -45,34 +44,39 @@ class Decoded(NamedTuple):
     Attributes:
         images: N×3×resolution×resolution, uint8, channels last; of a failed picture undefined.
         corrupt: reasons by place in the work; only for pictures whose content cannot be decoded.
+        found: by place, of those files that are not upright pictures of 8 bits.
         unreadable: what the user is to be told of a file that cannot be read at all, if there is one.
     """
 
     images: Tensor
     corrupt: dict[int, str]
+    found: dict[int, Found]
     unreadable: str | None
 
 
 def decode(work: Work) -> Decoded:
     """Decodes picture by picture. Fails in words, so that nothing but words has to come from another process."""
-    side = work.resolution
+    side = work.view.resolution
     images = torch.empty(len(work.paths), side, side, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
     crops = None if work.draws.crops is None else work.draws.crops.tolist()
     mirrored = [] if work.draws.mirrored is None else work.draws.mirrored.tolist()
-    corrupt = {}
+    corrupt: dict[int, str] = {}
+    found: dict[int, Found] = {}
     for place, path in enumerate(work.paths):
         try:
             content = read_file(path)
             if crops is None:
-                images[place] = centre_crop(content, side, work.margin)
+                images[place], what = prepared(content, work.view)
             else:
-                image = training_crop(content, side, crops[place])
+                image, what = training_crop(content, side, crops[place], upright=work.view.upright)
                 images[place] = image.flip(-1) if mirrored[place] else image
+            if what != Found():
+                found[place] = what
         except CorruptError as error:
             corrupt[place] = str(error)
         except InputError as error:
-            return Decoded(images, corrupt, str(error))
-    return Decoded(images, corrupt, None)
+            return Decoded(images, corrupt, found, str(error))
+    return Decoded(images, corrupt, found, None)
 
 
 class Loaders:

@@ -20,6 +20,7 @@ from training.files import write_json
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.seeds import derive
+from training.sizing import epoch_steps
 
 Step = Callable[[Tensor, Tensor, int], float]
 """Forward and backward of one batch: images, labels and the number of the step; returns the loss."""
@@ -29,8 +30,8 @@ Networks = Callable[[int], Sequence[Architecture]]
 
 DIVERGED = "diverged.json"
 
-FEW_STEPS = 20
-"""An epoch of fewer has the number of steps in all said: by its epochs alone a training looks longer than it is."""
+FEW_STEPS = 100
+"""A training of fewer says so: by its epochs alone it looks longer than it is."""
 
 History = list[dict[str, float]]
 """An entry an epoch: its number, mean loss, seconds, and what the caller adds."""
@@ -80,7 +81,7 @@ def fit(
     """
     _check_shares(pictures, recipe)
     distributed.copy_from_first([*model.parameters(), *model.buffers()])
-    steps_per_epoch = max(1, len(pictures) // recipe.batch_size)
+    steps_per_epoch = epoch_steps(len(pictures), recipe.batch_size)
     pictures_per_step = min(recipe.batch_size, len(pictures) // distributed.world() * distributed.world())
     steps = recipe.epochs * steps_per_epoch
     optimizer = _optimizer(model, recipe)
@@ -113,7 +114,7 @@ def fit(
     if first == recipe.epochs:
         return usable, history
 
-    if steps_per_epoch < FEW_STEPS:
+    if steps < FEW_STEPS:
         reporter.say(
             f"{what}: {steps} steps in all ({len(pictures)} pictures, batches of {recipe.batch_size}); "
             "if that is too few, lower --batch-size or raise the epochs"

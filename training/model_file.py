@@ -1,6 +1,7 @@
 """A trained network as one safetensors file that says by itself what it is: nothing else is needed to use it."""
 
 import json
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ class ModelInfo:
             std = _channels("std", normalisation.get("std"), LEAST_STD, MOST)
             if len(mean) != len(std):
                 raise InputError(f"normalisation: mean is of {len(mean)} channels, std of {len(std)}")
-            return cls(architecture, tuple(classes), mean, std, metadata["data"])
+            names = tuple(unicodedata.normalize("NFC", name) for name in classes)  # as folders' are
+            return cls(architecture, names, mean, std, metadata["data"])
         except InputError as error:
             raise InputError(f"{where}: not a trained network's file ({error}); retrain.py writes them") from None
 

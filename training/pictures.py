@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 
@@ -28,11 +26,3 @@ class Listed(NamedTuple):
     def of(self, chosen: Tensor) -> "Listed":
         """Some of them, by number (int64)."""
         return Listed([self.paths[number] for number in chosen.tolist()], self.labels[chosen])
-
-
-def eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of 16 bits a pixel by its upper eight; Pillow would cut all above 255 off. Others as they are."""
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.asarray(picture).astype(np.int64)
-    return Image.fromarray((values.clip(0, 65_535) >> 8).astype(np.uint8))

@@ -1,6 +1,5 @@
 """Progress of long work: a bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +7,8 @@ from contextlib import contextmanager
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.printed import printable
 
 LONGEST_LINE = 1_000  # characters of a complaint
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
@@ -24,10 +25,19 @@ class Reporter:
         width = None if sys.stdout.isatty() else 200
         self.console = Console(highlight=False, soft_wrap=True, width=width)
         self.seconds: dict[str, float] = {}
+        self._said: set[str] = set()
 
     def say(self, message: str) -> None:
         """One line, unless quiet."""
         self.show(message)
+
+    def say_once(self, message: str) -> bool:
+        """One line, unless quiet or it was said before. Whether it was said now."""
+        if self.quiet or message in self._said:
+            return False
+        self._said.add(message)
+        self.say(message)
+        return True
 
     def show(self, what: RenderableType) -> None:
         """A line or a table, unless quiet; see `printable`."""
@@ -112,19 +122,6 @@ def complain(message: str) -> None:
     if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
         line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
     print(line, file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """The text with what a terminal acts on, or cannot be written, as escapes: names come from files, and from others.
-
-    These are control characters but for the end of a line, marks that change the direction of writing, and bytes of a
-    file's name that are not UTF-8.
-    """
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
-# Control characters (C0, delete, C1), the marks of the bidirectional algorithm, halves of characters.
-_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Printable:

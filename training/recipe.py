@@ -1,6 +1,7 @@
 """How a network is trained: every setting of a training in one value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from search_space.errors import InputError
 from training.augmentation import Augmentation
@@ -88,6 +89,10 @@ class Recipe:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: {self.precision!r} is unknown; known: {', '.join(PRECISIONS)}")
         _ = self.augment
+
+    def lasting(self, epochs: int) -> Self:
+        """The same training over so many epochs."""
+        return replace(self, epochs=epochs)
 
     @property
     def augment(self) -> Augmentation:

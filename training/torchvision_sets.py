@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from search_space.errors import InputError
@@ -11,6 +12,7 @@ from training import distributed
 from training.folders import MAX_BYTES
 from training.hold_out import hold_out
 from training.pictures import Pictures
+from training.preparation import View, central
 
 VALIDATION = 10_000  # training pictures held out, if that is no more than a tenth
 ROOT = "data"
@@ -99,14 +101,14 @@ def _opened(kind: str, root: str, *, train: bool, download: bool) -> Any:
 
 
 def _scaled(images: Tensor, resolution: int) -> Tensor:
-    """N×C×resolution×resolution, uint8, a thousand at a time."""
+    """N×C×resolution×resolution, uint8, as any picture is prepared."""
     if images.shape[-2:] == (resolution, resolution):
         return images.contiguous()
-    size = (resolution, resolution)
-    parts = [
-        torch.nn.functional.interpolate(part, size=size, mode="bilinear", antialias=True) for part in images.split(1000)
-    ]
-    return torch.cat(parts)
+    scaled = torch.empty(*images.shape[:2], resolution, resolution, dtype=torch.uint8)
+    for place, picture in zip(scaled, images.permute(0, 2, 3, 1).numpy(), strict=True):
+        pixels = central(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture), View(resolution))
+        place[:] = torch.from_numpy(pixels).view(resolution, resolution, -1).permute(2, 0, 1)
+    return scaled
 
 
 def _reason(error: Exception) -> str:

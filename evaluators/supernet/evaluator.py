@@ -2,9 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from evaluators.prior import Prior
+from evaluators.supernet.given import WEIGHTS, GivenWeights
 from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
@@ -24,12 +25,13 @@ from training.checkpoint import load_weights, save_weights
 from training.data import Dataset
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
 from training.files import remove_leftovers
+from training.lanes import side_by_side
 from training.loop import fit
 from training.progress import Reporter
 from training.resize import resized
 from training.seeds import derive
+from training.sizing import epoch_steps
 
-WEIGHTS = "supernet.safetensors"
 CHECKPOINT = "supernet.checkpoint"
 
 
@@ -56,6 +58,7 @@ class SupernetEvaluator:
 
     Args:
         prior: corrects the accuracies, if given.
+        given: finished weights of another run, which are used instead: with their recipe and init.
     """
 
     objective = "accuracy"
@@ -73,27 +76,30 @@ class SupernetEvaluator:
         budget: Budget | None = None,
         init: str = "scratch",
         prior: Prior | None = None,
+        given: GivenWeights | None = None,
     ):
         self.space = space
         self.data = data
-        self.recipe = recipe
+        self.recipe = recipe if given is None else given.recipe
         self.scoring = scoring
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
         self.budget = budget or Budget()
-        self.init = init
+        self.init = init if given is None else given.about["init"]
         self.prior = prior
+        self.given = given
         torch.manual_seed(derive(seed, "supernet"))
-        self.store = WeightStore(space, own_kernels=recipe.own_kernels, sync_batch_norm=recipe.sync_batch_norm).to(
-            data.device
-        )
+        self.store = WeightStore(
+            space, own_kernels=self.recipe.own_kernels, sync_batch_norm=self.recipe.sync_batch_norm
+        ).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
 
     def about(self) -> str:
         """What is done before candidates are scored."""
         corrected = f", scores corrected by {self.prior.name}" if self.prior else ""
-        return f"supernet: {self.recipe.epochs} epochs{corrected}"
+        weights = f"{self.recipe.epochs} epochs" if self.given is None else str(self.given)
+        return f"supernet: {weights}{corrected}"
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
@@ -103,6 +109,7 @@ class SupernetEvaluator:
             "scoring": asdict(self.scoring),
             "init": self.init,
             "prior": self.prior and self.prior.identity(),
+            **({"weights": self.given.digest} if self.given else {}),
         }
 
     def prepare(self) -> None:
@@ -125,6 +132,12 @@ class SupernetEvaluator:
         if first:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
         path = self.folder / WEIGHTS
+        if self.given:
+            if first:
+                self.given.copy_to(path)
+            described = self.given.trained
+            distributed.from_first(lambda: self._finished(path, described))
+            return described
         trained = {
             "space": self.space.to_dict(),
             "data": self.data.identity,
@@ -147,7 +160,7 @@ class SupernetEvaluator:
             self.recipe,
             seed=self.seed,
             budget=self.budget,
-            largest_steps=self.recipe.largest_epochs * max(1, len(self.data.train) // self.recipe.batch_size),
+            largest_steps=self.recipe.largest_epochs * epoch_steps(len(self.data.train), self.recipe.batch_size),
         )
         store, _ = fit(
             self.store,
@@ -169,8 +182,17 @@ class SupernetEvaluator:
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
         """Accuracy, corrected if there is a prior, and loss on some validation pictures, or on all of them."""
+        prior = self.prior
+        if prior is None:
+            return self._shared(architecture, thorough)
+        # What both read of the pictures is read before: a split is read by one lane at a time.
+        _ = self._calibration, self._validation, prior.scorer.pictures()
+        works: list[Callable[[], object]] = [partial(self._shared, architecture, thorough)]
+        if not prior.knows(architecture):
+            works.append(partial(prior.score, architecture))
+        side_by_side(works)
         shared = self._shared(architecture, thorough)
-        return Metrics(self.prior.corrected(architecture, shared.accuracy), shared.loss) if self.prior else shared
+        return Metrics(prior.corrected(architecture, shared.accuracy), shared.loss)
 
     def _shared(self, architecture: Architecture, thorough: bool = False) -> Metrics:
         key = (architecture.digest(), thorough)

@@ -12,18 +12,21 @@ the kind, so that every kind is trained equally often (strict fairness, FairNAS,
 
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Self
 
 from torch import Tensor, nn
 
-from evaluators.supernet.store import WeightStore
+from evaluators.supernet.store import SubNetwork, WeightStore
 from search_space.architecture import Architecture
 from search_space.cost import Budget
 from search_space.decisions import decided, dimension
 from search_space.errors import InputError
 from search_space.space import SearchSpace
+from training import distributed
+from training.lanes import side_by_side
 from training.precision import autocast
 from training.recipe import Recipe
 from training.resize import resized
@@ -70,6 +73,10 @@ class SupernetRecipe(Recipe):
         if not 0 <= self.window < 1:
             raise InputError(f"window: expected a share from 0 to below 1, got {self.window}")
 
+    def lasting(self, epochs: int) -> Self:
+        """The same training over so many epochs, of which the largest network alone has its share."""
+        return replace(self, epochs=epochs, largest_epochs=round(self.largest_epochs * epochs / self.epochs))
+
 
 class Sandwich:
     """The step of the training loop, and the architectures it trains.
@@ -96,25 +103,38 @@ class Sandwich:
         self._sizes += ["random"] * recipe.random_networks
 
     def __call__(self, images: Tensor, labels: Tensor, step: int) -> float:
-        """Adds the gradients of all networks of the step; returns the first one's loss on the labels."""
-        recipe = self.recipe
-        target: Tensor | None = None
-        first: Tensor | None = None
-        for architecture in self.architectures(step):
-            with autocast(images.device):
-                logits = self.store(architecture, resized(images, architecture.resolution)).float()
-                if target is not None:
-                    # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
-                    loss = nn.functional.cross_entropy(logits, target)
-                else:
-                    loss = nn.functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        """Adds the gradients of all the step's networks, in their order; returns the first one's loss on the labels."""
+        first, *others = self.architectures(step)
+        leading = self.store.sub_network(first)
+        logits = self._logits(leading, images)
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        target = logits.detach().softmax(1) if self.recipe.largest and self.recipe.distillation else None
+
+        def lead() -> SubNetwork:
             loss.backward()
-            if first is None:
-                first = loss.detach()
-                if recipe.largest and recipe.distillation:
-                    target = logits.detach().softmax(1)
-        assert first is not None
-        return first.item()
+            return leading
+
+        def follow(architecture: Architecture) -> SubNetwork:
+            following = self.store.sub_network(architecture)
+            own = self._logits(following, images)
+            if target is not None:
+                # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
+                nn.functional.cross_entropy(own, target).backward()
+            else:
+                nn.functional.cross_entropy(own, labels, label_smoothing=self.recipe.label_smoothing).backward()
+            return following
+
+        works: list[Callable[[], SubNetwork]] = [lead, *(partial(follow, architecture) for architecture in others)]
+        # Where networks wait for other processes' statistics, all processes have to take them in one order.
+        alone = self.recipe.sync_batch_norm and distributed.world() > 1
+        for trained in [work() for work in works] if alone else side_by_side(works):
+            self.store.add_gradients(trained.leaves)
+        return loss.item()
+
+    def _logits(self, trained: SubNetwork, images: Tensor) -> Tensor:
+        with autocast(images.device):
+            logits: Tensor = trained.network(resized(images, trained.network.architecture.resolution))
+        return logits.float()
 
     def architectures(self, step: int) -> list[Architecture]:
         """What the step trains, the largest first; a function of the seed and the step alone."""

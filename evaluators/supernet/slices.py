@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluators.supernet.evaluator import WEIGHTS
+from evaluators.supernet.given import WEIGHTS
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.errors import InputError

@@ -19,9 +19,10 @@ from search_space.decisions import dimension
 from search_space.network import Network, initialise, parts
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
+from training import lanes
 from training.synchronised_norm import synchronise
 
-MAX_CACHED_MODULES = 8192
+MAX_CACHED_MODULES = 8192  # of each lane
 
 
 class _View(NamedTuple):
@@ -41,6 +42,20 @@ class _View(NamedTuple):
 
 _Cached = tuple[nn.Module, tuple[_View, ...]]
 """A part's or piece's module and its parameters."""
+
+_Cache = OrderedDict[tuple[str, str, Part | Piece], _Cached]
+
+
+class SubNetwork(NamedTuple):
+    """A network on the stored weights whose gradients are its own, so that several may be trained at the same time.
+
+    Attributes:
+        network: maps images to logits until the lane that made it makes another.
+        leaves: its parameters, each a leaf on the memory of a view, with that view.
+    """
+
+    network: Network
+    leaves: list[tuple[_View, Tensor]]
 
 
 class WeightStore(nn.Module):
@@ -62,7 +77,7 @@ class WeightStore(nn.Module):
         self.own_kernels = own_kernels
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
-        self._modules_cache: OrderedDict[tuple[str, str, Part | Piece], _Cached] = OrderedDict()
+        self._modules_caches: list[_Cache] = [OrderedDict() for _ in range(lanes.MOST)]
         channels = _most_channels(space)
         for _, architecture in _widest(space, own_kernels):
             for name, part in parts(architecture, space.num_classes):
@@ -82,7 +97,7 @@ class WeightStore(nn.Module):
         copied.own_kernels = self.own_kernels
         copied.sync_batch_norm = self.sync_batch_norm
         copied.tensors = copy.deepcopy(self.tensors, memo)
-        copied._modules_cache = OrderedDict()
+        copied._modules_caches = [OrderedDict() for _ in range(lanes.MOST)]
         return copied.train(self.training)
 
     @torch.no_grad()
@@ -108,6 +123,31 @@ class WeightStore(nn.Module):
         """
         # Made in training mode, and never set to another.
         return cast(Tensor, Network(architecture, self.space.num_classes, self._on_views)(images))
+
+    def sub_network(self, architecture: Architecture) -> SubNetwork:
+        """The sub-network on leaves of its own; what they gather reaches the store by `add_gradients`."""
+        leaves: list[tuple[_View, Tensor]] = []
+
+        def on_leaves(name: str, part: Part) -> nn.Module:
+            module, views = self._part(name, part)
+            for view in views:
+                leaf = self._cut(view).detach().requires_grad_()
+                view.holder._parameters[view.own] = cast(nn.Parameter, leaf)
+                leaves.append((view, leaf))
+            return module
+
+        return SubNetwork(Network(architecture, self.space.num_classes, on_leaves), leaves)
+
+    @torch.no_grad()
+    def add_gradients(self, leaves: Sequence[tuple[_View, Tensor]]) -> None:
+        """Adds the leaves' gradients to the stored tensors'; where no leaf has one there stays none."""
+        for view, leaf in leaves:
+            if leaf.grad is None:
+                continue
+            stored: Tensor = self.tensors[view.key]
+            if stored.grad is None:
+                stored.grad = torch.zeros_like(stored)
+            self._cut(view, stored.grad).add_(leaf.grad)
 
     def views(self, architecture: Architecture) -> dict[str, Tensor]:
         """The sub-network's parameters by the names its module has for them, as views of the stored tensors."""
@@ -142,8 +182,9 @@ class WeightStore(nn.Module):
             view.holder._parameters[view.own] = cast(nn.Parameter, self._cut(view))
         return module
 
-    def _cut(self, view: _View) -> Tensor:
-        tensor: Tensor = self.tensors[view.key]
+    def _cut(self, view: _View, whole: Tensor | None = None) -> Tensor:
+        """The view of its stored tensor, or of another one of that shape."""
+        tensor: Tensor = self.tensors[view.key] if whole is None else whole
         for axis, start, length in view.cuts:
             tensor = tensor.narrow(axis, start, length)
         return tensor
@@ -151,14 +192,15 @@ class WeightStore(nn.Module):
     def _part(self, name: str, part: Part | Piece, role: str = "") -> _Cached:
         """The module of a part, or of the piece with that role in it, and where its parameters are; cached, bounded."""
         key = (name, role, part)
-        cached = self._modules_cache.get(key)
+        cache = self._modules_caches[lanes.current() or 0]  # lanes set the parameters of modules of their own
+        cached = cache.get(key)
         if cached is not None:
-            self._modules_cache.move_to_end(key)
+            cache.move_to_end(key)
             return cached
         made = self._block(name, part) if isinstance(part, BlockPart) else self._piece(name, role, part)
-        self._modules_cache[key] = made
-        if len(self._modules_cache) > MAX_CACHED_MODULES:
-            self._modules_cache.popitem(last=False)
+        cache[key] = made
+        if len(cache) > MAX_CACHED_MODULES:
+            cache.popitem(last=False)
         return made
 
     def _block(self, name: str, part: BlockPart) -> _Cached:

@@ -92,7 +92,7 @@ class Scorer:
         return math.fsum(values) / len(values)
 
     def _drawn(self, architecture: Architecture, name: str, draw: int) -> float:
-        images, labels = self._pictures()
+        images, labels = self.pictures()
         images = resized(images, architecture.resolution)
         devices = [images.device] if images.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.enable_grad():
@@ -119,7 +119,8 @@ class Scorer:
             f"score {name} of architecture {architecture.digest()[:12]} cannot be computed: {reason}; {self.remedy}"
         )
 
-    def _pictures(self) -> tuple[Tensor, Tensor]:
+    def pictures(self) -> tuple[Tensor, Tensor]:
+        """What scores are computed on: normalised images and labels."""
         if self._loaded is None:
             batches = self.data.train.batches(self.batch.size, seed=derive(self.seed, "zero-cost batch"))
             self._loaded = next(batches)

@@ -1,0 +1,84 @@
+"""File names that are not UTF-8: shown with escapes wherever they are printed or written."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from search_space import InputError
+from search_space.json_files import read_json
+from training.data import load_data
+from training.files import write_json
+from training.printed import escape_output, printable
+from training.progress import Reporter, complain
+from training.recorded_data import recorded_data
+
+NAME = os.fsdecode(b"caf\xe9.png")
+
+
+def test_escapes() -> None:
+    assert printable(Path("a") / NAME) == "a/caf\\xe9.png"
+    assert printable("café 猫 …") == "café 猫 …"
+    assert printable("\ud800") == "\\ud800"
+
+
+def test_reporters_show_it(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter()
+    reporter.say(NAME)
+    assert reporter.say_once(f"once {NAME}")
+    assert not reporter.say_once(f"once {NAME}")
+    complain(NAME)
+    printed = capsys.readouterr()
+    assert printed.out == "caf\\xe9.png\nonce caf\\xe9.png\n"
+    assert printed.err == "caf\\xe9.png\n"
+
+
+def test_commands_print_it(capsys: pytest.CaptureFixture[str]) -> None:
+    escape_output()
+    print(NAME)
+    assert capsys.readouterr().out == "caf\\xe9.png\n"
+
+
+def test_a_file_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "found-0").mkdir()
+    write_json(tmp_path / "config.json", {"free": {"data": f"folder:/{NAME}"}})
+    assert json.loads((tmp_path / "config.json").read_bytes().decode()) == {"free": {"data": f"folder:/{NAME}"}}
+    assert read_json(tmp_path / "config.json")["free"]["data"] == f"folder:/{NAME}"
+    assert recorded_data(tmp_path / "found-0") == f"folder:/{NAME}"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_pictures_of_such_names(
+    picture_folder: Path, tmp_path: Path, streamed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Good ones are read, broken ones passed over and named."""
+    for split in ("train", "val"):
+        for name in ("digit0", "digit1"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(4):
+                Image.open(picture_folder / name / f"{number:02}.png").save(
+                    tmp_path / split / name / os.fsdecode(b"\xe9%d.png" % number)
+                )
+    (tmp_path / "train" / "digit0" / NAME).write_bytes(b"")
+
+    def data(skip_corrupt: bool) -> object:
+        found = load_data(
+            f"folder:{tmp_path}",
+            32,
+            torch.device("cpu"),
+            Reporter(),
+            streamed=streamed,
+            skip_corrupt=skip_corrupt,
+            loaders=0,
+        )
+        return sum(len(labels) for _, labels in found.train.batches(3))
+
+    assert data(skip_corrupt=True) == 8
+    assert "train: 1 of 9 pictures cannot be decoded" in (printed := capsys.readouterr().out)
+    assert "train/digit0/caf\\xe9.png" in printed
+    with pytest.raises(InputError, match="cannot decode") as told:
+        data(skip_corrupt=False)
+    assert "caf\\xe9.png" in printable(told.value)

@@ -1,0 +1,44 @@
+"""Texts as they are shown: what cannot be written, or a terminal acts on, becomes an escape, such as \\xe9."""
+
+import codecs
+import io
+import re
+import sys
+
+ESCAPED = "escaped"  # `errors` of an encoding
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_escape_one, error.object[error.start : error.end])), error.end
+
+
+def _escape_one(character: str) -> str:
+    # Python keeps the byte 0xe9 of a file's name as U+DCE9; shells and Python take \xe9.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(ESCAPED, _escape)
+
+
+def printable(text: object) -> str:
+    """The text with what a terminal acts on, or cannot be written, as escapes: names come from files, and from others.
+
+    These are control characters but for the end of a line, marks that change the direction of writing, and bytes of a
+    file's name that are not UTF-8.
+    """
+    return _ACTED_ON.sub(lambda match: ascii(match[0])[1:-1], str(text).encode(errors=ESCAPED).decode())
+
+
+# Control characters (C0, delete, C1), the marks of the bidirectional algorithm.
+_ACTED_ON = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def escape_output() -> None:
+    """Lets all that this process prints pass, whatever the names of files in it, and whatever the terminal can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
