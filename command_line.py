@@ -198,11 +198,22 @@ def parse_settings(
     _add(parser, fields)
     _add_plugin(parser)
     given = vars(parser.parse_args(at_home(arguments)))
+    _check_texts(fields, given)
     for path in given.pop("plugin", []):
         load_plugin(Path(path))
     given = complete(given) if complete else given
     overridden = made(given)
     return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
+
+
+def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
+    """Raises InputError for what is given as nothing."""
+    positionals = {field.name: field.name.upper() for field in fields if field.metadata.get("positional")}
+    for name, value in given.items():
+        flag = positionals.get(name, "--" + name.replace("_", "-"))
+        for text in value if isinstance(value, list) else [value]:
+            if text == "":
+                raise InputError(f"{flag}: expected a value, got nothing")
 
 
 def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
@@ -218,6 +229,11 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
             main(sys.argv[1:])
     except InputError as error:
         _complain(f"error: {error}")
+        sys.exit(2)
+    except _SaidError:
+        raise
+    except SystemExit as error:  # the commands end here alone
+        _complain(f"error: a Python file that this command was given ended it, by sys.exit({error.code!r:.60})")
         sys.exit(2)
     except DivergedError as error:
         _complain(f"error: {error}")
@@ -373,6 +389,10 @@ _METAVARS = {
 }
 
 
+class _SaidError(SystemExit):
+    """The parser has said all that there is to say."""
+
+
 class _Help(argparse.Action):
     """Prints the help of a group, and ends."""
 
@@ -405,4 +425,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         _complain(f"error: {message}; see {self.prog} --help")
-        sys.exit(2)
+        self.exit(2)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise _SaidError(status)

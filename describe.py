@@ -1,5 +1,6 @@
 """Draw and cost a network without training it: see README.md, and `python describe.py --help`."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from search_space.network import check
 from studies.run_folder import BEST, FRONT
 from studies.source import read_source
 from training.checkpoint import load_weights
-from training.files import write_json, write_text
+from training.files import check_writable, write_json, write_text
 from training.model_file import ModelInfo
 from training.progress import Reporter
 from training.standalone import WEIGHTS
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str]) -> None:
     for option, name in (("--svg", settings.svg), ("--json", settings.json)):
         if name is not None and not Path(name).absolute().parent.is_dir():
             raise InputError(f"{option} {name}: there is no folder {Path(name).parent}; make it first")
+        if name is not None:
+            check_writable(Path(name))
     cost = measure(architecture, classes)
     rows = lines(architecture, classes)
     title = f"{settings.source}: {architecture.resolution} pixels, {classes} classes, {architecture.activation}"
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{settings.svg}: the drawing")
     if settings.json is not None:
         write_json(Path(settings.json), architecture.to_dict())
-        reporter.say(f"next:   python retrain.py {settings.json} --data {source.data}")
+        reporter.say(f"next:   python retrain.py {shlex.quote(settings.json)} --data {shlex.quote(source.data)}")
 
 
 def _trained_classes(folder: Path) -> int | None:

@@ -20,7 +20,7 @@ from reports.deployed_tables import EvaluationRow, class_table, evaluation_table
 from search_space.errors import InputError
 from training.data import LOADERS, SKIP_CORRUPT, SPECS, Dataset, load_data
 from training.device import default_threads, resolve_device
-from training.files import write_json
+from training.files import check_folder, check_inside, write_json
 from training.lanes import use_threads
 from training.model_file import load_model
 from training.printed import printable
@@ -76,16 +76,29 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     device = resolve_device(settings.device)
     use_threads(default_threads(), lanes=device.type == "cpu")
     models = {name: read_model(path, device) for name, path in found.items()}
+    specs = {name: _spec(model, settings.data) for name, model in models.items()}
+    if settings.data is None:
+        reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
     sets: dict[tuple[str, int], Dataset] = {}
-    for model in models.values():
-        key = (_spec(model, settings.data), model.info.architecture.resolution)
+    for name, model in models.items():
+        key = (specs[name], model.info.architecture.resolution)
         if key not in sets:
-            sets[key] = load_data(*key, device, reporter, skip_corrupt=settings.skip_corrupt, loaders=settings.loaders)
+            sets[key] = load_data(
+                *key,
+                device,
+                reporter,
+                skip_corrupt=settings.skip_corrupt,
+                loaders=settings.loaders,
+                download=settings.data is not None,
+            )
         check_classes(model, sets[key])
     evaluations: list[tuple[str, Model, Evaluation]] = []
     for name, model in models.items():
-        data = sets[_spec(model, settings.data), model.info.architecture.resolution]
+        data = sets[specs[name], model.info.architecture.resolution]
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
+        if settings.out is None:
+            check_inside(folder, model.path.parent)
+            check_folder(folder)
         _make(folder)
         evaluation = _tested(name, model, data, settings, reporter)
         evaluations.append((name, model, evaluation))

@@ -13,6 +13,7 @@ from deployment.runtimes import RUNTIMES, Runtime
 from search_space.errors import InputError
 from search_space.spaces import SPACES, named_space
 from training.device import resolve_device
+from training.files import check_writable
 from training.progress import Reporter
 
 EXAMPLE = "example: python measure_latency.py --space mobilenetv2 --resolution 224 --runtime onnxruntime"
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     path = Path(settings.out)
     if not path.parent.is_dir():
         raise InputError(f"--out {path}: there is no folder {path.parent}; make it first")
+    check_writable(path)
     runtime = Runtime(settings.runtime, settings.threads, resolve_device(settings.device))
     table = measure_table(space, runtime, path, reporter, settings.rounds)
     reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")

@@ -11,6 +11,7 @@ from deployment.prediction import find_pictures, predict
 from search_space.errors import InputError
 from training.device import default_threads, resolve_device
 from training.lanes import use_threads
+from training.printed import printable
 from training.progress import complain
 
 EXAMPLE = "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3"
@@ -35,17 +36,17 @@ def main(arguments: Sequence[str]) -> None:
     device = resolve_device(settings.device)
     use_threads(default_threads(), lanes=device.type == "cpu")
     model = read_model(find_model(settings.source), device)
-    unread = 0
+    failed = 0
     for prediction in predict(model, pictures, settings.top):
         if prediction.error is not None:
-            unread += 1
+            failed += 1
             complain(f"error: {prediction.error}")
             continue
-        print(prediction.path)
+        print(printable(str(prediction.path)))
         for name, share in prediction.classes:
-            print(f"  {100 * share:6.2f} %  {name}", flush=True)
-    if unread:
-        raise InputError(f"{unread} of {len(pictures)} pictures could not be read; those named above")
+            print(f"  {100 * share:6.2f} %  {printable(name)}", flush=True)
+    if failed:
+        raise InputError(f"{failed} of {len(pictures)} pictures could not be read or classified; those named above")
 
 
 if __name__ == "__main__":

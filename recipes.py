@@ -157,6 +157,7 @@ class RetrainSettings:
     loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
     device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
     out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main")
+    storage: str | None = flag(None, "the study that the report tells of (default: the run's own study.db)")
     dry_run: bool = flag(False, "write nothing; say how long it would take", group="main")
     quiet: bool = flag(False, "print errors only")
 

@@ -27,10 +27,11 @@ from search_space.pretrained import at_hand, check_family, check_init, published
 from studies import run_folder
 from studies.identity import FILES
 from studies.source import Source, check_former, read_source
+from studies.storages import check_address, shown
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device
-from training.files import write_json
+from training.files import check_inside, write_json
 from training.lanes import use_threads
 from training.model_file import load_model
 from training.progress import Reporter, duration
@@ -60,6 +61,12 @@ def main(arguments: Sequence[str]) -> None:
     source = read_source(settings.source, settings.data, settings.network)
     settings = resolved(settings, suits(source.preset))
     chosen = recipe(settings)
+    if settings.storage is not None:
+        check_address(settings.storage)
+        if source.run is None:
+            raise InputError(f"--storage {shown(settings.storage)}: {settings.source} is not a run's folder")
+    if source.recorded:
+        reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
     def load(side: int) -> Dataset:
         # Crops at random places and scales want the whole picture, so its file.
@@ -72,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
             streamed=streamed,
             skip_corrupt=settings.skip_corrupt,
             loaders=settings.loaders,
+            download=not source.recorded,
         )
 
     data = load(source.architecture.resolution)
@@ -98,6 +106,8 @@ def main(arguments: Sequence[str]) -> None:
             reporter.say(line)
     number = "" if settings.network is None else f"-{settings.network}"
     out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
+    if not settings.out:
+        check_inside(out, source.folder)
     check_former(out, KEPT, source)
     identity = {
         "architecture": source.architecture.digest(),
@@ -159,7 +169,7 @@ def main(arguments: Sequence[str]) -> None:
                 write_json(out / COMPARISON, comparison(rows))
                 plot_comparison(rows, title, out / PLOT)
             if source.run is not None:
-                write_report(source.run, reporter, retrained=out)
+                write_report(source.run, reporter, storage=settings.storage, retrained=out)
         reporter.show(comparison_table(rows, title))
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)

@@ -293,11 +293,11 @@ def _finish(
     """Writes the front, unless it is there, and the report; shows the front."""
     folder, reporter = task.folder, task.reporter
     with run_folder.turn(folder, "results", reporter):
-        front = run_folder.finished_front(folder, candidates, evaluator.objective)
+        front = run_folder.finished_front(folder, candidates, evaluator.objective, task.budget, task.data, reporter)
         if front is None:
             best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
             front = pareto_front(best_again, costs)
-            run_folder.write_results(folder, best_again, front, len(candidates), task.budget, task.data)
+            run_folder.write_results(folder, front, len(candidates), task.budget, task.data)
     scored_by = scored_on(evaluator.identity(), evaluator.objective, len(task.data.validation))
     title = front_title(len(candidates), task.budget, scored_by)
     reporter.show(front_table(front, title, evaluator.objective))

@@ -52,7 +52,5 @@ def check_shared(settings: SearchSettings) -> None:
     """Raises InputError for what several processes cannot share."""
     if settings.evaluator == "proxy" and (settings.storage is not None or settings.workers > 1):
         raise InputError("--evaluator proxy: its candidates compete in one process; leave --workers and --storage out")
-    if settings.storage is not None and settings.storage.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
-        raise InputError(f"--storage {settings.storage}: is kept in memory alone; expected sqlite:///FILE")
     if settings.storage is not None:
         check_address(settings.storage)

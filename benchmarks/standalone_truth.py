@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from evaluators.table import Table
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.cost import Budget
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.network import build
 from search_space.space import SearchSpace
 from search_space.spaces import named_space

@@ -92,7 +92,7 @@ def measure_table(
     It is written after every group of pieces, so a killed measurement goes on where it was. Raises InputError for a
     file of another device, runtime or number of threads.
     """
-    table = _same_device(path, runtime) if path.exists() else _empty(runtime)
+    table = _same_device(path, runtime) if path.is_file() else _empty(runtime)
     remove_leftovers(path.parent, (path.name,))
     pieces = space_pieces(space)
     lacking = [name for name in pieces if name not in table.pieces]

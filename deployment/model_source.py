@@ -68,7 +68,8 @@ def read_model(path: Path, device: torch.device) -> Model:
     """
     if path.suffix == ".onnx":
         session = OnnxNetwork(path)
-        return Model(path, ModelInfo.from_metadata(session.metadata, str(path)), session)
+        info = ModelInfo.from_metadata(session.metadata, str(path))
+        return Model(path, info, _checked(session, info, path))
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a network's folder, or a .safetensors or .onnx file")
     network, info = load_model(path)
@@ -80,6 +81,25 @@ def read_model(path: Path, device: torch.device) -> Model:
         return logits.float().cpu()
 
     return Model(path, info, classify)
+
+
+def _checked(session: OnnxNetwork, info: ModelInfo, path: Path) -> Callable[[Tensor], Tensor]:
+    """The session, which may be of any graph: InputError where it fails, or gives other than a logit a class."""
+
+    def classify(images: Tensor) -> Tensor:
+        try:
+            logits = session(images)
+        except Exception as error:  # ONNX Runtime has an exception for each thing that a graph can do wrong
+            raise InputError(f"{path}: cannot be run ({' '.join(str(error).split())[:200]})") from None
+        expected = (len(images), len(info.classes))
+        if tuple(logits.shape) != expected or logits.dtype != torch.float32:
+            raise InputError(
+                f"{path}: gives {tuple(logits.shape)} of {logits.dtype} for {len(images)} pictures, and its metadata "
+                f"names {len(info.classes)} classes"
+            )
+        return logits
+
+    return classify
 
 
 def check_classes(model: Model, data: Dataset) -> None:

@@ -37,7 +37,10 @@ class OnnxNetwork:
         inputs = [each.name for each in self._session.get_inputs()]
         if inputs != [INPUT] or len(self._session.get_outputs()) != 1:
             raise InputError(f"{path}: expected a model from {INPUT} to one output, got inputs {', '.join(inputs)}")
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        try:
+            self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: its metadata is not UTF-8 text") from None
 
     def __call__(self, images: Tensor) -> Tensor:
         (logits,) = self._session.run(None, {INPUT: images.contiguous().cpu().numpy()})

@@ -18,7 +18,7 @@ class Prediction(NamedTuple):
     """What was seen in a picture: classes with their probabilities, the most probable first.
 
     Attributes:
-        error: why the picture could not be read; there are no classes then.
+        error: why the picture could not be read, or classified; there are no classes then.
     """
 
     path: Path
@@ -61,7 +61,10 @@ def predict(model: Model, pictures: Sequence[Path], top: int) -> Iterator[Predic
         shares = {}
         if images:
             logits = model.classify(torch.stack(list(images.values())))
-            shares = dict(zip(images, logits.softmax(1), strict=True))
+            for path, row in zip(images, logits, strict=True):
+                if not row.isfinite().all():
+                    errors[path] = f"{path}: the logits of {model.path} are not finite; was it trained to the end?"
+            shares = dict(zip(images, logits.double().softmax(1), strict=True))
         for path in paths:
             if path in errors:
                 yield Prediction(path, error=errors[path])

@@ -40,11 +40,13 @@ def numbers(metrics: Metrics | Score) -> dict[str, float]:
 
 
 def read_numbers(objective: str, named: Mapping[str, Any]) -> Metrics | Score:
-    """The opposite of `numbers`. Raises KeyError or TypeError where they are not what `objective` needs."""
+    """The opposite of `numbers`. Raises KeyError, TypeError or InputError where they are not what `objective` needs."""
     names = Metrics._fields if objective == "accuracy" else (objective,)
     values = [named[name] for name in names]
     if not all(type(value) is float for value in values):
         raise TypeError(f"{', '.join(names)}: expected numbers")
+    if objective == "accuracy" and not 0 <= values[0] <= 1:
+        raise InputError(f"accuracy: expected a share from 0 to 1, got {values[0]}")
     return Metrics(*values) if objective == "accuracy" else Score(objective, *values)
 
 

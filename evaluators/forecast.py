@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +25,22 @@ from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import ZeroCostEvaluator
 from evaluators.zero_cost.registry import AGGREGATES, components
 from search_space.architecture import Architecture
-from search_space.cost import Budget
+from search_space.cost import Budget, measure
+from search_space.errors import InputError
 from search_space.network import build
 from search_space.space import SearchSpace
 from training import distributed
 from training.data import Dataset, Split
 from training.evaluation import evaluate
 from training.label_step import LabelStep, Teacher
+from training.memory import free_memory
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
 from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
 
+BYTES = 6.6  # a step takes for each element that is written: 4 of the value, the rest by measurement of MobileNetV2
 STEPS = 5
 PATIENCE = 20.0
 """Seconds after which no further step is timed."""
@@ -113,6 +116,9 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
     largest = min(recipe.largest_epochs, recipe.epochs) * epoch
     model = evaluator.store
 
+    side = max(search.space.resolution)
+    check_memory(search.space.largest, side, _at_once(evaluator.data.train, recipe), evaluator.data.device)
+
     def steps(first: int, count: int) -> float:
         """Seconds of one of `count` steps from `first` on."""
         return _step_seconds(model, step, _batches(evaluator.data.train, recipe), recipe, first) if count else 0.0
@@ -152,6 +158,20 @@ def _epoch(evaluator: ProxyEvaluator, search: Search) -> tuple[float, float]:
     return training, scoring
 
 
+def check_memory(architecture: Architecture, side: int, pictures: int, device: torch.device) -> None:
+    """Raises InputError where a training step of so many pictures of that side would not fit into what is free.
+
+    The estimate goes by what every normalisation, activation and gate writes, which a step keeps for its gradients.
+    """
+    kept = measure(replace(architecture, resolution=side)).elementwise
+    needed, free = round(pictures * kept * BYTES), free_memory(device)
+    if free is not None and needed > free:
+        raise InputError(
+            f"--batch-size: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "
+            f"memory, and {free / 2**30:.0f} are free here; give a smaller one, or a --micro-batch where there is one"
+        )
+
+
 def epoch_seconds(
     architecture: Architecture,
     side: int,
@@ -166,6 +186,8 @@ def epoch_seconds(
     Args:
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
     """
+    if not adapt:
+        check_memory(architecture, side, _at_once(pictures, recipe), data.device)
     network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
     step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher, adapt=adapt)
     each = _step_seconds(network, step, _batches(pictures, recipe), recipe, 0)
@@ -207,6 +229,11 @@ def entrants_by_rung(halving: Halving) -> list[int]:
         found.append(sum(sizes))
         sizes = [max(1, size // halving.eta) for size in sizes]
     return found
+
+
+def _at_once(pictures: Split, recipe: Recipe) -> int:
+    """Pictures that a step takes at a time."""
+    return min(len(pictures), recipe.micro_batch or recipe.batch_size)
 
 
 def _batches(pictures: Split, recipe: Recipe) -> Iterator[Batch]:

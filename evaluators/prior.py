@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from evaluators.zero_cost import Scorer, names
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from training.files import remove_leftovers, write_json
 from training.progress import Reporter
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from evaluators.base import Halving
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.network import Network, build
 from search_space.pretrained import published, transfer
 from training.checkpoint import load_weights, remove_checkpoints, save_weights

@@ -20,8 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import read_json, shown
 from training.files import write_atomically
 
 TABLES = Path(__file__).parent / "tables"
@@ -48,13 +49,13 @@ class Entry:
     def __post_init__(self) -> None:
         for name, count in (("macs", self.macs), ("params", self.params)):
             if type(count) is not int or count < 1:
-                raise InputError(f"{name}: expected a positive integer, got {count!r}")
+                raise InputError(f"{name}: expected a positive integer, got {shown(count)}")
         if self.group not in GROUPS:
-            raise InputError(f"group: expected {' or '.join(GROUPS)}, got {self.group!r}")
+            raise InputError(f"group: expected {' or '.join(GROUPS)}, got {shown(self.group)}")
         for name, accuracies in (("validation", self.validation), ("test", self.test)):
             for accuracy in accuracies:
                 if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:
-                    raise InputError(f"{name}: expected accuracies from 0 to 1, got {accuracy!r}")
+                    raise InputError(f"{name}: expected accuracies from 0 to 1, got {shown(accuracy)}")
         if not self.validation or len(self.validation) != len(self.test):
             raise InputError(
                 f"test: expected one accuracy a seed, as many as in validation, got {len(self.test)} and "
@@ -96,9 +97,9 @@ class Table:
     def __post_init__(self) -> None:
         for name, text in (("space", self.space), ("data", self.data)):
             if not isinstance(text, str) or not text:
-                raise InputError(f"{name}: expected a name, got {text!r}")
+                raise InputError(f"{name}: expected a name, got {shown(text)}")
         if not isinstance(self.recipe, dict):
-            raise InputError(f"recipe: expected an object, got {self.recipe!r}")
+            raise InputError(f"recipe: expected an object, got {shown(self.recipe)}")
         if not self.networks:
             raise InputError("networks: expected at least one")
         first: dict[Architecture, int] = {}
@@ -122,7 +123,7 @@ def read_table(path: Path) -> Table:
     try:
         fields = _fields(content, ("format", *_HEAD, "networks"))
         if fields["format"] != FORMAT:
-            raise InputError(f"format: expected {FORMAT}, got {fields['format']!r}; this version reads no other")
+            raise InputError(f"format: expected {FORMAT}, got {shown(fields['format'])}; this version reads no other")
         networks = fields["networks"]
         if not isinstance(networks, list):
             raise InputError(f"networks: expected a list, got {type(networks).__name__}")

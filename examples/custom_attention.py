@@ -14,7 +14,8 @@ from pathlib import Path
 
 import command_line
 import search
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
+from search_space.json_files import read_json
 
 HERE = Path(__file__).parent
 

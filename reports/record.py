@@ -1,36 +1,41 @@
 """What a run's folder says, read whole: files that are absent leave their part empty.
 
-Everything a report shows comes from here. The study is read where the configuration says that it is kept, unless the
-caller has its trials at hand.
+Everything a report shows comes from here. The study that is read is the folder's own, which stays as it is, or one
+whose address the user has given: an address in the configuration is told, and nothing is opened there.
 """
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import read_numbers
 from reports.tables import correction
-from search_space.architecture import Architecture, read_json
-from search_space.cost import Cost
+from search_space.architecture import Architecture
+from search_space.cost import Budget, Cost
 from search_space.errors import InputError
+from search_space.json_files import parse_json, read_json, read_text, shown
 from search_space.space import SearchSpace
 from studies.optuna_study import STUDY_NAME
+from studies.own_study import own_study
+from studies.records import read_briefs, read_candidate
 from studies.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
-from studies.storages import close_storage, open_storage
+from studies.storages import close_storage, open_storage, reason
+from studies.storages import shown as shown_address
 from studies.trials import Candidate
-from training.standalone import METRICS
+from training.standalone import MAX_METRICS, METRICS
 
 RETRAIN = "retrain"
 COMPARISON = "comparison.json"
-MAX_STUDY_CHARACTERS = 100_000_000
+MOST_REASON = 80  # characters of why a proposal was rejected
 
 
 class Evaluated(NamedTuple):
@@ -145,20 +150,24 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     """Reads a run's folder. Raises InputError for a file that is there and is no run's.
 
     Args:
-        storage: the study's address, where the caller knows it better than the configuration, which has no password.
+        storage: the study's address, where the user has given one; None for the folder's own.
         retrained: where its networks were trained by themselves, beside the folder's `retrain` and `retrain-…`.
     """
     config = _object(folder / CONFIG)
     identity, free = _inner(config, "identity"), _inner(config, "free")
+    _check_configuration(folder / CONFIG, identity, free)
     objectives = _inner(identity, "sampler").get("objectives") or ["accuracy"]
-    objective = str(objectives[0])
+    objective = objectives[0]
     best = _object(folder / BEST)
+    _check_kinds(folder / BEST, best, data=str, classes=list, digest=str)
+    front = _object(folder / FRONT)
+    _check_kinds(folder / FRONT, front, front=list)
     classes = best.get("classes")
     shared = free.get("storage")
     own = f"sqlite:///{folder / STUDY}"
     name = f"{STUDY_NAME}-{folder.resolve().name}" if isinstance(shared, str) else STUDY_NAME
     kept = shared if isinstance(shared, str) else own
-    trials, study_id, why = _stored(folder, storage or kept, name)
+    trials, study_id, why = _stored(folder, storage, name, shared if isinstance(shared, str) else None)
     evaluated, rejected, failed = _told(trials, objective)
     places = [path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")]
     if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
@@ -173,7 +182,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         best=_candidate(best, objective, folder / BEST) if best else None,
         data=best.get("data") or identity.get("data"),
         classes=tuple(map(str, classes)) if isinstance(classes, list) else (),
-        front=tuple(_candidate(entry, objective, folder / FRONT) for entry in _object(folder / FRONT).get("front", ())),
+        front=tuple(_candidate(entry, objective, folder / FRONT) for entry in front.get("front") or ()),
         evaluated=evaluated,
         rejected=rejected,
         failed=failed,
@@ -201,29 +210,67 @@ def _inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _check_configuration(path: Path, identity: Mapping[str, Any], free: Mapping[str, Any]) -> None:
+    """Raises InputError, naming the field, where what a report reads of a configuration is of another kind."""
+    _check_kinds(path, identity, space=dict, budget=dict, evaluator=dict, sampler=dict, data=str)
+    _check_kinds(path, free, data=str, command=str, storage=str)
+    objectives = _inner(identity, "sampler").get("objectives")
+    if objectives is not None and (not isinstance(objectives, list) or not all(isinstance(o, str) for o in objectives)):
+        raise InputError(f"{path}: identity.sampler.objectives: expected a list of names, got {shown(objectives)}")
+    name = _inner(identity, "evaluator").get("name")
+    if name is not None and not isinstance(name, str):
+        raise InputError(f"{path}: identity.evaluator.name: expected a name, got {shown(name)}")
+    try:
+        Budget(**_inner(identity, "budget"))
+    except (TypeError, InputError) as error:
+        raise InputError(f"{path}: identity.budget: {error}") from None
+
+
+def _check_kinds(path: Path, content: Mapping[str, Any], **kinds: type) -> None:
+    """Raises InputError naming the first of the fields that is there and is of another kind."""
+    words: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
+    for name, kind in kinds.items():
+        if content.get(name) is not None and not isinstance(content[name], kind):
+            raise InputError(f"{path}: {name}: expected {words[kind]}, got {shown(content[name])}")
+
+
 def _candidate(entry: Any, objective: str, path: Path) -> Candidate:
     try:
-        cost = Cost(**entry["cost"])
+        cost = Cost.from_dict(entry["cost"])
         return Candidate(Architecture.from_dict(entry["architecture"]), cost, read_numbers(objective, entry["metrics"]))
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not a run's result ({error}); remove it, and run the search again") from None
 
 
-def _stored(folder: Path, url: str, name: str) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
+def _stored(
+    folder: Path, given: str | None, name: str, recorded: str | None
+) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
     """The study's trials and its number in the storage, or why there are none."""
-    if url == f"sqlite:///{folder / STUDY}" and not (folder / STUDY).exists():
+    own = folder / STUDY
+    if given is None and not own.exists():
+        if recorded is not None:
+            return (
+                (),
+                None,
+                f"the study is at {shown_address(recorded)[:200]}, and is read from there with --storage ADDRESS",
+            )
         return (), None, "the folder holds no study"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = open_storage(url)
-        try:
+        with own_study(own) if given is None else _given(given) as storage:
             study_id = storage.get_study_id_from_name(name)
             return storage.get_all_trials(study_id, deepcopy=False), study_id, None
-        finally:
-            close_storage(storage)
     except Exception as error:  # whatever a storage out of reach raises: a report does without
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return (), None, f"the study cannot be read from here ({reason})"
+        return (), None, f"the study cannot be read from here ({reason(error)})"
+
+
+@contextmanager
+def _given(url: str) -> Iterator[BaseStorage]:
+    storage = open_storage(url)
+    try:
+        yield storage
+    finally:
+        close_storage(storage)
 
 
 def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluated, ...], dict[str, int], int]:
@@ -235,17 +282,14 @@ def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluate
     failed = 0
     for trial in trials:
         attributes = trial.user_attrs
-        rejected.update(str(brief[0]) for brief in attributes.get("rejected", ()))
+        rejected.update(str(brief[0])[:MOST_REASON] for brief in read_briefs(trial))
         failed += "failed" in attributes
         if trial.state != TrialState.COMPLETE or "digest" not in attributes:
             continue
-        named = attributes if objective == "accuracy" else {objective: trial.values[0]}
         try:
-            cost = Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0))
-            metrics = read_numbers(objective, named)
-            candidate = Candidate(Architecture.from_json(attributes["architecture"]), cost, metrics)
-        except (KeyError, TypeError):
-            raise InputError(f"trial {trial.number} of the study is not as a search stores it") from None
+            candidate = read_candidate(trial, objective)
+        except InputError as error:
+            raise InputError(f"the study's {error}") from None
         if math.isfinite(candidate.score):
             evaluated.append(
                 Evaluated(trial.number, trial._trial_id, candidate, _since(first, trial.datetime_complete))
@@ -284,10 +328,10 @@ def _retrained(path: Path, place: str) -> tuple[Retrained, ...]:
     content = read_json(path)
     for entry in content if isinstance(content, list) else ():
         try:
-            cost = Cost(**entry["cost"])
+            cost = Cost.from_dict(entry["cost"])
             accuracy = float(entry["test"]["accuracy"])
             architecture = Architecture.from_dict(entry["architecture"])
-            if math.isfinite(accuracy):
+            if 0 <= accuracy <= 1:
                 name, seed = str(entry["network"]), int(entry["seed"])
                 found.append(Retrained(name, architecture, cost, seed, accuracy, place))
         except (KeyError, TypeError, ValueError, InputError) as error:
@@ -306,7 +350,7 @@ def _leads(path: Path, digest: object) -> dict[str, Lead]:
             lead = Lead(**entry["first_ahead"])
             numbers = [value for value in lead[:3] if value is not None]
             if all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-                found[str(entry["network"])] = lead
+                found[str(entry["network"])] = lead._replace(test=str(lead.test))
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path}: not a comparison ({error}); remove it") from None
     return found
@@ -317,10 +361,10 @@ def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
     curves: dict[str, list[dict[str, float]]] = {}
     for path in [path for place in places for path in sorted(place.glob(f"*/{METRICS}"))]:
         entries = []
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        for line in read_text(path, MAX_METRICS).splitlines():
             try:
-                entry = json.loads(line)
-            except ValueError:
+                entry = parse_json(line, finite=False)
+            except InputError:  # of a training that was killed, or is going on
                 continue
             if isinstance(entry, dict):
                 numbers = {k: float(v) for k, v in entry.items() if type(v) in (int, float) and math.isfinite(v)}

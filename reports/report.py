@@ -14,7 +14,7 @@ from reports.reproduction import reproduction
 from reports.search_course import progress, trust
 from reports.training_curves import training
 from search_space.errors import InputError
-from training.files import remove_leftovers, write_text
+from training.files import check_inside, remove_leftovers, write_text
 from training.progress import Reporter
 
 REPORT = "report.html"
@@ -25,26 +25,30 @@ def write_report(
 ) -> Path | None:
     """Writes a run's report into its folder, from what the folder's files and the study hold, and says where.
 
-    It holds times, so two equal runs' reports differ; nothing reads it. The study gets its notes for the dashboard.
+    It holds times, so two equal runs' reports differ; nothing reads it.
     What the run came to stands in other files already, so that a report which cannot be written, a file of another
     kind being in its way or the disk full, is no reason to fail: a line says why, and None is returned.
 
     Args:
-        storage: the study's address; the configuration's if not said, which holds no password.
+        storage: the study's address, where the user has given one: it gets the notes. If not, the folder's own study is
+            read, and left as it is.
         retrained: where networks were trained by themselves, beside the folder's `retrain` and `retrain-…`.
     """
     path = folder / REPORT
     try:
+        check_inside(path, folder)
         remove_leftovers(folder, (REPORT,))
         record = read_record(folder, storage, retrained)
         write_text(path, report(record))
     except (InputError, OSError) as error:
         reporter.say(f"no report: {error}")
         return None
-    from reports.dashboard import write_notes  # the dashboard takes two seconds to import
+    if storage is not None:
+        from reports.dashboard import write_notes  # the dashboard takes two seconds to import
 
-    write_notes(record, storage or record.storage, reporter)
-    reporter.say(f"report: {path}")
+        write_notes(record, storage, reporter)
+    without = f" (without the search's candidates: {record.without_study})" if record.without_study else ""
+    reporter.say(f"report: {path}{without}")
     return path
 
 

@@ -14,9 +14,18 @@ PACKAGES = ("coordnas", "torch", "torchvision", "optuna", "numpy", "scikit-learn
 
 
 def search_command(record: Record) -> str | None:
-    """The command that makes the same run in another folder; None if the run does not say it."""
+    """The command that makes the same run in another folder; None if the run does not say it.
+
+    It is text from a file, for the reader to type: nothing is shown that a shell would take for more than one search.
+    """
     said = record.free.get("command")
-    if not isinstance(said, str):
+    if not isinstance(said, str) or not said.isprintable():
+        return None
+    try:
+        words = shlex.split(said)
+    except ValueError:
+        return None
+    if words[:2] != ["python", "search.py"] or shlex.join(words) != said:
         return None
     return f"{said} --trials {len(record.evaluated)} --out {shlex.quote(f'{record.folder}-again')}"
 
@@ -28,6 +37,8 @@ def reproduction(record: Record) -> Section:
     if again is not None:
         said = "On one CPU worker with the recorded number of threads this gives the same files, bit for bit:"
         content += [paragraph(text(said)), command(again)]
+        if ".py" in again.removeprefix("python search.py"):
+            content.append(paragraph(text("It runs the Python files that it names: read those of others first.")))
     if record.identity:
         folder = shlex.quote(str(record.folder))
         going_on = f"python retrain.py {folder} --compare"

@@ -1,5 +1,6 @@
 """How the search went, and how far its ranking can be trusted."""
 
+import shlex
 import statistics
 from collections import defaultdict
 from typing import Any
@@ -117,12 +118,13 @@ def trust(record: Record) -> Section | None:
                 )
             )
         )
-        file = f"{record.folder}/network-1.json"
+        folder = str(record.folder)
+        file = f"{folder}/network-1.json"
+        data = record.free.get("data") or record.data or "SPEC"
         content.append(
             command(
-                f"python describe.py {record.folder} --network 1 --json {file}",
-                f"python retrain.py {file} --data {record.free.get('data') or record.data or 'SPEC'} "
-                f"--out {record.folder}/{RETRAIN}-1",
+                shlex.join(["python", "describe.py", folder, "--network", "1", "--json", file]),
+                shlex.join(["python", "retrain.py", file, "--data", data, "--out", f"{folder}/{RETRAIN}-1"]),
             )
         )
     if name == "supernet":

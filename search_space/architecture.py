@@ -9,17 +9,15 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from search_space.errors import InputError
-from search_space.text_file import read_text
+from search_space.json_files import parse_json, shown
 
 MAX_WIDTH = 8192
 MAX_STAGES = 32
 MAX_DEPTH = 32
 MAX_RESOLUTION = 4096
-MAX_JSON_CHARACTERS = 1_000_000
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -140,41 +138,11 @@ class Architecture:
         return cls(stages=tuple(_stage(f"stages[{i}]", stage) for i, stage in enumerate(stages)), **fields)
 
     @classmethod
-    def from_json(cls, text: str) -> "Architecture":
+    def from_json(cls, text: object) -> "Architecture":
         """The architecture that `to_json` wrote. Raises InputError naming the field that is wrong."""
+        if not isinstance(text, str):
+            raise InputError(f"architecture: expected a JSON text, got {shown(text)}")
         return cls.from_dict(parse_json(text))
-
-
-def read_json(path: Path, longest: int = MAX_JSON_CHARACTERS) -> Any:
-    """The parsed content of a JSON file. Raises InputError naming the file, for a missing or a broken one."""
-    text = read_text(path, longest)
-    try:
-        return parse_json(text, longest)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def parse_json(text: str, longest: int = MAX_JSON_CHARACTERS) -> Any:
-    """The value of a JSON text of bounded size, without repeated keys. Raises InputError."""
-    if len(text) > longest:
-        raise InputError(f"JSON text of {len(text)} characters: at most {longest} are read")
-    try:
-        return json.loads(text, object_pairs_hook=_unique_keys)
-    except InputError:
-        raise
-    except RecursionError:
-        raise InputError("JSON text: nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError, and integers of too many digits
-        raise InputError(f"JSON text: {str(error).splitlines()[0]}") from None
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in unique:
-            raise InputError(f"JSON text: repeated key {_shown(key)}")
-        unique[key] = value
-    return unique
 
 
 def _stage(place: str, data: object) -> Stage:
@@ -199,26 +167,26 @@ def _check_fields(place: str, data: object, cls: type) -> dict[str, Any]:
     """`data` as a dictionary with exactly the fields of the dataclass `cls`."""
     where = place or "architecture"
     if not isinstance(data, dict):
-        raise InputError(f"{where}: expected an object, got {_shown(data)}")
+        raise InputError(f"{where}: expected an object, got {shown(data)}")
     known = {field.name for field in dataclasses.fields(cls)}
     prefix = f"{place}." if place else ""
     for name in sorted(known - data.keys()):
         raise InputError(f"{prefix}{name}: missing")
     for name in sorted(data.keys() - known):
-        raise InputError(f"{prefix}{_shown(name)}: unknown field; {where} has {', '.join(sorted(known))}")
+        raise InputError(f"{prefix}{shown(name)}: unknown field; {where} has {', '.join(sorted(known))}")
     return dict(data)
 
 
 def _check_list(place: str, value: object, longest: int) -> list[Any]:
     if not isinstance(value, list) or not 1 <= len(value) <= longest:
-        got = f"{len(value)} entries" if isinstance(value, list) else _shown(value)
+        got = f"{len(value)} entries" if isinstance(value, list) else shown(value)
         raise InputError(f"{place}: expected a list of 1 to {longest} entries, got {got}")
     return value
 
 
 def _check_tuple(place: str, value: object, kind: type, longest: int) -> None:
     if not isinstance(value, tuple) or not all(isinstance(entry, kind) for entry in value):
-        raise InputError(f"{place}: expected a tuple of {kind.__name__}, got {_shown(value)}")
+        raise InputError(f"{place}: expected a tuple of {kind.__name__}, got {shown(value)}")
     if not 1 <= len(value) <= longest:
         raise InputError(f"{place}: expected 1 to {longest} entries, got {len(value)}")
 
@@ -226,17 +194,9 @@ def _check_tuple(place: str, value: object, kind: type, longest: int) -> None:
 def _check_integer(place: str, value: object, low: int, high: int) -> None:
     # bool is an int in Python; `true` for a width is a mistake all the same.
     if type(value) is not int or not low <= value <= high:
-        raise InputError(f"{place}: expected an integer from {low} to {high}, got {_shown(value)}")
+        raise InputError(f"{place}: expected an integer from {low} to {high}, got {shown(value)}")
 
 
 def _check_name(place: str, value: object) -> None:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InputError(f"{place}: expected a name in lower case, got {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    """A value as one short line, whatever it is."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return "a very large integer"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        raise InputError(f"{place}: expected a name in lower case, got {shown(value)}")

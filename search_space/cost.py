@@ -5,7 +5,7 @@ dispatch level: every distinct piece of a network is run once on the meta device
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -18,6 +18,8 @@ from torch.utils.flop_counter import conv_flop_count, flop_registry
 from search_space.architecture import Architecture
 from search_space.blocks import BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
+from search_space.json_files import MAX_INTEGER
+from search_space.json_files import shown as described
 from search_space.latency import Addition, LatencyTable
 from search_space.network import parts
 
@@ -53,6 +55,19 @@ class Cost:
         known = {"latency_ns": self.latency_ns} if self.latency_ns else {}
         return {"macs": self.macs, "params": self.params, **known}
 
+    @classmethod
+    def from_dict(cls, data: object) -> "Cost":
+        """The cost that `to_dict` described, of a mapping that may hold more. Raises InputError naming the field."""
+        if not isinstance(data, Mapping):
+            raise InputError(f"cost: expected an object, got {described(data)}")
+        values = {"latency_ns": 0, **data}
+        for name in ("macs", "params", "latency_ns"):
+            if name not in values:
+                raise InputError(f"{name}: missing")
+            if type(values[name]) is not int or not 0 <= values[name] < MAX_INTEGER:
+                raise InputError(f"{name}: expected an integer from 0, got {described(values[name])}")
+        return cls(values["macs"], values["params"], latency_ns=values["latency_ns"])
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -66,7 +81,7 @@ class Budget:
         named = (("max_macs", self.max_macs), ("max_params", self.max_params), ("max_latency_ns", self.max_latency_ns))
         for name, bound in named:
             if bound is not None and (type(bound) is not int or bound < 1):
-                raise InputError(f"{name}: expected a positive integer, got {bound!r}")
+                raise InputError(f"{name}: expected a positive integer, got {described(bound)}")
 
     def bounds(self) -> list[tuple[str, int]]:
         """The bounded costs: the Cost field's name and its bound."""

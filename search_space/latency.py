@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from search_space.architecture import Stage, read_json
+from search_space.architecture import Stage
 from search_space.blocks import AttentionPart, BlockPart, ClassifierPart, ConvPart, Part, Piece, stage_blocks, strided
 from search_space.errors import InputError
+from search_space.json_files import read_json
 
 if TYPE_CHECKING:
     from search_space.space import SearchSpace

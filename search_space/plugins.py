@@ -31,7 +31,7 @@ def load_plugin(path: Path, named_by: str | None = None) -> None:
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(f"{named_by}: {path} failed: {type(error).__name__}: {error}") from error
     _LOADED[resolved] = name

@@ -18,12 +18,14 @@ from search_space.cost import Budget, Cost, measure
 from search_space.cost_table import CostTable
 from search_space.decisions import Choose, decide, decided, every_outcome
 from search_space.errors import InputError
+from search_space.json_files import shown
 from search_space.latency import LatencyTable
 from search_space.sampling import BudgetTable, Rng, budget_table
 from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, StageProgram, check_options
 
 _Option = TypeVar("_Option", bound=Hashable)
 
+MAX_CLASSES = 1_000_000
 MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
 
@@ -51,11 +53,17 @@ class SearchSpace:
     latency: LatencyTable | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise InputError(f"name: expected a name, got {shown(self.name)}")
+        if type(self.num_classes) is not int or not 1 <= self.num_classes <= MAX_CLASSES:
+            raise InputError(f"num_classes: expected an integer from 1 to {MAX_CLASSES}, got {shown(self.num_classes)}")
         check_options("resolution", self.resolution)
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
-            raise InputError(f"activation: {self.activation!r} is unknown; known: {', '.join(ACTIVATIONS)}")
+            raise InputError(f"activation: {shown(self.activation)} is unknown; known: {', '.join(ACTIVATIONS)}")
         if self.attention_per not in ATTENTION_PER:
-            raise InputError(f"attention_per: {self.attention_per!r} is unknown; known: {', '.join(ATTENTION_PER)}")
+            raise InputError(
+                f"attention_per: {shown(self.attention_per)} is unknown; known: {', '.join(ATTENTION_PER)}"
+            )
         before: tuple[int, ...] = (self.stem_width,)
         for index, options in enumerate(self.stages):
             shared = set(before) & set(options.width)

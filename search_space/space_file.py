@@ -25,11 +25,9 @@ from typing import Any
 
 from search_space.architecture import Attention
 from search_space.errors import InputError
+from search_space.json_files import check_values, read_text, shown
 from search_space.space import SearchSpace
 from search_space.stage_program import ATTENTION_PER, StageOptions
-from search_space.text_file import read_text
-
-MAX_CHARACTERS = 1_000_000
 
 _KEYS = {"name", "resolution", "activation", "stem", "head", "attention_per", "stage"}
 _FREE_KEYS = {"head", "attention_per"}
@@ -45,12 +43,15 @@ _LISTS = ("width", "depth", "expansion", "kernel_size")
 
 def read_space(path: str) -> SearchSpace:
     """The space that a file describes. Raises InputError naming the file, the line and the key that is wrong."""
-    text = read_text(Path(path), MAX_CHARACTERS, f"--space {path}")
-    if len(text) > MAX_CHARACTERS:
-        raise InputError(f"--space {path}: more than {MAX_CHARACTERS} characters")
+    text = read_text(Path(path), named_by=f"--space {path}").replace("\r\n", "\n")
     try:
         content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        check_values(content)
+    except RecursionError:
+        raise InputError(f"--space {path}: nested too deeply") from None
+    except InputError as error:
+        raise InputError(f"--space {path}: {error}") from None
+    except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
         raise InputError(f"--space {path}: {_repeated(text) or error}") from None
     return _Reader(path, text).space(content)
 
@@ -72,7 +73,7 @@ class _Reader:
         options = tuple(self._stage(stage, f"stage[{index}]") for index, stage in enumerate(stages))
         name = content["name"]
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-            raise self._error("name", f"expected a name of letters, digits, _, . and -, got {name!r}")
+            raise self._error("name", f"expected a name of letters, digits, _, . and -, got {shown(name)}")
         resolution = self._list(content, "resolution", "")
         return self._made(
             "",
@@ -103,7 +104,7 @@ class _Reader:
     def _attention(self, label: str, place: str) -> Attention:
         match = re.fullmatch(r"([a-z][a-z0-9_]*)(?:/(\d{1,4}))?", label)
         if not match:
-            raise self._error(f"{place}.attention", f"expected an op and a ratio such as ca/16, got {label!r}")
+            raise self._error(f"{place}.attention", f"expected an op and a ratio such as ca/16, got {shown(label)}")
         return self._made(
             f"{place}.attention", lambda: Attention(match[1], int(match[2]) if match[2] is not None else None)
         )
@@ -111,13 +112,13 @@ class _Reader:
     def _list(self, table: dict[str, Any], key: str, place: str) -> tuple[Any, ...]:
         value = table[key]
         if not isinstance(value, list) or not value:
-            raise self._error(_joined(place, key), f"expected a list of integers, got {value!r}")
+            raise self._error(_joined(place, key), f"expected a list of integers, got {shown(value)}")
         return tuple(value)
 
     def _table(self, content: dict[str, Any], key: str, keys: set[str]) -> dict[str, Any]:
         value = content[key]
         if not isinstance(value, dict):
-            raise self._error(key, f"expected a table with {', '.join(sorted(keys))}, got {value!r}")
+            raise self._error(key, f"expected a table with {', '.join(sorted(keys))}, got {shown(value)}")
         self._keys(value, keys, keys, key)
         return value
 

@@ -14,6 +14,7 @@ from search_space.architecture import MAX_DEPTH, Attention, Stage
 from search_space.blocks import NO_ATTENTION, block_structure, blocks, stage_blocks
 from search_space.decisions import Choose, decide, every_outcome
 from search_space.errors import InputError
+from search_space.json_files import shown
 
 ATTENTION_PER = ("stage", "block")
 
@@ -32,12 +33,12 @@ class StageOptions:
 
     def __post_init__(self) -> None:
         if self.block not in blocks():
-            raise InputError(f"block: {self.block!r} is unknown; known: {', '.join(blocks())}")
+            raise InputError(f"block: {shown(self.block)} is unknown; known: {', '.join(blocks())}")
         for name in ("width", "depth", "expansion", "kernel_size", "attention"):
             check_options(name, getattr(self, name))
         for depth in self.depth:
             if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
-                raise InputError(f"depth: expected integers from 1 to {MAX_DEPTH}, got {depth!r}")
+                raise InputError(f"depth: expected integers from 1 to {MAX_DEPTH}, got {shown(depth)}")
         # A stage checks its own fields: every option is tried in one.
         first = Stage(self.block, self.width[0], self.stride, self.expansion[0], self.kernel_size[0], (NO_ATTENTION,))
         for name in ("width", "expansion", "kernel_size"):

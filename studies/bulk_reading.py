@@ -5,7 +5,6 @@ with ten thousand, opening the study took many seconds. The search reads a trial
 selected here from Optuna's own tables, as plain rows.
 """
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,10 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 
+from search_space.errors import InputError
+from search_space.json_files import parse_json, shown
+
+MAX_CHARACTERS = 20_000_000  # of an attribute: proposals that were rejected can be many
 FIXED = "fixed_params"  # the attribute that Optuna's `enqueue_trial` writes
 
 
@@ -48,7 +51,7 @@ def read_waiting(storage: BaseStorage, study_id: int) -> list[Waiting]:
     )
     with database.engine.connect() as connection:
         rows = connection.execute(queued).all()
-    return [Waiting(trial_id, number, json.loads(text) if text else {}) for trial_id, number, text in rows]
+    return [Waiting(trial_id, number, _value(trial_id, FIXED, text) if text else {}) for trial_id, number, text in rows]
 
 
 def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
@@ -78,7 +81,7 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
                 .join(trial, trial.trial_id == model.trial_id)
                 .where(of_study)
             ):
-                found[trial_id][key] = json.loads(text)
+                found[trial_id][key] = _value(trial_id, key, text)
             attributes.append(found)
     user, system = attributes
     return [
@@ -98,3 +101,13 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
         )
         for trial_id, number, state in rows
     ]
+
+
+def _value(trial_id: int, key: object, text: object) -> Any:
+    """An attribute's value. Raises InputError naming it."""
+    try:
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise InputError(f"expected a name and a JSON text, got {shown(text)}")
+        return parse_json(text, MAX_CHARACTERS, finite=False)
+    except InputError as error:
+        raise InputError(f"attribute {shown(key)} of the trial with id {trial_id}: {error}") from None

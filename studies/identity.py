@@ -98,7 +98,7 @@ def _shown(value: object) -> str:
     if value is None:
         return "none"
     named = _without_digest(value)
-    return repr(value) if named is None else repr(named) if named else "given"
+    return f"{value!r:.200}" if named is None else f"{named!r:.200}" if named else "given"
 
 
 def _counted(files: object) -> str:

@@ -21,9 +21,7 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from evaluators.base import numbers
 from search_space.architecture import Architecture
@@ -40,6 +38,7 @@ from studies.records import (
     new_trial,
     occupies,
     read_brief,
+    read_briefs,
     read_cost,
     read_proposal,
     read_told,
@@ -101,15 +100,18 @@ class OptunaStudy:
         try:
             with collecting_later():
                 self._open(storage, name, identity)
-        except InputError:
+        except InputError as error:
+            if str(error).startswith(("trial ", "attribute ")):
+                raise InputError(f"{shown(storage)}: {error}; use another --out") from None
             raise
         except Exception as error:
             if no_room_left(error):
                 raise
             if is_away(error) and not storage.startswith("sqlite"):
                 raise InputError(f"{shown(storage)}: cannot be reached ({_first_line(error)})") from None
-            if not isinstance(error, (SQLAlchemyError, OptunaError, ValueError, KeyError, TypeError)):
+            if isinstance(error, OSError | ImportError):
                 raise
+            # A database of another program, or of another version of Optuna, raises nearly anything.
             raise InputError(
                 f"{shown(storage)}: not this run's study ({_first_line(error)}); move it away, or use another --out"
             ) from None
@@ -395,7 +397,7 @@ class OptunaStudy:
 
     def _take(self, trial: FrozenTrial) -> None:
         """A stored trial, and the proposals rejected before it, as what was told."""
-        for rejected in trial.user_attrs.get("rejected", ()):
+        for rejected in read_briefs(trial):
             self._tell(read_brief(self.task, rejected))
         self._tell(*read_told(trial, self.task.objectives[0]))
 

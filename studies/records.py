@@ -4,7 +4,9 @@ A trial's user attributes hold the architecture, its digest, its costs and its m
 rejected since the trial before; its system attributes hold what the sampler wants to be told again.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +15,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from evaluators.base import read_numbers
 from search_space.architecture import Architecture
 from search_space.cost import Cost
-from studies.samplers.base import Proposal, Task, Told
+from search_space.errors import InputError
+from search_space.json_files import shown
+from studies.samplers.base import REJECTIONS, Proposal, Task, Told
 from studies.samplers.optuna_samplers import decisions
 from studies.trials import Candidate
 
@@ -62,24 +66,29 @@ def occupies(trial: FrozenTrial) -> bool:
 
 def read_proposal(trial: FrozenTrial) -> Proposal:
     """What was proposed."""
-    memo = {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
-    return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), memo)
+    with _told_of(trial):
+        memo = {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
+        return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), memo)
 
 
 def read_told(trial: FrozenTrial, objective: str) -> tuple[Told, Candidate | None]:
     """What one of our trials tells, and the candidate if it was evaluated."""
     proposal, candidate = read_proposal(trial), None
     if trial.state == TrialState.COMPLETE:
-        candidate = _candidate(trial, proposal.architecture, objective)
-    reason = None if candidate else f"failed: {trial.user_attrs['failed']}"
+        candidate = read_candidate(trial, objective)
+    with _told_of(trial):
+        reason = None if candidate else f"failed: {trial.user_attrs['failed']}"
+        excess = trial.constraints["budget"]
+        if type(excess) not in (int, float) or not math.isfinite(excess):
+            raise InputError(f"constraints: expected a number, got {shown(excess)}")
     score = candidate.score if candidate else None
-    return Told(proposal, read_cost(trial), score, trial.constraints["budget"], reason), candidate
+    return Told(proposal, read_cost(trial), score, excess, reason), candidate
 
 
 def read_cost(trial: FrozenTrial) -> Cost:
     """What the architecture costs."""
-    attributes = trial.user_attrs
-    return Cost(attributes["macs"], attributes["params"], latency_ns=attributes.get("latency_ns", 0))
+    with _told_of(trial):
+        return Cost.from_dict(trial.user_attrs)
 
 
 def brief(task: Task, told: Told) -> list[Any]:
@@ -91,6 +100,8 @@ def brief(task: Task, told: Told) -> list[Any]:
 def read_brief(task: Task, values: Sequence[Any]) -> Told:
     """The rejected proposal that `brief` made plain."""
     reason, decided, *memo = values
+    if reason not in REJECTIONS or not isinstance(decided, list):
+        raise InputError(f"not a rejected proposal: {shown(values)}")
     following = iter(decided)
     architecture = task.space.assemble(lambda name, options: next(following))
     cost = task.space.cost(architecture)
@@ -98,8 +109,31 @@ def read_brief(task: Task, values: Sequence[Any]) -> Told:
     return Told(proposal, cost, None, task.budget.excess(cost), reason)
 
 
-def _candidate(trial: FrozenTrial, architecture: Architecture, objective: str) -> Candidate:
-    attributes = trial.user_attrs
-    named = attributes if objective == "accuracy" else {objective: trial.values[0]}
-    rungs = tuple(attributes.get("rungs", ()))
-    return Candidate(architecture, read_cost(trial), read_numbers(objective, named), rungs)
+def read_briefs(trial: FrozenTrial) -> list[list[Any]]:
+    """The rejected proposals that a trial lists, as `brief` made them plain."""
+    found = trial.user_attrs.get("rejected", [])
+    with _told_of(trial):
+        if not isinstance(found, list) or not all(isinstance(one, list) and len(one) >= 2 for one in found):
+            raise InputError(f"rejected: expected a list of proposals, got {shown(found)}")
+    return found
+
+
+def read_candidate(trial: FrozenTrial, objective: str) -> Candidate:
+    """The candidate of a trial that is complete."""
+    architecture, cost, attributes = read_proposal(trial).architecture, read_cost(trial), trial.user_attrs
+    with _told_of(trial):
+        named = attributes if objective == "accuracy" else {objective: trial.values[0]}
+        rungs = attributes.get("rungs", [])
+        if not isinstance(rungs, list) or not all(type(rung) is float for rung in rungs):
+            raise InputError(f"rungs: expected a list of numbers, got {shown(rungs)}")
+        return Candidate(architecture, cost, read_numbers(objective, named), tuple(rungs))
+
+
+@contextmanager
+def _told_of(trial: FrozenTrial) -> Iterator[None]:
+    """Whatever a trial lacks, or holds of another kind, is an InputError that names the trial."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        lacks = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"trial {trial.number} is not as a search stores it ({lacks})") from None

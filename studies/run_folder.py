@@ -12,28 +12,35 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.base import Metrics, number, numbers, read_numbers
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
+from search_space.json_files import read_json, shown
 from studies.identity import FILES, difference
 from studies.trials import Candidate
 from training.data import Dataset
-from training.files import remove_leftovers, write_json
-from training.printed import printable
+from training.files import check_folder, remove_leftovers, write_json
 from training.progress import Reporter
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
 LATENCY = "latency.json"
 MIN_FREE_BYTES = 64 << 20
+MAX_NAME, MAX_PATH = 255, 3500  # bytes, on Linux; what lies in the folder has a path as well
+MOST_SHOWN = 100  # characters of a path that is too long
 
 Flags = Callable[[dict[str, Any], dict[str, Any]], str]
 """From a recorded identity and another: the flags that make the recorded one of it, or nothing."""
 
 
 def check_name(folder: Path) -> None:
-    """Raises InputError if the folder's name cannot be part of a storage's URL, or is not UTF-8, as a database's is."""
-    if printable(folder) != str(folder):
-        raise InputError(f"--out {folder}: the name is not UTF-8; choose another")
+    """Raises InputError if the folder's name cannot be part of a storage's URL, or of a file."""
+    place = os.fsencode(folder.absolute())
+    if max(map(len, place.split(b"/"))) > MAX_NAME or len(place) > MAX_PATH:
+        raise InputError(f"--out {str(folder)[:MOST_SHOWN]}…: its path is too long; choose another")
+    try:
+        place.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"--out {folder}: the name is not UTF-8; choose another") from None
     if any(character in str(folder) for character in "?#%"):
         raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
 
@@ -68,10 +75,13 @@ def kept_identity(folder: Path, keeps: tuple[str, ...]) -> dict[str, Any]:
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Makes the folder if need be, and keeps other processes out of it. Raises InputError if one is in it.
 
+    A folder with links that lead out of it is refused: what a run writes stays where the user said.
+
     Args:
         shared: whether those may be in it that say so as well.
     """
     check_name(folder)
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
@@ -175,56 +185,85 @@ def _is_kept(folder: Path, keeps: tuple[str, ...]) -> bool:
     return any(file for pattern in keeps for file in folder.glob(pattern))
 
 
-def write_results(
-    folder: Path, rescored: list[Candidate], front: list[Candidate], evaluated: int, budget: Budget, data: Dataset
-) -> None:
+def write_results(folder: Path, front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> None:
     """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files."""
-    bounds = dict(budget.bounds())
-    best = min(rescored, key=lambda candidate: candidate.merit)
-    write_json(
-        folder / BEST,
-        {
-            **_described(best),
-            "budget": bounds,
-            "data": data.name,
-            "num_classes": data.num_classes,
-            "classes": list(data.classes),
-            "normalisation": {"mean": list(data.mean), "std": list(data.std)},
-        },
-    )
+    write_json(folder / BEST, _best(front, budget, data))
     # Last, since a front with this number of candidates is what tells a finished run.
-    write_json(
-        folder / FRONT,
-        {
-            "front": [_described(candidate) for candidate in front],
-            "budget": bounds,
-            "data": data.name,
-            "evaluated": evaluated,
-        },
-    )
+    write_json(folder / FRONT, _whole(front, evaluated, budget, data))
+
+
+def _best(front: list[Candidate], budget: Budget, data: Dataset) -> dict[str, Any]:
+    """What is written of the front's best, which is the best of all that were rescored."""
+    return {
+        **_described(min(front, key=lambda candidate: candidate.merit)),
+        "budget": dict(budget.bounds()),
+        "data": data.name,
+        "num_classes": data.num_classes,
+        "classes": list(data.classes),
+        "normalisation": {"mean": list(data.mean), "std": list(data.std)},
+    }
 
 
 def finished_front(
-    folder: Path, candidates: Sequence[Candidate], objective: str = "accuracy"
+    folder: Path,
+    candidates: Sequence[Candidate],
+    objective: str,
+    budget: Budget,
+    data: Dataset,
+    reporter: Reporter,
 ) -> list[Candidate] | None:
-    """The front of a run that finished after evaluating these candidates; None if there is none."""
+    """The front of a run that finished after evaluating these candidates; None if there is none that is whole.
+
+    A best that is broken, or is not the front's, is written anew, and a line says so.
+    """
     path = folder / FRONT
-    if not path.exists() or not (folder / BEST).exists():
+    if not path.exists():
         return None
+    try:
+        front, evaluated = _front(path, objective)
+    except InputError as error:
+        reporter.say(f"{error}; it is written anew")
+        return None
+    known = {candidate.architecture.digest() for candidate in candidates}
+    if evaluated != len(candidates) or any(candidate.architecture.digest() not in known for candidate in front):
+        return None
+    for name, content in ((BEST, _best(front, budget, data)), (FRONT, _whole(front, evaluated, budget, data))):
+        try:
+            if read_json(folder / name) != json.loads(json.dumps(content)):
+                raise InputError(f"{folder / name}: is not what the search came to")
+        except InputError as error:
+            reporter.say(f"{error}; it is written anew")
+            write_json(folder / name, content)
+    return front
+
+
+def _whole(front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> dict[str, Any]:
+    """What is written of the front."""
+    return {
+        "front": [_described(candidate) for candidate in front],
+        "budget": dict(budget.bounds()),
+        "data": data.name,
+        "evaluated": evaluated,
+    }
+
+
+def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:
+    """The candidates of a front's file, and after how many it was written. Raises InputError if it is broken."""
     content = read_json(path)
     try:
-        known = {candidate.architecture.digest() for candidate in candidates}
-        if content["evaluated"] != len(candidates) or any(entry["digest"] not in known for entry in content["front"]):
-            return None
-        front = []
-        for entry in content["front"]:
-            cost, metrics = Cost(**entry["cost"]), read_numbers(objective, entry["metrics"])
-            if any(type(count) is not int for count in (cost.macs, cost.params, cost.latency_ns)):
-                raise InputError("numbers")
-            front.append(Candidate(Architecture.from_dict(entry["architecture"]), cost, metrics))
-        return front
-    except (KeyError, TypeError, InputError):
-        raise InputError(f"{path}: not a run's front; remove it, and the same command writes it again") from None
+        front = [
+            Candidate(
+                Architecture.from_dict(entry["architecture"]),
+                Cost.from_dict(entry["cost"]),
+                read_numbers(objective, entry["metrics"]),
+            )
+            for entry in content["front"]
+        ]
+        if not front:
+            raise InputError("it is empty")
+        return front, content["evaluated"]
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{path}: not a run's front ({error})") from None
 
 
 def front_architectures(path: Path) -> list[Architecture]:
@@ -268,7 +307,10 @@ def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:
     """
     path = folder / RESULTS
     merged = {}
-    for entry in [*(read_json(path) if path.exists() else []), *results]:
+    before = read_json(path) if path.exists() else []
+    if not isinstance(before, list):
+        raise InputError(f"{path}: not a table of results; remove it")
+    for entry in [*before, *results]:
         if not isinstance(entry, dict) or "network" not in entry or "seed" not in entry:
             raise InputError(f"{path}: not a table of results; remove it")
         merged[str(entry["network"]), str(entry["seed"])] = entry
@@ -279,7 +321,7 @@ def _threads(path: Path, free: object) -> int:
     """The number of threads that a run began with."""
     threads = free.get("threads") if isinstance(free, dict) else None
     if type(threads) is not int or not 1 <= threads <= 4096:
-        raise InputError(f"{path}: free.threads: expected an integer from 1 to 4096, got {threads!r}")
+        raise InputError(f"{path}: free.threads: expected an integer from 1 to 4096, got {shown(threads)}")
     return threads
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.cost import Budget
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.network import check
 from search_space.space import SearchSpace
 from studies.run_folder import BEST, CONFIG, FRONT, front_architecture, front_architectures, kept_identity
@@ -26,6 +27,7 @@ class Source:
         run: the run's folder.
         pictures: the identity of the run's data, if these are named as they were then.
         preset: the run's, if that was recorded.
+        recorded: whether `data` is what a file says, and not the user: it is read where it lies, and never downloaded.
     """
 
     architecture: Architecture
@@ -37,6 +39,7 @@ class Source:
     run: Path | None = None
     pictures: str | None = None
     preset: str | None = None
+    recorded: bool = False
 
     def changed(self, data: Dataset) -> bool:
         """Whether the pictures are not those of the search any more, though they are named alike."""
@@ -75,7 +78,7 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
     content = read_json(path) if path.is_file() else None
     if isinstance(content, dict) and "front" in content:
         architecture, rest = front_architecture(path, network), content
-        return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, None)
+        return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, None, recorded=data is None)
     designed = None if path.exists() else hand_designed(text)
     if network is not None and (designed or path.exists()):
         raise InputError(f"--network {network}: {text} is one network, no run's folder and no {FRONT}; leave it out")
@@ -83,9 +86,11 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
         return Source(designed, _data(text, data, {}), Path("runs") / text, None, None)
     if path.is_dir():  # of one training
         architecture, _ = _read(path / ARCHITECTURE)
-        return Source(architecture, _data(text, data, {"data": recorded_data(path)}), path, None, None)
+        spec = _data(text, data, {"data": recorded_data(path)})
+        return Source(architecture, spec, path, None, None, recorded=data is None)
     architecture, rest = _read(path)
-    return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, _classes(path, rest))
+    spec = _data(text, data, rest)
+    return Source(architecture, spec, path.with_suffix(""), None, _classes(path, rest), recorded=data is None)
 
 
 def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Source:
@@ -104,7 +109,8 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     budget = _budget(path / CONFIG, config["identity"].get("budget"))
     preset = free.get("preset")
     preset = preset if isinstance(preset, str) else None
-    return Source(architecture, spec, path, space, _classes(path / BEST, rest), budget, path, pictures, preset)
+    classes = _classes(path / BEST, rest)
+    return Source(architecture, spec, path, space, classes, budget, path, pictures, preset, recorded=data is None)
 
 
 def check_former(out: Path, keeps: tuple[str, ...], source: Source) -> None:

@@ -4,6 +4,7 @@ A storage that is briefly away (a database that restarts, a network that fails) 
 """
 
 import gc
+import os
 import sqlite3
 import time
 import warnings
@@ -28,6 +29,8 @@ PATIENCE = 600.0
 
 SQLITE_TIMEOUT = 60  # seconds that a process waits for another's write
 GRPC_TIMEOUT = 30.0
+MAX_NAME, MAX_PATH = 255, 4000  # bytes of a file's name, and of its path, on Linux
+MOST_SHOWN = 100  # characters of a path that is too long
 LONGEST_LINE = 1 << 20  # bytes of a journal's line
 JOURNAL = b'{"op_code":'  # what its lines begin with
 MAX_OPENINGS = 20
@@ -38,15 +41,21 @@ _Result = TypeVar("_Result")
 
 
 def check_address(url: str) -> None:
-    """Raises InputError for a kind of storage that is unknown, or a file in a folder that is not there."""
+    """Raises InputError for a kind of storage that is unknown, or a file that is none, or whose folder is not there."""
+    if url.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
+        raise InputError(f"--storage {url}: is kept in memory alone; expected sqlite:///FILE")
     kind, _, rest = url.partition(":")
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql", "journal", "grpc"):
         raise InputError(f"--storage {shown(url)}: unknown kind; known: {KINDS}")
-    if kind == "sqlite":
-        folder = Path(rest.partition("?")[0].removeprefix("///")).absolute().parent
-        if not folder.is_dir():
-            raise InputError(f"--storage {shown(url)}: there is no folder {folder}; make it first")
+    if kind in ("sqlite", "journal"):
+        file = Path(rest.partition("?")[0].removeprefix("///")).absolute()
+        if kind == "sqlite" and not file.parent.is_dir():
+            raise InputError(f"--storage {shown(url)}: there is no folder {file.parent}; make it first")
+        if len(os.fsencode(file.name)) > MAX_NAME - len("-journal") or len(os.fsencode(file)) > MAX_PATH:
+            raise InputError(f"--storage {shown(url)[:MOST_SHOWN]}…: its path is too long; choose another")
+        if file.exists() and not file.is_file():
+            raise InputError(f"--storage {shown(url)}: is no file; choose another")
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -74,14 +83,12 @@ def open_storage(url: str) -> BaseStorage:
         options["connect_args"] = {"connect_timeout": 10, **alive}
     try:
         return _database(address, options)
-    except ImportError as error:
-        raise InputError(
-            f"--storage {shown(url)}: needs {error.name or error}; pip install 'coordnas[postgres]'"
-        ) from None
+    except ImportError:  # of sqlite's there is no lack: it is Python's own
+        raise InputError(f"--storage {shown(url)}: needs psycopg; pip install 'coordnas[postgres]'") from None
     except (SQLAlchemyError, StorageInternalError) as error:
         if no_room_left(error) or kind == "sqlite":
             raise
-        raise InputError(f"--storage {shown(url)}: cannot be reached ({_reason(error)})") from None
+        raise InputError(f"--storage {shown(url)}: cannot be reached ({reason(error)})") from None
 
 
 def _database(address: str, options: dict[str, object]) -> BaseStorage:
@@ -187,7 +194,7 @@ def patiently(do: Callable[[], _Result], patience: float = PATIENCE) -> _Result:
                 raise
             if time.monotonic() > until:
                 raise InputError(
-                    f"the storage has been away for {patience:.0f} s ({_reason(error)}); run the same command again to "
+                    f"the storage has been away for {patience:.0f} s ({reason(error)}); run the same command again to "
                     "go on"
                 ) from error
         time.sleep(pause)
@@ -212,10 +219,12 @@ def _journal(url: str, path: Path | None) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(path, lock)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileSymlinkLock(str(path))))
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"--storage {url}: cannot be written ({error.strerror})") from None
     except (ValueError, KeyError) as error:
-        raise InputError(f"--storage {url}: not a journal of Optuna ({_reason(error)})") from None
+        raise InputError(f"--storage {url}: not a journal of Optuna ({reason(error)})") from None
 
 
 def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
@@ -249,12 +258,12 @@ def _grpc(url: str, rest: str) -> BaseStorage:
     except ImportError as error:
         raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install 'coordnas[grpc]'") from None
     except Exception as error:
-        reason = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else _reason(error)
-        raise InputError(f"--storage {url}: cannot be reached ({reason})") from None
+        why = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else reason(error)
+        raise InputError(f"--storage {url}: cannot be reached ({why})") from None
     return proxy
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of what went wrong, of the error's own cause."""
     cause = error.__cause__ or error
     cause = getattr(cause, "orig", None) or cause

@@ -20,7 +20,7 @@ from evaluators.choice import EVALUATORS
 from measure_latency import LatencySettings
 from recipes import RetrainSettings
 from search_space import attention
-from search_space.architecture import read_json
+from search_space.json_files import read_json
 from search_space.spaces import SPACES
 
 ROOT = Path(__file__).parent.parent

@@ -179,7 +179,7 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
     assert broken.startswith("error: broken.jpg: cannot be read as a picture (")
     assert words.startswith("error: words.png: cannot be read as a picture (")
     assert absent == "error: absent.png: no such file"
-    assert last == "error: 3 of 6 pictures could not be read; those named above"
+    assert last == "error: 3 of 6 pictures could not be read or classified; those named above"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from search_space import InputError
-from search_space.architecture import read_json
+from search_space.json_files import read_json
 from training.data import load_data
 from training.files import write_json
 from training.printed import escape_output, printable

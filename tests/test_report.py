@@ -315,9 +315,10 @@ def test_whatever_is_absent(run: Path, tmp_path: Path, names: tuple[str, ...], w
 def test_a_storage_out_of_reach(run: Path, tmp_path: Path) -> None:
     folder = _copy(run, tmp_path / "far", "front.json", "best.json")
     config = json.loads((run / "config.json").read_text())
-    config["free"]["storage"] = f"sqlite:///{tmp_path}/absent/study.db"
+    config["free"]["storage"] = storage = f"sqlite:///{tmp_path}/absent/study.db"
     write_json(folder / "config.json", config)
-    assert "the study cannot be read from here" in _written(folder)
+    assert f"the study is at {storage}, and is read from there with --storage ADDRESS" in _written(folder)
+    assert "unable to open database file" in str(read_record(folder, storage).without_study)
 
 
 def test_retraining_alone(run: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import recipes
 import retrain
 from recipes import RECIPES, RetrainSettings
-from search_space.architecture import read_json
 from search_space.errors import InputError
+from search_space.json_files import read_json
 from search_space.network import build
 from search_space.space import SearchSpace
 from search_space.spaces import named_space

@@ -1,5 +1,6 @@
 """The state of a training on disk: whole at any moment, and never loaded as code."""
 
+import json
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -61,6 +62,9 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             warnings.simplefilter("ignore")  # torch's guesses about a broken file; the error says enough
             # torch reads without looking at the checksums that its own file format has.
             with zipfile.ZipFile(path) as archive:
+                # torch stores without compression: what is compressed could be of any size when it is read.
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("it is compressed")
                 damaged = archive.testzip()
             if damaged is not None:
                 raise ValueError(f"{damaged} is damaged")
@@ -74,9 +78,39 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file, atomically."""
+    """Writes a safetensors file, atomically; equal tensors and metadata give equal bytes."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: safetensors.torch.save_file(whole, temporary, metadata))
+
+    def write(temporary: Path) -> None:
+        safetensors.torch.save_file(whole, temporary, metadata)
+        _sort_metadata(temporary)
+
+    write_atomically(path, write)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts the header's metadata in order, which safetensors writes in an order that differs by chance.
+
+    The file is the header's length (8 bytes, little-endian), the header as JSON, and the tensors, whose places the
+    header counts from its own end. Spaces after the JSON are part of the format.
+    """
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        if "__metadata__" not in header:
+            return
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(length)
+        if len(text) == length:  # as it is for every text that safetensors and Python write alike
+            file.seek(8)
+            file.write(text)
+            return
+        file.seek(8 + length)
+        tensors = file.read()
+        text = text.ljust(-(-len(text) // 8) * 8)
+        file.seek(0)
+        file.write(len(text).to_bytes(8, "little") + text + tensors)
+        file.truncate()
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -81,6 +81,7 @@ def load_data(
     streamed: bool | None = None,
     skip_corrupt: bool = False,
     loaders: int | None = None,
+    download: bool = True,
 ) -> Dataset:
     """The dataset that a `--data` spec names, at `resolution` pixels a side.
 
@@ -89,6 +90,7 @@ def load_data(
             None for only if it does not fit there. `imagenet:` always is, and the others never are.
         skip_corrupt: whether files that cannot be decoded are passed over, see `StreamedSplit`; of held ones left out.
         loaders: processes that decode streamed pictures; 0 for none beside this one, None for one a processor.
+        download: whether data that torchvision has and that are not there are fetched, into where the spec says.
 
     Raises InputError for an unknown spec, or a folder that cannot be used.
     """
@@ -99,7 +101,7 @@ def load_data(
     if kind == "digits":
         return _digits(spec, rest or "pointed", resolution, device)
     if kind in torchvision_sets.KINDS:
-        found = torchvision_sets.find(spec, kind, rest or torchvision_sets.ROOT, resolution)
+        found = torchvision_sets.find(spec, kind, rest or torchvision_sets.ROOT, resolution, download=download)
         mean, std = torchvision_sets.KINDS[kind].mean, torchvision_sets.KINDS[kind].std
         return Dataset(
             name=kind,

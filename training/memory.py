@@ -1,10 +1,12 @@
-"""Memory: errors about it told from others, and freed memory kept for the next tensors."""
+"""Memory: errors about it told from others, how much is free, and freed memory kept for the next tensors."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 import torch
 
+MEMORY = Path("/proc/meminfo")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGEST_KEPT = 32 << 20  # the most that glibc takes
 _KEPT = 1 << 30
@@ -28,3 +30,15 @@ def keep_freed_memory() -> None:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error is torch's about memory, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can be had on the device without taking them from others; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = MEMORY.read_text().splitlines()
+    except OSError:
+        return None
+    said = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return said[0] << 10 if said else None

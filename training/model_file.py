@@ -4,13 +4,18 @@ import json
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import parse_json, shown
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
+
+MAX_CHARACTERS = 64_000_000  # of a million classes' names
+LEAST_STD, MOST = 1e-6, 1e6  # of pictures' channels in 0 to 1, and in 0 to 255 as well
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,42 @@ class ModelInfo:
     def from_metadata(cls, metadata: dict[str, str], where: str) -> "ModelInfo":
         """Reads a header. Raises InputError naming the file and what it lacks."""
         try:
-            classes = json.loads(metadata["classes"])
-            normalisation = json.loads(metadata["normalisation"])
-            mean, std = normalisation["mean"], normalisation["std"]
+            for name in ("architecture", "classes", "normalisation", "data"):
+                if name not in metadata:
+                    raise InputError(f"lacks {name}")
+            classes = _parsed("classes", metadata["classes"])
+            normalisation = _parsed("normalisation", metadata["normalisation"])
             architecture = Architecture.from_json(metadata["architecture"])
             if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-                raise InputError("classes: expected a list of names")
-            if not _channels(mean) or not _channels(std) or len(mean) != len(std) or min(std) <= 0:
-                raise InputError("normalisation: expected mean and std of one or three channels")
+                raise InputError(f"classes: expected a list of names, got {shown(classes)}")
+            if not isinstance(normalisation, dict):
+                raise InputError(f"normalisation: expected an object, got {shown(normalisation)}")
+            mean = _channels("mean", normalisation.get("mean"), -MOST, MOST)
+            std = _channels("std", normalisation.get("std"), LEAST_STD, MOST)
+            if len(mean) != len(std):
+                raise InputError(f"normalisation: mean is of {len(mean)} channels, std of {len(std)}")
             names = tuple(unicodedata.normalize("NFC", name) for name in classes)  # as folders' are
-            return cls(architecture, names, tuple(mean), tuple(std), metadata["data"])
-        except (KeyError, TypeError, ValueError, InputError) as error:
+            return cls(architecture, names, mean, std, metadata["data"])
+        except InputError as error:
             raise InputError(f"{where}: not a trained network's file ({error}); retrain.py writes them") from None
 
 
-def _channels(values: object) -> bool:
-    return isinstance(values, list) and len(values) in (1, 3) and all(type(value) in (int, float) for value in values)
+def _parsed(name: str, text: str) -> Any:
+    try:
+        return parse_json(text, MAX_CHARACTERS)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _channels(name: str, values: object, low: float, high: float) -> tuple[float, ...]:
+    if not isinstance(values, list) or len(values) not in (1, 3):
+        raise InputError(f"normalisation.{name}: expected numbers of one or three channels, got {shown(values)}")
+    for index, value in enumerate(values):
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise InputError(
+                f"normalisation.{name}[{index}]: expected a number from {low:g} to {high:g}, got {shown(value)}"
+            )
+    return tuple(values)
 
 
 def save_model(path: Path, tensors: dict[str, Tensor], info: ModelInfo) -> None:

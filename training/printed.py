@@ -1,7 +1,8 @@
-"""Texts as they are shown: what cannot be written becomes an escape, such as \\xe9 for a byte that is not UTF-8."""
+"""Texts as they are shown: what cannot be written, or a terminal acts on, becomes an escape, such as \\xe9."""
 
 import codecs
 import io
+import re
 import sys
 
 ESCAPED = "escaped"  # `errors` of an encoding
@@ -24,8 +25,16 @@ codecs.register_error(ESCAPED, _escape)
 
 
 def printable(text: object) -> str:
-    """What any terminal or file that is UTF-8 takes; a path with bytes that are not becomes longer."""
-    return str(text).encode(errors=ESCAPED).decode()
+    """The text with what a terminal acts on, or cannot be written, as escapes: names come from files, and from others.
+
+    These are control characters but for the end of a line, marks that change the direction of writing, and bytes of a
+    file's name that are not UTF-8.
+    """
+    return _ACTED_ON.sub(lambda match: ascii(match[0])[1:-1], str(text).encode(errors=ESCAPED).decode())
+
+
+# Control characters (C0, delete, C1), the marks of the bidirectional algorithm.
+_ACTED_ON = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def escape_output() -> None:

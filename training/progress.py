@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.printed import printable
 
+LONGEST_LINE = 1_000  # characters of a complaint
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
 Advance = Callable[[str], None]
@@ -39,9 +40,9 @@ class Reporter:
         return True
 
     def show(self, what: RenderableType) -> None:
-        """A line or a table, unless quiet."""
+        """A line or a table, unless quiet; see `printable`."""
         if not self.quiet:
-            self.console.print(printable(what) if isinstance(what, str) else what, markup=False)
+            self.console.print(printable(what) if isinstance(what, str) else _Printable(what), markup=False)
 
     def took(self) -> str:
         """How long each tracked work took: `supernet 3m 2s, search 25s`."""
@@ -70,14 +71,14 @@ class Reporter:
             TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=self.console, transient=False, refresh_per_second=4) as progress:
-            task = progress.add_task(what, total=total, completed=done, note="", rate="")
+            task = progress.add_task(printable(what), total=total, completed=done, note="", rate="")
             start = time.monotonic()
             finished = 0
 
             def advance(note: str) -> None:
                 nonlocal finished
                 finished += 1
-                progress.update(task, advance=1, note=note, rate=_rate(finished, start))
+                progress.update(task, advance=1, note=printable(note), rate=_rate(finished, start))
 
             yield advance
 
@@ -116,5 +117,19 @@ def duration(seconds: float) -> str:
 
 
 def complain(message: str) -> None:
-    """One line on standard error."""
-    print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
+    """One line on standard error, of bounded length; see `printable`."""
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
+        line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+    print(line, file=sys.stderr, flush=True)
+
+
+class _Printable:
+    """A line or a table of which every part is printable."""
+
+    def __init__(self, what: RenderableType):
+        self.what = what
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.what, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from search_space.architecture import read_json
+from search_space.json_files import read_json
 
 CONFIG = "config.json"  # as `studies.run_folder` writes it
 

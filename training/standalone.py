@@ -1,6 +1,7 @@
 """One architecture trained by itself."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_space.architecture import Architecture, read_json
+from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import parse_json, read_json, read_text
 from search_space.network import Network, build
 from training import distributed
 from training.checkpoint import load_weights, save_weights
@@ -30,6 +32,7 @@ from training.synchronised_norm import synchronise
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
 RECIPE, PREDICTIONS, EVENTS = "recipe.json", "predictions.safetensors", "tensorboard"
 EVALUATION_BATCH = 256
+MAX_METRICS = 20_000_000  # characters of a training's lines
 
 
 @dataclass(frozen=True)
@@ -187,23 +190,25 @@ def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -
         write_json(folder / name, value)
     if WEIGHTS not in trained or not (folder / METRICS).exists():
         return None
-    lines = (folder / METRICS).read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    if len(lines) != resolved["epochs"]:
-        return None
     try:
+        lines = read_text(folder / METRICS, MAX_METRICS).splitlines()
+        if len(lines) != resolved["epochs"]:
+            return None
         # Weights and metrics of the last epoch are written before its checkpoint, which is needed no more.
         return [_entry(line) for line in lines]
-    except ValueError:
+    except InputError:
         if CHECKPOINT in trained:  # the training goes on from there, and knows its history
             return None
         raise InputError(f"{folder / METRICS}: has a damaged line; remove {folder}, and it is trained again") from None
 
 
 def _entry(line: str) -> dict[str, float]:
-    """An epoch's numbers. Raises ValueError for a line that does not hold them."""
-    entry = json.loads(line)
-    if not isinstance(entry, dict) or not isinstance(entry.get("seconds"), int | float):
-        raise ValueError(line)
+    """An epoch's numbers. Raises InputError for a line that does not hold them."""
+    entry = parse_json(line, finite=False)
+    if not isinstance(entry, dict) or not all(type(value) in (int, float) for value in entry.values()):
+        raise InputError("expected numbers by name")
+    if not math.isfinite(entry.get("seconds", math.nan)):
+        raise InputError("seconds: missing")
     return entry
 
 

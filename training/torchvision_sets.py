@@ -71,20 +71,26 @@ class Downloaded:
         return Pictures(_scaled(images, self.resolution), labels)
 
 
-def find(spec: str, kind: str, root: str, resolution: int) -> Downloaded:
-    """The data set below `root`, downloaded if it is not there. Raises InputError if that fails.
+def find(spec: str, kind: str, root: str, resolution: int, *, download: bool = True) -> Downloaded:
+    """The data set below `root`, downloaded if it is not there. Raises InputError if that fails, or may not be done.
 
     torchvision unpickles CIFAR's files, but only those whose checksums it knows.
     """
-    return Downloaded(tuple(distributed.from_first(lambda: _classes(spec, kind, root))), spec, kind, root, resolution)
+    classes = distributed.from_first(lambda: _classes(spec, kind, root, download=download))
+    return Downloaded(tuple(classes), spec, kind, root, resolution)
 
 
-def _classes(spec: str, kind: str, root: str) -> list[str]:
-    for download in (False, True):
+def _classes(spec: str, kind: str, root: str, *, download: bool) -> list[str]:
+    for fetching in (False, True) if download else (False,):
         try:
-            return list(_opened(kind, root, train=True, download=download).classes)
+            return list(_opened(kind, root, train=True, download=fetching).classes)
         except Exception as error:  # absent, broken, or whatever a download meets
             reason = _reason(error)
+    if not download:
+        raise InputError(
+            f"data {spec}: not in {root} ({reason}), and nothing is downloaded because a file says so; give --data "
+            f"{spec} for that"
+        )
     raise InputError(f"--data {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
 
 

@@ -1,6 +1,5 @@
 """A trained supernet's weights for one of its architectures, to start a training from."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from evaluators.supernet.given import WEIGHTS
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.errors import InputError
+from search_space.json_files import parse_json
 from search_space.network import Network
 from search_space.space import SearchSpace
 from training.checkpoint import load_weights
@@ -25,10 +25,10 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
         raise InputError(f"--init supernet: {run} holds no {WEIGHTS}; only a search by --evaluator supernet leaves one")
     tensors, metadata = load_weights(path)
     try:
-        trained: dict[str, Any] = json.loads(metadata["trained"])
+        trained: dict[str, Any] = parse_json(metadata["trained"])
         space = replace(SearchSpace.from_dict(trained["space"]), num_classes=num_classes)
         store = WeightStore(space, own_kernels=trained["recipe"]["own_kernels"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights; search again, or start from scratch") from None
     try:
         store.load_state_dict(tensors)
