@@ -134,6 +134,7 @@ class _Model:
     def __init__(self, given: list[Any]):
         self.given = given
         self.pretrained_cfg = {"label_names": ("kinds", "other")}
+        self.feature_info = SimpleNamespace(channels=tuple, reduction=tuple)
 
     def eval(self) -> "_Model":
         return self
