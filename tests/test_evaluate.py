@@ -189,7 +189,7 @@ def test_onnx_files_are_run_in_onnx_runtime(
         (["run/notes.txt"], "run/notes.txt: expected a network's folder, or a .safetensors or .onnx file"),
         (["run/broken.safetensors"], "run/broken.safetensors: not a safetensors file"),
         (["run/broken.onnx"], "run/broken.onnx: not an ONNX model"),
-        (["run/plain.safetensors"], "run/plain.safetensors: not a trained network's file ('classes')"),
+        (["run/plain.safetensors"], "run/plain.safetensors: not a trained network's file (lacks architecture)"),
         (
             ["run"],
             "run/retrain/found-0/weights.safetensors: does not say where its pictures are; give --data folder:PATH",

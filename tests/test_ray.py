@@ -1,5 +1,6 @@
 """Candidates evaluated by Ray actors on this machine: failures, and actors that die."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,14 +45,17 @@ class Deadly:
         pass
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        with open(self.folder / "evaluated", "a") as file:
+        with open(self.folder / "evaluated", "a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # actors evaluate at the same time
             file.write(f"{os.getpid()} {architecture.digest()}\n")
-        count = len((self.folder / "evaluated").read_text().splitlines())
+            file.flush()
+            file.seek(0)
+            count = len(file.readlines())
+            if count == 5:
+                (self.folder / "died").write_text(architecture.digest())
+                os._exit(1)
         if count == 3:
             raise ValueError("the third")
-        if count >= 5 and not (self.folder / "died").exists():
-            (self.folder / "died").write_text(architecture.digest())
-            os._exit(1)
         return Metrics(int(architecture.digest()[:8], 16) / 2**32, 0.0)
 
 
