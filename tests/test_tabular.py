@@ -84,7 +84,10 @@ def _repeat(content: Any) -> Any:
         (_set("networks", 1, "test", to=[0.5]), r"networks\[1\]\.test: .* as many as in validation, got 1 and 3"),
         (_set("networks", 1, "validation", 0, to=1.5), r"networks\[1\]\.validation: .* from 0 to 1, got 1.5"),
         (_set("networks", 1, "validation", 0, to=True), r"networks\[1\]\.validation: .* from 0 to 1, got True"),
-        (_set("networks", 1, "validation", 0, to=float("nan")), r"networks\[1\]\.validation\[0\]: expected a finite number, got nan"),
+        (
+            _set("networks", 1, "validation", 0, to=float("nan")),
+            r"networks\[1\]\.validation\[0\]: expected a finite number, got nan",
+        ),
         (_set("networks", 1, "architecture", "resolution", to=0), r"networks\[1\]\.resolution: expected an integer"),
     ],
 )
