@@ -21,6 +21,9 @@ __all__ = [
     "read_numbers",
 ]
 
+MOST = 1e6
+"""Beyond it no accuracy is read: one of a user's own may be in percent, and none is larger."""
+
 
 class Score(NamedTuple):
     """A number that ranks candidates and is no accuracy: what it is, and its value, the higher the better."""
@@ -45,7 +48,7 @@ def read_numbers(objective: str, named: Mapping[str, Any]) -> Metrics | Score:
     values = [named[name] for name in names]
     if not all(type(value) is float for value in values):
         raise TypeError(f"{', '.join(names)}: expected numbers")
-    if objective == "accuracy" and not 0 <= values[0] <= 1:
+    if objective == "accuracy" and not abs(values[0]) <= MOST:  # a NaN is not
         raise InputError(f"accuracy: expected a share from 0 to 1, got {values[0]}")
     return Metrics(*values) if objective == "accuracy" else Score(objective, *values)
 

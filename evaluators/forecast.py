@@ -117,7 +117,8 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
     model = evaluator.store
 
     side = max(search.space.resolution)
-    check_memory(search.space.largest, side, _at_once(evaluator.data.train, recipe), evaluator.data.device)
+    data = evaluator.data
+    check_memory(search.space.largest, side, _at_once(data.train, recipe), data.device, recipe.precision)
 
     def steps(first: int, count: int) -> float:
         """Seconds of one of `count` steps from `first` on."""
@@ -158,13 +159,17 @@ def _epoch(evaluator: ProxyEvaluator, search: Search) -> tuple[float, float]:
     return training, scoring
 
 
-def check_memory(architecture: Architecture, side: int, pictures: int, device: torch.device) -> None:
+def check_memory(
+    architecture: Architecture, side: int, pictures: int, device: torch.device, precision: str = "auto"
+) -> None:
     """Raises InputError where a training step of so many pictures of that side would not fit into what is free.
 
     The estimate goes by what every normalisation, activation and gate writes, which a step keeps for its gradients.
     """
     kept = measure(replace(architecture, resolution=side)).elementwise
-    needed, free = round(pictures * kept * BYTES), free_memory(device)
+    halved = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")  # as `training.precision` does
+    each = BYTES / 2 if halved else BYTES
+    needed, free = round(pictures * kept * each), free_memory(device)
     if free is not None and needed > free:
         raise InputError(
             f"--batch-size: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "
@@ -187,7 +192,7 @@ def epoch_seconds(
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
     """
     if not adapt:
-        check_memory(architecture, side, _at_once(pictures, recipe), data.device)
+        check_memory(architecture, side, _at_once(pictures, recipe), data.device, recipe.precision)
     network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
     step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher, adapt=adapt)
     each = _step_seconds(network, step, _batches(pictures, recipe), recipe, 0)

@@ -131,4 +131,13 @@ def _read(path: Path, of: str) -> dict[str, Any] | None:
         content = read_json(path)
     except InputError:
         return None
-    return content if isinstance(content, dict) and content.get("of") == of else None
+    if not isinstance(content, dict) or content.get("of") != of:
+        return None
+    rows = [content.get("accuracies"), content.get("scores")]
+    named = content.get("references")
+    whole = isinstance(named, dict) and all(map(_is_row, (*rows, *named.values())))
+    return content if whole and len(rows[0]) == len(rows[1]) else None
+
+
+def _is_row(values: object) -> bool:
+    return isinstance(values, list) and bool(values) and all(type(value) is float for value in values)

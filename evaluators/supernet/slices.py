@@ -9,7 +9,7 @@ from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.json_files import parse_json
-from search_space.network import Network
+from search_space.network import Network, check
 from search_space.space import SearchSpace
 from training.checkpoint import load_weights
 
@@ -27,6 +27,7 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
     try:
         trained: dict[str, Any] = parse_json(metadata["trained"])
         space = replace(SearchSpace.from_dict(trained["space"]), num_classes=num_classes)
+        check(space.largest, num_classes)  # a file's space could be of any size
         store = WeightStore(space, own_kernels=trained["recipe"]["own_kernels"])
     except (KeyError, TypeError, ValueError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights; search again, or start from scratch") from None
