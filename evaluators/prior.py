@@ -133,7 +133,7 @@ def _read(path: Path, of: str) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict) or content.get("of") != of:
         return None
-    rows = [content.get("accuracies"), content.get("scores")]
+    rows: list[Any] = [content.get("accuracies"), content.get("scores")]
     named = content.get("references")
     whole = isinstance(named, dict) and all(map(_is_row, (*rows, *named.values())))
     return content if whole and len(rows[0]) == len(rows[1]) else None
