@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -25,22 +25,22 @@ from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import ZeroCostEvaluator
 from evaluators.zero_cost.registry import AGGREGATES, components
 from search_space.architecture import Architecture
-from search_space.cost import Budget, measure
+from search_space.cost import Budget
 from search_space.errors import InputError
-from search_space.network import build
+from search_space.network import Network, build
 from search_space.space import SearchSpace
 from training import distributed
 from training.data import Dataset, Split
 from training.evaluation import evaluate
 from training.label_step import LabelStep, Teacher
-from training.memory import free_memory
+from training.memory import free_memory, kept_bytes
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
 from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
 
-BYTES = 6.6  # a step takes for each element that is written: 4 of the value, the rest by measurement of MobileNetV2
+MORE = 1.1  # of what a step keeps for its gradients: that, and the gradients themselves
 STEPS = 5
 PATIENCE = 20.0
 """Seconds after which no further step is timed."""
@@ -118,7 +118,8 @@ def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
 
     side = max(search.space.resolution)
     data = evaluator.data
-    check_memory(search.space.largest, side, _at_once(data.train, recipe), data.device, recipe.precision)
+    for architecture in {*step.architectures(0), *step.architectures(STEPS + 1)}:  # with the largest alone, and after
+        check_memory(architecture, side, _at_once(data.train, recipe), data.device, recipe.precision)
 
     def steps(first: int, count: int) -> float:
         """Seconds of one of `count` steps from `first` on."""
@@ -164,12 +165,11 @@ def check_memory(
 ) -> None:
     """Raises InputError where a training step of so many pictures of that side would not fit into what is free.
 
-    The estimate goes by what every normalisation, activation and gate writes, which a step keeps for its gradients.
+    The estimate goes by what the network keeps for its gradients, see `kept_bytes`.
     """
-    kept = measure(replace(architecture, resolution=side)).elementwise
     halved = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")  # as `training.precision` does
-    each = BYTES / 2 if halved else BYTES
-    needed, free = round(pictures * kept * each), free_memory(device)
+    kept = kept_bytes(lambda: Network(architecture, num_classes=2), side) / (2 if halved else 1)
+    needed, free = round(MORE * pictures * kept), free_memory(device)
     if free is not None and needed > free:
         raise InputError(
             f"--batch-size: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "

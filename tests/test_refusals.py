@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from rich.table import Table
+from torch import nn
 
 import command_line
 import describe
@@ -29,7 +30,7 @@ from search_space.json_files import MAX_NESTING, check_values, parse_json, read_
 from search_space.space_file import read_space
 from studies.run_folder import check_name
 from studies.storages import check_address, open_storage
-from training.memory import free_memory
+from training.memory import free_memory, kept_bytes
 from training.model_file import ModelInfo
 from training.progress import LONGEST_LINE, Reporter, complain, printable
 
@@ -359,3 +360,16 @@ def test_a_step_that_does_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) 
         forecast.check_memory(network, 224, 65_536, cpu)
     monkeypatch.setattr(forecast, "free_memory", lambda device: None)
     forecast.check_memory(network, 224, 65_536, cpu)
+
+
+def test_what_a_step_keeps_for_its_gradients() -> None:
+    """Of each layer its input; of normalisation with an activation that needs its output, that as well."""
+    side, pixels = 8, 64
+
+    def made() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 5, 1, bias=False), nn.BatchNorm2d(5), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1))
+
+    floats = (3 + 5 + 5) * pixels  # the picture, what is normalised, what the sigmoid gave
+    statistics = 2 * 5  # mean and deviation of a whole batch
+    # A picture's share of a batch of two; pooling keeps its input, which the sigmoid's output is.
+    assert kept_bytes(made, side) == 4 * (floats + statistics // 2)

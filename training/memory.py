@@ -2,9 +2,11 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 MEMORY = Path("/proc/meminfo")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -42,3 +44,25 @@ def free_memory(device: torch.device) -> int | None:
         return None
     said = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
     return said[0] << 10 if said else None
+
+
+def kept_bytes(make: Callable[[], nn.Module], side: int) -> int:
+    """Bytes that a network in training keeps for the gradients of one picture of that side (float32).
+
+    Nothing is computed or allocated: it is made and run on the meta device.
+    """
+    with torch.device("meta"):
+        network = make().train()
+    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}  # by address, and held: a freed one's would be given again
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage
+        return tensor
+
+    pictures = 2  # one has no batch statistics
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(torch.empty(pictures, 3, side, side, device="meta"))
+    return sum(storage.nbytes() for storage in kept.values()) // pictures
