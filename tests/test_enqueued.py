@@ -28,6 +28,17 @@ class Killed(BaseException):
     pass
 
 
+class Telling(Reporter):
+    """Keeps what it says."""
+
+    def __init__(self, said: list[str]):
+        super().__init__()
+        self.told = said
+
+    def say(self, message: str) -> None:
+        self.told.append(message)
+
+
 class Fake:
     """Accuracy by the digest; may be killed, or fail."""
 
@@ -71,9 +82,7 @@ def _search(
     task = Task(space, budget or Budget(), seed=3, startup=4)
     say = [].append if said is None else said.append
     study = OptunaStudy(make_sampler(sampler, task), url, shared=shared, say=say)
-    reporter = QUIET if said is None else Reporter(quiet=False)
-    if said is not None:
-        reporter.say = said.append  # type: ignore[method-assign]
+    reporter = QUIET if said is None else Telling(said)
     try:
         return search(study, fake or Fake(), trials=trials, reporter=reporter)
     finally:

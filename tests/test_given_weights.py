@@ -17,6 +17,7 @@ from search_space.architecture import Architecture
 from search_space.cost import Budget, measure
 from search_space.errors import InputError
 from search_space.space import SearchSpace
+from training.checkpoint import load_weights, save_weights
 from training.data import load_data
 from training.progress import Reporter
 
@@ -111,6 +112,35 @@ def test_flags_that_change_nothing(small: list[str], capsys: pytest.CaptureFixtu
     assert told in capsys.readouterr().out
     search.main([*small, "--supernet", "first", "--evaluator", "zero-cost", "--out", "second", "--dry-run"])
     assert "without effect: --supernet (it is for --evaluator supernet)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"recipe": {"epochs": "many"}},
+        {"recipe": {"epochs": 1, "unknown": 1}},
+        {"budget": {"max_macs": "1M"}},
+        {"budget": {"unknown": 1}},
+        {"space": {"name": "narrow"}},
+        {"seed": None, "recipe": None},
+    ],
+)
+def test_what_received_weights_say_is_checked(small: list[str], changed: dict[str, object]) -> None:
+    tensors, metadata = load_weights(Path("first", WEIGHTS))
+    Path("received").mkdir()
+    trained = json.dumps({**json.loads(metadata["trained"]), **changed})
+    save_weights(Path("received", WEIGHTS), tensors, {"trained": trained})
+    with pytest.raises(InputError, match=r"^received/supernet\.safetensors: not a supernet's weights, or of another"):
+        search.main([*small, "--supernet", "received", "--max-macs", "900k", "--out", "second"])
+    assert not Path("second").exists()
+
+
+def test_weights_that_are_nested_too_deeply_are_refused(small: list[str]) -> None:
+    tensors, _ = load_weights(Path("first", WEIGHTS))
+    Path("received").mkdir()
+    save_weights(Path("received", WEIGHTS), tensors, {"trained": "[" * 99_999})
+    with pytest.raises(InputError, match="not a supernet's weights"):
+        search.main([*small, "--supernet", "received", "--max-macs", "900k", "--out", "second"])
 
 
 def test_what_does_not_fit_is_refused(small: list[str], picture_folder: Path) -> None:

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-import deployment.timm_entry  # noqa: F401 (registers the model)
+from deployment.timm_entry import TimmNetwork
 from evaluators.supernet.store import WeightStore
 from search_space import Architecture, Attention, Network, Stage, attention, build, plugins
 from search_space.backbones import BACKBONES
@@ -124,4 +124,5 @@ def test_in_training() -> None:
 
 def test_timms_network() -> None:
     model = timm.create_model("coordnas", network=_one("ca").to_dict(), num_classes=5).eval()
+    assert isinstance(model, TimmNetwork)
     _check(model, _scripted(model))

@@ -1,7 +1,6 @@
 """The finished shared weights of another run, for a search of the same space and data within another budget."""
 
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from evaluators.supernet.sandwich import SupernetRecipe
 from search_space.cost import Budget
 from search_space.errors import InputError
+from search_space.json_files import parse_json
 from search_space.space import SearchSpace
 from training.checkpoint import load_weights
 from training.data import Dataset
@@ -37,7 +37,7 @@ class GivenWeights:
     @property
     def about(self) -> dict[str, Any]:
         """`trained`, parsed: space, data, recipe, seed, init; budget where it has a part in the training."""
-        found: dict[str, Any] = json.loads(self.trained)
+        found: dict[str, Any] = parse_json(self.trained)
         return found
 
     @property
@@ -73,10 +73,11 @@ def given_weights(run: Path, own: Path, space: SearchSpace, data: Dataset) -> Gi
     trained = load_weights(path)[1].get("trained", "")
     given = GivenWeights(run, path, trained, hashlib.sha256(path.read_bytes()).hexdigest())
     try:
-        about, recipe = given.about, given.recipe
+        about = given.about
         theirs = SearchSpace.from_dict(about["space"])
-        pictures, _ = about["data"], about["seed"] + recipe.epochs
-    except (KeyError, TypeError, ValueError, InputError):
+        pictures = str(about["data"])
+        _ = str(given)  # its recipe, budget and seed are there, and what they should be
+    except (KeyError, TypeError, ValueError, AttributeError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights, or of another version; train them again") from None
     wanted = "give a run of the same space and data, or leave --supernet out"
     if theirs.name != space.name:
