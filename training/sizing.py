@@ -71,7 +71,8 @@ def told(recipe: Recipe, own: int, fitted: Recipe, pictures: int, flags: str) ->
         return None
     an_epoch = epoch_steps(pictures, fitted.batch_size)
     return (
-        f"{pictures} training pictures: {fitted.epochs} epochs of {an_epoch} steps, {fitted.epochs * an_epoch} in all, "
+        f"{pictures} training pictures: {fitted.epochs} epochs of {an_epoch} step{'s' if an_epoch > 1 else ''}, "
+        f"{fitted.epochs * an_epoch} in all, "
         f"of {min(pictures, fitted.batch_size)} pictures each (planned: the usual {recipe.epochs} epochs are for "
         f"{own:,}); override with {flags}"
     )
