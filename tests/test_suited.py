@@ -120,7 +120,7 @@ def test_the_obvious_command_says_what_it_chose(
     assert printed.startswith("space photos of 96 to 160 pixels, 60.0M MACs (preset photos): the pictures' shorter")
     assert "init scratch: no published weights in " in printed
     assert "--init torchvision downloads them" in printed
-    assert "16 training pictures: 400 epochs of 1 steps, 400 in all, of 16 pictures each (planned: " in printed
+    assert "16 training pictures: 400 epochs of 1 step, 400 in all, of 16 pictures each (planned: " in printed
     assert "4 validation pictures are few: an accuracy of 90 % is known to ± 15.0 points (standard error)" in printed
     assert "without --dry-run the run goes to runs/photos" in printed
 
