@@ -103,14 +103,16 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, task, evaluator)
         if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
-            if isinstance(evaluator, SupernetEvaluator | AnchoredEvaluator):
+            if not distributed.from_first(lambda: False) and isinstance(
+                evaluator, SupernetEvaluator | AnchoredEvaluator
+            ):
                 evaluator.prepare()
             return
-        candidates = _candidates(settings, task, evaluator, sampler, identity, recorded["threads"])
+        candidates, front = _candidates(settings, task, evaluator, sampler, identity, recorded["threads"])
         if is_helper() or not candidates:
             return
         costs = objectives[1:] or bounded  # what a front is of
-        _finish(settings, task, evaluator, candidates, costs)
+        _finish(settings, task, evaluator, candidates, front, costs)
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{task.folder}: done in {duration(time.monotonic() - begun)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(_storage(settings, task.folder)))}")
@@ -170,6 +172,8 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
     space = replace(space, num_classes=data.num_classes)
+    if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
+        _ = data.train, data.validation
     init = _init(settings, space, reporter)
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
     max_latency_ms = settings.max_latency_ms
@@ -182,7 +186,7 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
     space.table(budget)  # refuses a budget that nothing meets
-    plan = plan_search(chosen, settings, len(data.train))
+    plan = plan_search(chosen, settings, data.count("train"))
     return Task(
         space=space,
         budget=budget,
@@ -242,8 +246,12 @@ def _candidates(
     sampler: Sampler,
     identity: dict[str, Any],
     threads: int,
-) -> list[Candidate]:
-    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few."""
+) -> tuple[list[Candidate], list[Candidate] | None]:
+    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few.
+
+    Returns:
+        the candidates, and their front where an earlier command has finished with it.
+    """
     folder, reporter, elsewhere = task.folder, task.reporter, _is_elsewhere(settings)
     until = started() + 3600 * (settings.max_hours or math.inf)
 
@@ -259,10 +267,16 @@ def _candidates(
             shared=_is_shared(settings),
             say=reporter.say,
         )
-    with run_folder.turn(folder, "preparation", reporter):
-        evaluator.prepare()
-    distributed.leave()
     finished = len(study.candidates()) >= settings.trials
+    front = None
+    if finished and not is_helper():
+        with run_folder.turn(folder, "results", reporter):
+            front = _finished_front(task, evaluator, study.candidates())
+    # What has its front already evaluates nothing.
+    if not distributed.from_first(lambda: front is not None):
+        with run_folder.turn(folder, "preparation", reporter):
+            evaluator.prepare()
+    distributed.leave()
     with ExitStack() as working:
         evaluation: RayActors | NNIExperiment | None = None
         if not elsewhere and not is_helper() and not finished:
@@ -284,21 +298,34 @@ def _candidates(
     study.close()
     if not candidates and not stopped and not is_helper():
         raise InputError(f"{folder}: not one architecture within {task.budget} could be evaluated")
-    return candidates
+    return candidates, front
+
+
+def _finished_front(task: Task, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
+    """The front in the folder, where it is one of these candidates."""
+    return run_folder.finished_front(
+        task.folder, candidates, evaluator.objective, task.budget, task.data, task.reporter
+    )
 
 
 def _finish(
-    settings: SearchSettings, task: Task, evaluator: Evaluator, candidates: list[Candidate], costs: tuple[str, ...]
+    settings: SearchSettings,
+    task: Task,
+    evaluator: Evaluator,
+    candidates: list[Candidate],
+    front: list[Candidate] | None,
+    costs: tuple[str, ...],
 ) -> None:
     """Writes the front, unless it is there, and the report; shows the front."""
     folder, reporter = task.folder, task.reporter
-    with run_folder.turn(folder, "results", reporter):
-        front = run_folder.finished_front(folder, candidates, evaluator.objective, task.budget, task.data, reporter)
-        if front is None:
-            best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
-            front = pareto_front(best_again, costs)
-            run_folder.write_results(folder, front, len(candidates), task.budget, task.data)
-    scored_by = scored_on(evaluator.identity(), evaluator.objective, len(task.data.validation))
+    if front is None:
+        with run_folder.turn(folder, "results", reporter):
+            front = _finished_front(task, evaluator, candidates)  # of another process that has just finished
+            if front is None:
+                best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
+                front = pareto_front(best_again, costs)
+                run_folder.write_results(folder, front, len(candidates), task.budget, task.data)
+    scored_by = scored_on(evaluator.identity(), evaluator.objective, task.data.count("validation"))
     title = front_title(len(candidates), task.budget, scored_by)
     reporter.show(front_table(front, title, evaluator.objective))
     with run_folder.turn(folder, "report", reporter):
@@ -322,10 +349,11 @@ def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> Non
     space, data, say = task.space, task.data, task.reporter.say
     say(f"space {space.name}: {_about(*space.count())} architectures")
     say(f"within {task.budget}: {_about(*space.count(task.budget))} architectures")
-    say(f"data {data.name}: {len(data.train)} training, {len(data.validation)} validation pictures")
-    if planned := plan_search(preset(settings.preset), settings, len(data.train)).said:
+    training, validation = data.count("train"), data.count("validation")
+    say(f"data {data.name}: {training} training, {validation} validation pictures")
+    if planned := plan_search(preset(settings.preset), settings, training).said:
         say(planned)
-    if evaluator.objective == "accuracy" and (few := told_apart(len(data.validation), "validation")):
+    if evaluator.objective == "accuracy" and (few := told_apart(validation, "validation")):
         say(few)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")

@@ -66,7 +66,7 @@ def _supernet(task: Task) -> Evaluator:
 
 def _prior(task: Task) -> Prior:
     scorer = Scorer(task.space, task.budget, task.data, task.seed, PRIOR_BATCH, REMEDY)
-    pictures = min(task.scoring.validation, len(task.data.validation))
+    pictures = min(task.scoring.validation, task.data.count("validation"))
     return Prior(task.prior, scorer, task.folder, pictures)
 
 

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from evaluators.base import Halving
 from search_space.architecture import Architecture
 from search_space.errors import InputError
-from search_space.json_files import read_json
+from search_space.json_files import MAX_OF_A_RUN, read_json
 from search_space.network import Network, build
 from search_space.pretrained import published, transfer
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
@@ -24,6 +25,7 @@ from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
+from training.split import Split
 from training.standalone import EVALUATION_BATCH
 
 RESULTS, FOLDER = "proxy.json", "proxy"
@@ -77,9 +79,17 @@ class ProxyEvaluator:
         self.seed = seed
         self.folder = folder
         self.init = init
-        count = max(1, round(settings.pictures * len(data.train)))
-        self.pictures = data.train.subset(torch.arange(count) * len(data.train) // count)
         self._results: dict[str, list[Metrics]] = {}
+
+    @cached_property
+    def pictures(self) -> Split:
+        """Those that candidates are trained on."""
+        train = self.data.train
+        return train.subset(torch.arange(self._count) * len(train) // self._count)
+
+    @property
+    def _count(self) -> int:
+        return max(1, round(self.settings.pictures * self.data.count("train")))
 
     @property
     def halving(self) -> Halving:
@@ -95,7 +105,7 @@ class ProxyEvaluator:
         halving = self.halving
         resolution = f", resolution × {self.settings.resolution:g}" if self.settings.resolution < 1 else ""
         return (
-            f"proxy: {', '.join(map(str, halving.epochs))} epochs of {len(self.pictures)} pictures{resolution}, one of "
+            f"proxy: {', '.join(map(str, halving.epochs))} epochs of {self._count} pictures{resolution}, one of "
             f"{halving.eta} going on; generations of {halving.generation}"
         )
 
@@ -108,7 +118,7 @@ class ProxyEvaluator:
         try:
             self._results = {
                 digest: [Metrics(float(accuracy), float(loss)) for accuracy, loss in rungs]
-                for digest, rungs in read_json(path).items()
+                for digest, rungs in read_json(path, MAX_OF_A_RUN).items()
             }
         except (AttributeError, TypeError, ValueError):
             raise InputError(f"{path}: not the results of a proxy; use another --out") from None

@@ -47,8 +47,10 @@ FRONT_PLOT, ATTENTION_PLOT = "front", "attention-by-stage"
 GREY, ACCENT = "#9aa1aa", "#0b63a5"
 
 
-def write_notes(record: Record, storage: str, reporter: Reporter) -> None:
+def write_notes(record: Record, storage: str, reporter: Reporter) -> bool:
     """Writes the study's note, each trial's, and the plots; says so in a line if the storage cannot take them.
+
+    Returns whether they are there, or there is nothing to note.
 
     A trial's note that is there is left, and the study's if somebody has edited it.
 
@@ -56,7 +58,7 @@ def write_notes(record: Record, storage: str, reporter: Reporter) -> None:
         storage: the study's address, with its password.
     """
     if record.study_id is None or not record.evaluated:
-        return
+        return True
     try:
         opened = open_storage(storage)
         try:
@@ -66,6 +68,8 @@ def write_notes(record: Record, storage: str, reporter: Reporter) -> None:
     except (InputError, OptunaError, SQLAlchemyError, OSError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reporter.say(f"no notes for the dashboard: {reason}")
+        return False
+    return True
 
 
 def _write(record: Record, storage: BaseStorage, study_id: int) -> None:

@@ -22,8 +22,9 @@ from reports.tables import correction
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
-from search_space.json_files import parse_json, read_json, read_text, shown
+from search_space.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
 from search_space.space import SearchSpace
+from studies.bulk_reading import read_trials
 from studies.optuna_study import STUDY_NAME
 from studies.own_study import own_study
 from studies.records import read_briefs, read_candidate
@@ -199,7 +200,7 @@ def _object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; an empty one where there is no file."""
     if not path.exists():
         return {}
-    content = read_json(path)
+    content = read_json(path, MAX_OF_A_RUN)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object")
     return content
@@ -259,7 +260,7 @@ def _stored(
     try:
         with own_study(own) if given is None else _given(given) as storage:
             study_id = storage.get_study_id_from_name(name)
-            return storage.get_all_trials(study_id, deepcopy=False), study_id, None
+            return read_trials(storage, study_id), study_id, None
     except Exception as error:  # whatever a storage out of reach raises: a report does without
         return (), None, f"the study cannot be read from here ({reason(error)})"
 
@@ -325,7 +326,7 @@ def _retrained(path: Path, place: str) -> tuple[Retrained, ...]:
     if not path.exists():
         return ()
     found = []
-    content = read_json(path)
+    content = read_json(path, MAX_OF_A_RUN)
     for entry in content if isinstance(content, list) else ():
         try:
             cost = Cost.from_dict(entry["cost"])
@@ -342,7 +343,7 @@ def _retrained(path: Path, place: str) -> tuple[Retrained, ...]:
 def _leads(path: Path, digest: object) -> dict[str, Lead]:
     """What a comparison says of the others, if the network of that digest is at its head."""
     found: dict[str, Lead] = {}
-    content = read_json(path) if path.exists() else None
+    content = read_json(path, MAX_OF_A_RUN) if path.exists() else None
     try:
         if not content or content[0]["digest"] != digest:
             return {}

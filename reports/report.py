@@ -1,6 +1,6 @@
 """`report.html`: a run in one file, which opens anywhere and loads nothing."""
 
-from datetime import datetime
+import hashlib
 from pathlib import Path
 
 from reports.answer import answer
@@ -12,12 +12,15 @@ from reports.page import page
 from reports.record import Record, read_record
 from reports.reproduction import reproduction
 from reports.search_course import progress, trust
+from reports.times import times
 from reports.training_curves import training
 from search_space.errors import InputError
 from training.files import check_inside, remove_leftovers, write_text
 from training.progress import Reporter
 
 REPORT = "report.html"
+PROGRAM = Path(__file__).parent
+MOST = 64 << 20  # bytes of a report, one of thousands of networks
 
 
 def write_report(
@@ -25,7 +28,8 @@ def write_report(
 ) -> Path | None:
     """Writes a run's report into its folder, from what the folder's files and the study hold, and says where.
 
-    It holds times, so two equal runs' reports differ; nothing reads it.
+    Two equal runs' reports differ in their last part alone, which holds times. A report that was written from the same
+    record by the same program stays as it is.
     What the run came to stands in other files already, so that a report which cannot be written, a file of another
     kind being in its way or the disk full, is no reason to fail: a line says why, and None is returned.
 
@@ -39,21 +43,45 @@ def write_report(
         check_inside(path, folder)
         remove_leftovers(folder, (REPORT,))
         record = read_record(folder, storage, retrained)
-        write_text(path, report(record))
+        if not _is_of(path, _source(record, noted=storage is not None)):
+            noted = False
+            if storage is not None:
+                from reports.dashboard import write_notes  # the dashboard takes two seconds to import
+
+                noted = write_notes(record, storage, reporter)
+            # Last: a report that is there says that the notes are.
+            write_text(path, report(record, _source(record, noted=noted)))
     except (InputError, OSError) as error:
         reporter.say(f"no report: {error}")
         return None
-    if storage is not None:
-        from reports.dashboard import write_notes  # the dashboard takes two seconds to import
-
-        write_notes(record, storage, reporter)
     without = f" (without the search's candidates: {record.without_study})" if record.without_study else ""
     reporter.say(f"report: {path}{without}")
     return path
 
 
-def report(record: Record) -> str:
-    """The page."""
+def _source(record: Record, *, noted: bool) -> str:
+    """Digest of all that a report is made from: what is known of the run, and the program; and whether notes are."""
+    hashed = hashlib.sha256(repr((record, noted)).encode(errors="surrogatepass"))
+    for path in sorted(PROGRAM.rglob("*.*")):
+        if path.suffix in (".py", ".css", ".js"):
+            hashed.update(path.read_bytes())
+    return hashed.hexdigest()
+
+
+def _is_of(path: Path, source: str) -> bool:
+    """Whether the report that lies there was made from this."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return source.encode() in file.read(MOST)
+
+
+def report(record: Record, source: str = "") -> str:
+    """The page.
+
+    Args:
+        source: the digest of what it is made from, which is noted in it.
+    """
     parts = [
         front(record),
         attention(record),
@@ -62,13 +90,13 @@ def report(record: Record) -> str:
         trust(record),
         training(record),
         reproduction(record),
+        times(record, source),
     ]
     architectures = [one.candidate.architecture for one in record.evaluated]
     architectures += [one.architecture for one in record.front]
     architectures += [one.architecture for one in record.retrained]
     architectures += [record.best.architecture] if record.best else []
-    written = datetime.now().strftime("%Y-%m-%d %H:%M")
-    foot = f"Written by CoordNAS on {written} from the files in the run's folder."
+    foot = "Written by CoordNAS from the files in the run's folder."
     if record.without_study:
         foot += f" Without the search's candidates: {record.without_study}."
     return page(

@@ -3,7 +3,6 @@
 import shlex
 import statistics
 from collections import defaultdict
-from typing import Any
 
 from reports import analysis
 from reports.charts import Frame, Line, line_chart
@@ -12,60 +11,39 @@ from reports.markup import Markup, text
 from reports.notation import COST_NAMES, percent, score, tick_format
 from reports.page import Section, command, pair, paragraph
 from reports.record import RETRAIN, Record
-from training.progress import duration
 
 
 def progress(record: Record) -> Section | None:
-    """Hypervolume and best score over candidates and over time."""
+    """Hypervolume over candidates."""
     cost = cost_axis(record)
     steps = analysis.course(record.evaluated, cost, record.bounds.get(cost))
     if len(steps) < 2:
         return None
-    said = [f"{len(steps):,} candidates were evaluated"]
-    if steps[-1].seconds:
-        said.append(f"in {duration(steps[-1].seconds)} from the first to the last, pauses included")
     rejected = [f"{count:,} {reason}" for reason, count in sorted(record.rejected.items())]
     refused = f" Rejected before they cost an evaluation: {', '.join(rejected)}." if rejected else ""
     failed = f" {record.failed} evaluations failed." if record.failed else ""
     late = next(step.number for step in steps if step.hypervolume >= 0.99)
     reached = f" 99 % of the area were reached after {late:,} candidates."
-    common: dict[str, Any] = {"y_label": "share of the final area", "y_format": lambda value: f"{100 * value:.4g} %"}
-    charts = [
-        line_chart(
-            [Line("", [(step.number, step.hypervolume) for step in steps], "")],
-            x_label="candidates",
-            x_format=lambda value: f"{value:.0f}",
-            told="hypervolume over candidates",
-            counts=True,
-            **common,
-        )
-    ]
-    if steps[-1].seconds:
-        unit, factor = _time_unit(steps[-1].seconds)
-        charts.append(
-            line_chart(
-                [Line("", [(step.seconds / factor, step.hypervolume) for step in steps], "")],
-                x_label=unit,
-                x_format=lambda value: f"{value:.3g}",
-                told="hypervolume over time",
-                **common,
-            )
-        )
+    chart = line_chart(
+        [Line("", [(step.number, step.hypervolume) for step in steps], "")],
+        x_label="candidates",
+        x_format=lambda value: f"{value:.0f}",
+        y_label="share of the final area",
+        y_format=lambda value: f"{100 * value:.4g} %",
+        told="hypervolume over candidates",
+        counts=True,
+    )
     content = [
         paragraph(
             text(
-                f"{' '.join(said)}.{refused}{failed}{reached} The area (hypervolume) is that under the front of "
-                f"{record.objective} and {COST_NAMES[cost]}: it grows whenever a candidate is better or cheaper than "
-                "all before."
+                f"{len(steps):,} candidates were evaluated.{refused}{failed}{reached} The area (hypervolume) is that "
+                f"under the front of {record.objective} and {COST_NAMES[cost]}: it grows whenever a candidate is "
+                "better or cheaper than all before."
             )
         ),
-        pair(*charts),
+        pair(chart),
     ]
     return Section("search", "Search", "How the search went", content)
-
-
-def _time_unit(seconds: float) -> tuple[str, float]:
-    return ("hours", 3600.0) if seconds >= 7200 else ("minutes", 60.0) if seconds >= 120 else ("seconds", 1.0)
 
 
 def trust(record: Record) -> Section | None:

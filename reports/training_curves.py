@@ -6,7 +6,6 @@ from reports.markup import element, text
 from reports.notation import plural
 from reports.page import Section, pair, paragraph, titled
 from reports.record import Record
-from training.progress import duration
 
 OTHER = "other"
 
@@ -48,8 +47,7 @@ def training(record: Record) -> Section | None:
     ]
     css = "".join(_rules(look) for look in sorted(looks))
     epochs = max(len(entries) for entries in record.curves.values())
-    seconds = sum(entry.get("seconds", 0.0) for entries in record.curves.values() for entry in entries)
-    each = f"up to {epochs} {plural('epoch', epochs)}, {duration(seconds)} in all"
+    each = f"up to {epochs} {plural('epoch', epochs)}"
     said = f"{len(record.curves)} {plural('training', len(record.curves))} of {each}; a line for each."
     return Section(
         "training",

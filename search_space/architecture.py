@@ -118,9 +118,12 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, integers, strings and None."""
-        plain = dataclasses.asdict(self)
-        plain["stages"] = [{**stage, "attention": list(stage["attention"])} for stage in plain["stages"]]
-        return plain
+        stages = [
+            {**vars(stage), "attention": [{**vars(attention)} for attention in stage.attention]}
+            for stage in self.stages
+        ]
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "stages": stages}
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, integers only."""
@@ -128,6 +131,10 @@ class Architecture:
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal: the architecture's identity everywhere."""
+        return self._digest
+
+    @functools.cached_property  # a search asks for it many times
+    def _digest(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @classmethod
@@ -142,7 +149,12 @@ class Architecture:
         """The architecture that `to_json` wrote. Raises InputError naming the field that is wrong."""
         if not isinstance(text, str):
             raise InputError(f"architecture: expected a JSON text, got {shown(text)}")
-        return cls.from_dict(parse_json(text))
+        return _parsed(text)
+
+
+@functools.lru_cache(maxsize=1 << 14)  # a study's trials are read by the search, and again by its report
+def _parsed(text: str) -> Architecture:
+    return Architecture.from_dict(parse_json(text))
 
 
 def _stage(place: str, data: object) -> Stage:

@@ -13,6 +13,7 @@ from typing import Any
 from search_space.errors import InputError
 
 MAX_CHARACTERS = 1_000_000
+MAX_OF_A_RUN = 64_000_000  # characters of what grows with a run: a front of thousands of networks
 MAX_NESTING = 64
 MAX_INTEGER = 1 << 63
 

@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from search_space.architecture import Stage
 from search_space.blocks import AttentionPart, BlockPart, ClassifierPart, ConvPart, Part, Piece, stage_blocks, strided
 from search_space.errors import InputError
-from search_space.json_files import read_json
+from search_space.json_files import MAX_OF_A_RUN, read_json
 
 if TYPE_CHECKING:
     from search_space.space import SearchSpace
@@ -232,7 +232,7 @@ class LatencyTable:
 
 def read_latency_table(path: Path) -> LatencyTable:
     """The table in a file. Raises InputError naming the file and the field that is wrong."""
-    content = read_json(path)
+    content = read_json(path, MAX_OF_A_RUN)
     try:
         return LatencyTable.from_dict(content)
     except InputError as error:

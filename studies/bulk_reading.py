@@ -55,15 +55,18 @@ def read_waiting(storage: BaseStorage, study_id: int) -> list[Waiting]:
 
 
 def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
-    """The study's trials by number; of a database, without parameters, distributions, times and intermediate values."""
+    """The study's trials by number; of a database, without parameters, distributions and intermediate values."""
     database = uncached(storage)
     if not isinstance(database, RDBStorage):
         return storage.get_all_trials(study_id, deepcopy=False)
     trial, value = models.TrialModel, models.TrialValueModel
+    times = trial.__table__.c
     of_study = trial.study_id == study_id
     with database.engine.connect() as connection:
         rows = connection.execute(
-            select(trial.trial_id, trial.number, trial.state).where(of_study).order_by(trial.number)
+            select(trial.trial_id, trial.number, trial.state, times.datetime_start, times.datetime_complete)
+            .where(of_study)
+            .order_by(trial.number)
         ).all()
         values: dict[int, list[float]] = defaultdict(list)
         for trial_id, stored, kind in connection.execute(
@@ -90,8 +93,8 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
             state=TrialState(state),
             value=None,
             values=values.get(trial_id),
-            datetime_start=None,
-            datetime_complete=None,
+            datetime_start=started,
+            datetime_complete=ended,
             params={},
             distributions={},
             user_attrs=user.get(trial_id, {}),
@@ -99,7 +102,7 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
             intermediate_values={},
             trial_id=trial_id,
         )
-        for trial_id, number, state in rows
+        for trial_id, number, state, started, ended in rows
     ]
 
 

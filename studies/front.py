@@ -29,12 +29,13 @@ def pareto_front(candidates: Sequence[Candidate], costs: Sequence[str] = ("macs"
 
 def promising(candidates: Sequence[Candidate], count: int, costs: Sequence[str] = ("macs",)) -> list[Candidate]:
     """At least `count` candidates (or all): half of them the most accurate, the rest by fronts, outermost first."""
-    chosen = sorted(candidates, key=lambda c: c.merit)[: count // 2]
-    rest = [candidate for candidate in candidates if candidate not in chosen]
+    ranked = sorted(candidates, key=lambda c: c.merit)
+    chosen, rest = ranked[: count // 2], ranked[count // 2 :]
     while rest and len(chosen) < count:
         front = pareto_front(rest, costs)
         chosen += front
-        rest = [candidate for candidate in rest if candidate not in front]
+        taken = {id(candidate) for candidate in front}  # comparing thousands with thousands takes seconds
+        rest = [candidate for candidate in rest if id(candidate) not in taken]
     return chosen
 
 

@@ -15,7 +15,7 @@ from evaluators.base import Metrics, number, numbers, read_numbers
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
-from search_space.json_files import read_json, shown
+from search_space.json_files import MAX_OF_A_RUN, read_json, shown
 from studies.identity import FILES, difference
 from studies.trials import Candidate
 from training.data import Dataset
@@ -229,7 +229,7 @@ def finished_front(
         return None
     for name, content in ((BEST, _best(front, budget, data)), (FRONT, _whole(front, evaluated, budget, data))):
         try:
-            if read_json(folder / name) != json.loads(json.dumps(content)):
+            if read_json(folder / name, MAX_OF_A_RUN) != json.loads(json.dumps(content)):
                 raise InputError(f"{folder / name}: is not what the search came to")
         except InputError as error:
             reporter.say(f"{error}; it is written anew")
@@ -249,7 +249,7 @@ def _whole(front: list[Candidate], evaluated: int, budget: Budget, data: Dataset
 
 def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:
     """The candidates of a front's file, and after how many it was written. Raises InputError if it is broken."""
-    content = read_json(path)
+    content = read_json(path, MAX_OF_A_RUN)
     try:
         front = [
             Candidate(
@@ -268,7 +268,7 @@ def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:
 
 def front_architectures(path: Path) -> list[Architecture]:
     """Those of a run's `front.json`, the cheapest first. Raises InputError if it is none."""
-    content = read_json(path)
+    content = read_json(path, MAX_OF_A_RUN)
     try:
         return [Architecture.from_dict(entry["architecture"]) for entry in content["front"]]
     except (KeyError, TypeError):
@@ -285,7 +285,7 @@ def front_architecture(path: Path, wanted: int | None) -> Architecture:
     architectures = front_architectures(path)
     if wanted is None:
         try:
-            scores = [_score(entry["metrics"]) for entry in read_json(path)["front"]]
+            scores = [_score(entry["metrics"]) for entry in read_json(path, MAX_OF_A_RUN)["front"]]
             wanted = 1 + scores.index(max(scores))
         except (KeyError, TypeError, AttributeError, ValueError):
             raise InputError(f"{path}: does not say which network is the best; give --network N") from None
@@ -307,7 +307,7 @@ def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:
     """
     path = folder / RESULTS
     merged = {}
-    before = read_json(path) if path.exists() else []
+    before = read_json(path, MAX_OF_A_RUN) if path.exists() else []
     if not isinstance(before, list):
         raise InputError(f"{path}: not a table of results; remove it")
     for entry in [*before, *results]:

@@ -71,11 +71,22 @@ def test_search_leaves_everything(finished: tuple[Path, str]) -> None:
 
 def test_a_finished_run_prints_its_table_again(finished: tuple[Path, str], small: list[str]) -> None:
     folder, printed = finished
-    before = (folder / "runs/digits/front.json").read_bytes()
-    result = _run(folder, "search.py", *small)
+    kept = {name: (folder / "runs/digits" / name).read_bytes() for name in ("front.json", "best.json", "report.html")}
+    result = subprocess.run(
+        _command("search.py", *small),
+        cwd=folder,
+        env={**ENVIRONMENT, "PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
-    assert (folder / "runs/digits/front.json").read_bytes() == before
+    for name, content in kept.items():
+        assert (folder / "runs/digits" / name).read_bytes() == content, name
     assert _table(result.stdout) == _table(printed)
+    imported = set(re.findall(r"\| +(\w+)$", result.stderr, re.MULTILINE))
+    assert "torch" in imported
+    # What takes seconds, and is for the report or for candidates.
+    assert not imported & {"sklearn", "scipy", "pandas", "optuna_dashboard", "torchvision"}
 
 
 def _table(printed: str) -> list[str]:
@@ -124,6 +135,15 @@ def test_a_search_killed_in_training_and_in_searching_ends_alike(
     assert result.returncode == 0, result.stderr
     for name in ("front.json", "best.json", "supernet.safetensors", "config.json"):
         assert (run / name).read_bytes() == (finished[0] / "runs/digits" / name).read_bytes(), name
+    assert _without_times(run / "report.html") == _without_times(finished[0] / "runs/digits/report.html")
+
+
+def _without_times(report: Path) -> str:
+    """A report without its last part, which says that it differs between runs."""
+    whole = re.fullmatch(r'(.*)<section id="times">(.*?)</section>(.*)', report.read_text(), re.DOTALL)
+    assert whole is not None
+    assert "this part is not" in whole[2]
+    return whole[1] + whole[3]
 
 
 def test_ctrl_c_says_how_to_continue(small: list[str], tmp_path: Path) -> None:

@@ -578,3 +578,21 @@ def test_lines_of_a_kind_look_alike(record: Record) -> None:
     assert html.count('class="line line-kind-ca"') == 4  # two trainings in either chart
     assert html.count('class="line line-found"') == 4
     assert "uniform-ca-16-0: 40 %, epoch 1" in html
+
+
+def test_a_report_of_the_same_stays_and_another_is_written(run: Path, tmp_path: Path) -> None:
+    folder = _copy(run, tmp_path / "again", "config.json", "front.json", "best.json", "study.db")
+    storage = f"sqlite:///{folder}/study.db"
+    report = folder / REPORT
+    kinds = []
+    for address in (storage, storage, None, None, storage):
+        before = report.stat().st_ino if report.exists() else None
+        write_report(folder, QUIET, storage=address)
+        kinds.append(report.stat().st_ino != before)
+    # Without the study's address there are no notes, so the search's own command writes them.
+    assert kinds == [True, False, True, False, True]
+    best = json.loads((folder / "best.json").read_text())
+    write_json(folder / "best.json", {**best, "data": "others"})
+    before = report.read_bytes()
+    write_report(folder, QUIET, storage=storage)
+    assert report.read_bytes() != before

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from evaluators.base import Metrics, Score
@@ -21,7 +22,7 @@ from studies.optuna_study import OptunaStudy
 from studies.records import is_ours, occupies
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
 from studies.trials import Candidate
-from training.data import PREPARED
+from training.data import PREPARED, load_data
 from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
@@ -248,6 +249,16 @@ def test_promising_holds_the_most_accurate_and_the_fronts() -> None:
     assert len({id(c) for c in chosen}) == len(chosen)
     assert set(map(id, pareto_front(many))) <= set(map(id, chosen))
     assert set(map(id, sorted(many, key=lambda c: c.merit)[:10])) <= set(map(id, chosen))
+
+
+def test_a_front_of_thousands_is_read_again(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    """As one ranked by its own cost, where every candidate is on the front."""
+    table, data = tiny_space.table(), load_data("digits", 32, torch.device("cpu"))
+    places = [count % table.total for count in range(0, 7 * 2500, 7)]
+    front = [Candidate(table.at(place), Cost(i, 1), Metrics(i / 2500, 1.0)) for i, place in enumerate(places)]
+    run_folder.write_results(tmp_path, front, len(front), Budget(), data)
+    assert (tmp_path / "front.json").stat().st_size > 1_000_000
+    assert run_folder.finished_front(tmp_path, front, "accuracy", Budget(), data, QUIET) == front
 
 
 def test_ties_go_to_the_cheaper() -> None:

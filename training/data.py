@@ -39,6 +39,7 @@ class Dataset:
         load: makes `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
         files: how many each split has, of files of the user's own, whether they can be decoded or not.
+        counts: of each split's pictures, where these are known before they are loaded.
     """
 
     name: str
@@ -49,10 +50,15 @@ class Dataset:
     load: Callable[[str], Split]
     device: torch.device
     files: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    def count(self, split: str) -> int:
+        """How many pictures the split has. They are loaded where that is not known otherwise."""
+        return self.counts[split] if split in self.counts else len(getattr(self, split))
 
     @cached_property
     def train(self) -> Split:
@@ -164,6 +170,7 @@ def load_data(
             tree.load(split, resolution, reporter, skip_corrupt=skip_corrupt), folders.MEAN, folders.STD, device
         )
 
+    counts = {split: len(members) for split, members in tree.files.items()}
     return Dataset(
         name=kind,
         # Random crops are taken from whole pictures where these are streamed: a training that changed would end with
@@ -174,7 +181,8 @@ def load_data(
         std=folders.STD,
         load=load,
         device=device,
-        files={split: len(members) for split, members in tree.files.items()},
+        files=counts,
+        counts={} if skip_corrupt else counts,
     )
 
 
@@ -201,6 +209,7 @@ def _digits(spec: str, variant: str, resolution: int, device: torch.device) -> D
         std=std,
         load=lambda split: HeldSplit(digits.compose(variant, split), mean, std, device),
         device=device,
+        counts=digits.SIZES,
     )
 
 
