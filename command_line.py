@@ -13,6 +13,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -28,6 +29,7 @@ from training.loop import DivergedError
 from training.memory import keep_freed_memory, out_of_memory
 from training.printed import escape_output
 from training.progress import complain
+from training.signals import EndedError, raise_on_signals
 
 _Settings = TypeVar("_Settings")
 
@@ -217,13 +219,15 @@ def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str,
 
 
 def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
-    """Runs a command: bad input ends it with one line and exit code 2, Ctrl-C with 130.
+    """Runs a command: bad input ends it with one line and exit code 2, Ctrl-C with 130, a signal with 128 + its number.
 
     Args:
-        continues: whether the same command again goes on where it stopped; said after Ctrl-C.
+        continues: whether the same command again goes on where it stopped; said after Ctrl-C and signals.
     """
+    raise_on_signals()
     keep_freed_memory()
     escape_output()
+    again = "; run the same command again to continue" if continues else ""
     try:
         with distributed.joined():
             main(sys.argv[1:])
@@ -239,8 +243,12 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
         _complain(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        _complain("stopped; run the same command again to continue" if continues else "stopped")
+        _complain(f"stopped{again}")
         sys.exit(130)
+    except EndedError as ended:
+        with suppress(OSError):  # the terminal may be gone
+            _complain(f"stopped by {ended.signal.name}{again}")
+        sys.exit(ended.exit_code)
     except (OSError, SQLAlchemyError, OptunaError, RuntimeError) as error:
         if no_room_left(error):
             _complain(

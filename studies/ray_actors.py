@@ -10,6 +10,7 @@ from search_space.errors import InputError
 from studies.evaluation import Result
 from studies.halving import reason
 from studies.trials import Candidate, Claim, Failure
+from training.signals import raise_on_signals
 
 ROOM_SECONDS = 300.0
 """That a cluster may take to find a place for an actor; then the search goes on without it."""
@@ -60,6 +61,7 @@ class RayActors:
                 )
                 # Without "local" Ray would join whatever cluster this machine has, or what is left of one.
                 ray.init(address=address or "local", log_to_driver=False, **local)
+                raise_on_signals()  # Ray takes TERM for itself
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"--engine ray: {address or 'this machine'}: {reason(error)}") from None
         self._make = make

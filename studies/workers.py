@@ -18,6 +18,7 @@ STARTED = "COORDNAS_STARTED"
 
 BEGUN = time.time()
 PATIENCE = 60.0  # seconds that the others have to end once the search is over
+IMPATIENCE = 5.0  # seconds that they have where this process ends early
 
 
 def is_helper() -> bool:
@@ -34,7 +35,8 @@ def started() -> float:
 def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
     """Starts `count` processes with this one's command line; what they say is in `folder`, a file each.
 
-    They end with the search. Should this process be killed, they go on with it, and the same command joins them.
+    They end with the search, and where this process is told to end. Should it be killed, they go on with the search,
+    and the same command joins them.
     """
     running: list[tuple[int, Path, subprocess.Popen[bytes]]] = []
     try:
@@ -57,10 +59,11 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
             else:
                 path.unlink(missing_ok=True)
     finally:
-        for _, _, process in running:
-            if process.poll() is None:
-                process.terminate()
-                _ended(process)
+        alive = [process for _, _, process in running if process.poll() is None]
+        for process in alive:
+            process.terminate()
+        for process in alive:
+            _ended(process, IMPATIENCE)
 
 
 def alone() -> dict[str, str]:
@@ -70,9 +73,9 @@ def alone() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in own and not name.startswith(begin)}
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> int:
+def _ended(process: "subprocess.Popen[bytes]", patience: float = PATIENCE) -> int:
     try:
-        return process.wait(PATIENCE)
+        return process.wait(patience)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

@@ -20,6 +20,7 @@ from training.corrupt import CorruptError
 from training.decoding import training_crop
 from training.draws import Draws
 from training.preparation import Found, View, prepared, read_file
+from training.signals import end_at_once
 
 AHEAD = 4  # works that wait for each process, or their results
 
@@ -170,6 +171,7 @@ def _bound(parent: int, _number: int) -> None:
 
     On Linux the parent is a thread: the one that began the first pass.
     """
+    end_at_once()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it was gone before

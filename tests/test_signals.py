@@ -1,0 +1,107 @@
+"""TERM and HUP end a command with a line, within seconds, and with all that it started."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search_space.backbones import hand_designed
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 30  # on a machine that is busy; idle it takes one
+FAR = ["--evaluator", "zero-cost", "--score", "naswot", "--trials", "100000", "--startup", "10000"]
+
+
+def _started(folder: Path, *command: str, ignored: signal.Signals | None = None) -> "subprocess.Popen[str]":
+    def prepare() -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number is ignored else signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _of(folder: Path) -> list[int]:
+    """The processes that work in the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if entry.resolve() == folder.resolve():
+                found.append(int(entry.parent.name))
+        except OSError:  # it has ended, or is another user's
+            continue
+    return found
+
+
+def _told(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
+    process.send_signal(number)
+    _, complaints = process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + number
+    return complaints
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays(tmp_path: Path) -> Iterator[None]:
+    yield
+    for process in _of(tmp_path):
+        os.kill(process, signal.SIGKILL)
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="looks for processes in /proc")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_search_ends_with_its_workers(tmp_path: Path, number: signal.Signals, workers: str) -> None:
+    process = _started(tmp_path, str(ROOT / "search.py"), *FAR, "--workers", workers)
+    study = tmp_path / "runs/digits/study.db"
+    _await(lambda: study.exists() and len(_of(tmp_path)) == int(workers))
+    complaints = _told(process, number)
+    assert complaints == f"stopped by {number.name}; run the same command again to continue\n"
+    assert not _of(tmp_path)
+
+
+def test_a_training_ends_with_its_loaders(picture_folder: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        shutil.copytree(picture_folder, tmp_path / "pictures" / split)
+    network = tmp_path / "network.json"
+    architecture = hand_designed("mobilenetv2-none")
+    assert architecture is not None
+    network.write_text(replace(architecture, resolution=32).to_json())
+    arguments = [str(network), "--data", f"imagenet:{tmp_path}/pictures", "--epochs", "1000", "--loaders", "2"]
+    process = _started(tmp_path, str(ROOT / "retrain.py"), *arguments)
+    _await(lambda: len(_of(tmp_path)) == 3 or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    assert _told(process, signal.SIGTERM) == "stopped by SIGTERM; run the same command again to continue\n"
+    _await(lambda: not _of(tmp_path))
+
+
+def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
+    """`nohup` starts a command so, and it goes on when the terminal is gone."""
+    process = _started(tmp_path, str(ROOT / "search.py"), *FAR, ignored=signal.SIGHUP)
+    _await((tmp_path / "runs/digits/study.db").exists)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+    assert "SIGTERM" in _told(process, signal.SIGTERM)

@@ -1,0 +1,44 @@
+"""TERM and HUP end a command as Ctrl-C does: with a line, and with what it started."""
+
+import signal
+import threading
+from types import FrameType
+
+ENDING = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class EndedError(BaseException):
+    """The process was told to end by a signal; like `KeyboardInterrupt` no error that is handled anywhere."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell tells it."""
+        return 128 + self.signal.value
+
+
+def raise_on_signals() -> None:
+    """Has TERM and HUP raise `EndedError` in the main thread, once; a signal that is ignored stays so, as by `nohup`.
+
+    What follows after the first is a clean-up of bounded length, which further ones do not disturb.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise)
+
+
+def end_at_once() -> None:
+    """Has TERM and HUP end this process in the way of the system: for one that decodes and has nothing to say."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise EndedError(number)
