@@ -29,6 +29,7 @@ from reports.report import write_report
 from reports.tables import front_table, front_title, scored_on
 from search_checks import check_engine, check_latency, check_shared, without_effect
 from search_space.cost import Budget, human, nanoseconds
+from search_space.counting_work import counting_seconds
 from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
 from search_space.plugins import loaded_plugins
@@ -55,6 +56,8 @@ from training.device import default_threads, resolve_device
 from training.lanes import use_threads
 from training.progress import Reporter, duration
 from training.sizing import told_apart
+
+LONG = 5.0  # seconds of counting that a user is told of
 
 EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out runs/small"
 
@@ -175,6 +178,8 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
     init = _init(settings, space, reporter)
+    if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
+        reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
     space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
     max_latency_ms = settings.max_latency_ms
     if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):

@@ -16,6 +16,7 @@ from search_space.blocks import (
 )
 from search_space.cost import Budget, Cost, measure
 from search_space.cost_table import CostTable
+from search_space.counting_work import counting_work
 from search_space.decisions import Choose, decide, decided, every_outcome
 from search_space.errors import InputError
 from search_space.json_files import shown
@@ -80,6 +81,7 @@ class SearchSpace:
                     f"attention_per: {len(options.attention)} attentions for each of {max(options.depth)} blocks of "
                     f"stages[{index}] are too many to count; offer fewer, or decide per stage"
                 )
+        counting_work(self.stages, len(self.resolution))
         # An architecture checks its own fields.
         for resolution in self.resolution:
             first = [

@@ -17,6 +17,7 @@ from search_space.errors import InputError
 from search_space.json_files import shown
 
 ATTENTION_PER = ("stage", "block")
+MOST_OPTIONS = 4096  # in one dimension
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,8 @@ def check_options(name: str, options: Sequence[object]) -> None:
     """Raises InputError if there is no option, or one twice."""
     if not isinstance(options, tuple) or not options:
         raise InputError(f"{name}: expected at least one option")
+    if len(options) > MOST_OPTIONS:
+        raise InputError(f"{name}: {len(options)} options; at most {MOST_OPTIONS} are read")
     for index, option in enumerate(options):
         if option in options[:index]:
             shown = option.label if isinstance(option, Attention) else option
