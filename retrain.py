@@ -178,17 +178,19 @@ def main(arguments: Sequence[str]) -> None:
 
 def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[str, Architecture]:
     """What is trained, by name. Under a latency bound there is no random network: a run's space does not hold times."""
-    networks = {"found" if source.space else "given": source.architecture}
+    networks = {"found" if source.priced else "given": source.architecture}
     if settings.compare:
         if settings.init == "supernet":
             raise InputError(
                 "--init supernet: the networks of --compare are not in the supernet; leave one of them out"
             )
         macs = measure(source.architecture, data.num_classes).macs
-        networks |= compared(source.architecture, source.space, macs, data.num_classes)
-        if source.space is not None and source.budget is not None and source.budget.max_latency_ns is None:
+        networks |= compared(
+            source.architecture, source.priced.space if source.priced else None, macs, data.num_classes
+        )
+        if source.priced is not None and source.priced.budget.max_latency_ns is None:
             rng = random.Random(derive("random architecture", source.architecture.digest()))
-            networks["random"] = source.space.sample(rng, source.budget)
+            networks["random"] = source.priced.sample(rng)
     return networks
 
 

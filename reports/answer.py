@@ -84,7 +84,7 @@ def _of_how_many(record: Record) -> str:
     if space is None or not set(record.bounds) <= {"macs", "params"}:
         return ""
     try:
-        low, high = space.count(Budget(record.bounds.get("macs"), record.bounds.get("params")))
+        low, high = space.within(Budget(record.bounds.get("macs"), record.bounds.get("params"))).count()
     except InputError:
         return ""
     exact = f"{low:,}" if low == high < 10**6 else f"about {human(high)}"

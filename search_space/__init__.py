@@ -5,6 +5,7 @@ from search_space.architecture import Architecture, Attention, Stage
 from search_space.cost import Budget, Cost, measure
 from search_space.errors import InputError
 from search_space.network import Network, build
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Cost",
     "InputError",
     "Network",
+    "PricedSpace",
     "SearchSpace",
     "Stage",
     "attention",

@@ -85,6 +85,21 @@ class ClassifierPart:
         return 1
 
 
+@dataclass(frozen=True)
+class Addition:
+    """The addition of a skip, on maps of `in_channels` channels."""
+
+    in_channels: int
+
+    def create(self) -> nn.Module:
+        return _Sum()
+
+
+class _Sum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x
+
+
 Piece = ConvPart | AttentionPart | ClassifierPart
 Pieces = Iterator[tuple[str, Piece]]
 

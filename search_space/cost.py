@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, ConvPart, Part, Piece
+from search_space.blocks import Addition, BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
 from search_space.json_files import MAX_INTEGER
 from search_space.json_files import shown as described
-from search_space.latency import Addition, LatencyTable
+from search_space.latency import LatencyTable
 from search_space.network import parts
 
 

@@ -6,6 +6,7 @@ from search_space.architecture import Attention
 from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, Row
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.space_file import read_space
 from search_space.stage_program import StageOptions
@@ -104,7 +105,6 @@ def mobilenetv2_32() -> SearchSpace:
         stages=stages,
         head_width=128,
         activation="relu6",
-        num_classes=10,
     )
 
 
@@ -143,6 +143,15 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
     "mobilenetv2-32": mobilenetv2_32,
     "photos": photos,
 }
+
+
+CLASSES = {"mobilenetv2-32": 10}
+"""The usual number of classes of a space that is not for ImageNet's 1000."""
+
+
+def priced_space(name: str) -> PricedSpace:
+    """As `named_space`, priced for the usual number of classes, without latencies or a budget."""
+    return PricedSpace(named_space(name), CLASSES.get(name, 1000))
 
 
 def named_space(name: str) -> SearchSpace:

@@ -98,7 +98,7 @@ class Enqueued:
         architecture = task.space.assemble(choose)
         if left:
             raise InputError(f"{next(iter(left))} is nothing that is decided for this architecture; leave it out")
-        cost = task.space.cost(architecture)
+        cost = task.priced.cost(architecture)
         if task.budget.excess(cost) > 0:
             costs = ", ".join(shown(name, getattr(cost, name)) for name, _ in task.budget.bounds())
             raise InputError(f"{costs}: over the budget of {task.budget}")
