@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from search_space.architecture import Attention
-from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, Row
+from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
 from search_space.space import SearchSpace
@@ -18,7 +18,7 @@ def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
 
 
 def _around(
-    rows: Sequence[Row], ratios: tuple[int, ...] = (8, 16, 24, 32), by: float = 0.25
+    rows: Sequence[PublishedStage], ratios: tuple[int, ...] = (8, 16, 24, 32), by: float = 0.25
 ) -> tuple[StageOptions, ...]:
     """Stages elastic around a backbone's rows: widths narrower and wider `by` a part, a block less and more."""
     stages = []
@@ -38,7 +38,7 @@ def _around(
     return tuple(stages)
 
 
-def mobilenetv2() -> SearchSpace:
+def mobilenetv2_space() -> SearchSpace:
     """Around MobileNetV2 for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
         name="mobilenetv2",
@@ -51,7 +51,7 @@ def mobilenetv2() -> SearchSpace:
     )
 
 
-def mobilenext() -> SearchSpace:
+def mobilenext_space() -> SearchSpace:
     """Around MobileNeXt for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
         name="mobilenext",
@@ -64,7 +64,7 @@ def mobilenext() -> SearchSpace:
     )
 
 
-def efficientnet_b0() -> SearchSpace:
+def efficientnet_b0_space() -> SearchSpace:
     """Around EfficientNet-B0 for ImageNet, which it holds, with its own SE and with CA in SE's place."""
     return SearchSpace(
         name="efficientnet_b0",
@@ -77,7 +77,7 @@ def efficientnet_b0() -> SearchSpace:
     )
 
 
-def mobilenetv2_32() -> SearchSpace:
+def mobilenetv2_32_space() -> SearchSpace:
     """A small MobileNetV2 for 32×32 pictures.
 
     Its total stride of 4 leaves an 8×8 map, where attention still sees positions, and a view narrow enough that a
@@ -108,7 +108,7 @@ def mobilenetv2_32() -> SearchSpace:
     )
 
 
-def photos() -> SearchSpace:
+def photos_space() -> SearchSpace:
     """Within MobileNetV2 for photographs of 96 to 160 pixels: its widths or narrower, its depths or fewer.
 
     Nothing is wider or deeper than MobileNetV2 itself, so its published weights fill all of it.
@@ -137,11 +137,11 @@ def photos() -> SearchSpace:
 
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
-    "mobilenetv2": mobilenetv2,
-    "mobilenext": mobilenext,
-    "efficientnet_b0": efficientnet_b0,
-    "mobilenetv2-32": mobilenetv2_32,
-    "photos": photos,
+    "mobilenetv2": mobilenetv2_space,
+    "mobilenext": mobilenext_space,
+    "efficientnet_b0": efficientnet_b0_space,
+    "mobilenetv2-32": mobilenetv2_32_space,
+    "photos": photos_space,
 }
 
 

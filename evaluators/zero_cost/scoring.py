@@ -13,7 +13,7 @@ from torch import Tensor
 from evaluators.zero_cost.registry import AGGREGATES, components, score_function
 from search_space.architecture import Architecture
 from search_space.cost import Budget
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from search_space.network import build
 from search_space.space import SearchSpace
 from training.data import Dataset
@@ -107,9 +107,7 @@ class Scorer:
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ArithmeticError, ValueError) as error:
-                raise self._failed(
-                    name, architecture, (str(error).splitlines() or [type(error).__name__])[0]
-                ) from error
+                raise self._failed(name, architecture, first_line(error)) from error
         if not math.isfinite(value):
             raise self._failed(name, architecture, f"it is {value}")
         return value
