@@ -6,11 +6,14 @@ from search_space.architecture import Attention
 from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
+from search_space.registry import Registry
 from search_space.space import SearchSpace
 from search_space.space_file import read_space
 from search_space.stage_program import StageOptions
 
 RESOLUTIONS = (128, 160, 192, 224, 256, 288)
+
+SPACES: Registry[Callable[[], SearchSpace]] = Registry("space", ", or a file FILE.toml")
 
 
 def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
@@ -38,7 +41,8 @@ def _around(
     return tuple(stages)
 
 
-def mobilenetv2_space() -> SearchSpace:
+@SPACES.register("mobilenetv2")
+def mobilenetv2() -> SearchSpace:
     """Around MobileNetV2 for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
         name="mobilenetv2",
@@ -51,7 +55,8 @@ def mobilenetv2_space() -> SearchSpace:
     )
 
 
-def mobilenext_space() -> SearchSpace:
+@SPACES.register("mobilenext")
+def mobilenext() -> SearchSpace:
     """Around MobileNeXt for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
         name="mobilenext",
@@ -64,7 +69,8 @@ def mobilenext_space() -> SearchSpace:
     )
 
 
-def efficientnet_b0_space() -> SearchSpace:
+@SPACES.register("efficientnet_b0")
+def efficientnet_b0() -> SearchSpace:
     """Around EfficientNet-B0 for ImageNet, which it holds, with its own SE and with CA in SE's place."""
     return SearchSpace(
         name="efficientnet_b0",
@@ -77,7 +83,8 @@ def efficientnet_b0_space() -> SearchSpace:
     )
 
 
-def mobilenetv2_32_space() -> SearchSpace:
+@SPACES.register("mobilenetv2-32")
+def mobilenetv2_32() -> SearchSpace:
     """A small MobileNetV2 for 32×32 pictures.
 
     Its total stride of 4 leaves an 8×8 map, where attention still sees positions, and a view narrow enough that a
@@ -108,7 +115,8 @@ def mobilenetv2_32_space() -> SearchSpace:
     )
 
 
-def photos_space() -> SearchSpace:
+@SPACES.register("photos")
+def photos() -> SearchSpace:
     """Within MobileNetV2 for photographs of 96 to 160 pixels: its widths or narrower, its depths or fewer.
 
     Nothing is wider or deeper than MobileNetV2 itself, so its published weights fill all of it.
@@ -136,19 +144,10 @@ def photos_space() -> SearchSpace:
     )
 
 
-SPACES: dict[str, Callable[[], SearchSpace]] = {
-    "mobilenetv2": mobilenetv2_space,
-    "mobilenext": mobilenext_space,
-    "efficientnet_b0": efficientnet_b0_space,
-    "mobilenetv2-32": mobilenetv2_32_space,
-    "photos": photos_space,
-}
-
-
 def named_space(name: str) -> SearchSpace:
     """The space of that name, or the one that a `.toml` file describes. Raises InputError for an unknown one."""
     if name.endswith(".toml"):
         return read_space(name)
     if name not in SPACES:
-        raise InputError(f"--space {name}: unknown; known: {', '.join(SPACES)}, or a file FILE.toml")
+        raise InputError(f"--space {name}: unknown; known: {SPACES.known()}")
     return SPACES[name]()

@@ -16,7 +16,7 @@ from search_space import Architecture, Budget, InputError
 from search_space.cost import measure
 from search_space.encoding import Encoding, encoding
 from search_space.space import SearchSpace
-from search_space.spaces import mobilenetv2_32_space, mobilenext_space
+from search_space.spaces import mobilenetv2_32, mobilenext
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Proposal, Task, Told, make_sampler
@@ -29,7 +29,7 @@ BUDGET = Budget(max_macs=1_200_000)
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    return mobilenetv2_32_space()
+    return mobilenetv2_32()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ class TestEncoding:
             alone = Encoding(space)  # with numbers of its own
             assert (alone.features(alone.encode([architecture]))[0] == row).all()
 
-    @pytest.mark.parametrize("make", [mobilenetv2_32_space, mobilenext_space])
+    @pytest.mark.parametrize("make", [mobilenetv2_32, mobilenext])
     def test_costs_are_those_of_the_whole_network(self, make: Callable[[], SearchSpace]) -> None:
         space = make()
         rng = random.Random(0)

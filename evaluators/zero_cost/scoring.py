@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evaluators.zero_cost.registry import AGGREGATES, components, score_function
+from evaluators.zero_cost.registry import AGGREGATES, SCORES, components
 from search_space.architecture import Architecture
 from search_space.cost import Budget
 from search_space.errors import InputError, first_line
@@ -103,7 +103,7 @@ class Scorer:
             network = build(architecture, self.data.num_classes)
             network = network.to(images.device).to(memory_format=torch.channels_last)
             try:
-                value = score_function(name)(network.train(), images, labels)
+                value = SCORES.get(name)(network.train(), images, labels)
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ArithmeticError, ValueError) as error:
