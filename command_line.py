@@ -21,7 +21,7 @@ from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_space.cost import human
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from search_space.plugins import load_plugin
 from training import distributed
 from training.files import no_room_left
@@ -252,12 +252,12 @@ def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
     except (OSError, SQLAlchemyError, OptunaError, RuntimeError) as error:
         if no_room_left(error):
             _complain(
-                f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
+                f"error: no room left on the disk ({first_line(error)}); free some and run the same command again"
             )
         elif isinstance(error, BrokenPipeError):  # who read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         elif out_of_memory(error):
-            _complain(f"error: out of memory ({_first_line(error)}); give a smaller batch, or use a smaller network")
+            _complain(f"error: out of memory ({first_line(error)}); give a smaller batch, or use a smaller network")
         elif isinstance(error, OSError) and error.filename is not None:
             _complain(f"error: {error.filename}: {error.strerror}")
         elif distributed.is_first_to_complain():
@@ -270,10 +270,6 @@ def _complain(message: str) -> None:
     """One line for all processes that work together."""
     if distributed.is_first_to_complain():
         complain(message)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _add(

@@ -14,7 +14,7 @@ from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
 from planning import flags_of_retraining, plan_retraining, suits
 from recipes import RetrainSettings, recipe, resolved
-from reports.comparison import Row, comparison, comparison_table, plot_comparison
+from reports.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
 from reports.plan import show_retraining
 from reports.report import write_report
@@ -27,7 +27,7 @@ from search_space.pretrained import at_hand, check_family, check_init, published
 from studies import run_folder
 from studies.identity import FILES
 from studies.source import Source, check_former, read_source
-from studies.storages import check_address, shown
+from studies.storages import check_address, without_password
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings.storage is not None:
         check_address(settings.storage)
         if source.run is None:
-            raise InputError(f"--storage {shown(settings.storage)}: {settings.source} is not a run's folder")
+            raise InputError(f"--storage {without_password(settings.storage)}: {settings.source} is not a run's folder")
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
@@ -249,9 +249,9 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
         reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
 
 
-def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> Row:
+def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> ComparedNetwork:
     tests = [result.test for result in trained]
-    return Row(
+    return ComparedNetwork(
         name,
         architecture,
         measure(architecture, data.num_classes),

@@ -47,7 +47,7 @@ from studies.ray_actors import RayActors
 from studies.samplers import Sampler, make_sampler, sampler_class
 from studies.samplers import Task as SamplerTask
 from studies.samplers.nni_tuners import of_framework
-from studies.storages import shown
+from studies.storages import without_password
 from studies.trials import Candidate
 from studies.workers import helpers, is_helper, started
 from suited import suited
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
         "trials": settings.trials,
         "device": str(device),
         "threads": threads,
-        "storage": settings.storage and shown(settings.storage),
+        "storage": settings.storage and without_password(settings.storage),
         "processes": distributed.world(),
         FILES: dict(task.data.files),
     }
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> None:
         _finish(settings, task, evaluator, candidates, front, costs)
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{task.folder}: done in {duration(time.monotonic() - begun)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(_storage(settings, task.folder)))}")
+        reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, task.folder)))}")
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
         reporter.say(f"next:   python retrain.py {shlex.quote(str(task.folder))} --compare{plugins}")
 

@@ -17,6 +17,7 @@ from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
 from search_space.priced_space import PricedSpace
+from search_space.registry import Registry
 from training.data import Dataset, load_data
 from training.device import resolve_device
 from training.lanes import use_threads
@@ -45,6 +46,11 @@ class Task:
     given: Path | None = None  # the run whose shared weights are used
 
 
+EVALUATORS: Registry[Callable[[Task], Evaluator]] = Registry("evaluator")
+"""Those of `--evaluator`: what makes each from the task."""
+
+
+@EVALUATORS.register("supernet")
 def _supernet(task: Task) -> Evaluator:
     supernet = SupernetEvaluator(
         task.priced,
@@ -67,10 +73,12 @@ def _prior(task: Task) -> Prior:
     return Prior(task.prior, scorer, task.folder, pictures)
 
 
+@EVALUATORS.register("proxy")
 def _proxy(task: Task) -> Evaluator:
     return ProxyEvaluator(task.data, task.proxy, seed=task.seed, folder=task.folder, init=task.init)
 
 
+@EVALUATORS.register("zero-cost")
 def _zero_cost(task: Task) -> Evaluator:
     if task.init != "scratch":
         raise InputError(f"--init {task.init}: zero-cost scores are those of untrained networks; use --init scratch")
@@ -78,6 +86,7 @@ def _zero_cost(task: Task) -> Evaluator:
     return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
 
 
+@EVALUATORS.register("tabular")
 def _tabular(task: Task) -> Evaluator:
     path = Path(task.table) if task.table.endswith(".json") else TABLES / f"{task.table}.json"
     if path.parent == TABLES and not path.exists():
@@ -91,14 +100,6 @@ def _tabular(task: Task) -> Evaluator:
             f"give --data {table.data}, or another table"
         )
     return TabularEvaluator(task.priced, table, surrogate=True)
-
-
-EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {
-    "supernet": _supernet,
-    "proxy": _proxy,
-    "zero-cost": _zero_cost,
-    "tabular": _tabular,
-}
 
 
 @dataclass(frozen=True)
@@ -138,4 +139,4 @@ class Elsewhere:
 def check_evaluator(name: str) -> None:
     """Raises InputError for an unknown evaluator."""
     if name not in EVALUATORS:
-        raise InputError(f"--evaluator {name}: unknown; known: {', '.join(EVALUATORS)}")
+        raise InputError(f"--evaluator {name}: unknown; known: {EVALUATORS.known()}")

@@ -31,7 +31,7 @@ from search_space.priced_space import PricedSpace
 from training import distributed
 from training.data import Dataset, Split
 from training.evaluation import evaluate
-from training.label_step import LabelStep, Teacher
+from training.label_step import LabelStep, Predict
 from training.memory import free_memory, kept_bytes
 from training.recipe import Recipe
 from training.resize import resized
@@ -181,7 +181,7 @@ def epoch_seconds(
     data: Dataset,
     pictures: Split,
     recipe: Recipe,
-    teacher: Teacher | None = None,
+    teacher: Predict | None = None,
     adapt: bool = False,
 ) -> tuple[float, float]:
     """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation.

@@ -13,7 +13,7 @@ from search_space.architecture import Architecture
 from search_space.cost import human, measure, milliseconds
 from search_space.priced_space import PricedSpace
 from training.data import Dataset
-from training.label_step import Teacher
+from training.label_step import Predict
 from training.progress import Reporter, duration
 from training.recipe import Recipe
 from training.seeds import derive
@@ -37,7 +37,7 @@ def show_retraining(
     recipe: Recipe,
     seeds: int,
     reporter: Reporter,
-    teacher: Teacher | None = None,
+    teacher: Predict | None = None,
     adapt: bool = False,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.

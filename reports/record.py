@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import read_numbers
+from reports.comparison import Lead
 from reports.tables import correction
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
@@ -29,8 +30,7 @@ from studies.optuna_study import STUDY_NAME
 from studies.own_study import own_study
 from studies.records import read_briefs, read_candidate
 from studies.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
-from studies.storages import close_storage, open_storage, reason
-from studies.storages import shown as shown_address
+from studies.storages import cause_of, close_storage, open_storage, without_password
 from studies.trials import Candidate
 from training.standalone import MAX_METRICS, METRICS
 
@@ -57,15 +57,6 @@ class Retrained(NamedTuple):
     seed: int
     accuracy: float
     place: str = RETRAIN
-
-
-class Lead(NamedTuple):
-    """How far the best network is ahead of another in accuracy: with the 95% interval's half, p, and the test."""
-
-    difference: float
-    half_width: float | None
-    p: float | None
-    test: str
 
 
 @dataclass(frozen=True)
@@ -253,7 +244,7 @@ def _stored(
             return (
                 (),
                 None,
-                f"the study is at {shown_address(recorded)[:200]}, and is read from there with --storage ADDRESS",
+                f"the study is at {without_password(recorded)[:200]}, and is read from there with --storage ADDRESS",
             )
         return (), None, "the folder holds no study"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -262,7 +253,7 @@ def _stored(
             study_id = storage.get_study_id_from_name(name)
             return read_trials(storage, study_id), study_id, None
     except Exception as error:  # whatever a storage out of reach raises: a report does without
-        return (), None, f"the study cannot be read from here ({reason(error)})"
+        return (), None, f"the study cannot be read from here ({cause_of(error)})"
 
 
 @contextmanager

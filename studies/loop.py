@@ -7,7 +7,7 @@ from collections.abc import Callable
 from evaluators.base import Evaluator
 from search_space.architecture import Architecture
 from search_space.errors import InputError
-from studies.evaluation import Evaluation, Here
+from studies.evaluation import Engine, Here
 from studies.samplers.base import OVER_BUDGET, SEEN, Proposal, Task
 from studies.trials import Candidate, Claim, Study
 from training.progress import Reporter
@@ -25,7 +25,7 @@ def search(
     *,
     trials: int,
     reporter: Reporter,
-    evaluation: Evaluation | None = None,
+    evaluation: Engine | None = None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[Candidate]:
     """Evaluates until `trials` distinct architectures within the budget have been, or there are no more.

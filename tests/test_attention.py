@@ -414,7 +414,7 @@ def test_supernet_view_of_every_op_equals_the_extracted_module_bit_for_bit() -> 
 
 
 def test_a_new_op_is_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention_ops, "_REGISTRY", dict(attention_ops._REGISTRY))
+    monkeypatch.setattr(attention_ops.OPS, "_things", dict(attention_ops.OPS._things))
 
     @attention_ops.register("gate")
     class Gate(nn.Module):

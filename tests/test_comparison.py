@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 from scipy import stats
 
-from reports.comparison import Row, comparison, comparison_table, lead, plot_comparison
+from reports.comparison import ComparedNetwork, comparison, comparison_table, lead, plot_comparison
 from search_space.architecture import Attention
 from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
@@ -24,8 +24,10 @@ from search_space.spaces import named_space, priced_space
 NETWORK = priced_space("mobilenetv2-32").smallest
 
 
-def _row(name: str, *accuracies: float, right: list[bool] | None = None, originals: list[int] | None = None) -> Row:
-    return Row(
+def _row(
+    name: str, *accuracies: float, right: list[bool] | None = None, originals: list[int] | None = None
+) -> ComparedNetwork:
+    return ComparedNetwork(
         name,
         NETWORK,
         Cost(1_000_000, 20_000),

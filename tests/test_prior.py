@@ -13,7 +13,7 @@ from evaluators.prior import REFERENCE, REMEDY, Prior
 from evaluators.ranking import kendall
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
-from evaluators.zero_cost.registry import _REGISTRY, ScoreFunction
+from evaluators.zero_cost.registry import SCORES, ScoreFunction
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.network import Network
@@ -35,7 +35,7 @@ def scorer(tiny_space: PricedSpace, data: Dataset) -> Scorer:
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch, function: ScoreFunction) -> None:
-    monkeypatch.setitem(_REGISTRY, "counted", function)
+    monkeypatch.setitem(SCORES._things, "counted", function)
 
 
 def _prior(scorer: Scorer, folder: Path, name: str = "counted", pictures: int = 1000) -> Prior:

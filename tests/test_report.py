@@ -16,8 +16,9 @@ import pytest
 import search
 from evaluators.base import Metrics, Score
 from reports import analysis
+from reports.comparison import Lead
 from reports.markup import VOID
-from reports.record import Evaluated, Lead, Place, Record, Retrained, read_record
+from reports.record import Evaluated, Place, Record, Retrained, read_record
 from reports.report import REPORT, report, write_report
 from search_space.architecture import Architecture, Attention
 from search_space.cost import Cost

@@ -81,7 +81,7 @@ def test_every_backbone(name: str) -> None:
 
 
 def test_an_op_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "_REGISTRY", dict(attention._REGISTRY))
+    monkeypatch.setattr(attention.OPS, "_things", dict(attention.OPS._things))
     monkeypatch.setattr(plugins, "_LOADED", {})
     load_plugin(Path(__file__).parent.parent / "examples" / "row_attention.py")
     network = _trained(build(_one("rows"), 5))

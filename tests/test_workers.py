@@ -26,7 +26,7 @@ from studies.leases import ATTRIBUTE, Leases
 from studies.loop import MAX_FAILURES, search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Proposal, Task, make_sampler
-from studies.storages import open_storage, patiently, shown
+from studies.storages import open_storage, patiently, without_password
 from studies.trials import Candidate
 from training.progress import Reporter
 
@@ -273,10 +273,10 @@ class TestStorages:
         assert len(str(refused.value).splitlines()) == 1
 
     def test_no_password_is_shown(self) -> None:
-        assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-        assert shown("postgresql://me@host/db?password=secret") == "postgresql://me@host/db"
-        assert "cret" not in shown("postgresql://me:se@cret@host/db")
-        assert shown("sqlite:///runs/study.db") == "sqlite:///runs/study.db"
+        assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+        assert without_password("postgresql://me@host/db?password=secret") == "postgresql://me@host/db"
+        assert "cret" not in without_password("postgresql://me:se@cret@host/db")
+        assert without_password("sqlite:///runs/study.db") == "sqlite:///runs/study.db"
 
     def test_a_torn_line_of_a_journal_is_cut(self, tiny_space: PricedSpace, tmp_path: Path) -> None:
         path = tmp_path / "study.log"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from evaluators.base import Score
 from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, scores, single_scores
 from evaluators.zero_cost.az_nas import _entropy
-from evaluators.zero_cost.registry import register, score_function
+from evaluators.zero_cost.registry import SCORES, register
 from evaluators.zero_cost.scoring import Batch
 from reports.tables import front_table, front_title, scored_on
 from search_space import Attention, Budget, InputError, build
@@ -126,7 +126,7 @@ def test_synflow_of_a_chain(tiny_space: PricedSpace) -> None:
     # R is of degree one in every layer's weights: by Euler each layer's sum is R itself.
     expected = math.log((len(convolutions) + 1) * float(total))
     images, labels = torch.randn(4, 3, 16, 16), torch.zeros(4, dtype=torch.int64)
-    assert score_function("synflow")(network, images, labels) == pytest.approx(expected, rel=1e-9)
+    assert SCORES.get("synflow")(network, images, labels) == pytest.approx(expected, rel=1e-9)
 
 
 def test_synflow_sees_magnitudes_only(tiny_space: PricedSpace) -> None:
@@ -137,7 +137,7 @@ def test_synflow_sees_magnitudes_only(tiny_space: PricedSpace) -> None:
         network = _plain(tiny_space)
         with torch.no_grad():
             network.stem.conv.weight *= factor
-        found.append(score_function("synflow")(network, images, labels))
+        found.append(SCORES.get("synflow")(network, images, labels))
     assert found[0] == pytest.approx(found[1])
     assert found[0] + math.log(8) == pytest.approx(found[2])
 
@@ -152,13 +152,13 @@ def test_naswot_counts_equal_units() -> None:
     codes = np.concatenate([before > 0, after > 0], axis=1)
     kernel = [[12 - sum(a != b for a, b in zip(one, other, strict=True)) for other in codes] for one in codes]
     expected = math.log(np.linalg.det(np.array(kernel, dtype=float)))
-    assert score_function("naswot")(network, images, torch.zeros(4)) == pytest.approx(expected)
+    assert SCORES.get("naswot")(network, images, torch.zeros(4)) == pytest.approx(expected)
 
 
 def test_naswot_of_equal_pictures_cannot_be_computed(scorer: Scorer) -> None:
     network: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.ReLU())
     images = torch.randn(1, 3, 2, 2).repeat(4, 1, 1, 1)
-    assert score_function("naswot")(network, images, torch.zeros(4)) == -math.inf
+    assert SCORES.get("naswot")(network, images, torch.zeros(4)) == -math.inf
 
 
 def _softmax_regression() -> tuple[Any, Tensor, Tensor, np.ndarray, np.ndarray]:
@@ -176,13 +176,11 @@ def _softmax_regression() -> tuple[Any, Tensor, Tensor, np.ndarray, np.ndarray]:
 def test_scores_of_gradients_by_hand() -> None:
     network, images, labels, weight, gradients = _softmax_regression()
     mean = gradients.mean(0)
-    assert score_function("grad_norm")(network, images, labels) == pytest.approx(np.linalg.norm(mean), rel=1e-5)
-    assert score_function("snip")(network, images, labels) == pytest.approx(
-        math.log(np.abs(weight * mean).sum()), rel=1e-5
-    )
+    assert SCORES.get("grad_norm")(network, images, labels) == pytest.approx(np.linalg.norm(mean), rel=1e-5)
+    assert SCORES.get("snip")(network, images, labels) == pytest.approx(math.log(np.abs(weight * mean).sum()), rel=1e-5)
     parts = gradients.reshape(4, 2, 4, 12).mean(1)
     expected = math.log((np.abs(parts).mean(0) / parts.std(0)).sum())
-    assert score_function("zico")(network, images, labels) == pytest.approx(expected, rel=1e-4)
+    assert SCORES.get("zico")(network, images, labels) == pytest.approx(expected, rel=1e-4)
 
 
 def test_entropy_of_features() -> None:
@@ -204,7 +202,7 @@ class _Scaled(nn.Module):
 @pytest.mark.parametrize(("factor", "stride"), [(1.0, 1), (3.0, 1), (0.25, 1), (3.0, 2)])
 def test_trainability_of_a_known_jacobian(factor: float, stride: int) -> None:
     network: Any = SimpleNamespace(stem=nn.Identity(), stages=nn.Sequential(nn.Sequential(_Scaled(factor, stride))))
-    value = score_function("trainability")(network, torch.randn(64, 3, 33, 33), torch.zeros(64))
+    value = SCORES.get("trainability")(network, torch.randn(64, 3, 33, 33), torch.zeros(64))
     assert value == pytest.approx(2 - factor - 1 / factor, abs=0.03 * (factor + 1 / factor))
 
 
@@ -231,7 +229,7 @@ def test_registry() -> None:
     with pytest.raises(ValueError, match="score 'synflow' is registered already"):
         register("synflow")(lambda network, images, labels: 0.0)
     for name in single_scores():
-        assert score_function(name).__doc__
+        assert SCORES.get(name).__doc__
     with pytest.raises(InputError, match="--score oracle: unknown; known: az_nas, consensus, macs, params"):
         ZeroCostEvaluator(None, "oracle", Path(), QUIET)  # type: ignore[arg-type]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evaluators.zero_cost.registry import AGGREGATES, components, score_function
+from evaluators.zero_cost.registry import AGGREGATES, SCORES, components
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from search_space.network import build
 from search_space.priced_space import PricedSpace
 from training.data import Dataset
@@ -101,13 +101,11 @@ class Scorer:
             network = build(architecture, self.data.num_classes)
             network = network.to(images.device).to(memory_format=torch.channels_last)
             try:
-                value = score_function(name)(network.train(), images, labels)
+                value = SCORES.get(name)(network.train(), images, labels)
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ArithmeticError, ValueError) as error:
-                raise self._failed(
-                    name, architecture, (str(error).splitlines() or [type(error).__name__])[0]
-                ) from error
+                raise self._failed(name, architecture, first_line(error)) from error
         if not math.isfinite(value):
             raise self._failed(name, architecture, f"it is {value}")
         return value
