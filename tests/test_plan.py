@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-import retrain
-import search
+from commands import retrain, search
 from evaluators.base import Halving, Metrics
 from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from presets import PRESETS
+from commands.presets import PRESETS
 from search_space.cost import Budget, human
 from search_space.errors import InputError
 from search_space.spaces import named_space
