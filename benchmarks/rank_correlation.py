@@ -52,8 +52,9 @@ from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, kendall, reachable, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
 from evaluators.table import Entry, Table, read_table, write_table
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human
+from search_space.cost import Budget
 from search_space.json_files import read_json
 from training.data import Dataset, load_data
 from training.files import write_json

@@ -9,8 +9,9 @@ from commands import command_line
 from commands.command_line import flag, positional, whole
 from reports.description import attention_table, lines, stage_table
 from reports.drawing import draw
+from search_space.amounts import human
 from search_space.backbones import BACKBONES
-from search_space.cost import human, measure
+from search_space.cost import measure
 from search_space.errors import InputError
 from search_space.network import check
 from studies.run_folder import BEST, FRONT

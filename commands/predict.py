@@ -10,8 +10,7 @@ from deployment.prediction import find_pictures, predict
 from search_space.errors import InputError
 from training.device import default_threads, resolve_device
 from training.lanes import use_threads
-from training.printed import printable
-from training.progress import complain
+from training.printed import complain, printable
 
 EXAMPLE = "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3"
 

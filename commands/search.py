@@ -28,7 +28,8 @@ from evaluators.zero_cost import check_score
 from reports.plan import show_plan
 from reports.report import write_report
 from reports.tables import front_table, front_title, scored_on
-from search_space.cost import Budget, human, nanoseconds
+from search_space.amounts import human, nanoseconds
+from search_space.cost import Budget
 from search_space.counting_work import counting_seconds
 from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table

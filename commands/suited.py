@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from commands.presets import PRESETS
-from search_space.cost import Budget, human
+from search_space.amounts import human
+from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.spaces import named_space
 from training.picture_sizes import PictureSizes, picture_sizes

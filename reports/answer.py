@@ -11,7 +11,8 @@ from reports.notation import attention_of, listed, plural, points, score, signed
 from reports.page import Cell, Row, command, figures, paragraph, table, titled
 from reports.palette import short
 from reports.record import Lead, Place, Record, Retrained, accuracy_name
-from search_space.cost import Budget, human, milliseconds
+from search_space.amounts import human, milliseconds
+from search_space.cost import Budget
 from search_space.errors import InputError
 from studies.trials import Candidate
 

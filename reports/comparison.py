@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from reports.tables import attention_by_stage, percent, plain_table
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Cost, human
+from search_space.cost import Cost
 from training.files import write_atomically
 
 

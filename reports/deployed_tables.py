@@ -10,8 +10,9 @@ from deployment.compared_latency import Spread
 from deployment.confusion import Evaluation
 from deployment.precisions import Precision
 from reports.tables import attention_by_stage, percent, plain_table
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import human, measure, milliseconds
+from search_space.cost import measure
 
 CLASSES_SHOWN = 30
 _ATTENTION = "attention by stage"

@@ -7,7 +7,8 @@ from reports.markup import Markup, element, text
 from reports.notation import COST_NAMES, amount, attention_of, score, tick_format
 from reports.page import Cell, Row, Section, paragraph, table, titled
 from reports.record import Record, accuracy_name
-from search_space.cost import Cost, human, milliseconds, shown
+from search_space.amounts import human, milliseconds, shown
+from search_space.cost import Cost
 from studies.trials import Candidate
 
 MAX_POINTS = 5000

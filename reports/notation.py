@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from reports.record import Record
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import human, milliseconds
 
 COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
 

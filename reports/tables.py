@@ -6,8 +6,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human, milliseconds
+from search_space.cost import Budget
 from studies.trials import Candidate
 
 MOST_ROWS = 20  # of a front: what is printed last stays in sight

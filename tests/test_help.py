@@ -10,7 +10,7 @@ import pytest
 
 from commands import command_line, measure_latency, presets, recipes, retrain, search
 from commands.command_line import flag, positional, whole
-from search_space.cost import human
+from search_space.amounts import human
 from search_space.errors import InputError
 
 COMMANDS = {

@@ -29,7 +29,8 @@ from studies.run_folder import check_name
 from studies.storages import check_address, open_storage
 from training.memory import free_memory, kept_bytes
 from training.model_file import ModelInfo
-from training.progress import LONGEST_LINE, Reporter, complain, printable
+from training.printed import LONGEST_LINE, complain, printable
+from training.progress import Reporter
 
 SIZES = {"train": 200, "validation": 100, "test": 100}
 FLAGS = ("--evaluator", "tabular", "--sampler", "random", "--trials", "6", "--startup", "6")
