@@ -26,13 +26,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from commands.presets import PRESETS
+from commands.recipes import RECIPES
 from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import Prior
 from evaluators.supernet import SupernetEvaluator
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.zero_cost import Scorer
-from presets import PRESETS
-from recipes import RECIPES
 from search_space.cost import Budget
 from search_space.network import build
 from search_space.spaces import priced_space

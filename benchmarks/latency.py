@@ -20,7 +20,8 @@ import torch
 
 from deployment.latency import ROUNDS, measure_table, network_calls, quickest
 from deployment.runtimes import Runtime
-from search_space.cost import measure, milliseconds
+from search_space.amounts import milliseconds
+from search_space.cost import measure
 from search_space.spaces import priced_space
 from training.progress import Reporter
 from training.seeds import derive

@@ -44,6 +44,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, without_trained_here
+from commands.presets import preset
 from evaluators import zero_cost
 from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import NONE, Prior
@@ -51,9 +52,9 @@ from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, kendall, reachable, resampled_accuracy
 from evaluators.supernet import SupernetEvaluator, SupernetRecipe
 from evaluators.table import Entry, Table, read_table, write_table
-from presets import preset
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human
+from search_space.cost import Budget
 from search_space.json_files import read_json
 from search_space.priced_space import PricedSpace
 from training.data import Dataset, load_data

@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import command_line
-import search
+from commands import command_line, search
 from search_space.architecture import Architecture
 from search_space.json_files import read_json
 

@@ -22,7 +22,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import Conv2dNormActivation
 
-import command_line
+from commands import command_line
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.blocks import Block

@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import command_line
-import retrain
-import search
+from commands import command_line, retrain, search
 from training.digits import source
 
 SIDE = 32

@@ -12,7 +12,8 @@ from reports.notation import attention_by_stage, listed, plural, points, score, 
 from reports.page import Cell, TableRow, command_block, figures, paragraph, table, titled
 from reports.palette import short
 from reports.record import Place, Record, Retrained, accuracy_name
-from search_space.cost import Budget, human, milliseconds
+from search_space.amounts import human, milliseconds
+from search_space.cost import Budget
 from search_space.errors import InputError
 from studies.trials import Candidate
 

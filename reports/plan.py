@@ -9,8 +9,9 @@ from rich.table import Table
 from evaluators.base import Evaluator
 from evaluators.forecast import Search, epoch_seconds, forecast, peak_memory
 from reports.tables import plain_table
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import human, measure, milliseconds
+from search_space.cost import measure
 from search_space.priced_space import PricedSpace
 from training.data import Dataset
 from training.label_step import Predict

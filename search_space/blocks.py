@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_space import attention as attention_ops
+from search_space import further_attention  # noqa: F401 (its ops register themselves)
 from search_space.architecture import Attention, Stage
 from search_space.errors import InputError
 from search_space.registry import Registry

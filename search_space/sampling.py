@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.amounts import with_unit
 from search_space.architecture import Architecture, Stage
-from search_space.cost import FLAGS, Budget, with_unit
+from search_space.cost import FLAGS, Budget
 from search_space.cost_table import COLUMNS, CostTable
 from search_space.errors import InputError
 from search_space.exact_counts import Counts, convolved, spectrum

@@ -15,8 +15,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
+from search_space.amounts import with_unit
 from search_space.architecture import Architecture
-from search_space.cost import with_unit
 from search_space.errors import InputError
 from studies.bulk_reading import Waiting, read_waiting, uncached
 from studies.samplers.base import Proposal, Task

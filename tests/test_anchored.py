@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import evaluators.proxy as proxy
-import search
+from commands import search
 from evaluators.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.ranking import kendall
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe

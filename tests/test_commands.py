@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 
-import command_line
+from commands import command_line
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "COLUMNS": "100"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import describe
+from commands import describe
 from reports.description import attention_table, lines, stage_table
 from search_space.architecture import Architecture
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, hand_designed

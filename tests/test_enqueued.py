@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-import search as command
+from commands import search as command
 from evaluators.base import Halving, Metrics
 from search_space import Architecture, Budget
 from search_space.priced_space import PricedSpace

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import confusion_matrix, log_loss, precision_score, recall_score, top_k_accuracy_score
 
-import command_line
-import evaluate
+from commands import command_line, evaluate
 from deployment.compared_latency import COMPARED, compared_runtimes, spread
 from deployment.confusion import Evaluation, evaluated
 from deployment.export import export

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import retrain
-import search
+from commands import retrain, search
 from evaluators.supernet import Scoring
 from evaluators.supernet import evaluator as supernet
 from evaluators.supernet.evaluator import SupernetEvaluator

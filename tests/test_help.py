@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-import command_line
-import measure_latency
-import presets
-import recipes
-import retrain
-import search
-from command_line import flag, positional, whole
-from search_space.cost import human
+from commands import command_line, measure_latency, presets, recipes, retrain, search
+from commands.command_line import flag, positional, whole
+from search_space.amounts import human
 from search_space.errors import InputError
 
 COMMANDS = {

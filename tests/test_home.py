@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import command_line
-import describe
-import evaluate
-import measure_latency
-import predict
-import presets
-import recipes
+from commands import command_line, describe, evaluate, measure_latency, predict, presets, recipes
 
 COMMANDS = (
     presets.SearchSettings,

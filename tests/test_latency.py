@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-import command_line
-import measure_latency
-import search
+from commands import command_line, measure_latency, search
 from deployment.latency import calibrators, measure_table
 from deployment.runtimes import Runtime, device_name
 from evaluators.best_predicted import best_within

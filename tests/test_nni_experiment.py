@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 import pytest
 
-import search as command
+from commands import search as command
 from evaluators.base import Metrics
 from search_space import Architecture, Budget, InputError
 from search_space.priced_space import PricedSpace

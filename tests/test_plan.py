@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-import retrain
-import search
+from commands import retrain, search
 from evaluators.base import Halving, Metrics
 from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
 from reports.plan import cost_table, show_retraining
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human
+from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.priced_space import PricedSpace
 from studies.halving import halve

@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-import command_line
-import predict
+from commands import command_line, predict
 from deployment.export import timm_config
 from deployment.model_source import read_model
 from deployment.prediction import find_pictures

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import search
+from commands import search
 from evaluators.prior import REFERENCE, REMEDY, Prior
 from evaluators.ranking import kendall
 from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe

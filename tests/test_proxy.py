@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from command_line import share, wholes
+from commands.command_line import share, wholes
 from evaluators import proxy
 from evaluators.base import Halving, Metrics, StagedEvaluator
 from evaluators.proxy import ProxyEvaluator, ProxySettings

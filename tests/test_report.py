@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 import pytest
 
-import search
+from commands import search
 from evaluators.base import Metrics, Score
 from reports import analysis
 from reports.comparison import Lead

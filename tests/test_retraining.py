@@ -13,9 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import recipes
-import retrain
-from recipes import RECIPES, RetrainSettings
+from commands import recipes, retrain
+from commands.recipes import RECIPES, RetrainSettings
 from search_space.errors import InputError
 from search_space.json_files import read_json
 from search_space.network import build

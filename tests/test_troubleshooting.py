@@ -12,7 +12,7 @@ from search_space.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-PACKAGES = ("search_space", "training", "evaluators", "studies", "deployment", "reports")
+PACKAGES = ("search_space", "training", "evaluators", "studies", "deployment", "reports", "commands")
 ANY = "…"
 
 
@@ -23,7 +23,7 @@ def _said() -> list[str]:
         with pytest.raises(InputError) as refused:
             registry.get(ANY)
         said.append(str(refused.value))
-    for path in [*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]:
+    for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
                 parts = (part.value if isinstance(part, ast.Constant) else ANY for part in node.values)

@@ -1,6 +1,6 @@
 """What of a search's settings does not go together, found before anything is read."""
 
-from presets import ENGINES, ONLY_FOR, SearchSettings, preset
+from commands.presets import ENGINES, ONLY_FOR, SearchSettings, preset
 from search_space.errors import InputError
 from studies.storages import check_address
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from presets import PRESETS
-from search_space.cost import Budget, human
+from commands.presets import PRESETS
+from search_space.amounts import human
+from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.spaces import named_space, priced_space
 from training.picture_sizes import PictureSizes, picture_sizes

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from command_line import (
+from commands.command_line import (
     bound,
     flag,
     hours,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from command_line import flag, micro_batch, positional, real, typed, whole, yes_or_no
+from commands.command_line import flag, micro_batch, positional, real, typed, whole, yes_or_no
 from deployment.export import FORMATS, parse_formats
 from search_space.backbones import BACKBONES
 from search_space.errors import InputError

@@ -20,15 +20,14 @@ from typing import Any, NoReturn, TypeVar
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from search_space.cost import human
+from search_space.amounts import human
 from search_space.errors import InputError, first_line
 from search_space.plugins import load_plugin
 from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
 from training.memory import keep_freed_memory, out_of_memory
-from training.printed import escape_output
-from training.progress import complain
+from training.printed import complain, escape_output
 from training.signals import EndedError, raise_on_signals
 
 _Settings = TypeVar("_Settings")
