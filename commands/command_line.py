@@ -1,4 +1,4 @@
-"""Command lines from dataclasses, and the one way in which a command ends badly.
+"""Command lines from dataclasses.
 
 A field of a settings dataclass is a flag; its metadata, made by `flag` or `positional`, holds the help text, the parser
 of its value, and the group that `--help GROUP` shows it in. `--help` alone shows the group `main` and names the others;
@@ -7,28 +7,20 @@ a command none of whose flags is in `main` shows them all.
 
 import argparse
 import dataclasses
+import difflib
 import os
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-from optuna.exceptions import OptunaError
-from sqlalchemy.exc import SQLAlchemyError
-
+from commands.ending import SaidError, complain_once
+from commands.values import bound, typed
 from search_space.amounts import human
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
-from training import distributed
-from training.files import no_room_left
-from training.loop import DivergedError
-from training.memory import keep_freed_memory, out_of_memory
-from training.printed import complain, escape_output
-from training.signals import EndedError, raise_on_signals
 
 _Settings = TypeVar("_Settings")
 
@@ -64,102 +56,6 @@ def positional(text: str, default: Any = dataclasses.MISSING, *, several: bool =
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def count(text: str) -> int:
-    """A count as people write it: 300M, 1.2G, 850k, 1000000."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kMG]?)", text)
-    if not match:
-        raise ValueError("expected a count such as 300M or 1200000")
-    factor = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
-    value = round(float(match[1]) * factor)
-    if value > 10**15:
-        raise ValueError("expected at most 1000000G")
-    return value
-
-
-def bound(text: str) -> int | None:
-    """A count, or `none`."""
-    return None if text == "none" else count(text)
-
-
-def milliseconds(text: str) -> float:
-    """A time such as 20 or 1.5, in milliseconds."""
-    if not re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", text) or float(text) == 0:
-        raise ValueError("expected milliseconds such as 20 or 1.5")
-    return float(text)
-
-
-def hours(text: str) -> float:
-    """A time such as 12 or 0.5, in hours."""
-    if not re.fullmatch(r"\d{1,5}(?:\.\d{1,6})?", text) or float(text) == 0:
-        raise ValueError("expected hours such as 12 or 0.5")
-    return float(text)
-
-
-def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
-    """Parser of an integer within bounds."""
-
-    def integer(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"expected an integer from {low} to {high}")
-        return int(text)
-
-    return integer
-
-
-def wholes(low: int, high: int = 10**9) -> Callable[[str], tuple[int, ...]]:
-    """Parser of integers within bounds, with commas between."""
-    one = whole(low, high)
-
-    def integers(text: str) -> tuple[int, ...]:
-        return tuple(one(part) for part in text.split(","))
-
-    return integers
-
-
-def share(text: str) -> float:
-    """A share above 0 and up to 1, e.g. 0.5."""
-    if not re.fullmatch(r"\d{1,3}(\.\d{1,9})?", text) or not 0 < float(text) <= 1:
-        raise ValueError("expected a share above 0 and up to 1, such as 0.5")
-    return float(text)
-
-
-def objectives(text: str) -> tuple[str, ...]:
-    """Objectives such as `accuracy,macs`: accuracy, and any costs, as names of Cost's fields."""
-    names = {"macs": "macs", "params": "params", "latency": "latency_ns"}
-    first, *costs = text.split(",")
-    if first != "accuracy" or len(set(costs)) < len(costs) or not set(costs) <= names.keys():
-        raise ValueError("expected accuracy, then any of macs, params and latency, such as accuracy,macs")
-    return (first, *(names[cost] for cost in costs))
-
-
-def nonnegative(text: str) -> float:
-    """A number from 0, such as 1 or 0.25."""
-    if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text):
-        raise ValueError("expected a number such as 1 or 0.25")
-    return float(text)
-
-
-def real(text: str) -> float:
-    """A number from 0, such as 0.05, 4e-5 or 12."""
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,9})?(e-?\d{1,2})?", text):
-        raise ValueError("expected a number from 0, such as 0.05 or 4e-5")
-    return float(text)
-
-
-def yes_or_no(text: str) -> bool:
-    """`yes` or `no`."""
-    if text not in ("yes", "no"):
-        raise ValueError("expected yes or no")
-    return text == "yes"
-
-
-def micro_batch(text: str) -> str:
-    """A number of pictures from 2, or `auto`."""
-    if text != "auto":
-        whole(2, 65_536)(text)
-    return text
-
-
 def at_home(arguments: Sequence[str]) -> list[str]:
     """The arguments with `~` as a shell means it, wherever a path begins: a shell leaves it in `--out=~/x`.
 
@@ -167,6 +63,37 @@ def at_home(arguments: Sequence[str]) -> list[str]:
     """
     begins = r"(^|=|:|:///)(~[^/=:]*)(?=/|$)"
     return [re.sub(begins, lambda found: found[1] + os.path.expanduser(found[2]), text) for text in arguments]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command(Generic[_Settings]):
+    """A command, as far as it is known without what it does.
+
+    Attributes:
+        name: of the file that starts it and of the module of its body, without the `.py`.
+        settings: a dataclass of flags; its docstring is the help's first line.
+        example: shown before it.
+        continues: whether the same command again goes on where it stopped.
+        defaults: makes the settings that flags override, for presets, from what was given of them.
+    """
+
+    name: str
+    settings: type[_Settings]
+    example: str
+    continues: bool
+    defaults: Callable[[Mapping[str, Any]], _Settings] | None = None
+
+    def check(self, arguments: Sequence[str]) -> None:
+        """Ends where the arguments ask for help or cannot be read. Runs no plugin."""
+        given = _given(self.settings, arguments, self.example, self.defaults)
+        if self.defaults:
+            self.defaults(given)
+
+    def parse(
+        self, arguments: Sequence[str], complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    ) -> _Settings:
+        """The settings that the arguments say, see `parse_settings`."""
+        return parse_settings(self.settings, arguments, example=self.example, defaults=self.defaults, complete=complete)
 
 
 def parse_settings(
@@ -184,27 +111,35 @@ def parse_settings(
         defaults: makes the settings that flags override, for presets, from what was given of them.
         complete: adds to what was given what follows from it; not asked for help.
     """
+    given = _given(settings, arguments, example, defaults)
+    for path in given.pop("plugin", []):
+        load_plugin(Path(path))
+    given = complete(given) if complete else given
+    overridden = defaults(given) if defaults else None
+    return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
+
+
+def _given(
+    settings: type[_Settings],
+    arguments: Sequence[str],
+    example: str,
+    defaults: Callable[[Mapping[str, Any]], _Settings] | None,
+) -> dict[str, Any]:
+    """What the arguments give, by the fields' names, and the files of `--plugin`."""
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
 
-    def made(given: dict[str, Any]) -> _Settings | None:
-        """The settings that the flags override; None where these are the fields' own."""
-        return defaults(given) if defaults else None
-
     def show(group: str, given: dict[str, Any]) -> str:
         about = " ".join((settings.__doc__ or "").split())
-        return _help_text(fields, group, f"{example}\n\n{about}", made(given))
+        overridden = defaults(given) if defaults else None  # None where the fields' own are the defaults
+        return _help_text(fields, group, f"{example}\n\n{about}", overridden)
 
     parser.add_argument("-h", "--help", nargs="?", const=MAIN, default=argparse.SUPPRESS, action=_Help, text=show)
     _add(parser, fields)
     _add_plugin(parser)
     given = vars(parser.parse_args(at_home(arguments)))
     _check_texts(fields, given)
-    for path in given.pop("plugin", []):
-        load_plugin(Path(path))
-    given = complete(given) if complete else given
-    overridden = made(given)
-    return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
+    return given
 
 
 def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
@@ -215,64 +150,6 @@ def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str,
         for text in value if isinstance(value, list) else [value]:
             if text == "":
                 raise InputError(f"{flag}: expected a value, got nothing")
-
-
-def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
-    """Runs a command: bad input ends it with one line and exit code 2, Ctrl-C with 130, a signal with 128 + its number.
-
-    Args:
-        continues: whether the same command again goes on where it stopped; said after Ctrl-C and signals.
-    """
-    raise_on_signals()
-    keep_freed_memory()
-    escape_output()
-    again = "; run the same command again to continue" if continues else ""
-    try:
-        with distributed.joined():
-            main(sys.argv[1:])
-    except InputError as error:
-        _complain(f"error: {error}")
-        sys.exit(2)
-    except _SaidError:
-        raise
-    except SystemExit as error:  # the commands end here alone
-        _complain(f"error: a Python file that this command was given ended it, by sys.exit({error.code!r:.60})")
-        sys.exit(2)
-    except DivergedError as error:
-        _complain(f"error: {error}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        _complain(f"stopped{again}")
-        sys.exit(130)
-    except EndedError as ended:
-        with suppress(OSError):  # the terminal may be gone
-            _complain(f"stopped by {ended.signal.name}{again}")
-        sys.exit(ended.exit_code)
-    except (OSError, SQLAlchemyError, OptunaError, RuntimeError) as error:
-        if no_room_left(error):
-            _complain(
-                f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
-            )
-        elif isinstance(error, BrokenPipeError):  # who read the output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif out_of_memory(error):
-            _complain(f"error: out of memory ({_first_line(error)}); give a smaller batch, or use a smaller network")
-        elif isinstance(error, OSError) and error.filename is not None:
-            _complain(f"error: {error.filename}: {error.strerror}")
-        elif distributed.is_first_to_complain():
-            raise
-        sys.exit(2)
-    sys.exit(0)
-
-
-def _complain(message: str) -> None:
-    """One line for all processes that work together."""
-    if distributed.is_first_to_complain():
-        complain(message)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _add(
@@ -360,15 +237,6 @@ def _help(field: "dataclasses.Field[Any]", overridden: object = None) -> str:
     return text.replace("%", "%%")
 
 
-def typed(value: object) -> str:
-    """A value as a user would type it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     def checked(text: str) -> Any:
         try:
@@ -394,10 +262,6 @@ _METAVARS = {
     "yes_or_no": "YES|NO",
     "micro_batch": "N|auto",
 }
-
-
-class _SaidError(SystemExit):
-    """The parser has said all that there is to say."""
 
 
 class _Help(argparse.Action):
@@ -430,9 +294,29 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake in one line."""
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What argparse's own does, and the flags that misspelt ones are near to are named."""
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            words = " ".join(unknown)
+            near = dict.fromkeys(found for found in map(self._near, unknown) if found)
+            if near:
+                complain_once(f"error: unrecognized arguments: {words}; did you mean {', '.join(near)}?")
+                self.exit(2)
+            self.error(f"unrecognized arguments: {words}")
+        return given
+
+    def _near(self, text: str) -> str | None:
+        """The flag whose name is most like that of a misspelt one; None if none is like it."""
+        if not text.startswith("--"):
+            return None
+        names = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
+        found = difflib.get_close_matches(text[2:].partition("=")[0].replace("_", "-"), names, n=1)
+        return f"--{found[0]}" if found else None
+
     def error(self, message: str) -> NoReturn:
-        _complain(f"error: {message}; see {self.prog} --help")
+        complain_once(f"error: {message}; see {self.prog} --help")
         self.exit(2)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        raise _SaidError(status)
+        raise SaidError(status)

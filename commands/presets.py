@@ -5,37 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from commands.command_line import (
-    bound,
-    flag,
-    hours,
-    milliseconds,
-    nonnegative,
-    objectives,
-    positional,
-    share,
-    typed,
-    whole,
-    wholes,
-)
-from deployment.runtimes import RUNTIMES
-from evaluators import zero_cost
-from evaluators.base import Halving
-from evaluators.choice import EVALUATORS
-from evaluators.proxy import ProxySettings
-from evaluators.supernet import Scoring, SupernetRecipe
+from commands.command_line import Command, flag, positional
+from commands.flags import INIT, LOADERS, SKIP_CORRUPT
+from commands.registered import evaluators, samplers, scores, spaces
+from commands.values import bound, hours, milliseconds, nonnegative, objectives, share, typed, whole, wholes
+from deployment.choices import RUNTIMES
+from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from search_space.errors import InputError
-from search_space.pretrained import INIT
-from search_space.spaces import SPACES
-from studies.samplers import sampler_names
-from studies.samplers.nni_tuners import FRAMEWORKS
-from studies.storages import KINDS
-from training.data import LOADERS, SKIP_CORRUPT, SPECS
+from studies.choices import FRAMEWORKS, STORAGES
 from training.recipe import Recipe
+from training.specs import DATA
 
-# Those of --framework nni are named by their own names there.
-SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
-ENGINES = ("processes", "ray", "nni")
 ONLY_FOR = {
     "score": "zero-cost",
     "table": "tabular",
@@ -72,8 +53,8 @@ class SearchSettings:
         "settings that the flags override: digits, cifar10, photos, imagenet (of your own files, what suits them)",
         "digits",
     )
-    space: str = flag("mobilenetv2-32", f"{', '.join(SPACES)}, or your own FILE.toml", group="main")
-    data: str = flag("digits", f"pictures: {SPECS}", group="main")
+    space: str = flag("mobilenetv2-32", f"{', '.join(spaces())}, or your own FILE.toml", group="main")
+    data: str = flag("digits", f"pictures: {DATA}", group="main")
     max_macs: int | None = flag(
         1_200_000, "budget of multiply-accumulates a picture, e.g. 300M; none if another is given", bound, group="main"
     )
@@ -87,8 +68,8 @@ class SearchSettings:
     runtime: str = flag(
         "eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}", group="latency"
     )
-    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}", group="main")
-    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}", group="scoring")
+    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(evaluators())}", group="main")
+    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(scores())}", group="scoring")
     table: str = flag(
         "digits", "where --evaluator tabular looks trained networks up: digits, or a file FILE.json", group="scoring"
     )
@@ -114,7 +95,7 @@ class SearchSettings:
     )
     framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}", group="proposing")
     sampler: str = flag(
-        "predictor", f"who proposes candidates: {SAMPLERS}, or your own FILE.py:NAME", group="proposing"
+        "predictor", f"who proposes candidates: {', '.join(samplers())}, or your own FILE.py:NAME", group="proposing"
     )
     objectives: tuple[str, ...] | None = flag(
         None,
@@ -123,7 +104,7 @@ class SearchSettings:
         group="proposing",
     )
     storage: str | None = flag(
-        None, f"study that several processes share (default: the run's own): {KINDS}", group="workers"
+        None, f"study that several processes share (default: the run's own): {STORAGES}", group="workers"
     )
     engine: str = flag(
         "processes",
@@ -339,3 +320,12 @@ def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
     for path in plugins:
         words += ["--plugin", path]
     return shlex.join(words)
+
+
+SEARCH = Command(
+    "search",
+    SearchSettings,
+    "example: python search.py digits --max-macs 1M --trials 300 --out runs/small",
+    continues=True,
+    defaults=usual,
+)

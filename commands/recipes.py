@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from commands.command_line import flag, micro_batch, positional, real, typed, whole, yes_or_no
-from deployment.export import FORMATS, parse_formats
-from search_space.backbones import BACKBONES
+from commands.command_line import Command, flag, positional
+from commands.flags import INIT, LOADERS, SKIP_CORRUPT
+from commands.registered import backbones
+from commands.values import micro_batch, real, typed, whole, yes_or_no
+from deployment.choices import FORMATS, parse_formats
 from search_space.errors import InputError
-from search_space.pretrained import INIT
 from training.augmentation import CROPS
-from training.data import LOADERS, SKIP_CORRUPT, SPECS
 from training.recipe import PRECISIONS, Recipe
-from training.teacher import FORMS as TEACHERS
+from training.specs import DATA, TEACHERS
 
 RECIPES = {
     # A few minutes on two cores, for small pictures.
@@ -81,10 +81,10 @@ class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
     source: str = positional(
-        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, "
-        "-se, -ca"
+        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(backbones())}, each also with "
+        "-none, -se, -ca"
     )
-    data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}", group="main")
+    data: str | None = flag(None, f"pictures (default: those of the run): {DATA}", group="main")
     recipe: str | None = flag(
         None,
         "quick, photos, paper (the CA paper's) or modern; other flags override it "
@@ -179,3 +179,11 @@ def recipe(settings: RetrainSettings) -> Recipe:
     if settings.micro_batch not in (None, "auto"):
         given["micro_batch"] = int(settings.micro_batch)
     return replace(chosen, **given)
+
+
+RETRAIN = Command(
+    "retrain",
+    RetrainSettings,
+    "example: python retrain.py runs/digits --compare --seeds 3",
+    continues=True,
+)

@@ -1,7 +1,8 @@
 """What of a search's settings does not go together, found before anything is read."""
 
-from commands.presets import ENGINES, ONLY_FOR, SearchSettings, preset
+from commands.presets import ONLY_FOR, SearchSettings, preset
 from search_space.errors import InputError
+from studies.choices import ENGINES
 from studies.storages import check_address
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from commands.command_line import share, wholes
+from commands.values import share, wholes
 from evaluators import proxy
-from evaluators.base import Halving, Metrics, StagedEvaluator
-from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.base import Metrics, StagedEvaluator
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import Halving, ProxySettings
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.space import SearchSpace
 from studies.halving import cost_bins, halve

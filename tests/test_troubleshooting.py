@@ -14,7 +14,7 @@ ANY = "…"
 
 def _said() -> list[str]:
     """Every text that the program could put into a message, with `…` for what differs."""
-    said = ["unrecognized arguments: …"]  # argparse's own
+    said = []
     for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
