@@ -12,15 +12,15 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from commands.ending import SaidError, complain_once
-from commands.values import bound, typed
-from search_space.amounts import human
+from commands.values import real, share, typed, whole, wholes, word, yes_or_no
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
+from training.setting import Setting, field_of
 
 _Settings = TypeVar("_Settings")
 
@@ -34,9 +34,11 @@ PLUGIN = (
 def flag(
     default: Any,
     text: str,
-    parse: Callable[[str], Any] = str,
+    parse: Callable[[str], Any] = word,
     *,
     group: str = OTHER,
+    choices: Collection[str] = (),
+    only_for: tuple[str, str] | None = None,
     shown: Callable[[str, Any], str] | None = None,
 ) -> Any:
     """A field that is a flag; a boolean default makes a switch.
@@ -44,15 +46,56 @@ def flag(
     Args:
         text: for the help; the default is added, unless it says `(default: …)` itself.
         group: what `--help GROUP` shows it in, any name.
+        choices: the values that it may have, where no plugin can add to them.
+        only_for: another field and the value of it that this one is for, see `for_one_alone`.
         shown: makes what the help says of the default, when it is asked for, from the field's name and the settings
             that the flags override (None where these are the fields' own defaults).
     """
-    return dataclasses.field(default=default, metadata={"help": text, "parse": parse, "group": group, "shown": shown})
+    metadata = {"help": text, "parse": parse, "group": group, "choices": choices, "only_for": only_for, "shown": shown}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def overriding(
+    settings: type, name: str, *, group: str, only_for: tuple[str, str] | None = None, shown: Callable[[str, Any], str]
+) -> Any:
+    """A flag that overrides a setting of another dataclass, whose text and range are that field's; None overrides none.
+
+    Args:
+        name: of that field.
+    """
+    field = field_of(settings, name)
+    told: Setting = field.metadata["setting"]
+    text = f"yes or no: {told.text}" if field.type is bool else told.text
+    return flag(None, text, _parser_of(field.type, told), group=group, only_for=only_for, shown=shown)
+
+
+def _parser_of(kind: Any, told: Setting) -> Callable[[str], Any]:
+    """Reads a value of the setting. Integers are held to the range here, other numbers by the setting's dataclass."""
+    if kind in (int, tuple[int, ...]):
+        assert told.low is not None
+        assert told.high is not None
+        return (whole if kind is int else wholes)(int(told.low), int(told.high))
+    if kind is bool:
+        return yes_or_no
+    if kind is float:
+        return share if told.share else real
+    return word
+
+
+def for_one_alone(settings: type, other: str) -> dict[str, str]:
+    """Of the fields that are for one value of another field alone, such as `evaluator`: that value, by their names."""
+    told = {field.name: field.metadata.get("only_for") for field in dataclasses.fields(settings)}
+    return {name: pair[1] for name, pair in told.items() if pair is not None and pair[0] == other}
+
+
+def flag_name(name: str) -> str:
+    """A field's name as it is typed."""
+    return f"--{name.replace('_', '-')}"
 
 
 def positional(text: str, default: Any = dataclasses.MISSING, *, several: bool = False) -> Any:
     """A field given without a flag's name; required if it has no default. With `several` it is one value or more."""
-    metadata = {"help": text, "parse": str, "positional": True, "several": several}
+    metadata = {"help": text, "parse": word, "positional": True, "several": several}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -138,18 +181,22 @@ def _given(
     _add(parser, fields)
     _add_plugin(parser)
     given = vars(parser.parse_args(at_home(arguments)))
-    _check_texts(fields, given)
+    _check(fields, given)
     return given
 
 
-def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
-    """Raises InputError for what is given as nothing."""
+def _check(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
+    """Raises InputError for what is given as nothing, and for what is none of a flag's choices."""
     positionals = {field.name: field.name.upper() for field in fields if field.metadata.get("positional")}
     for name, value in given.items():
-        flag = positionals.get(name, "--" + name.replace("_", "-"))
+        flag = positionals.get(name, flag_name(name))
         for text in value if isinstance(value, list) else [value]:
             if text == "":
                 raise InputError(f"{flag}: expected a value, got nothing")
+    for field in fields:
+        choices = field.metadata.get("choices")
+        if choices and field.name in given and given[field.name] not in choices:
+            raise InputError(f"{flag_name(field.name)} {given[field.name]}: unknown; known: {', '.join(choices)}")
 
 
 def _add(
@@ -163,12 +210,12 @@ def _add(
             nargs = "+" if field.metadata["several"] else "?" if optional else None
             parser.add_argument(field.name, metavar=field.name.upper(), nargs=nargs, **options)
             continue
-        name = "--" + field.name.replace("_", "-")
+        name = flag_name(field.name)
         if field.default is False:
             parser.add_argument(name, dest=field.name, action="store_true", **options)
         else:
             parse = field.metadata["parse"]
-            metavar = _METAVARS.get(parse.__name__, "VALUE")
+            metavar = getattr(parse, "metavar", "VALUE")
             parser.add_argument(name, dest=field.name, type=_parser(parse), metavar=metavar, **options)
 
 
@@ -209,7 +256,7 @@ def _help_text(fields: "Sequence[dataclasses.Field[Any]]", group: str, descripti
         more = parser.add_argument_group("more flags")
         for name, members in groups.items():
             if name != MAIN:
-                flags = ["--" + field.name.replace("_", "-") for field in members] + ["--plugin"] * (name == OTHER)
+                flags = [flag_name(field.name) for field in members] + ["--plugin"] * (name == OTHER)
                 more.add_argument(f"--help {name}", action="store_true", help=" ".join(flags))
         more.add_argument(f"--help {ALL}", action="store_true", help="every flag")
     return parser.format_help()
@@ -233,7 +280,7 @@ def _help(field: "dataclasses.Field[Any]", overridden: object = None) -> str:
     if shown is not None:
         text = f"{text} (default: {shown(field.name, overridden)})"
     elif "(default" not in text and default is not dataclasses.MISSING:
-        text = f"{text} (default: {human(default) if field.metadata['parse'] is bound and default else typed(default)})"
+        text = f"{text} (default: {getattr(field.metadata['parse'], 'shown', typed)(default)})"
     return text.replace("%", "%%")
 
 
@@ -245,23 +292,6 @@ def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
     return checked
-
-
-# What stands for a value in the help, by the name of its parser.
-_METAVARS = {
-    "str": "NAME",
-    "bound": "COUNT",
-    "milliseconds": "MS",
-    "hours": "HOURS",
-    "integer": "N",
-    "integers": "N,N,…",
-    "share": "SHARE",
-    "real": "NUMBER",
-    "nonnegative": "NUMBER",
-    "objectives": "NAME,…",
-    "yes_or_no": "YES|NO",
-    "micro_batch": "N|auto",
-}
 
 
 class _Help(argparse.Action):

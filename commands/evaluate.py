@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from commands.settings import EVALUATE, SPLITS, EvaluateSettings
+from commands.settings import EVALUATE, EvaluateSettings
 from deployment.compared_latency import compare_latency
 from deployment.confusion import Evaluation, evaluated
 from deployment.model_source import Model, check_classes, find_models, read_model
@@ -29,8 +29,6 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = EVALUATE.parse(arguments)
     reporter = Reporter(settings.quiet)
-    if settings.split not in SPLITS:
-        raise InputError(f"--split {settings.split}: unknown; known: {', '.join(SPLITS)}")
     found = find_models(settings.source)
     if settings.latency:
         use_threads(settings.threads, lanes=False)

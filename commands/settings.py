@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from commands import flags
 from commands.command_line import Command, flag, positional
-from commands.flags import LOADERS, SKIP_CORRUPT
 from commands.registered import backbones, spaces
 from commands.values import whole
 from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
@@ -21,7 +21,7 @@ class EvaluateSettings:
         "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
     )
     data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {DATA}")
-    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
+    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS)
     out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
     batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
     latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
@@ -30,10 +30,10 @@ class EvaluateSettings:
     )
     threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
     rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
-    loaders: int | None = flag(None, LOADERS, whole(0, 256))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-    quiet: bool = flag(False, "print errors only")
+    skip_corrupt: bool = flags.skip_corrupt()
+    loaders: int | None = flags.loaders()
+    device: str = flags.device()
+    quiet: bool = flags.quiet()
 
 
 EVALUATE = Command(
@@ -51,7 +51,7 @@ class PredictSettings:
     source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
     pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
     top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
+    device: str = flags.device()
 
 
 PREDICT = Command(
@@ -77,7 +77,7 @@ class DescribeSettings:
     classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
     svg: str | None = flag(None, "write the drawing into this file")
     json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
-    quiet: bool = flag(False, "print errors only")
+    quiet: bool = flags.quiet()
 
 
 DESCRIBE = Command(
@@ -102,11 +102,11 @@ class LatencySettings:
     )
     runtime: str = flag("eager", f"what the pieces run in: {', '.join(RUNTIMES)}")
     threads: int = flag(1, "threads of the runtime", whole(1, 4096))
-    device: str = flag("cpu", "cpu, cuda, or auto: a GPU if there is one")
+    device: str = flags.device("cpu")
     rounds: int = flag(ROUNDS, "times that each piece has its turn, of which the quickest counts", whole(1, 10_000))
     out: str = flag("latency.json", "the table's file; the same command again continues it")
     export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
-    quiet: bool = flag(False, "print errors only")
+    quiet: bool = flags.quiet()
 
 
 MEASURE_LATENCY = Command(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from search_space.errors import InputError
 from training.recipe import Recipe
+from training.setting import check, setting
 
 
 @dataclass(frozen=True)
@@ -11,23 +12,18 @@ class Halving:
     """Successive halving of a generation of candidates.
 
     Attributes:
-        generation: candidates that compete; they are proposed together, and told together.
-        epochs: that a candidate has been trained for in all by the end of each rung.
-        eta: one of so many goes on to the next rung.
-        bins: parts of equal size, by MACs, within which candidates are ranked.
+        generation: these are proposed together, and told together.
     """
 
-    generation: int = 27
-    epochs: tuple[int, ...] = (1, 3, 9)
-    eta: int = 3
-    bins: int = 3
+    generation: int = setting(27, "candidates that compete for the proxy's later rungs", 1, 100_000)
+    epochs: tuple[int, ...] = setting(
+        (1, 3, 9), "passes of the proxy training by the end of each rung, e.g. 1,3,9", 1, 100_000
+    )
+    eta: int = setting(3, "one of so many goes on to the next rung", 2, 1000)
+    bins: int = setting(3, "parts of equal size, by MACs, within which candidates are ranked", 1, 1000)
 
     def __post_init__(self) -> None:
-        for name, low, high in (("generation", 1, 100_000), ("eta", 2, 1000), ("bins", 1, 1000)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"proxy {name}: expected {low} to {high}, got {getattr(self, name)}")
-        if not self.epochs or not self.epochs[0] >= 1 or not self.epochs[-1] <= 100_000:
-            raise InputError(f"proxy epochs: expected 1 to 100000 for every rung, got {self.epochs}")
+        check(self, "proxy ")
         if list(self.epochs) != sorted(set(self.epochs)):
             raise InputError(f"proxy epochs: expected more by the end of each rung, such as 1,3,9, got {self.epochs}")
 
@@ -41,16 +37,13 @@ class ProxySettings:
             from the warm-up to zero: a rung's accuracy is one of settled weights, and does not depend on how many
             rungs follow. Where rungs grow by one factor this is SGDR with that factor (arXiv:1608.03983, section 3).
         halving: rungs and promotions.
-        pictures: share of the training pictures, the same ones for every candidate.
-        resolution: share of the architecture's own resolution.
+        pictures: the same ones for every candidate.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     halving: Halving = field(default_factory=Halving)
-    pictures: float = 0.5
-    resolution: float = 1.0
+    pictures: float = setting(0.5, "share of the training pictures that a proxy training sees", share=True)
+    resolution: float = setting(1.0, "share of its resolution that a proxy training has", share=True)
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "resolution"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"proxy {name}: expected a share above 0 and up to 1, got {getattr(self, name)}")
+        check(self, "proxy ")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands import command_line, describe, presets, recipes, settings
+from commands.values import word
 
 COMMANDS = (
     presets.SearchSettings,
@@ -68,7 +69,12 @@ def test_every_text_of_every_command(command: type, home: Path) -> None:
     for field in positionals[: len(given)]:
         assert vars(parsed)[field.name] in (f"{home}/x", [f"{home}/x"])
     for field in dataclasses.fields(command):
-        if field.metadata["parse"] is str and field.default is not False and field not in positionals:
+        if (
+            field.metadata["parse"] is word
+            and not field.metadata.get("choices")
+            and field.default is not False
+            and field not in positionals
+        ):
             for flag in (["--" + field.name.replace("_", "-"), "~/x"], [f"--{field.name.replace('_', '-')}=~/x"]):
                 parsed = command_line.parse_settings(command, [*given, *flag], example="example: x")
                 assert vars(parsed)[field.name] == f"{home}/x"

@@ -5,43 +5,39 @@ from typing import Self
 
 from search_space.errors import InputError
 from training.recipe import Recipe
+from training.setting import setting
 
 
 @dataclass(frozen=True)
 class SupernetRecipe(Recipe):
     """A recipe for the shared weights.
 
+    What each setting is stands at its field; here is what more there is to say.
+
     Attributes:
-        largest: whether every step trains the space's largest network, on the labels.
-        smallest: whether every step trains its smallest.
-        random_networks: networks of a step beside these.
-        distillation: whether the others learn from the largest's predictions, not from the labels.
-        largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
-            (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
-        within_budget: whether random networks are drawn uniformly from the budget, or else decision by decision.
-        own_kernels: whether each kernel size has depthwise weights of its own, not the centre of the largest's. Of 64
-            networks of equal MACs the supernet then ranks with τ .19 instead of -.11, see docs/ranking.md
-            (`python -m benchmarks.rank_correlation`).
-        window: random networks have at least this share of the budget's MACs; 0 for no lower bound.
+        largest_epochs: as in once-for-all (arXiv:1908.09791, section 3.3): a third of a step's cost while there is
+            nothing yet to distil.
+        own_kernels: else each has the centre of the largest's. Of 64 networks of equal MACs the supernet then ranks
+            with τ .19 instead of -.11, see docs/ranking.md (`python -m benchmarks.rank_correlation`).
     """
 
-    largest: bool = True
-    smallest: bool = True
-    random_networks: int = 2
-    distillation: bool = True
-    largest_epochs: int = 0
-    within_budget: bool = True
-    window: float = 0.0
-    own_kernels: bool = True
+    epochs: int = setting(10, "passes over the training pictures for the shared weights", 1, 10_000)
+    batch_size: int = setting(128, "pictures a step of the supernet", 2, 65_536)
+    largest: bool = setting(True, "whether every step trains the space's largest network, on the labels")
+    smallest: bool = setting(True, "whether every step trains the space's smallest network")
+    random_networks: int = setting(2, "networks of a step beside the largest and the smallest", 0, 64)
+    distillation: bool = setting(True, "whether the others learn from the largest's predictions, not from the labels")
+    largest_epochs: int = setting(0, "epochs at the start in which the largest network trains alone", 0, 100_000)
+    within_budget: bool = setting(
+        True, "whether random networks are drawn uniformly from the budget, or else decision by decision"
+    )
+    window: float = setting(0.0, "random networks have at least this share of the budget's MACs; 0: no lower bound")
+    own_kernels: bool = setting(True, "whether each kernel size has depthwise weights of its own")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.random_networks <= 64:
-            raise InputError(f"random_networks: expected 0 to 64, got {self.random_networks}")
         if not self.largest + self.smallest + self.random_networks:
             raise InputError("random_networks: 0 without largest and smallest leaves a step nothing to train")
-        if not 0 <= self.largest_epochs <= 100_000:
-            raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
         if not 0 <= self.window < 1:
             raise InputError(f"window: expected a share from 0 to below 1, got {self.window}")
 
@@ -52,14 +48,8 @@ class SupernetRecipe(Recipe):
 
 @dataclass(frozen=True)
 class Scoring:
-    """How many pictures a score takes.
+    """How many pictures a score takes."""
 
-    Attributes:
-        calibration: training pictures from which batch statistics are recomputed.
-        validation: validation pictures for ranking the many; a thorough score takes all of them.
-        batch_size: pictures a forward pass.
-    """
-
-    calibration: int = 512
-    validation: int = 1000
-    batch_size: int = 256
+    calibration: int = setting(512, "training pictures from which batch statistics are recomputed")
+    validation: int = setting(1000, "validation pictures for ranking the many; a thorough score takes all of them")
+    batch_size: int = setting(256, "pictures a forward pass")
