@@ -1,8 +1,7 @@
 """Draw and cost a network without training it: see README.md, and `python describe.py --help`."""
 
-import sys
-
-from commands import command_line, describe
+from commands.launch import launch
+from commands.settings import DESCRIBE
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(describe.main, continues=False))
+    launch(DESCRIBE)

@@ -1,8 +1,7 @@
 """Say what a trained network sees in pictures: see docs/deployment.md, and `python predict.py --help`."""
 
-import sys
-
-from commands import command_line, predict
+from commands.launch import launch
+from commands.settings import PREDICT
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(predict.main, continues=False))
+    launch(PREDICT)

@@ -1,8 +1,7 @@
 """Train a found architecture, alone or beside hand-designed ones: see README.md, and `python retrain.py --help`."""
 
-import sys
-
-from commands import command_line, retrain
+from commands.launch import launch
+from commands.recipes import RETRAIN
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(retrain.main, continues=True))
+    launch(RETRAIN)

@@ -1,8 +1,7 @@
 """Search for the best architectures within a budget: see README.md, and `python search.py --help`."""
 
-import sys
-
-from commands import command_line, search
+from commands.launch import launch
+from commands.presets import SEARCH
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(search.main, continues=True))
+    launch(SEARCH)

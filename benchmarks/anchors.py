@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Grid
 
-from commands.command_line import wholes
+from commands.values import wholes
 from evaluators.anchored import REFERENCES, Anchoring
 from evaluators.predictor import FEWEST
 from evaluators.ranking import Truth, kendall

@@ -30,7 +30,7 @@ from commands.presets import PRESETS
 from commands.recipes import RECIPES
 from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import Prior
-from evaluators.supernet import SupernetEvaluator
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.zero_cost import Scorer
 from search_space.cost import Budget

@@ -18,7 +18,8 @@ from pathlib import Path
 import scipy.stats
 import torch
 
-from deployment.latency import ROUNDS, measure_table, network_calls, quickest
+from deployment.choices import ROUNDS
+from deployment.latency import measure_table, network_calls, quickest
 from deployment.runtimes import Runtime
 from search_space.amounts import milliseconds
 from search_space.cost import measure

@@ -28,7 +28,7 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
 from benchmarks.predictor import BUDGET, Target
-from commands.command_line import wholes
+from commands.values import wholes
 from evaluators.base import Metrics
 from search_space.architecture import Architecture
 from search_space.priced_space import PricedSpace

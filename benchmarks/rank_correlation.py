@@ -50,7 +50,8 @@ from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import NONE, Prior
 from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, kendall, reachable, resampled_accuracy
-from evaluators.supernet import SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.table import Entry, Table, read_table, write_table
 from search_space.amounts import human
 from search_space.architecture import Architecture

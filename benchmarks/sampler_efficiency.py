@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
 from benchmarks.predictor import BUDGET, Target
-from commands.command_line import whole
+from commands.values import whole
 from evaluators.base import Evaluator, number
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator

@@ -2,15 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from commands import command_line
-from commands.command_line import flag, positional, whole
+from commands.settings import DESCRIBE
 from reports.description import attention_table, lines, stage_table
 from reports.drawing import draw
 from search_space.amounts import human
-from search_space.backbones import BACKBONES
 from search_space.cost import measure
 from search_space.errors import InputError
 from search_space.network import check
@@ -22,30 +20,10 @@ from training.model_file import ModelInfo
 from training.progress import Reporter
 from training.standalone import WEIGHTS
 
-EXAMPLE = "example: python describe.py mobilenetv2-ca --svg mobilenetv2-ca.svg"
-
-
-@dataclass(frozen=True)
-class DescribeSettings:
-    """Draw and cost a network, stage by stage, without training it and without data."""
-
-    source: str = positional(
-        "a run's folder or its front.json, a training's folder, an architecture's JSON file, or "
-        f"{', '.join(BACKBONES)}, each also with -none, -se, -ca"
-    )
-    network: int | None = flag(
-        None, "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best)", whole(1)
-    )
-    resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
-    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
-    svg: str | None = flag(None, "write the drawing into this file")
-    json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
-    quiet: bool = flag(False, "print errors only")
-
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
-    settings = command_line.parse_settings(DescribeSettings, arguments, example=EXAMPLE)
+    settings = DESCRIBE.parse(arguments)
     reporter = Reporter(settings.quiet)
     # Data are named for the next command alone; none are read.
     folder = Path(settings.source)

@@ -2,22 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from commands import command_line
-from commands.command_line import flag, positional, whole
-from deployment.compared_latency import COMPARED, compare_latency, compared_runtimes
+from commands.settings import EVALUATE, EvaluateSettings
+from deployment.compared_latency import compare_latency
 from deployment.confusion import Evaluation, evaluated
-from deployment.latency import ROUNDS
 from deployment.model_source import Model, check_classes, find_models, read_model
 from deployment.runtimes import device_name
 from reports.confusion_picture import draw_confusion
 from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
 from search_space.errors import InputError
-from training.data import LOADERS, SKIP_CORRUPT, SPECS, Dataset, load_data
+from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device
 from training.files import check_folder, check_inside, write_json
 from training.lanes import use_threads
@@ -27,41 +24,11 @@ from training.progress import Reporter
 from training.recorded_data import recorded_data
 from training.resize import resized
 
-EXAMPLE = "example: python evaluate.py runs/digits/retrain, or python evaluate.py runs/digits/retrain --latency"
-
-
-SPLITS = ("test", "validation", "train")
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
-
-    source: str = positional(
-        "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
-    )
-    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {SPECS}")
-    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}")
-    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
-    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
-    latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
-    runtimes: tuple[str, ...] | None = flag(
-        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
-    )
-    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
-    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT)
-    loaders: int | None = flag(None, LOADERS, whole(0, 256))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-    quiet: bool = flag(False, "print errors only")
-
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
-    settings = command_line.parse_settings(EvaluateSettings, arguments, example=EXAMPLE)
+    settings = EVALUATE.parse(arguments)
     reporter = Reporter(settings.quiet)
-    if settings.split not in SPLITS:
-        raise InputError(f"--split {settings.split}: unknown; known: {', '.join(SPLITS)}")
     found = find_models(settings.source)
     if settings.latency:
         use_threads(settings.threads, lanes=False)

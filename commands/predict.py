@@ -1,10 +1,8 @@
 """Say what a trained network sees in pictures: see docs/deployment.md, and `python predict.py --help`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from commands import command_line
-from commands.command_line import flag, positional, whole
+from commands.settings import PREDICT
 from deployment.model_source import find_model, read_model
 from deployment.prediction import find_pictures, predict
 from search_space.errors import InputError
@@ -12,22 +10,10 @@ from training.device import default_threads, resolve_device
 from training.lanes import use_threads
 from training.printed import complain, printable
 
-EXAMPLE = "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3"
-
-
-@dataclass(frozen=True)
-class PredictSettings:
-    """Say what a trained network sees in pictures."""
-
-    source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
-    pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
-    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one")
-
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
-    settings = command_line.parse_settings(PredictSettings, arguments, example=EXAMPLE)
+    settings = PREDICT.parse(arguments)
     pictures, left_out = find_pictures(settings.pictures)
     for line in left_out:
         complain(line)

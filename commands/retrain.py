@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from commands import command_line
 from commands.planning import flags_of_retraining, plan_retraining, suits
-from commands.recipes import RetrainSettings, recipe, resolved
+from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
@@ -40,7 +39,6 @@ from training.sizing import told_apart
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
 from training.teacher import load_teacher
 
-EXAMPLE = "example: python retrain.py runs/digits --compare --seeds 3"
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
 """What another recipe may not take the place of."""
@@ -48,7 +46,7 @@ KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
-    settings = command_line.parse_settings(RetrainSettings, arguments, example=EXAMPLE)
+    settings = RETRAIN.parse(arguments)
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)

@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-from commands import command_line
 from commands.planning import flags_of_search, plan_search
-from commands.presets import SearchSettings, command, preset, usual
+from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import check_engine, check_latency, check_shared, without_effect
 from commands.suited import suited
 from deployment.latency import kept_table, measure_table
@@ -23,7 +22,7 @@ from evaluators.base import Evaluator
 from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
-from evaluators.supernet import SupernetEvaluator
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from reports.plan import show_plan
 from reports.report import write_report
@@ -60,15 +59,11 @@ from training.sizing import told_apart
 
 LONG = 5.0  # seconds of counting that a user is told of
 
-EXAMPLE = "example: python search.py digits --max-macs 1M --trials 300 --out runs/small"
-
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     begun = time.monotonic()
-    settings = command_line.parse_settings(
-        SearchSettings, arguments, example=EXAMPLE, defaults=usual, complete=_with_preset
-    )
+    settings = SEARCH.parse(arguments, _with_preset)
     reproducing = command(settings, loaded_plugins())
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     _check(settings)

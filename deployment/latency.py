@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deployment.choices import ROUNDS
 from deployment.runtimes import Call, Runtime, device_name
 from search_space.architecture import Architecture
 from search_space.cost import measure
@@ -21,7 +22,6 @@ from training.files import remove_leftovers, write_json
 from training.progress import Reporter
 from training.seeds import derive
 
-ROUNDS = 20
 BURST = 3  # calls in a row: the first finds other pieces' data in the caches
 NETWORKS = 12
 SECONDS_EACH = 2.0  # at most, of measuring one piece or network; at least three rounds

@@ -14,9 +14,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.base import Halving
 from evaluators.predictor import FEWEST, Predictor
-from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import Halving, ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from search_space.architecture import Architecture
 from search_space.errors import InputError

@@ -8,9 +8,11 @@ from typing import Any
 from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
 from evaluators.prior import NONE, REMEDY, Prior
-from evaluators.proxy import ProxyEvaluator, ProxySettings
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import ProxySettings
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import given_weights
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator

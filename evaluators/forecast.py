@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.anchored import AnchoredEvaluator
-from evaluators.base import Evaluator, Halving
+from evaluators.base import Evaluator
 from evaluators.proxy import ProxyEvaluator
-from evaluators.supernet import SupernetEvaluator
+from evaluators.proxy_settings import Halving
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import ZeroCostEvaluator

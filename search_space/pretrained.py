@@ -23,8 +23,6 @@ from search_space.blocks import Block, ConvNormActivation
 from search_space.errors import InputError
 from search_space.network import Network, build
 
-INIT = "first weights: scratch, torchvision (published ones of ImageNet), or auto (these, if on the disk)"
-
 
 def check_init(name: str, *more: str) -> None:
     """Raises InputError for an unknown way to initialise."""

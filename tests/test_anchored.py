@@ -13,7 +13,8 @@ import evaluators.proxy as proxy
 from commands import search
 from evaluators.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.ranking import kendall
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.priced_space import PricedSpace

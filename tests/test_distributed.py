@@ -19,8 +19,8 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch.distributed import HashStore
 
-from evaluators.supernet import SupernetRecipe
 from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space import InputError
 from search_space.priced_space import PricedSpace

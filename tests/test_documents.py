@@ -16,8 +16,8 @@ import optuna
 import pytest
 
 from commands import command_line
-from commands.measure_latency import LatencySettings
 from commands.recipes import RetrainSettings
+from commands.settings import LatencySettings
 from evaluators.choice import EVALUATORS
 from search_space import attention
 from search_space.json_files import read_json

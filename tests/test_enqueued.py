@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from commands import search as command
-from evaluators.base import Halving, Metrics
+from evaluators.base import Metrics
+from evaluators.proxy_settings import Halving
 from search_space import Architecture, Budget
 from search_space.priced_space import PricedSpace
 from search_space.spaces import priced_space

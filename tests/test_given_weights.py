@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from commands import retrain, search
-from evaluators.supernet import Scoring
 from evaluators.supernet import evaluator as supernet
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import WEIGHTS, given_weights
+from evaluators.supernet.settings import Scoring
 from search_space.architecture import Architecture
 from search_space.cost import Budget, measure
 from search_space.errors import InputError

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from commands import command_line, describe, evaluate, predict, retrain, search
+from commands import describe, ending, evaluate, predict, retrain, search
 from evaluators.table import TABLES, read_table
 from reports.report import REPORT, write_report
 from search_space.architecture import Architecture
@@ -111,7 +111,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None
             contextlib.redirect_stderr(complained),
             pytest.raises(SystemExit) as end,
         ):
-            command_line.run(main, continues=False)
+            ending.run(main, continues=False)
         lines = complained.getvalue().splitlines()
         assert end.value.code in (0, 2), lines
         assert len(lines) == (end.value.code != 0) or main is predict.main

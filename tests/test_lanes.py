@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evaluators.supernet import SupernetRecipe
 from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.network import build
 from search_space.priced_space import PricedSpace

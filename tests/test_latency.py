@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from commands import command_line, measure_latency, search
+from commands import ending, measure_latency, search
 from deployment.latency import calibrators, measure_table
 from deployment.runtimes import Runtime, device_name
 from evaluators.best_predicted import best_within
@@ -285,7 +285,7 @@ def test_settings_are_as_they_were_after_measuring(measured: tuple[Path, Latency
 def _ended(main: Any, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int | str | None:
     monkeypatch.setattr("sys.argv", ["command", *arguments])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(main, continues=True)
+        ending.run(main, continues=True)
     return ended.value.code
 
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from commands import retrain, search
-from evaluators.base import Halving, Metrics
+from evaluators.base import Metrics
 from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.proxy_settings import Halving
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from reports.plan import cost_table, show_retraining
 from search_space.amounts import human
 from search_space.architecture import Architecture

@@ -11,7 +11,8 @@ import torch
 from commands import search
 from evaluators.prior import REFERENCE, REMEDY, Prior
 from evaluators.ranking import kendall
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
 from evaluators.zero_cost.registry import SCORES, ScoreFunction
 from search_space.architecture import Architecture

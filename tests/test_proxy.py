@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from commands.command_line import share, wholes
+from commands.values import share, wholes
 from evaluators import proxy
-from evaluators.base import Halving, Metrics, StagedEvaluator
-from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.base import Metrics, StagedEvaluator
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import Halving, ProxySettings
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.priced_space import PricedSpace
 from studies.halving import cost_bins, halve
@@ -252,8 +253,8 @@ def test_a_generation_that_the_space_cannot_fill(tiny_space: PricedSpace, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": ()}, "proxy epochs: expected 1 to 100000 for every rung"),
-        ({"epochs": (0, 1)}, "proxy epochs: expected 1 to 100000 for every rung"),
+        ({"epochs": ()}, "proxy epochs: expected 1 to 100000 for each"),
+        ({"epochs": (0, 1)}, "proxy epochs: expected 1 to 100000 for each"),
         ({"epochs": (1, 3, 3)}, "proxy epochs: expected more by the end of each rung, such as 1,3,9"),
         ({"eta": 1}, "proxy eta: expected 2 to 1000, got 1"),
         ({"generation": 0}, "proxy generation: expected 1 to 100000, got 0"),

@@ -16,7 +16,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from commands import command_line, describe, predict, search
+from commands import describe, ending, predict, search
 from deployment.model_source import Model
 from deployment.prediction import predict as predictions
 from evaluators import forecast
@@ -61,7 +61,7 @@ def _ended(
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        command_line.run(main, continues=False)
+        ending.run(main, continues=False)
     return ended.value.code, capsys.readouterr().err
 
 
@@ -194,7 +194,7 @@ def test_a_network_whose_logits_are_no_numbers(
     monkeypatch.setattr("commands.predict.find_model", lambda *_: Path("network.onnx"))
     monkeypatch.setattr(sys, "argv", ["predict.py", "network.onnx", *map(str, pictures)])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(predict.main, continues=False)
+        ending.run(predict.main, continues=False)
     printed = capsys.readouterr()
     assert ended.value.code == 2
     assert "nan" not in printed.out

@@ -7,7 +7,7 @@ import pytest
 from commands.planning import plan_retraining, plan_search, proxy_settings
 from commands.presets import PRESETS, SearchSettings
 from commands.recipes import MADE_FOR, RECIPES, RetrainSettings
-from evaluators.supernet import SupernetRecipe
+from evaluators.supernet.settings import SupernetRecipe
 from training.recipe import Recipe
 from training.sizing import FEWEST_STEPS, MOST_EPOCHS, SMALLEST_BATCH, epoch_steps, planned, told, told_apart
 

@@ -12,7 +12,8 @@ import torch
 import torchvision
 from torch import nn
 
-from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.backbones import mobilenetv2

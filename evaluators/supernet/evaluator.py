@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from evaluators.prior import Prior
 from evaluators.supernet.given import WEIGHTS, GivenWeights
-from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.errors import InputError
@@ -32,21 +33,6 @@ from training.seeds import derive
 from training.sizing import epoch_steps
 
 CHECKPOINT = "supernet.checkpoint"
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How many pictures a score takes.
-
-    Attributes:
-        calibration: training pictures from which batch statistics are recomputed.
-        validation: validation pictures for ranking the many; a thorough score takes all of them.
-        batch_size: pictures a forward pass.
-    """
-
-    calibration: int = 512
-    validation: int = 1000
-    batch_size: int = 256
 
 
 class SupernetEvaluator:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.supernet.sandwich import SupernetRecipe
+from evaluators.supernet.settings import SupernetRecipe
 from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.json_files import parse_json

@@ -30,12 +30,12 @@ from search_space.decisions import Choose, every_outcome
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from search_space.stage_program import Group, Shape, StageProgram
+from studies.choices import FRAMEWORKS
 from studies.samplers.base import OVER_BUDGET, Proposal, Sampler, Task, Told, register, sampler_names
 from training.seeds import derive
 
 _Option = TypeVar("_Option", bound=Hashable)
 
-FRAMEWORKS = ("optuna", "nni")
 PREFIX = "nni:"
 LOSER = "nni:loser"  # in a proposal's memo: the digest of the individual that it replaces
 
