@@ -12,7 +12,7 @@ from search_space.blocks import BLOCKS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-PACKAGES = ("search_space", "training", "evaluators", "studies", "deployment", "reports", "commands")
+PACKAGES = ("foundation", "search_space", "training", "evaluators", "studies", "deployment", "reports", "commands")
 ANY = "…"
 
 

@@ -101,8 +101,8 @@ class SupernetEvaluator:
     def prepare(self) -> None:
         """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior.
 
-        Several processes train together (`foundation.distributed`). The first can then score; the others have no part in
-        that, and may end.
+        Several processes train together (`foundation.distributed`). The first can then score; the others have no part
+        in that, and may end.
         """
         first = distributed.rank() == 0
         trained = self._train()

@@ -1,4 +1,4 @@
-"""Where claimed candidates are evaluated: here, one after the other; or on Ray, side by side (`studies.engines.ray_actors`)."""
+"""Where claimed candidates are evaluated: here, one after the other, or side by side by another engine."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol

@@ -3,8 +3,8 @@
 Alone in its folder, a process writes each trial once, whole, when it has been told: a kill leaves no half-told trial,
 and what is proposed depends on nothing but the seed and the trials told. Where several processes share a study, an
 architecture is claimed before it is evaluated: by a running trial with its digest, written in one transaction, so that
-its number says who came first. A process that is lost is known by its lease (`studies.storage.leases`), and its architecture is
-claimed again by another.
+its number says who came first. A process that is lost is known by its lease (`studies.storage.leases`), and its
+architecture is claimed again by another.
 
 What the sampler learns from is kept in memory: proposing does not slow down with the storage. A proposal that was not
 evaluated, being over the budget or a repeat, is no trial of its own: the next trial has an attribute that lists them.

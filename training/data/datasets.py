@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_LOADERS = 16  # unless more are asked for
 PREPARED = "prepared by Pillow"
-"""In the identity of pictures in files since `training.data.preparation` prepares them all: before, pixels were others."""
+"""In the identity of pictures in files since one preparation is that of all: before, pixels were others."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _ASIDE = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose
 def training_crop(
     content: Bytes, resolution: int, draws: Sequence[Sequence[float]], *, upright: bool
 ) -> tuple[Tensor, Found]:
-    """The random-resized-crop that the draws say (see `training.augmentation.rectangles`): 3×resolution×resolution, uint8.
+    """The random-resized-crop that the draws say (see `rectangles`): 3×resolution×resolution, uint8.
 
     Args:
         upright: whether the picture is turned as its EXIF says.
