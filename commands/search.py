@@ -17,12 +17,11 @@ from commands.search_checks import check_engine, check_latency, check_shared, wi
 from commands.suited import suited
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.anchored import AnchoredEvaluator, AnchorSettings
-from evaluators.base import Evaluator
+from evaluators.anchored import AnchorSettings
+from evaluators.base import Evaluator, prepare
 from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
-from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from foundation import distributed
 from foundation.amounts import human, nanoseconds
@@ -101,11 +100,9 @@ def main(arguments: Sequence[str]) -> None:
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, task, evaluator)
-        if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
-            if not distributed.from_first(lambda: False) and isinstance(
-                evaluator, SupernetEvaluator | AnchoredEvaluator
-            ):
-                evaluator.prepare()
+        if distributed.rank() > 0:  # the others prepare with the first, which goes on alone
+            if not distributed.from_first(lambda: False):
+                prepare(evaluator)
             return
         candidates, front = _candidates(settings, task, evaluator, sampler, identity, recorded["threads"])
         if is_helper() or not candidates:
@@ -275,7 +272,7 @@ def _candidates(
     # What has its front already evaluates nothing.
     if not distributed.from_first(lambda: front is not None):
         with run_folder.turn(folder, "preparation", reporter):
-            evaluator.prepare()
+            prepare(evaluator)
     distributed.leave()
     with ExitStack() as working:
         evaluation: RayActors | NNIExperiment | None = None

@@ -14,11 +14,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluators.forecast import Search
 from evaluators.predictor import FEWEST, Predictor
 from evaluators.proxy import ProxyEvaluator
 from evaluators.proxy_settings import Halving, ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
-from foundation import distributed
 from foundation.errors import InputError
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -139,13 +139,13 @@ class AnchoredEvaluator:
             "count": self.settings.count
         }
 
+    def prepare_together(self) -> None:
+        """Trains the shared weights, as all processes."""
+        self.supernet.prepare_together()
+
     def prepare(self) -> None:
-        """Trains the shared weights with all processes, then the anchors with the first alone, or goes on with it."""
-        first = distributed.rank() == 0
+        """Trains the shared weights, then the anchors, or goes on with it."""
         self.supernet.prepare()
-        distributed.leave()
-        if not first:
-            return
         self.training.folder.mkdir(parents=True, exist_ok=True)
         self.training.prepare()
         reporter = self.supernet.reporter
@@ -170,3 +170,11 @@ class AnchoredEvaluator:
         """The accuracy that the architecture is expected to come to by itself; the loss is the shared weights'."""
         shared = self.supernet.evaluate(architecture, thorough=thorough)
         return Metrics(float(self._anchoring.predict([architecture], [shared.accuracy])[0]), shared.loss)
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """See `evaluators.forecast`."""
+        training, scoring = self.training.epoch_seconds(search)
+        each = training * self.settings.recipe.epochs + scoring
+        supernet = self.supernet.seconds(search)
+        before: dict[str, float] = {name: supernet.pop(name) for name in ("supernet", "prior") if name in supernet}
+        return {**before, "anchors": each * len(self.anchors), **supernet}

@@ -1,5 +1,6 @@
 """How the proxy trains candidates, and which of them go on."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from foundation.errors import InputError
@@ -47,3 +48,14 @@ class ProxySettings:
 
     def __post_init__(self) -> None:
         check(self, "proxy ")
+
+
+def entrants_by_rung(halving: Halving) -> list[int]:
+    """How many candidates of a generation take each rung, as `studies.halving` sends them on."""
+    bounds = [halving.generation * index // halving.bins for index in range(halving.bins + 1)]
+    sizes = [end - start for start, end in itertools.pairwise(bounds) if end > start]
+    found = []
+    for _ in halving.epochs:
+        found.append(sum(sizes))
+        sizes = [max(1, size // halving.eta) for size in sizes]
+    return found

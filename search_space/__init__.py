@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 _FROM = {
-    "Architecture": "architecture",
-    "Attention": "architecture",
-    "Stage": "architecture",
-    "Budget": "cost",
-    "Cost": "cost",
-    "measure": "cost",
-    "InputError": "errors",
-    "PricedSpace": "priced_space",
-    "Network": "network",
-    "build": "network",
-    "SearchSpace": "space",
+    "Architecture": "search_space.architecture",
+    "Attention": "search_space.architecture",
+    "Stage": "search_space.architecture",
+    "Budget": "search_space.cost.cost",
+    "Cost": "search_space.cost.cost",
+    "measure": "search_space.cost.cost",
+    "InputError": "foundation.errors",
+    "PricedSpace": "search_space.cost.priced_space",
+    "Network": "search_space.network",
+    "build": "search_space.network",
+    "SearchSpace": "search_space.space",
 }
 
 
@@ -44,4 +44,4 @@ def __getattr__(name: str) -> Any:
     """Imported when first asked for: most of it needs torch, and a command's help does not wait for that."""
     if name not in _FROM:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
+    return getattr(importlib.import_module(_FROM[name]), name)
