@@ -147,7 +147,7 @@ class Command(Generic[_Settings]):
     def check(self, arguments: Sequence[str]) -> None:
         """Ends where the arguments ask for help or cannot be read. Runs no plugin."""
         given = _given(self.settings, arguments, self.example, self.defaults)
-        if self.defaults:
+        if self.defaults and "plugin" not in given:  # one may add to what there is to choose from
             self.defaults(given)
 
     def parse(
