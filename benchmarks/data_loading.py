@@ -34,7 +34,7 @@ from torchvision.transforms import v2
 from training.augmentation import PLAIN, Augmentation
 from training.decoding import training_crop
 from training.device import processors
-from training.draws import draw
+from training.draws import draw_alterations
 from training.folders import MEAN, STD
 from training.loaders import Loaders
 from training.preparation import MARGINS, View, prepared
@@ -107,7 +107,7 @@ def _enlarged(content: _Bytes) -> _Bytes:
 def _time_decoders(contents: list[_Bytes], side: int, rounds: int) -> None:
     """Milliseconds a picture of each way to decode, and of each way to a training's and an evaluation's pixels."""
     generator = torch.Generator().manual_seed(0)
-    draws = [draw(CROPS, len(contents), (side, side), generator).crops for _ in range(rounds)]
+    draws = [draw_alterations(CROPS, len(contents), (side, side), generator).crops for _ in range(rounds)]
 
     def pillow(content: _Bytes) -> Image.Image:
         return Image.open(io.BytesIO(content.data)).convert("RGB")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NoReturn
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from training.files import no_room_left
 from training.printed import complain, escape_output
 from training.signals import EndedError, raise_on_signals
@@ -57,7 +57,7 @@ def run(
             raise
         if no_room_left(error):
             complain_once(
-                f"error: no room left on the disk ({_first_line(error)}); free some and run the same command again"
+                f"error: no room left on the disk ({first_line(error)}); free some and run the same command again"
             )
         elif isinstance(error, BrokenPipeError):  # who read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,9 +65,7 @@ def run(
             complain_once(f"error: {error}")
             sys.exit(1)
         elif _out_of_memory(error):
-            complain_once(
-                f"error: out of memory ({_first_line(error)}); give a smaller batch, or use a smaller network"
-            )
+            complain_once(f"error: out of memory ({first_line(error)}); give a smaller batch, or use a smaller network")
         elif isinstance(error, OSError) and error.filename is not None:
             complain_once(f"error: {error.filename}: {error.strerror}")
         elif _is_first_to_complain():
@@ -120,7 +118,3 @@ def _out_of_memory(error: Exception) -> bool:
     from training.memory import out_of_memory
 
     return out_of_memory(error)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,8 @@ from deployment.latency import measure_table
 from deployment.piece_export import export_pieces
 from deployment.runtimes import Runtime
 from search_space.errors import InputError
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from training.device import resolve_device
 from training.files import check_writable
 from training.progress import Reporter
@@ -19,17 +20,17 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = MEASURE_LATENCY.parse(arguments)
     reporter = Reporter(settings.quiet)
-    space = named_space(settings.space)
-    if settings.classes is not None:
-        space = replace(space, num_classes=settings.classes)
+    priced = priced_space(settings.space)
+    space = priced.space
     if settings.resolution is not None:
         if settings.resolution not in space.resolution:
             known = ", ".join(map(str, space.resolution))
             raise InputError(f"--resolution {settings.resolution}: not in space {space.name}; it has {known}")
         space = replace(space, resolution=(settings.resolution,))
+    priced = PricedSpace(space, settings.classes or priced.num_classes)
     if settings.export is not None:
         folder = Path(settings.export)
-        export_pieces(space, folder, reporter)
+        export_pieces(priced, folder, reporter)
         reporter.say(f"{folder}: measure its files, and fill their times into {folder / 'latency.json'}")
         return
     path = Path(settings.out)
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"--out {path}: there is no folder {path.parent}; make it first")
     check_writable(path)
     runtime = Runtime(settings.runtime, settings.threads, resolve_device(settings.device))
-    table = measure_table(space, runtime, path, reporter, settings.rounds)
+    table = measure_table(priced, runtime, path, reporter, settings.rounds)
     reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")
     if settings.resolution is None:
         reporter.say(f"next:   python search.py --space {settings.space} --latency-table {path} --max-latency-ms …")

@@ -12,11 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def registered(folder: str) -> tuple[str, ...]:
-    """What stands in `@register("…")` in the modules of a folder, in the order in which these are imported."""
+def registered(place: str) -> tuple[str, ...]:
+    """What stands in `@register("…")` in a module, or in those of a folder in the order in which they are imported."""
+    at = ROOT / place
+    paths = sorted(at.glob("*.py"), key=lambda path: (path.stem != "registry", path.stem)) if at.is_dir() else [at]
     names: list[str] = []
-    for path in sorted((ROOT / folder).glob("*.py"), key=lambda path: (path.stem != "registry", path.stem)):
-        names += re.findall(r'^@register\("(.+)"\)$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    for path in paths:
+        names += re.findall(r'^@(?:\w+\.)?register\("(.+)"\)$', path.read_text(encoding="utf-8"), re.MULTILINE)
     return tuple(names)
 
 
@@ -44,12 +46,12 @@ def samplers() -> tuple[str, ...]:
 
 def evaluators() -> tuple[str, ...]:
     """Of `evaluators.choice`."""
-    return keys("evaluators/choice.py", "EVALUATORS")
+    return registered("evaluators/choice.py")
 
 
 def spaces() -> tuple[str, ...]:
     """Of `search_space.spaces`."""
-    return keys("search_space/spaces.py", "SPACES")
+    return registered("search_space/spaces.py")
 
 
 def backbones() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
-from reports.comparison import Row, comparison, comparison_table, plot_comparison
+from reports.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.deployed_tables import precision_table
 from reports.plan import show_retraining
 from reports.report import write_report
@@ -25,7 +25,7 @@ from search_space.pretrained import at_hand, check_family, check_init, published
 from studies import run_folder
 from studies.identity import FILES
 from studies.source import Source, check_former, read_source
-from studies.storages import check_address, shown
+from studies.storages import check_address, without_password
 from training import distributed
 from training.data import Dataset, load_data
 from training.device import default_threads, resolve_device
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings.storage is not None:
         check_address(settings.storage)
         if source.run is None:
-            raise InputError(f"--storage {shown(settings.storage)}: {settings.source} is not a run's folder")
+            raise InputError(f"--storage {without_password(settings.storage)}: {settings.source} is not a run's folder")
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
@@ -175,17 +175,19 @@ def main(arguments: Sequence[str]) -> None:
 
 def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[str, Architecture]:
     """What is trained, by name. Under a latency bound there is no random network: a run's space does not hold times."""
-    networks = {"found" if source.space else "given": source.architecture}
+    networks = {"found" if source.priced else "given": source.architecture}
     if settings.compare:
         if settings.init == "supernet":
             raise InputError(
                 "--init supernet: the networks of --compare are not in the supernet; leave one of them out"
             )
         macs = measure(source.architecture, data.num_classes).macs
-        networks |= compared(source.architecture, source.space, macs, data.num_classes)
-        if source.space is not None and source.budget is not None and source.budget.max_latency_ns is None:
+        networks |= compared(
+            source.architecture, source.priced.space if source.priced else None, macs, data.num_classes
+        )
+        if source.priced is not None and source.priced.budget.max_latency_ns is None:
             rng = random.Random(derive("random architecture", source.architecture.digest()))
-            networks["random"] = source.space.sample(rng, source.budget)
+            networks["random"] = source.priced.sample(rng)
     return networks
 
 
@@ -244,9 +246,9 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
         reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
 
 
-def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> Row:
+def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> ComparedNetwork:
     tests = [result.test for result in trained]
-    return Row(
+    return ComparedNetwork(
         name,
         architecture,
         measure(architecture, data.num_classes),

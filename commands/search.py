@@ -34,7 +34,8 @@ from search_space.errors import InputError
 from search_space.latency import LatencyTable, read_latency_table
 from search_space.plugins import loaded_plugins
 from search_space.pretrained import at_hand, check_family, check_init
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
+from search_space.space_pieces import check_complete
 from search_space.spaces import named_space
 from studies import run_folder
 from studies.front import pareto_front, rescore
@@ -46,7 +47,7 @@ from studies.ray_actors import RayActors
 from studies.samplers import Sampler, make_sampler, sampler_class
 from studies.samplers import Task as SamplerTask
 from studies.samplers.nni_tuners import of_framework
-from studies.storages import shown
+from studies.storages import without_password
 from studies.trials import Candidate
 from studies.workers import helpers, is_helper, started
 from training import distributed
@@ -72,11 +73,11 @@ def main(arguments: Sequence[str]) -> None:
     evaluator = EVALUATORS[settings.evaluator](task)
     if is_trial():
         use_threads(trial_threads(), lanes=device.type == "cpu")
-        run_trial(task.space, evaluator)
+        run_trial(task.priced.space, evaluator)
         return
-    bounded = tuple(name for name, _ in task.budget.bounds()) or ("macs",)
+    bounded = tuple(name for name, _ in task.priced.budget.bounds()) or ("macs",)
     objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
-    sampled = SamplerTask(task.space, task.budget, settings.seed, settings.startup, objectives)
+    sampled = SamplerTask(task.priced, settings.seed, settings.startup, objectives)
     sampler = make_sampler(settings.sampler, sampled)
     identity = _identity(settings, task, evaluator, objectives)
     threads = max(1, default_threads() // settings.workers)
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str]) -> None:
         "trials": settings.trials,
         "device": str(device),
         "threads": threads,
-        "storage": settings.storage and shown(settings.storage),
+        "storage": settings.storage and without_password(settings.storage),
         "processes": distributed.world(),
         FILES: dict(task.data.files),
     }
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str]) -> None:
         _finish(settings, task, evaluator, candidates, front, costs)
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{task.folder}: done in {duration(time.monotonic() - begun)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {shlex.quote(shown(_storage(settings, task.folder)))}")
+        reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, task.folder)))}")
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
         reporter.say(f"next:   python retrain.py {shlex.quote(str(task.folder))} --compare{plugins}")
 
@@ -169,27 +170,26 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     chosen, folder = preset(settings.preset), _folder(settings)
     space = named_space(settings.space)
     data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
-    space = replace(space, num_classes=data.num_classes)
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
-    init = _init(settings, space, reporter)
     if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
         reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
-    space.table(Budget(settings.max_macs, settings.max_params))  # refuses a budget below the smallest network
+    untimed = PricedSpace(space, data.num_classes, budget=Budget(settings.max_macs, settings.max_params))
+    _ = untimed.table  # refuses a budget below the smallest network
+    init = _init(settings, untimed, reporter)
     max_latency_ms = settings.max_latency_ms
     if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
         if max_latency_ms is not None:
             reporter.say("latency: its bound is left out here, for a dry run measures no table")
         max_latency_ms = None
     measured = replace(settings, max_latency_ms=max_latency_ms)
-    known = distributed.from_first(lambda: _latency(measured, space, folder, reporter))
-    space = replace(space, latency=None if known is None else LatencyTable.from_dict(known))
+    known = distributed.from_first(lambda: _latency(measured, untimed, folder, reporter))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
-    space.table(budget)  # refuses a budget that nothing meets
+    priced = PricedSpace(space, data.num_classes, None if known is None else LatencyTable.from_dict(known), budget)
+    _ = priced.table  # refuses a budget that nothing meets
     plan = plan_search(chosen, settings, data.count("train"))
     return Task(
-        space=space,
-        budget=budget,
+        priced=priced,
         data=data,
         seed=settings.seed,
         folder=folder,
@@ -206,16 +206,16 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     )
 
 
-def _init(settings: SearchSettings, space: SearchSpace, reporter: Reporter) -> str:
+def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> str:
     """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
     if settings.init == "auto":
         if settings.evaluator in ("zero-cost", "tabular"):  # which train nothing
             return "scratch"
-        init, why = distributed.from_first(lambda: at_hand(space.largest))
+        init, why = distributed.from_first(lambda: at_hand(priced.largest))
         reporter.say(f"init {init}: {why}")
         return init
     if settings.init == "torchvision":
-        check_family(space.largest)
+        check_family(priced.largest)
     return settings.init
 
 
@@ -224,10 +224,10 @@ def _identity(
 ) -> dict[str, Any]:
     """All that makes two runs the same."""
     return {
-        "space": task.space.to_dict(),
-        "latency": task.space.latency and task.space.latency.digest,
+        "space": task.priced.to_dict(),
+        "latency": task.priced.latency and task.priced.latency.digest,
         "data": task.data.identity,
-        "budget": asdict(task.budget),
+        "budget": asdict(task.priced.budget),
         "evaluator": evaluator.identity(),
         "sampler": {
             "name": settings.sampler,
@@ -297,14 +297,14 @@ def _candidates(
         )
     study.close()
     if not candidates and not stopped and not is_helper():
-        raise InputError(f"{folder}: not one architecture within {task.budget} could be evaluated")
+        raise InputError(f"{folder}: not one architecture within {task.priced.budget} could be evaluated")
     return candidates, front
 
 
 def _finished_front(task: Task, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
     """The front in the folder, where it is one of these candidates."""
     return run_folder.finished_front(
-        task.folder, candidates, evaluator.objective, task.budget, task.data, task.reporter
+        task.folder, candidates, evaluator.objective, task.priced.budget, task.data, task.reporter
     )
 
 
@@ -324,9 +324,9 @@ def _finish(
             if front is None:
                 best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
-                run_folder.write_results(folder, front, len(candidates), task.budget, task.data)
+                run_folder.write_results(folder, front, len(candidates), task.priced.budget, task.data)
     scored_by = scored_on(evaluator.identity(), evaluator.objective, task.data.count("validation"))
-    title = front_title(len(candidates), task.budget, scored_by)
+    title = front_title(len(candidates), task.priced.budget, scored_by)
     reporter.show(front_table(front, title, evaluator.objective))
     with run_folder.turn(folder, "report", reporter):
         write_report(folder, reporter, storage=_storage(settings, folder))
@@ -346,9 +346,9 @@ def _reading(settings: SearchSettings) -> dict[str, Any]:
 
 def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
     """Says what is searched, and how."""
-    space, data, say = task.space, task.data, task.reporter.say
-    say(f"space {space.name}: {_about(*space.count())} architectures")
-    say(f"within {task.budget}: {_about(*space.count(task.budget))} architectures")
+    priced, data, say = task.priced, task.data, task.reporter.say
+    say(f"space {priced.space.name}: {_about(*priced.unbounded.count())} architectures")
+    say(f"within {priced.budget}: {_about(*priced.count())} architectures")
     training, validation = data.count("train"), data.count("validation")
     say(f"data {data.name}: {training} training, {validation} validation pictures")
     if planned := plan_search(preset(settings.preset), settings, training).said:
@@ -365,7 +365,7 @@ def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> No
     _announce(settings, task, evaluator)
     if distributed.rank() == 0:
         rescored = preset(settings.preset).rescored
-        sought = Search(task.space, task.budget, settings.seed, settings.trials, settings.workers, rescored)
+        sought = Search(task.priced, settings.seed, settings.trials, settings.workers, rescored)
         show_plan(evaluator, sought, task.reporter)
     task.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {task.folder}")
 
@@ -374,7 +374,7 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
     """Ray actors, as many as there are workers, each with the task's evaluator."""
     fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
     fields |= {"folder": task.folder.resolve(), "given": task.given and task.given.resolve()}
-    side = max(task.space.resolution)
+    side = max(task.priced.space.resolution)
     make = Elsewhere(
         settings.evaluator,
         fields,
@@ -398,7 +398,7 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
 def _experiment(settings: SearchSettings, task: Task, objective: str, threads: int) -> NNIExperiment:
     """An NNI experiment of as many trials at once as there are workers."""
     experiment = NNIExperiment(
-        task.space,
+        task.priced.space,
         task.folder,
         settings.workers,
         sampler=settings.sampler,
@@ -410,11 +410,11 @@ def _experiment(settings: SearchSettings, task: Task, objective: str, threads: i
     return experiment
 
 
-def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
+def _latency(settings: SearchSettings, priced: PricedSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
     """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
     if settings.latency_table is not None:
         table = read_latency_table(Path(settings.latency_table))
-        table.check(space, settings.latency_table)
+        check_complete(table, priced.space, priced.num_classes, settings.latency_table)
         reporter.say(f"latency by {settings.latency_table}: {table}")
         return table.to_dict()
     if settings.max_latency_ms is None:
@@ -423,7 +423,7 @@ def _latency(settings: SearchSettings, space: SearchSpace, folder: Path, reporte
     if run_folder.begun(folder):
         return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
     with run_folder.locked(folder, shared=_is_shared(settings)), run_folder.turn(folder, "latency", reporter):
-        return measure_table(space, runtime, folder / run_folder.LATENCY, reporter).to_dict()
+        return measure_table(priced, runtime, folder / run_folder.LATENCY, reporter).to_dict()
 
 
 def _about(low: int, high: int) -> str:

@@ -11,7 +11,7 @@ from deployment.latency import settled_times
 from deployment.onnx_export import onnx_models
 from deployment.quantisation import quantised, without_log
 from deployment.runtimes import Call, Runtime
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from search_space.network import Network
 from training.progress import Reporter
 
@@ -92,7 +92,7 @@ def _calls(network: Network, runtimes: dict[str, Runtime], *, named: bool, repor
         except Exception as error:
             if name != "compile":
                 raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error)
             if named:
                 raise InputError(f"--runtimes compile: torch's compiler cannot be used here ({reason})") from error
             reporter.say(f"compile: left out, since torch's compiler cannot be used here ({reason})")

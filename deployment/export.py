@@ -19,7 +19,7 @@ from torch import Tensor
 from deployment.onnx_export import onnx_module, onnx_network
 from deployment.onnx_session import OnnxNetwork
 from deployment.quantisation import BATCH, CALIBRATION, quantised
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from search_space.network import Network
 from training.checkpoint import save_weights
 from training.data import Dataset
@@ -114,10 +114,10 @@ def export(
                     raise
                 except Exception as error:  # an op of the user's own can fail in any way in an exporter
                     raise InputError(
-                        f"{path}: cannot be exported ({_first_line(error)}); {_remedy(format_name)}"
+                        f"{path}: cannot be exported ({first_line(error)}); {_remedy(format_name)}"
                     ) from error
                 tolerance = TOLERANCE if chosen.exact else math.inf
-                check_same(original, again, info.architecture.resolution, path, _remedy(format_name), tolerance)
+                check_same_outputs(original, again, info.architecture.resolution, path, _remedy(format_name), tolerance)
                 if not chosen.exact:
                     check_agreement(original, again, pictures[:AGREEING], path, _remedy(format_name))
             written.append(path)
@@ -131,7 +131,7 @@ def calibration_pictures(data: Dataset) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def check_same(
+def check_same_outputs(
     original: Classify, again: Classify, resolution: int, path: Path, remedy: str, tolerance: float = TOLERANCE
 ) -> None:
     """Raises InputError naming the file, the size and the difference where the two disagree, see `export`."""
@@ -143,7 +143,7 @@ def check_same(
             found = again(images)
             difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
         except Exception as error:  # whatever a runtime raises at a size that it cannot take
-            raise InputError(f"{path}: fails at {_size(shape)} ({_first_line(error)}); {remedy}") from error
+            raise InputError(f"{path}: fails at {_size(shape)} ({first_line(error)}); {remedy}") from error
         allowed = tolerance * max(1.0, float(expected.abs().max()))
         if not difference <= allowed:  # a NaN is no agreement
             raise InputError(
@@ -176,10 +176,6 @@ def _size(shape: Sequence[int]) -> str:
 
 def _remedy(format_name: str) -> str:
     return f"leave {format_name} out of --export"
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deployment.onnx_session import OnnxNetwork
-from search_space.errors import InputError
+from search_space.errors import InputError, one_line
 from training.data import Dataset
 from training.model_file import ModelInfo, load_model
 
@@ -90,7 +90,7 @@ def _checked(session: OnnxNetwork, info: ModelInfo, path: Path) -> Callable[[Ten
         try:
             logits = session(images)
         except Exception as error:  # ONNX Runtime has an exception for each thing that a graph can do wrong
-            raise InputError(f"{path}: cannot be run ({' '.join(str(error).split())[:200]})") from None
+            raise InputError(f"{path}: cannot be run ({one_line(error)})") from None
         expected = (len(images), len(info.classes))
         if tuple(logits.shape) != expected or logits.dtype != torch.float32:
             raise InputError(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deployment.onnx_export import INPUT, onnx_module
-from search_space.errors import InputError
+from search_space.errors import InputError, one_line
 
 
 class OnnxNetwork:
@@ -33,7 +33,7 @@ class OnnxNetwork:
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has an exception for each kind of broken file
-            raise InputError(f"{path}: not an ONNX model ({' '.join(str(error).split())[:200]})") from None
+            raise InputError(f"{path}: not an ONNX model ({one_line(error)})") from None
         inputs = [each.name for each in self._session.get_inputs()]
         if inputs != [INPUT] or len(self._session.get_outputs()) != 1:
             raise InputError(f"{path}: expected a model from {INPUT} to one output, got inputs {', '.join(inputs)}")

@@ -16,10 +16,10 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
-from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
+from search_space.registry import Registry
 from training.data import Dataset, load_data
 from training.device import resolve_device
 from training.lanes import use_threads
@@ -32,8 +32,7 @@ PRIOR_BATCH = Batch(reference=32, draws=4)
 class Task:
     """What is to be searched, and how each evaluator would go about it."""
 
-    space: SearchSpace
-    budget: Budget
+    priced: PricedSpace
     data: Dataset
     seed: int
     folder: Path
@@ -49,40 +48,47 @@ class Task:
     given: Path | None = None  # the run whose shared weights are used
 
 
+EVALUATORS: Registry[Callable[[Task], Evaluator]] = Registry("evaluator")
+"""Those of `--evaluator`: what makes each from the task."""
+
+
+@EVALUATORS.register("supernet")
 def _supernet(task: Task) -> Evaluator:
     supernet = SupernetEvaluator(
-        task.space,
+        task.priced,
         task.data,
         task.supernet,
         task.scoring,
         seed=task.seed,
         folder=task.folder,
         reporter=task.reporter,
-        budget=task.budget,
         init=task.init,
         prior=None if task.prior == NONE else _prior(task),
-        given=given_weights(task.given, task.folder, task.space, task.data) if task.given else None,
+        given=given_weights(task.given, task.folder, task.priced, task.data) if task.given else None,
     )
     return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
 
 
 def _prior(task: Task) -> Prior:
-    scorer = Scorer(task.space, task.budget, task.data, task.seed, PRIOR_BATCH, REMEDY)
+    scorer = Scorer(task.priced, task.data, task.seed, PRIOR_BATCH, REMEDY)
     pictures = min(task.scoring.validation, task.data.count("validation"))
     return Prior(task.prior, scorer, task.folder, pictures)
 
 
+@EVALUATORS.register("proxy")
 def _proxy(task: Task) -> Evaluator:
     return ProxyEvaluator(task.data, task.proxy, seed=task.seed, folder=task.folder, init=task.init)
 
 
+@EVALUATORS.register("zero-cost")
 def _zero_cost(task: Task) -> Evaluator:
     if task.init != "scratch":
         raise InputError(f"--init {task.init}: zero-cost scores are those of untrained networks; use --init scratch")
-    scorer = Scorer(task.space, task.budget, task.data, task.seed)
+    scorer = Scorer(task.priced, task.data, task.seed)
     return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
 
 
+@EVALUATORS.register("tabular")
 def _tabular(task: Task) -> Evaluator:
     path = Path(task.table) if task.table.endswith(".json") else TABLES / f"{task.table}.json"
     if path.parent == TABLES and not path.exists():
@@ -95,15 +101,7 @@ def _tabular(task: Task) -> Evaluator:
             f"--table {task.table}: its networks were trained on {table.data}, and this search is on {task.data.name}; "
             f"give --data {table.data}, or another table"
         )
-    return TabularEvaluator(task.space, table, surrogate=True)
-
-
-EVALUATORS: dict[str, Callable[[Task], Evaluator]] = {
-    "supernet": _supernet,
-    "proxy": _proxy,
-    "zero-cost": _zero_cost,
-    "tabular": _tabular,
-}
+    return TabularEvaluator(task.priced, table, surrogate=True)
 
 
 @dataclass(frozen=True)
@@ -143,4 +141,4 @@ class Elsewhere:
 def check_evaluator(name: str) -> None:
     """Raises InputError for an unknown evaluator."""
     if name not in EVALUATORS:
-        raise InputError(f"--evaluator {name}: unknown; known: {', '.join(EVALUATORS)}")
+        raise InputError(f"--evaluator {name}: unknown; known: {EVALUATORS.known()}")

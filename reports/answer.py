@@ -5,12 +5,13 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from reports.comparison import Lead
 from reports.drawing import kinds_of, legend, scrolled
-from reports.markup import Markup, element, joined, text
-from reports.notation import attention_of, listed, plural, points, score, signed
-from reports.page import Cell, Row, command, figures, paragraph, table, titled
+from reports.markup import Markup, concatenated, element, text
+from reports.notation import attention_by_stage, listed, plural, points, score, signed
+from reports.page import Cell, TableRow, command_block, figures, paragraph, table, titled
 from reports.palette import short
-from reports.record import Lead, Place, Record, Retrained, accuracy_name
+from reports.record import Place, Record, Retrained, accuracy_name
 from search_space.amounts import human, milliseconds
 from search_space.cost import Budget
 from search_space.errors import InputError
@@ -33,7 +34,7 @@ def question(record: Record) -> str:
 def answer(record: Record) -> list[Markup]:
     """The first screen: question, best architecture, its numbers, and the hand-designed networks of the same cost."""
     parts = [element("h1", text(question(record)))]
-    place, means = compared(record)
+    place, means = trained_beside(record)
     if record.best is None:
         if record.identity:
             parts.append(paragraph("The search has not finished: start the same command again, and it goes on."))
@@ -52,7 +53,7 @@ def answer(record: Record) -> list[Markup]:
     by = (
         f"{accuracy_name(record)} in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
     )
-    shown_figures += [(by, score(record, best.score)), (f"MACs{of_budget}", human(cost.macs))]
+    shown_figures += [(by, score(record.objective, best.score)), (f"MACs{of_budget}", human(cost.macs))]
     shown_figures.append(("parameters", human(cost.params)))
     if cost.latency_ns:
         shown_figures.append(("latency", milliseconds(cost.latency_ns)))
@@ -85,14 +86,14 @@ def _of_how_many(record: Record) -> str:
     if space is None or not set(record.bounds) <= {"macs", "params"}:
         return ""
     try:
-        low, high = space.count(Budget(record.bounds.get("macs"), record.bounds.get("params")))
+        low, high = space.within(Budget(record.bounds.get("macs"), record.bounds.get("params"))).count()
     except InputError:
         return ""
     exact = f"{low:,}" if low == high < 10**6 else f"about {human(high)}"
     return f", out of {exact} within the budget"
 
 
-def compared(record: Record) -> tuple[str, dict[str, list[Retrained]]]:
+def trained_beside(record: Record) -> tuple[str, dict[str, list[Retrained]]]:
     """The folder in which the best network was trained longest, and what was trained there, by name, one a seed.
 
     The best is named `found`. Of folders with as many epochs it is the newest; where the best has not been trained,
@@ -193,7 +194,7 @@ def _mean(accuracies: Sequence[float]) -> str:
 def _first_of(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
     name, trained = next(iter(means.items()))
     cost = trained[0].cost
-    return joined(
+    return concatenated(
         figures(
             [
                 (_trained(record, place), _mean([one.accuracy for one in trained])),
@@ -216,8 +217,8 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
             f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the "
             "same cost, each trained from scratch, is what the next command measures."
         )
-        asked = command(f"python retrain.py {shlex.quote(str(record.folder))} --compare")
-        return joined(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
+        asked = command_block(f"python retrain.py {shlex.quote(str(record.folder))} --compare")
+        return concatenated(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
     averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
     designed = [name for name in others if name != RANDOM]
     sentence = ""
@@ -234,7 +235,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
         runs = means[name]
         cost = runs[0].cost
         rows.append(
-            Row(
+            TableRow(
                 (
                     name,
                     Cell(_mean([one.accuracy for one in runs]), averages[name]),
@@ -242,7 +243,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
                     Cell(str(len(runs)), len(runs)),
                     Cell(human(cost.macs), cost.macs),
                     Cell(human(cost.params), cost.params),
-                    attention_of(runs[0].architecture),
+                    attention_by_stage(runs[0].architecture),
                 ),
                 look="found" if name == FOUND else None,
             )
@@ -252,7 +253,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
     heading = "Beside hand-designed networks" if len(means) > 1 else "Trained from scratch"
     recipe = _recipe(record.place(place))
     by = [paragraph(text(f"The recipe of {place}: {recipe}."))] if recipe else []
-    return joined(
+    return concatenated(
         titled(heading, paragraph(text(sentence)) if sentence else Markup("")),
         table(columns, rows, words=("network", "attention by stage")),
         *by,

@@ -122,7 +122,7 @@ class Frame:
         )
 
 
-class Line(NamedTuple):
+class Series(NamedTuple):
     """A series of points with its name and its CSS class."""
 
     name: str
@@ -131,7 +131,7 @@ class Line(NamedTuple):
 
 
 def line_chart(
-    lines: Sequence[Line],
+    lines: Sequence[Series],
     *,
     x_label: str,
     y_label: str,
@@ -155,7 +155,7 @@ def line_chart(
     return frame.chart(*drawn, told=told)
 
 
-class Interval(NamedTuple):
+class DrawnInterval(NamedTuple):
     """A value with its interval, and the CSS colour of its kind."""
 
     label: str
@@ -166,7 +166,9 @@ class Interval(NamedTuple):
     told: str
 
 
-def interval_chart(rows: Sequence[Interval], reach: tuple[float, float], value_format: Format, told: str) -> Markup:
+def interval_chart(
+    rows: Sequence[DrawnInterval], reach: tuple[float, float], value_format: Format, told: str
+) -> Markup:
     """A row for each value with its interval beside zero; `reach` is the same for all charts that are compared."""
     width, line, left = 460, 24, 96
     axis, ticks = rounded_axis([*reach, 0.0], left, width - 18, ticks=4)

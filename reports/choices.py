@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports import analysis
-from reports.charts import Interval, interval_chart
+from reports.charts import DrawnInterval, interval_chart
 from reports.markup import Markup, element, text
 from reports.notation import signed
 from reports.page import Section, pair, paragraph, titled
@@ -92,13 +92,13 @@ def _spread(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def _interval(effect: analysis.Effect, label: str, factor: float, unit: str) -> Interval:
+def _interval(effect: analysis.Effect, label: str, factor: float, unit: str) -> DrawnInterval:
     value, low, high = (factor * number for number in (effect.value, effect.low, effect.high))
     told = f"{effect.label}: {signed(value)} {unit}\n95 %: {signed(low)} to {signed(high)}\nin {effect.seen} candidates"
-    return Interval(label, value, low, high, f"var(--kind-{effect.kind})", told)
+    return DrawnInterval(label, value, low, high, f"var(--kind-{effect.kind})", told)
 
 
-def decisions(record: Record) -> Section | None:
+def decisions_section(record: Record) -> Section | None:
     """How much each decision matters, by Optuna's importances."""
     found = analysis.importances([one.candidate for one in record.evaluated])
     if not found:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from reports.tables import attention_by_stage, percent, plain_table
+from reports.notation import attention_by_stage, percent
+from reports.tables import plain_table
 from search_space.amounts import human
 from search_space.architecture import Architecture
 from search_space.cost import Cost
@@ -19,7 +20,7 @@ from training.files import write_atomically
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedNetwork:
     """A network trained with some seeds.
 
     Attributes:
@@ -54,7 +55,7 @@ class Lead(NamedTuple):
     test: str
 
 
-def lead(first: Row, other: Row) -> Lead:
+def lead(first: ComparedNetwork, other: ComparedNetwork) -> Lead:
     """By a paired t-test over the seeds, or of a single seed by McNemar's test over the test pictures.
 
     Of several seeds it speaks of trainings like these; of one, of these two sets of weights on pictures like these.
@@ -86,7 +87,7 @@ def lead(first: Row, other: Row) -> Lead:
     return Lead(mean, 1.96 * error, p, f"McNemar over {of}, one seed")
 
 
-def comparison_table(rows: Sequence[Row], title: str) -> Table:
+def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
     """Trained networks in the order given: mean test accuracy (± standard deviation over seeds), costs, seconds.
 
     Beside all but the first: how far the first is ahead of it in percentage points, with the 95% interval and p.
@@ -121,7 +122,7 @@ def _lead_cells(ahead: Lead | None) -> tuple[str, str]:
     return text, "" if ahead.p is None else f"{ahead.p:.3f}" if ahead.p >= 0.001 else "<0.001"
 
 
-def comparison(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def comparison(rows: Sequence[ComparedNetwork]) -> list[dict[str, Any]]:
     """What the table says, as plain values: accuracies by seed, and how far the first is ahead of each other."""
     described = []
     for row in rows:
@@ -138,7 +139,7 @@ def comparison(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return described
 
 
-def plot_comparison(rows: Sequence[Row], title: str, path: Path) -> None:
+def plot_comparison(rows: Sequence[ComparedNetwork], title: str, path: Path) -> None:
     """Writes a PNG: test accuracy against MACs, a point a network, a small one a seed."""
     import matplotlib
 

@@ -22,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from evaluators.base import Score
 from reports import analysis
 from reports.answer import question
-from reports.notation import COST_NAMES, attention_of, score
+from reports.notation import COST_NAMES, attention_by_stage, score
 from reports.palette import look, short, strength
 from reports.record import Record, accuracy_name
 from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture, Attention
 from search_space.blocks import strided
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from studies.annotations import annotate
 from studies.front import promising
 from studies.storages import close_storage, open_storage
@@ -66,7 +66,7 @@ def write_notes(record: Record, storage: str, reporter: Reporter) -> bool:
         finally:
             close_storage(opened)
     except (InputError, OptunaError, SQLAlchemyError, OSError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         reporter.say(f"no notes for the dashboard: {reason}")
         return False
     return True
@@ -102,7 +102,7 @@ def _replaced(there: Mapping[str, Any], prefix: str, parts: Mapping[str, str]) -
 def trial_note(record: Record, candidate: Candidate) -> str:
     """The candidate's metrics and cost, and its network as a table."""
     cost = candidate.cost
-    facts = [f"{score(record, candidate.score)} {record.objective}", f"{human(cost.macs)} MACs"]
+    facts = [f"{score(record.objective, candidate.score)} {record.objective}", f"{human(cost.macs)} MACs"]
     facts.append(f"{human(cost.params)} parameters")
     if cost.latency_ns:
         facts.append(milliseconds(cost.latency_ns))
@@ -113,7 +113,7 @@ def trial_note(record: Record, candidate: Candidate) -> str:
     if not isinstance(candidate.metrics, Score) and math.isfinite(candidate.metrics.loss):
         rest.append(f"loss {candidate.metrics.loss:.3f}")
     if candidate.rungs:
-        rest.append(f"rungs {', '.join(score(record, rung) for rung in candidate.rungs)}")
+        rest.append(f"rungs {', '.join(score(record.objective, rung) for rung in candidate.rungs)}")
     rest.append(f"digest `{candidate.architecture.digest()[:12]}`")
     return f"#### {' · '.join(facts)}\n\n{drawn_in_text(candidate.architecture)}\n\n{' · '.join(rest)}"
 
@@ -165,8 +165,8 @@ def study_note(record: Record) -> str:
         numbers = [str(one.number) for one in record.evaluated if one.candidate.architecture.digest() == digest]
         named = f"Trial {numbers[0]}" if numbers else "The best network"
         lines.append(
-            f"{named} is the best: {score(record, best.score)}, {human(best.cost.macs)} MACs, "
-            f"{human(best.cost.params)} parameters, attention {attention_of(best.architecture)}."
+            f"{named} is the best: {score(record.objective, best.score)}, {human(best.cost.macs)} MACs, "
+            f"{human(best.cost.params)} parameters, attention {attention_by_stage(best.architecture)}."
         )
         lines.append(drawn_in_text(best.architecture))
     lines += [
@@ -192,7 +192,7 @@ def front_figure(record: Record) -> dict[str, Any]:
             "mode": mode,
             "x": [candidate.cost.macs for candidate in some],
             "y": [round(factor * candidate.score, 4) for candidate in some],
-            "text": [attention_of(candidate.architecture) for candidate in some],
+            "text": [attention_by_stage(candidate.architecture) for candidate in some],
             "hovertemplate": "%{y} · %{x:.4s} MACs<br>%{text}<extra></extra>",
             "marker": marker,
             "line": {"color": ACCENT},

@@ -9,7 +9,8 @@ from rich.text import Text
 from deployment.compared_latency import Spread
 from deployment.confusion import Evaluation
 from deployment.precisions import Precision
-from reports.tables import attention_by_stage, percent, plain_table
+from reports.notation import attention_by_stage, percent
+from reports.tables import plain_table
 from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
 from search_space.cost import measure

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reports.markup import Markup, element, joined, text
+from reports.markup import Markup, concatenated, element, text
 from reports.palette import fills, look, patterns, short, strength, variables
 from search_space.architecture import Architecture, Attention
 from search_space.blocks import strided
@@ -94,7 +94,7 @@ def draw(architecture: Architecture, title: str, num_classes: int | None = None,
         # First, so that all else lies on it. A viewer with a background of its own shows the drawing on ours.
         drawn.insert(0, element("rect", width=width, height=height, class_="f-paper", fill="#fff"))
         style = f"{variables(kinds)}{fills(kinds)}text{{font-family:{FONT}}}"
-        drawn.insert(0, joined(element("style", style), patterns()))
+        drawn.insert(0, concatenated(element("style", style), patterns()))
     return element(
         "svg",
         element("title", text(title)),
@@ -169,7 +169,7 @@ def _column(column: _Column, x: float, floor: float, width: float, filled: float
         _text(middle, floor + 22, f"{column.channels}", 16, weight=600),
         _text(middle, floor + 40, " ".join(filter(None, column.facts)), 12)
         if width > 7.2 * len(f"{first} {second}")
-        else joined(_text(middle, floor + 37, first, 11), _text(middle, floor + 50, second, 11)),
+        else concatenated(_text(middle, floor + 37, first, 11), _text(middle, floor + 50, second, 11)),
         _text(middle, floor + 63, f"{column.title} · {column.size}²", 11, muted=True),
     ]
     return element("g", *drawn)
@@ -181,7 +181,7 @@ def _block(attention: Attention | None, x: float, y: float, width: float) -> Mar
         return element("rect", **box, class_="f-rule", fill="#dfe2e6", fill_opacity=0.55)
     if attention.kind == NO_KIND:
         outline = element("rect", **box, fill="none", stroke="#a8adb4", class_="l-muted", stroke_dasharray="3 3")
-        return joined(outline, _text(x + width / 2, y + 17.5, "none", 11.5, muted=True))
+        return concatenated(outline, _text(x + width / 2, y + 17.5, "none", 11.5, muted=True))
     kind = f"k-{attention.kind}"
     colour = look(attention.kind).light
     ratio = "" if attention.reduction is None else f" /{attention.reduction}"
@@ -190,7 +190,7 @@ def _block(attention: Attention | None, x: float, y: float, width: float) -> Mar
     size = max(8.5, min(12.5, room / len(words)))
     name = _fitted(short(attention.kind), room / size - len(ratio))
     edge = {"x": x, "y": y, "width": _EDGE, "height": _BLOCK, "rx": 3}
-    return joined(
+    return concatenated(
         element("rect", **box, class_=kind, fill=colour, fill_opacity=strength(attention.reduction)),
         element("rect", **edge, class_=kind, fill=colour),
         element("rect", **edge, fill=f"url(#pattern-{look(attention.kind).pattern})"),

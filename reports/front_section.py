@@ -4,10 +4,10 @@ from evaluators.base import Metrics
 from reports.charts import Frame
 from reports.drawing import kinds_of, legend, scrolled
 from reports.markup import Markup, element, text
-from reports.notation import COST_NAMES, amount, attention_of, score, tick_format
-from reports.page import Cell, Row, Section, paragraph, table, titled
+from reports.notation import COST_NAMES, amount, attention_by_stage, score, tick_format
+from reports.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.record import Record, accuracy_name
-from search_space.amounts import human, milliseconds, shown
+from search_space.amounts import human, milliseconds, with_unit
 from search_space.cost import Cost
 from studies.trials import Candidate
 
@@ -30,7 +30,7 @@ def front(record: Record) -> Section | None:
         x_label=COST_NAMES[cost],
         y_label=accuracy_name(record) if record.objective == "accuracy" else record.objective,
         x_format=lambda value: amount(cost, value),
-        y_format=tick_format(record),
+        y_format=tick_format(record.objective),
         width=640,
         height=380,
     )
@@ -61,13 +61,13 @@ def front(record: Record) -> Section | None:
         drawn.append(mark)
         panels.append(_panel(record, candidate, number, won))
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(str(number), number),
-                    Cell(score(record, candidate.score), candidate.score),
+                    Cell(score(record.objective, candidate.score), candidate.score),
                     *_cost_cells(candidate.cost, timed),
                     Cell(str(candidate.architecture.resolution), candidate.architecture.resolution),
-                    attention_of(candidate.architecture),
+                    attention_by_stage(candidate.architecture),
                     candidate.architecture.digest()[:12],
                 ),
                 shows=name,
@@ -106,10 +106,11 @@ def cost_axis(record: Record) -> str:
 
 
 def _told(record: Record, candidate: Candidate) -> str:
-    costs = [shown("macs", candidate.cost.macs), shown("params", candidate.cost.params)]
+    costs = [with_unit("macs", candidate.cost.macs), with_unit("params", candidate.cost.params)]
     if candidate.cost.latency_ns:
         costs.append(milliseconds(candidate.cost.latency_ns))
-    return f"{score(record, candidate.score)} · {' · '.join(costs)}\n{attention_of(candidate.architecture)}"
+    numbers = f"{score(record.objective, candidate.score)} · {' · '.join(costs)}"
+    return f"{numbers}\n{attention_by_stage(candidate.architecture)}"
 
 
 def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
@@ -119,7 +120,7 @@ def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
 
 def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Markup:
     title = f"Network {number}{', the best' if won else ''}"
-    numbers = [(record.objective, score(record, candidate.score))]
+    numbers = [(record.objective, score(record.objective, candidate.score))]
     if isinstance(candidate.metrics, Metrics):
         numbers.append(("loss", f"{candidate.metrics.loss:.3f}"))
     numbers += [("MACs", f"{candidate.cost.macs:,}"), ("params", f"{candidate.cost.params:,}")]

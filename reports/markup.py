@@ -33,7 +33,7 @@ def text(value: object) -> Markup:
     return Markup(escape(str(value).replace(" %", "\N{NO-BREAK SPACE}%")))
 
 
-def joined(*parts: str | Markup) -> Markup:
+def concatenated(*parts: str | Markup) -> Markup:
     """Pieces of markup one after the other."""
     return Markup("".join(parts))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from reports.record import Record
 from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
 
@@ -10,13 +9,13 @@ COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
 
 
 def percent(share: float) -> str:
-    """A share as people read it."""
+    """A share as people read it: 92.47 %."""
     return f"{100 * share:.2f} %"
 
 
-def score(record: Record, value: float) -> str:
-    """A score with its unit."""
-    return percent(value) if record.objective == "accuracy" else f"{value:.5g}"
+def score(objective: str, value: float) -> str:
+    """A score with its unit, by what candidates are ranked by."""
+    return percent(value) if objective == "accuracy" else f"{value:.5g}"
 
 
 def points(difference: float) -> str:
@@ -29,8 +28,8 @@ def signed(value: float, style: str = ".3g") -> str:
     return f"{value:+{style}}".replace("-", "−")
 
 
-def attention_of(architecture: Architecture) -> str:
-    """Each stage's attention."""
+def attention_by_stage(architecture: Architecture) -> str:
+    """The attention of each stage, e.g. `ca/4 – se/8`."""
     return " ".join(stage.attention_label for stage in architecture.stages)
 
 
@@ -39,9 +38,9 @@ def amount(cost: str, value: float) -> str:
     return milliseconds(round(value)) if cost == "latency_ns" else human(round(value))
 
 
-def tick_format(record: Record) -> Callable[[float], str]:
+def tick_format(objective: str) -> Callable[[float], str]:
     """How a score is written beside an axis."""
-    if record.objective == "accuracy":
+    if objective == "accuracy":
         return lambda value: f"{100 * value:.4g} %"
     return lambda value: f"{value:.4g}"
 

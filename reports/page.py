@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reports.markup import Markup, element, joined, text
+from reports.markup import Markup, concatenated, element, text
 from reports.palette import fills, patterns, variables
 
 ASSETS = Path(__file__).parent / "assets"
@@ -74,7 +74,7 @@ def paragraph(*content: str | Markup, quiet: bool = False) -> Markup:
     return element("p", *content, class_="quiet" if quiet else None)
 
 
-def command(*lines: str) -> Markup:
+def command_block(*lines: str) -> Markup:
     """Commands to type."""
     return element("pre", text("\n".join(lines)))
 
@@ -86,7 +86,7 @@ class Cell(NamedTuple):
     value: float | None = None
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A table's row; it may be that of a network that the page shows."""
 
     cells: Sequence[Cell | str]
@@ -94,7 +94,9 @@ class Row(NamedTuple):
     look: str | None = None
 
 
-def table(columns: Sequence[str], rows: Iterable[Row], words: Sequence[str] = (), *, sortable: bool = True) -> Markup:
+def table(
+    columns: Sequence[str], rows: Iterable[TableRow], words: Sequence[str] = (), *, sortable: bool = True
+) -> Markup:
     """A table; columns named in `words` hold words, the others numbers."""
     heads = []
     for name in columns:
@@ -128,4 +130,4 @@ def pair(*parts: Markup) -> Markup:
 
 def titled(title: str, *content: Markup) -> Markup:
     """Content under a small heading."""
-    return joined(element("h3", text(title)), *content)
+    return concatenated(element("h3", text(title)), *content)

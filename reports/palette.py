@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from reports.markup import Markup, element, joined
+from reports.markup import Markup, concatenated, element
 
 
 class Look(NamedTuple):
@@ -106,4 +106,4 @@ def patterns() -> Markup:
     for name, path in _PATTERNS.items():
         lines = element("path", d=path, fill="none", stroke="#fff", stroke_width=1.3, class_="l-paper")
         found.append(element("pattern", lines, id=f"pattern-{name}", width=6, height=6, patternUnits="userSpaceOnUse"))
-    return element("defs", joined(*found))
+    return element("defs", concatenated(*found))

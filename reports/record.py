@@ -18,19 +18,19 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import read_numbers
+from reports.comparison import Lead
 from reports.tables import correction
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.bulk_reading import read_trials
 from studies.optuna_study import STUDY_NAME
 from studies.own_study import own_study
 from studies.records import read_briefs, read_candidate
 from studies.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
-from studies.storages import close_storage, open_storage, reason
-from studies.storages import shown as shown_address
+from studies.storages import cause_of, close_storage, open_storage, without_password
 from studies.trials import Candidate
 from training.standalone import MAX_METRICS, METRICS
 
@@ -57,15 +57,6 @@ class Retrained(NamedTuple):
     seed: int
     accuracy: float
     place: str = RETRAIN
-
-
-class Lead(NamedTuple):
-    """How far the best network is ahead of another in accuracy: with the 95% interval's half, p, and the test."""
-
-    difference: float
-    half_width: float | None
-    p: float | None
-    test: str
 
 
 @dataclass(frozen=True)
@@ -130,10 +121,10 @@ class Record:
         return sorted(set(names), key=lambda name: (-self.place(name).epochs, -self.place(name).written, name))
 
     @property
-    def space(self) -> SearchSpace | None:
+    def space(self) -> PricedSpace | None:
         """The space that was searched, with the data's number of classes."""
         described = self.identity.get("space")
-        return None if described is None else SearchSpace.from_dict(described)
+        return None if described is None else PricedSpace.from_dict(described)
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -253,7 +244,7 @@ def _stored(
             return (
                 (),
                 None,
-                f"the study is at {shown_address(recorded)[:200]}, and is read from there with --storage ADDRESS",
+                f"the study is at {without_password(recorded)[:200]}, and is read from there with --storage ADDRESS",
             )
         return (), None, "the folder holds no study"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -262,7 +253,7 @@ def _stored(
             study_id = storage.get_study_id_from_name(name)
             return read_trials(storage, study_id), study_id, None
     except Exception as error:  # whatever a storage out of reach raises: a report does without
-        return (), None, f"the study cannot be read from here ({reason(error)})"
+        return (), None, f"the study cannot be read from here ({cause_of(error)})"
 
 
 @contextmanager

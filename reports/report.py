@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 
 from reports.answer import answer
-from reports.choices import attention, decisions
+from reports.choices import attention, decisions_section
 from reports.drawing import kinds_of
 from reports.front_section import front
-from reports.markup import element, joined, text
+from reports.markup import concatenated, element, text
 from reports.page import page
 from reports.record import Record, read_record
 from reports.reproduction import reproduction
@@ -85,7 +85,7 @@ def report(record: Record, source: str = "") -> str:
     parts = [
         front(record),
         attention(record),
-        decisions(record),
+        decisions_section(record),
         progress(record),
         trust(record),
         training(record),
@@ -101,7 +101,7 @@ def report(record: Record, source: str = "") -> str:
         foot += f" Without the search's candidates: {record.without_study}."
     return page(
         f"{record.name} · CoordNAS",
-        joined(text("CoordNAS · "), element("b", text(record.name))),
+        concatenated(text("CoordNAS · "), element("b", text(record.name))),
         answer(record),
         [part for part in parts if part is not None],
         foot,

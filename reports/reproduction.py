@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from reports.markup import text
-from reports.page import Row, Section, command, paragraph, table, titled
+from reports.page import Section, TableRow, command_block, paragraph, table, titled
 from reports.record import Record
 
 PACKAGES = ("coordnas", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
@@ -36,22 +36,22 @@ def reproduction(record: Record) -> Section:
     again = search_command(record)
     if again is not None:
         said = "On one CPU worker with the recorded number of threads this gives the same files, bit for bit:"
-        content += [paragraph(text(said)), command(again)]
+        content += [paragraph(text(said)), command_block(again)]
         if ".py" in again.removeprefix("python search.py"):
             content.append(paragraph(text("It runs the Python files that it names: read those of others first.")))
     if record.identity:
         folder = shlex.quote(str(record.folder))
         going_on = f"python retrain.py {folder} --compare"
-        content.append(command(f"optuna-dashboard {shlex.quote(record.storage)}", going_on))
-    rows = [Row((name, value)) for name, value in _settings(record)]
+        content.append(command_block(f"optuna-dashboard {shlex.quote(record.storage)}", going_on))
+    rows = [TableRow((name, value)) for name, value in _settings(record)]
     if rows:
         content.append(
             titled("Configuration", table(("setting", "value"), rows, words=("setting", "value"), sortable=False))
         )
-    versions = [Row(("Python", platform.python_version()))]
+    versions = [TableRow(("Python", platform.python_version()))]
     for package in PACKAGES:
         try:
-            versions.append(Row((package, version(package))))
+            versions.append(TableRow((package, version(package))))
         except PackageNotFoundError:
             continue
     content.append(

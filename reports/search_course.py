@@ -5,11 +5,11 @@ import statistics
 from collections import defaultdict
 
 from reports import analysis
-from reports.charts import Frame, Line, line_chart
+from reports.charts import Frame, Series, line_chart
 from reports.front_section import cost_axis
 from reports.markup import Markup, text
 from reports.notation import COST_NAMES, percent, score, tick_format
-from reports.page import Section, command, pair, paragraph
+from reports.page import Section, command_block, pair, paragraph
 from reports.record import RETRAIN, Record
 
 
@@ -25,7 +25,7 @@ def progress(record: Record) -> Section | None:
     late = next(step.number for step in steps if step.hypervolume >= 0.99)
     reached = f" 99 % of the area were reached after {late:,} candidates."
     chart = line_chart(
-        [Line("", [(step.number, step.hypervolume) for step in steps], "")],
+        [Series("", [(step.number, step.hypervolume) for step in steps], "")],
         x_label="candidates",
         x_format=lambda value: f"{value:.0f}",
         y_label="share of the final area",
@@ -75,12 +75,12 @@ def trust(record: Record) -> Section | None:
             [accuracy for _, accuracy in pairs],
             x_label=f"{record.objective} in the search",
             y_label="test accuracy, trained by itself",
-            x_format=tick_format(record),
+            x_format=tick_format(record.objective),
             y_format=lambda value: f"{100 * value:.4g} %",
         )
         dots = []
         for point in pairs:
-            told = f"{score(record, point[0])} in the search\n{percent(point[1])} trained"
+            told = f"{score(record.objective, point[0])} in the search\n{percent(point[1])} trained"
             dots.append(frame.dot(point, 5.5, told, class_="member"))
         content.append(pair(frame.chart(*dots, told="scores of the search against trained accuracies")))
     else:
@@ -100,7 +100,7 @@ def trust(record: Record) -> Section | None:
         file = f"{folder}/network-1.json"
         data = record.free.get("data") or record.data or "SPEC"
         content.append(
-            command(
+            command_block(
                 shlex.join(["python", "describe.py", folder, "--network", "1", "--json", file]),
                 shlex.join(["python", "retrain.py", file, "--data", data, "--out", f"{folder}/{RETRAIN}-1"]),
             )

@@ -6,8 +6,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from reports.notation import attention_by_stage, score
 from search_space.amounts import human, milliseconds
-from search_space.architecture import Architecture
 from search_space.cost import Budget
 from studies.trials import Candidate
 
@@ -48,7 +48,7 @@ def front_table(front: Sequence[Candidate], title: str, objective: str = "accura
         table.caption, table.caption_justify = f"and {len(front) - MOST_ROWS} more in front.json", "left"
     for candidate in sorted(front, key=lambda c: c.merit)[:MOST_ROWS]:
         table.add_row(
-            percent(candidate.score) if objective == "accuracy" else f"{candidate.score:.5g}",
+            score(objective, candidate.score),
             human(candidate.cost.macs),
             human(candidate.cost.params),
             *((milliseconds(candidate.cost.latency_ns),) if timed else ()),
@@ -63,13 +63,3 @@ def plain_table(title: str | None, columns: Sequence[str], words: Sequence[str] 
     for name in columns:
         table.add_column(name, justify="left" if name in words else "right", no_wrap=True)
     return table
-
-
-def percent(share: float) -> str:
-    """A share as people read it: 92.47 %."""
-    return f"{100 * share:.2f} %"
-
-
-def attention_by_stage(architecture: Architecture) -> str:
-    """The attention of each stage, e.g. `ca/4 – se/8`."""
-    return " ".join(stage.attention_label for stage in architecture.stages)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from reports import analysis
-from reports.charts import Line, line_chart
+from reports.charts import Series, line_chart
 from reports.front_section import cost_axis
 from reports.markup import element, text
 from reports.notation import plural
@@ -28,7 +28,7 @@ def times(record: Record, source: str = "") -> Section:
         unit, factor = _unit(steps[-1].seconds)
         charts.append(
             line_chart(
-                [Line("", [(step.seconds / factor, step.hypervolume) for step in steps], "")],
+                [Series("", [(step.seconds / factor, step.hypervolume) for step in steps], "")],
                 x_label=unit,
                 x_format=lambda value: f"{value:.3g}",
                 y_label="share of the final area",

@@ -1,7 +1,7 @@
 """The curves of the networks that were trained by themselves."""
 
 from reports.answer import FOUND
-from reports.charts import Line, line_chart
+from reports.charts import Series, line_chart
 from reports.markup import element, text
 from reports.notation import plural
 from reports.page import Section, pair, paragraph, titled
@@ -20,7 +20,7 @@ def training(record: Record) -> Section | None:
         for folder, entries in sorted(record.curves.items(), key=lambda item: _look(item[0]) == FOUND):
             steps = [(entry["epoch"], entry[name]) for entry in entries if {"epoch", name} <= entry.keys()]
             if steps:
-                lines.append(Line(folder, steps, f"line-{_look(folder)}"))
+                lines.append(Series(folder, steps, f"line-{_look(folder)}"))
         if lines:
             as_share = name == "validation_accuracy"
             charts.append(

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from search_space.cost import Budget, Cost, measure
     from search_space.errors import InputError
     from search_space.network import Network, build
+    from search_space.priced_space import PricedSpace
     from search_space.space import SearchSpace
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Cost",
     "InputError",
     "Network",
+    "PricedSpace",
     "SearchSpace",
     "Stage",
     "build",
@@ -31,6 +33,7 @@ _FROM = {
     "Cost": "cost",
     "measure": "cost",
     "InputError": "errors",
+    "PricedSpace": "priced_space",
     "Network": "network",
     "build": "network",
     "SearchSpace": "space",

@@ -21,7 +21,7 @@ def milliseconds(count: int) -> str:
     return f"{value:.3f} ms" if value < 1 else f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms"
 
 
-def shown(name: str, value: int) -> str:
+def with_unit(name: str, value: int) -> str:
     """A cost with its unit, by its field's name: 300.0M MACs, 3.51M parameters, 23.4 ms."""
     if name == "latency_ns":
         return milliseconds(value)

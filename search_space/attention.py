@@ -15,8 +15,7 @@ shared, costed, drawn and put through the contract tests of the registry.
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,36 +25,27 @@ from torch.nn import functional as F
 from search_space import strips
 from search_space.architecture import Attention
 from search_space.errors import InputError
+from search_space.registry import Registry
 
-_Op = TypeVar("_Op", bound=type[nn.Module])
-_REGISTRY: dict[str, type[nn.Module]] = {}
+OPS: Registry[type[nn.Module]] = Registry("attention", ", or your own by --plugin FILE.py")
 
-
-def register(kind: str) -> Callable[[_Op], _Op]:
-    """Class decorator that makes an op known as `kind`."""
-
-    def add(op: _Op) -> _Op:
-        if kind in _REGISTRY:
-            raise ValueError(f"attention {kind!r} is registered already, by {_REGISTRY[kind].__name__}")
-        _REGISTRY[kind] = op
-        return op
-
-    return add
+register = OPS.register
+"""Class decorator that makes an op known by a name."""
 
 
 def kinds() -> tuple[str, ...]:
     """The registered kinds, in order of registration."""
-    return tuple(_REGISTRY)
+    return OPS.names()
 
 
 def takes_reduction(kind: str) -> bool:
     """Whether the op is searched over reduction ratios."""
-    return "reduction" in inspect.signature(_op(kind)).parameters
+    return "reduction" in inspect.signature(OPS.get(kind)).parameters
 
 
 def create(attention: Attention, channels: int, activation: type[nn.Module]) -> nn.Module:
     """The op for `channels` inside a block that uses `activation`. Raises InputError for an unknown kind or ratio."""
-    op = _op(attention.kind)
+    op = OPS.get(attention.kind)
     wanted = inspect.signature(op).parameters
     arguments: dict[str, object] = {"channels": channels}
     if "activation" in wanted:
@@ -74,12 +64,6 @@ def structure(attention: Attention, channels: int) -> str:
     with torch.device("meta"):
         op = create(attention, channels, nn.ReLU6)
     return f"{op!r} {[tuple(parameter.shape) for parameter in op.parameters()]}"
-
-
-def _op(kind: str) -> type[nn.Module]:
-    if kind not in _REGISTRY:
-        raise InputError(f"attention {kind!r} is unknown; known: {', '.join(kinds())}, or your own by --plugin FILE.py")
-    return _REGISTRY[kind]
 
 
 @register("none")

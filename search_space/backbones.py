@@ -9,7 +9,7 @@ from search_space.architecture import Architecture, Attention, Stage
 from search_space.blocks import NO_ATTENTION, attend, divisible
 
 
-class Row(NamedTuple):
+class PublishedStage(NamedTuple):
     """A row of a backbone's table: one stage."""
 
     expansion: int
@@ -22,37 +22,37 @@ class Row(NamedTuple):
 
 # MobileNetV2 (arXiv:1801.04381), table 2.
 MOBILENETV2 = (
-    Row(expansion=1, width=16, depth=1, stride=1),
-    Row(expansion=6, width=24, depth=2, stride=2),
-    Row(expansion=6, width=32, depth=3, stride=2),
-    Row(expansion=6, width=64, depth=4, stride=2),
-    Row(expansion=6, width=96, depth=3, stride=1),
-    Row(expansion=6, width=160, depth=3, stride=2),
-    Row(expansion=6, width=320, depth=1, stride=1),
+    PublishedStage(expansion=1, width=16, depth=1, stride=1),
+    PublishedStage(expansion=6, width=24, depth=2, stride=2),
+    PublishedStage(expansion=6, width=32, depth=3, stride=2),
+    PublishedStage(expansion=6, width=64, depth=4, stride=2),
+    PublishedStage(expansion=6, width=96, depth=3, stride=1),
+    PublishedStage(expansion=6, width=160, depth=3, stride=2),
+    PublishedStage(expansion=6, width=320, depth=1, stride=1),
 )
 
 # MobileNeXt (arXiv:2007.02269), table 2, with the depthwise convolutions that the authors' code keeps in a row of
 # changing shape.
 MOBILENEXT = (
-    Row(expansion=2, width=96, depth=1, stride=2, block="sandglass"),
-    Row(expansion=6, width=144, depth=1, stride=1, block="sandglass"),
-    Row(expansion=6, width=192, depth=3, stride=2, block="sandglass_thin"),
-    Row(expansion=6, width=288, depth=3, stride=2, block="sandglass_thin"),
-    Row(expansion=6, width=384, depth=4, stride=1, block="sandglass_thin"),
-    Row(expansion=6, width=576, depth=4, stride=2, block="sandglass_thin"),
-    Row(expansion=6, width=960, depth=3, stride=1, block="sandglass_thin"),
-    Row(expansion=6, width=1280, depth=1, stride=1, block="sandglass"),
+    PublishedStage(expansion=2, width=96, depth=1, stride=2, block="sandglass"),
+    PublishedStage(expansion=6, width=144, depth=1, stride=1, block="sandglass"),
+    PublishedStage(expansion=6, width=192, depth=3, stride=2, block="sandglass_thin"),
+    PublishedStage(expansion=6, width=288, depth=3, stride=2, block="sandglass_thin"),
+    PublishedStage(expansion=6, width=384, depth=4, stride=1, block="sandglass_thin"),
+    PublishedStage(expansion=6, width=576, depth=4, stride=2, block="sandglass_thin"),
+    PublishedStage(expansion=6, width=960, depth=3, stride=1, block="sandglass_thin"),
+    PublishedStage(expansion=6, width=1280, depth=1, stride=1, block="sandglass"),
 )
 
 # EfficientNet-B0 (arXiv:1905.11946), table 1.
 EFFICIENTNET_B0 = (
-    Row(expansion=1, width=16, depth=1, stride=1, kernel_size=3),
-    Row(expansion=6, width=24, depth=2, stride=2, kernel_size=3),
-    Row(expansion=6, width=40, depth=2, stride=2, kernel_size=5),
-    Row(expansion=6, width=80, depth=3, stride=2, kernel_size=3),
-    Row(expansion=6, width=112, depth=3, stride=1, kernel_size=5),
-    Row(expansion=6, width=192, depth=4, stride=2, kernel_size=5),
-    Row(expansion=6, width=320, depth=1, stride=1, kernel_size=3),
+    PublishedStage(expansion=1, width=16, depth=1, stride=1, kernel_size=3),
+    PublishedStage(expansion=6, width=24, depth=2, stride=2, kernel_size=3),
+    PublishedStage(expansion=6, width=40, depth=2, stride=2, kernel_size=5),
+    PublishedStage(expansion=6, width=80, depth=3, stride=2, kernel_size=3),
+    PublishedStage(expansion=6, width=112, depth=3, stride=1, kernel_size=5),
+    PublishedStage(expansion=6, width=192, depth=4, stride=2, kernel_size=5),
+    PublishedStage(expansion=6, width=320, depth=1, stride=1, kernel_size=3),
 )
 
 
@@ -142,5 +142,5 @@ def hand_designed(name: str) -> Architecture | None:
     return BACKBONES[backbone](attention=COMPARED_ATTENTIONS[kind]) if kind in COMPARED_ATTENTIONS else None
 
 
-def _stage(row: Row, width: int) -> Stage:
+def _stage(row: PublishedStage, width: int) -> Stage:
     return Stage(row.block, width, row.stride, row.expansion, row.kernel_size, (NO_ATTENTION,) * row.depth)

@@ -24,6 +24,7 @@ from search_space import attention as attention_ops
 from search_space import further_attention  # noqa: F401 (its ops register themselves)
 from search_space.architecture import Attention, Stage
 from search_space.errors import InputError
+from search_space.registry import Registry
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -86,6 +87,21 @@ class ClassifierPart:
         return 1
 
 
+@dataclass(frozen=True)
+class Addition:
+    """The addition of a skip, on maps of `in_channels` channels."""
+
+    in_channels: int
+
+    def create(self) -> nn.Module:
+        return _Sum()
+
+
+class _Sum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x
+
+
 Piece = ConvPart | AttentionPart | ClassifierPart
 Pieces = Iterator[tuple[str, Piece]]
 
@@ -109,7 +125,7 @@ class BlockPart:
     @cached_property
     def pieces(self) -> tuple[tuple[str, Piece], ...]:
         """The block's pieces in order, each with the name of its module. Raises InputError for an unknown block."""
-        return tuple(block_definition(self.block)(self))
+        return tuple(BLOCKS.get(self.block)(self))
 
     @property
     def skips(self) -> bool:
@@ -242,31 +258,15 @@ class Block(nn.Module):
 
 
 Definition = Callable[[BlockPart], Pieces]
-_BLOCKS: dict[str, Definition] = {}
+BLOCKS: Registry[Definition] = Registry("block")
 
-
-def register_block(name: str) -> Callable[[Definition], Definition]:
-    """Decorator that makes a function from a BlockPart to its pieces known as the block `name`."""
-
-    def add(definition: Definition) -> Definition:
-        if name in _BLOCKS:
-            raise ValueError(f"block {name!r} is registered already")
-        _BLOCKS[name] = definition
-        return definition
-
-    return add
-
-
-def block_definition(name: str) -> Definition:
-    """The block's function. Raises InputError for an unknown name."""
-    if name not in _BLOCKS:
-        raise InputError(f"block {name!r} is unknown; known: {', '.join(_BLOCKS)}")
-    return _BLOCKS[name]
+register_block = BLOCKS.register
+"""Decorator that makes a function from a BlockPart to its pieces known as a block by a name."""
 
 
 def blocks() -> tuple[str, ...]:
     """The registered blocks, in order of registration."""
-    return tuple(_BLOCKS)
+    return BLOCKS.names()
 
 
 @register_block("inverted_residual")

@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count, flop_registry
 
-from search_space.amounts import shown
+from search_space.amounts import with_unit
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, ConvPart, Part, Piece
+from search_space.blocks import Addition, BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
-from search_space.json_files import MAX_INTEGER
-from search_space.json_files import shown as described
-from search_space.latency import Addition, LatencyTable
+from search_space.json_files import MAX_INTEGER, shown
+from search_space.latency import LatencyTable
 from search_space.network import parts
 
 
@@ -60,13 +59,13 @@ class Cost:
     def from_dict(cls, data: object) -> "Cost":
         """The cost that `to_dict` described, of a mapping that may hold more. Raises InputError naming the field."""
         if not isinstance(data, Mapping):
-            raise InputError(f"cost: expected an object, got {described(data)}")
+            raise InputError(f"cost: expected an object, got {shown(data)}")
         values = {"latency_ns": 0, **data}
         for name in ("macs", "params", "latency_ns"):
             if name not in values:
                 raise InputError(f"{name}: missing")
             if type(values[name]) is not int or not 0 <= values[name] < MAX_INTEGER:
-                raise InputError(f"{name}: expected an integer from 0, got {described(values[name])}")
+                raise InputError(f"{name}: expected an integer from 0, got {shown(values[name])}")
         return cls(values["macs"], values["params"], latency_ns=values["latency_ns"])
 
 
@@ -82,7 +81,7 @@ class Budget:
         named = (("max_macs", self.max_macs), ("max_params", self.max_params), ("max_latency_ns", self.max_latency_ns))
         for name, bound in named:
             if bound is not None and (type(bound) is not int or bound < 1):
-                raise InputError(f"{name}: expected a positive integer, got {described(bound)}")
+                raise InputError(f"{name}: expected a positive integer, got {shown(bound)}")
 
     def bounds(self) -> list[tuple[str, int]]:
         """The bounded costs: the Cost field's name and its bound."""
@@ -98,7 +97,7 @@ class Budget:
         return all(getattr(cost, name) <= bound for name, bound in self.bounds())
 
     def __str__(self) -> str:
-        return " and ".join(shown(name, bound) for name, bound in self.bounds()) or "no bound"
+        return " and ".join(with_unit(name, bound) for name, bound in self.bounds()) or "no bound"
 
 
 FLAGS = {"macs": "--max-macs", "params": "--max-params", "latency_ns": "--max-latency-ms"}

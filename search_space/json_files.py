@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 
 MAX_CHARACTERS = 1_000_000
 MAX_OF_A_RUN = 64_000_000  # characters of what grows with a run: a front of thousands of networks
@@ -71,7 +71,7 @@ def parse_json(text: str, longest: int = MAX_CHARACTERS, *, finite: bool = True)
     except RecursionError:
         raise InputError(f"JSON text: nested too deeply; at most {MAX_NESTING} levels are read") from None
     except ValueError as error:  # JSONDecodeError, and integers of thousands of digits
-        raise InputError(f"JSON text: {str(error).splitlines()[0]}") from None
+        raise InputError(f"JSON text: {first_line(error)}") from None
     check_values(value, finite=finite)
     return value
 

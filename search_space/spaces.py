@@ -3,14 +3,18 @@
 from collections.abc import Callable, Sequence
 
 from search_space.architecture import Attention
-from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, Row
+from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
+from search_space.priced_space import PricedSpace
+from search_space.registry import Registry
 from search_space.space import SearchSpace
 from search_space.space_file import read_space
 from search_space.stage_program import StageOptions
 
 RESOLUTIONS = (128, 160, 192, 224, 256, 288)
+
+SPACES: Registry[Callable[[], SearchSpace]] = Registry("space", ", or a file FILE.toml")
 
 
 def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
@@ -18,7 +22,7 @@ def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
 
 
 def _around(
-    rows: Sequence[Row], ratios: tuple[int, ...] = (8, 16, 24, 32), by: float = 0.25
+    rows: Sequence[PublishedStage], ratios: tuple[int, ...] = (8, 16, 24, 32), by: float = 0.25
 ) -> tuple[StageOptions, ...]:
     """Stages elastic around a backbone's rows: widths narrower and wider `by` a part, a block less and more."""
     stages = []
@@ -38,6 +42,7 @@ def _around(
     return tuple(stages)
 
 
+@SPACES.register("mobilenetv2")
 def mobilenetv2() -> SearchSpace:
     """Around MobileNetV2 for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
@@ -51,6 +56,7 @@ def mobilenetv2() -> SearchSpace:
     )
 
 
+@SPACES.register("mobilenext")
 def mobilenext() -> SearchSpace:
     """Around MobileNeXt for ImageNet, which it holds with every attention that the CA paper compares."""
     return SearchSpace(
@@ -64,6 +70,7 @@ def mobilenext() -> SearchSpace:
     )
 
 
+@SPACES.register("efficientnet_b0")
 def efficientnet_b0() -> SearchSpace:
     """Around EfficientNet-B0 for ImageNet, which it holds, with its own SE and with CA in SE's place."""
     return SearchSpace(
@@ -77,6 +84,7 @@ def efficientnet_b0() -> SearchSpace:
     )
 
 
+@SPACES.register("mobilenetv2-32")
 def mobilenetv2_32() -> SearchSpace:
     """A small MobileNetV2 for 32×32 pictures.
 
@@ -104,10 +112,10 @@ def mobilenetv2_32() -> SearchSpace:
         stages=stages,
         head_width=128,
         activation="relu6",
-        num_classes=10,
     )
 
 
+@SPACES.register("photos")
 def photos() -> SearchSpace:
     """Within MobileNetV2 for photographs of 96 to 160 pixels: its widths or narrower, its depths or fewer.
 
@@ -136,13 +144,13 @@ def photos() -> SearchSpace:
     )
 
 
-SPACES: dict[str, Callable[[], SearchSpace]] = {
-    "mobilenetv2": mobilenetv2,
-    "mobilenext": mobilenext,
-    "efficientnet_b0": efficientnet_b0,
-    "mobilenetv2-32": mobilenetv2_32,
-    "photos": photos,
-}
+CLASSES = {"mobilenetv2-32": 10}
+"""The usual number of classes of a space that is not for ImageNet's 1000."""
+
+
+def priced_space(name: str) -> PricedSpace:
+    """As `named_space`, priced for the usual number of classes, without latencies or a budget."""
+    return PricedSpace(named_space(name), CLASSES.get(name, 1000))
 
 
 def named_space(name: str) -> SearchSpace:
@@ -150,5 +158,5 @@ def named_space(name: str) -> SearchSpace:
     if name.endswith(".toml"):
         return read_space(name)
     if name not in SPACES:
-        raise InputError(f"--space {name}: unknown; known: {', '.join(SPACES)}, or a file FILE.toml")
+        raise InputError(f"--space {name}: unknown; known: {SPACES.known()}")
     return SPACES[name]()

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from evaluators.base import Evaluator, StagedEvaluator, checked
-from studies.halving import halve, reason
-from studies.trials import Candidate, Claim, Failure
+from studies.halving import halve
+from studies.trials import Candidate, Claim, Failure, failure_reason
 from training.files import no_room_left
 from training.progress import Reporter
 
 Result = tuple[Claim, Candidate | Failure]
 
 
-class Evaluation(Protocol):
+class Engine(Protocol):
     """Evaluates claims."""
 
     @property
@@ -77,6 +77,6 @@ class Here:
             except Exception as error:
                 if no_room_left(error):
                     raise
-                yield claim, Failure(claim.architecture, reason(error))
+                yield claim, Failure(claim.architecture, failure_reason(error))
             else:
                 yield claim, Candidate(claim.architecture, claim.cost, metrics)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from evaluators.base import Evaluator, checked
 from search_space.errors import InputError
-from studies.halving import reason
-from studies.trials import Candidate
+from studies.trials import Candidate, failure_reason
 from training.files import no_room_left
 from training.progress import Reporter
 
@@ -62,7 +61,7 @@ def rescore(
             except Exception as error:
                 if no_room_left(error):
                     raise
-                failed = reason(error)
+                failed = failure_reason(error)
                 reporter.say(f"{candidate.architecture.digest()[:12]} failed, and is left out: {failed}")
             else:
                 rescored.append(Candidate(candidate.architecture, candidate.cost, metrics))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from evaluators.base import Metrics, StagedEvaluator, checked
 from search_space.architecture import Architecture
 from search_space.cost import Cost
-from studies.trials import Candidate, Failure
+from studies.trials import Candidate, Failure, failure_reason
 from training.files import no_room_left
 from training.progress import Reporter
 
@@ -40,7 +40,7 @@ def halve(
             except Exception as error:
                 if no_room_left(error):
                     raise
-                failed[architecture.digest()] = Failure(architecture, reason(error))
+                failed[architecture.digest()] = Failure(architecture, failure_reason(error))
         bins = [[entrant for entrant in members if entrant[0].digest() not in failed] for members in bins]
         best = max((metrics[-1].accuracy for metrics in rungs.values() if metrics), default=0.0)
         reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {best:.3f}")
@@ -54,13 +54,6 @@ def halve(
             if architecture.digest() not in staying:
                 evaluator.drop(architecture)
     return [failed.get(entrant[0].digest()) or candidate(entrant) for entrant in entrants]
-
-
-def reason(error: Exception) -> str:
-    """Why an evaluation failed, in a line."""
-    words = (str(error).splitlines() or [""])[0]
-    kind = type(error).__name__
-    return words if kind in ("InputError", "DivergedError") else f"{kind}: {words}" if words else kind
 
 
 def cost_bins(entrants: Sequence[tuple[Architecture, Cost]], bins: int) -> list[list[tuple[Architecture, Cost]]]:

@@ -21,10 +21,9 @@ from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from studies.evaluation import Result
-from studies.halving import reason
 from studies.nni_server import NNIServer
 from studies.samplers.nni_tuners import every_decision, exported
-from studies.trials import Candidate, Claim, Failure
+from studies.trials import Candidate, Claim, Failure, failure_reason
 
 THREADS = "COORDNAS_NNI_TRIAL"
 """The environment variable that tells a trial's process that it is one, and its number of threads."""
@@ -126,7 +125,7 @@ class NNIExperiment:
             try:
                 kind, content = self._server.receive()
             except Exception as error:  # there is no connection any more
-                kind, content = "Terminate", reason(error)
+                kind, content = "Terminate", failure_reason(error)
             if kind == "Initialize":
                 self._server.initialized()
             elif kind in ("ReportMetricData", "TrialEnd", "Terminate"):
@@ -230,7 +229,7 @@ def run_trial(space: SearchSpace, evaluator: Evaluator) -> None:
     try:
         named = numbers(checked(evaluator.evaluate(architecture)))
     except Exception as error:
-        raise InputError(reason(error)) from error
+        raise InputError(failure_reason(error)) from error
     value = {"default": next(iter(named.values())), **named}
     metric = {
         "parameter_id": given["parameter_id"],

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import numbers
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from studies.bulk_reading import read_trials
 from studies.enqueued import Enqueued
 from studies.identity import difference
@@ -45,7 +45,7 @@ from studies.records import (
 )
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
 from studies.samplers.optuna_samplers import directions
-from studies.storages import close_storage, collecting_later, is_away, open_storage, patiently, shown
+from studies.storages import close_storage, collecting_later, is_away, open_storage, patiently, without_password
 from studies.storing import end_trial, store
 from studies.trials import Candidate, Claim
 from training.files import no_room_left
@@ -102,18 +102,19 @@ class OptunaStudy:
                 self._open(storage, name, identity)
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
-                raise InputError(f"{shown(storage)}: {error}; use another --out") from None
+                raise InputError(f"{without_password(storage)}: {error}; use another --out") from None
             raise
         except Exception as error:
             if no_room_left(error):
                 raise
             if is_away(error) and not storage.startswith("sqlite"):
-                raise InputError(f"{shown(storage)}: cannot be reached ({_first_line(error)})") from None
+                raise InputError(f"{without_password(storage)}: cannot be reached ({first_line(error)})") from None
             if isinstance(error, OSError | ImportError):
                 raise
             # A database of another program, or of another version of Optuna, raises nearly anything.
             raise InputError(
-                f"{shown(storage)}: not this run's study ({_first_line(error)}); move it away, or use another --out"
+                f"{without_password(storage)}: not this run's study ({first_line(error)}); move it away, or "
+                "use another --out"
             ) from None
         self._enqueued = Enqueued(self._storage, self._study_id, self.task, say)
         if shared:
@@ -137,8 +138,8 @@ class OptunaStudy:
         self._storage, self._study_id = study._storage, study._study_id
         if study.directions != wanted:
             raise InputError(
-                f"{shown(url)}: study {name!r} has {len(study.directions)} objectives, this search {len(wanted)}; "
-                "use another --out, or give the same settings"
+                f"{without_password(url)}: study {name!r} has {len(study.directions)} objectives, "
+                f"this search {len(wanted)}; use another --out, or give the same settings"
             )
         if identity is not None:
             own = json.loads(json.dumps(identity))
@@ -146,7 +147,7 @@ class OptunaStudy:
             if found is None:
                 study.set_user_attr(IDENTITY, own)
             elif other := difference(found, own):
-                raise InputError(f"{shown(url)}: study {name!r} is of another run: {other.told()}")
+                raise InputError(f"{without_password(url)}: study {name!r} is of another run: {other.told()}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
@@ -250,7 +251,7 @@ class OptunaStudy:
 
     def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
         """The right to evaluate it; None if another process has that, or if there are `limit` candidates already."""
-        cost = self.task.space.cost(proposal.architecture)
+        cost = self.task.priced.cost(proposal.architecture)
         digest = proposal.architecture.digest()
         if not self.shared:
             self._claims[digest] = Claim(proposal, cost)
@@ -334,7 +335,7 @@ class OptunaStudy:
         self.sampler.tell(told)
 
     def _of(self, proposal: Proposal, score: float | None, reason: str | None) -> Told:
-        cost = self.task.space.cost(proposal.architecture)
+        cost = self.task.priced.cost(proposal.architecture)
         return Told(proposal, cost, score, self.task.budget.excess(cost), reason)
 
     def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:
@@ -400,7 +401,3 @@ class OptunaStudy:
         for rejected in read_briefs(trial):
             self._tell(read_brief(self.task, rejected))
         self._tell(*read_told(trial, self.task.objectives[0]))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

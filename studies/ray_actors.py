@@ -8,8 +8,7 @@ from evaluators.base import Evaluator, checked, numbers, read_numbers
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from studies.evaluation import Result
-from studies.halving import reason
-from studies.trials import Candidate, Claim, Failure
+from studies.trials import Candidate, Claim, Failure, failure_reason
 from training.signals import raise_on_signals
 
 ROOM_SECONDS = 300.0
@@ -63,7 +62,7 @@ class RayActors:
                 ray.init(address=address or "local", log_to_driver=False, **local)
                 raise_on_signals()  # Ray takes TERM for itself
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--engine ray: {address or 'this machine'}: {reason(error)}") from None
+            raise InputError(f"--engine ray: {address or 'this machine'}: {failure_reason(error)}") from None
         self._make = make
         self._remote = ray.remote(**needs)(_Actor)
         self._needs = ", ".join(f"{value:g} {name.removeprefix('num_')}" for name, value in needs.items() if value)
@@ -105,10 +104,13 @@ class RayActors:
                 if retries < MAX_RETRIES:
                     self._waiting.append((claim, retries + 1))
                     continue
-                yield claim, Failure(claim.architecture, f"its actor died {retries + 1} times ({reason(error)})")
+                yield (
+                    claim,
+                    Failure(claim.architecture, f"its actor died {retries + 1} times ({failure_reason(error)})"),
+                )
             except self._ray.exceptions.RayTaskError as error:
                 self._idle.append(actor)
-                yield claim, Failure(claim.architecture, reason(error.cause or error))
+                yield claim, Failure(claim.architecture, failure_reason(error.cause or error))
             else:
                 self._idle.append(actor)
                 yield claim, Candidate(claim.architecture, claim.cost, read_numbers(self._objective, named))

@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from studies.choices import STORAGES
 from training.files import no_room_left
 
@@ -47,15 +47,15 @@ def check_address(url: str) -> None:
     kind, _, rest = url.partition(":")
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql", "journal", "grpc"):
-        raise InputError(f"--storage {shown(url)}: unknown kind; known: {STORAGES}")
+        raise InputError(f"--storage {without_password(url)}: unknown kind; known: {STORAGES}")
     if kind in ("sqlite", "journal"):
         file = Path(rest.partition("?")[0].removeprefix("///")).absolute()
         if kind == "sqlite" and not file.parent.is_dir():
-            raise InputError(f"--storage {shown(url)}: there is no folder {file.parent}; make it first")
+            raise InputError(f"--storage {without_password(url)}: there is no folder {file.parent}; make it first")
         if len(os.fsencode(file.name)) > MAX_NAME - len("-journal") or len(os.fsencode(file)) > MAX_PATH:
-            raise InputError(f"--storage {shown(url)[:MOST_SHOWN]}…: its path is too long; choose another")
+            raise InputError(f"--storage {without_password(url)[:MOST_SHOWN]}…: its path is too long; choose another")
         if file.exists() and not file.is_file():
-            raise InputError(f"--storage {shown(url)}: is no file; choose another")
+            raise InputError(f"--storage {without_password(url)}: is no file; choose another")
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -71,7 +71,7 @@ def open_storage(url: str) -> BaseStorage:
         return _grpc(url, rest)
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql"):
-        raise InputError(f"--storage {shown(url)}: unknown kind; known: {STORAGES}")
+        raise InputError(f"--storage {without_password(url)}: unknown kind; known: {STORAGES}")
     options: dict[str, object] = {"pool_pre_ping": True}
     address = url
     if kind == "sqlite":
@@ -84,11 +84,13 @@ def open_storage(url: str) -> BaseStorage:
     try:
         return _database(address, options)
     except ImportError:  # of sqlite's there is no lack: it is Python's own
-        raise InputError(f"--storage {shown(url)}: needs psycopg; pip install 'coordnas[postgres]'") from None
+        raise InputError(
+            f"--storage {without_password(url)}: needs psycopg; pip install 'coordnas[postgres]'"
+        ) from None
     except (SQLAlchemyError, StorageInternalError) as error:
         if no_room_left(error) or kind == "sqlite":
             raise
-        raise InputError(f"--storage {shown(url)}: cannot be reached ({reason(error)})") from None
+        raise InputError(f"--storage {without_password(url)}: cannot be reached ({cause_of(error)})") from None
 
 
 def _database(address: str, options: dict[str, object]) -> BaseStorage:
@@ -166,7 +168,7 @@ def close_storage(storage: BaseStorage) -> None:
         engine.dispose()
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """The address as it may be printed: without a password."""
     if url.partition(":")[0] in ("journal", "grpc"):
         return url
@@ -194,8 +196,8 @@ def patiently(do: Callable[[], _Result], patience: float = PATIENCE) -> _Result:
                 raise
             if time.monotonic() > until:
                 raise InputError(
-                    f"the storage has been away for {patience:.0f} s ({reason(error)}); run the same command again to "
-                    "go on"
+                    f"the storage has been away for {patience:.0f} s ({cause_of(error)}); run the same command again "
+                    "to go on"
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
@@ -224,7 +226,7 @@ def _journal(url: str, path: Path | None) -> BaseStorage:
     except OSError as error:
         raise InputError(f"--storage {url}: cannot be written ({error.strerror})") from None
     except (ValueError, KeyError) as error:
-        raise InputError(f"--storage {url}: not a journal of Optuna ({reason(error)})") from None
+        raise InputError(f"--storage {url}: not a journal of Optuna ({cause_of(error)})") from None
 
 
 def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
@@ -258,13 +260,13 @@ def _grpc(url: str, rest: str) -> BaseStorage:
     except ImportError as error:
         raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install 'coordnas[grpc]'") from None
     except Exception as error:
-        why = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else reason(error)
+        why = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else cause_of(error)
         raise InputError(f"--storage {url}: cannot be reached ({why})") from None
     return proxy
 
 
-def reason(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
     """The first line of what went wrong, of the error's own cause."""
     cause = error.__cause__ or error
     cause = getattr(cause, "orig", None) or cause
-    return (str(cause).splitlines() or [type(cause).__name__])[0]
+    return first_line(cause)

@@ -43,6 +43,13 @@ class Failure:
     reason: str
 
 
+def failure_reason(error: Exception) -> str:
+    """Why an evaluation failed, in a line: with the kind of the error, unless its text is meant for the user."""
+    words = (str(error).splitlines() or [""])[0]
+    kind = type(error).__name__
+    return words if kind in ("InputError", "DivergedError") else f"{kind}: {words}" if words else kind
+
+
 @dataclass(frozen=True)
 class Claim:
     """A proposal that this process evaluates, and no other.

@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode, v2
 from training.alterations import erase, resized_crops
 from training.augmentation import Augmentation
 from training.data import Split, load_data
-from training.draws import OPERATIONS, Draws, draw
+from training.draws import OPERATIONS, Draws, draw_alterations
 from training.rand_augment import rand_augment
 from training.rectangles import crop, erasure
 
@@ -125,7 +125,7 @@ def test_rand_augment_is_torchvisions(
 def test_operations_follow_each_other() -> None:
     pictures = _pictures(300)
     generator = torch.Generator().manual_seed(0)
-    draws = draw(Augmentation(rand_augment=9), 300, (24, 32), generator)
+    draws = draw_alterations(Augmentation(rand_augment=9), 300, (24, 32), generator)
     assert draws.operations is not None
     assert draws.signs is not None
     assert set(draws.operations.flatten().tolist()) == set(range(OPERATIONS))
@@ -142,7 +142,7 @@ def test_operations_follow_each_other() -> None:
 def test_erasing() -> None:
     count = 2000
     generator = torch.Generator().manual_seed(0)
-    draws = draw(Augmentation(erasing=0.25), count, (32, 32), generator)
+    draws = draw_alterations(Augmentation(erasing=0.25), count, (32, 32), generator)
     images = torch.ones(count, 3, 32, 32)
     erase(images, draws, 0.25)
     erased = (images == 0).flatten(1).any(1)

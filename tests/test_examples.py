@@ -51,7 +51,7 @@ def test_custom_attention_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search_space.attention._REGISTRY", dict(attention._REGISTRY))
+    monkeypatch.setattr(attention.OPS, "_things", dict(attention.OPS._things))
     monkeypatch.setattr("search_space.plugins._LOADED", {})
     monkeypatch.setattr("training.digits.SIZES", {"train": 200, "validation": 100, "test": 100})
     _example("custom_attention").main(["--out", "rows", *FEW, "--trials", "12"])

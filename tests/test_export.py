@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deployment import export as exporting
 from deployment.choices import FORMATS, parse_formats
-from deployment.export import calibration_pictures, check_installed, check_same, export
+from deployment.export import calibration_pictures, check_installed, check_same_outputs, export
 from deployment.onnx_session import OnnxNetwork
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES, hand_designed
@@ -354,9 +354,9 @@ def test_an_older_file_stays_where_the_new_one_is_wrong(
 )
 def test_what_the_check_finds(tiny: Architecture, change: Callable[[Tensor], Tensor], message: str) -> None:
     network = _network(tiny)
-    check_same(network, lambda images: network(images) + 1e-7, 16, Path("x"), "leave it")
+    check_same_outputs(network, lambda images: network(images) + 1e-7, 16, Path("x"), "leave it")
     with pytest.raises(InputError) as raised:
-        check_same(network, lambda images: change(network(images)), 16, Path("x"), "leave it")
+        check_same_outputs(network, lambda images: change(network(images)), 16, Path("x"), "leave it")
     assert message in str(raised.value)
 
 
@@ -369,7 +369,7 @@ def test_the_check_meets_sizes_that_a_format_cannot_take(tiny: Architecture) -> 
         return network(images)
 
     with pytest.raises(InputError, match=r"x: fails at 1 picture of 17×17 \(expected 16 pixels\); leave it"):
-        check_same(network, fixed, 16, Path("x"), "leave it")
+        check_same_outputs(network, fixed, 16, Path("x"), "leave it")
 
 
 def test_formats_of_a_command_line() -> None:

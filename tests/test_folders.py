@@ -17,7 +17,7 @@ from training import equal_pictures as equal_pictures_module
 from training.data import Dataset, load_data
 from training.equal_pictures import equal_pictures
 from training.folders import Tree, scan
-from training.imagenet import scan as scan_imagenet
+from training.imagenet import scan_imagenet
 from training.pictures import Listed
 from training.progress import Reporter
 from training.split_folders import NAMES

@@ -40,7 +40,7 @@ def test_a_plugin_is_run_once_before_the_settings_are_used(
 
 
 def test_a_plugin_may_define_dataclasses_and_register_an_op(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "_REGISTRY", dict(attention._REGISTRY))
+    monkeypatch.setattr(attention.OPS, "_things", dict(attention.OPS._things))
     path = tmp_path / "op.py"
     path.write_text(
         "from __future__ import annotations\n"
@@ -91,15 +91,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.py"
     path.write_text("from evaluators.choice import EVALUATORS\nEVALUATORS['mine'] = None\n")
-    monkeypatch.setattr("evaluators.choice.EVALUATORS", EVALUATORS)
+    monkeypatch.setattr(EVALUATORS, "_things", dict(EVALUATORS._things))
     monkeypatch.setattr("evaluators.choice.load_data", lambda *arguments: None)
     elsewhere = Elsewhere("mine", {}, "digits", 32, {}, "cpu", 1, (str(path),))
-    try:
-        with pytest.raises(TypeError):  # None makes no evaluator, but it was found
-            elsewhere()
-        assert "mine" in EVALUATORS
-    finally:
-        EVALUATORS.pop("mine", None)
+    with pytest.raises(TypeError):  # None makes no evaluator, but it was found
+        elsewhere()
+    assert "mine" in EVALUATORS
 
 
 def test_an_unknown_op_names_the_flag() -> None:

@@ -20,7 +20,7 @@ from search_space.cost import Budget, measure
 from search_space.errors import InputError
 from search_space.network import build
 from search_space.pretrained import at_hand, check_family, transfer
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from training.files import write_json
 from training.picture_sizes import SAMPLE, picture_sizes
 from training.recipe import Recipe
@@ -127,16 +127,16 @@ def test_the_obvious_command_says_what_it_chose(
 def test_weights_at_hand_are_taken_and_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *a, **k: pytest.fail("a download"))
-    largest = named_space("photos").largest
+    largest = priced_space("photos").largest
     assert at_hand(largest)[0] == "scratch"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "mobilenet_v2-7ebf99e0.pth").write_bytes(b"")
     assert at_hand(largest)[0] == "torchvision"
-    assert at_hand(named_space("mobilenetv2-32").largest)[0] == "scratch"
+    assert at_hand(priced_space("mobilenetv2-32").largest)[0] == "scratch"
 
 
 def test_published_weights_fill_the_space_of_photos() -> None:
-    largest = named_space("photos").largest
+    largest = priced_space("photos").largest
     assert check_family(largest)
     source = build(mobilenetv2())
     network = build(largest, 1000)
@@ -219,7 +219,7 @@ def test_a_run_begun_before_says_how_it_goes_on(
 
 def test_a_retraining_begun_before_says_how_it_goes_on(photographs: Path, tmp_path: Path) -> None:
     architecture = tmp_path / "small.json"
-    write_json(architecture, named_space("mobilenetv2-32").smallest.to_dict())
+    write_json(architecture, priced_space("mobilenetv2-32").smallest.to_dict())
     old = [str(architecture), "--data", f"folder:{photographs}", "--out", str(tmp_path / "out"), "--quiet"]
     retrain.main([*old, "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.2"])
     with pytest.raises(InputError) as refused:

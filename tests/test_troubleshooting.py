@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from search_space.attention import OPS
+from search_space.blocks import BLOCKS
+from search_space.errors import InputError
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 PACKAGES = ("search_space", "training", "evaluators", "studies", "deployment", "reports", "commands")
@@ -15,6 +19,10 @@ ANY = "…"
 def _said() -> list[str]:
     """Every text that the program could put into a message, with `…` for what differs."""
     said = []
+    for registry in (OPS, BLOCKS):  # whose messages begin with what they hold
+        with pytest.raises(InputError) as refused:
+            registry.get(ANY)
+        said.append(str(refused.value))
     for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from evaluators.base import Score
 from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, scores, single_scores
 from evaluators.zero_cost.az_nas import _entropy
-from evaluators.zero_cost.registry import register, score_function
+from evaluators.zero_cost.registry import SCORES, register
 from evaluators.zero_cost.scoring import Batch
 from reports.tables import front_table, front_title, scored_on
 from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
 from search_space.blocks import attend
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies import run_folder
 from studies.front import pareto_front
 from studies.loop import search
@@ -40,12 +40,12 @@ def data(picture_folder: Path) -> Dataset:
 
 
 @pytest.fixture
-def scorer(tiny_space: SearchSpace, data: Dataset) -> Scorer:
-    return Scorer(tiny_space, Budget(), data, seed=3, batch=Batch(size=16, reference=3))
+def scorer(tiny_space: PricedSpace, data: Dataset) -> Scorer:
+    return Scorer(tiny_space, data, seed=3, batch=Batch(size=16, reference=3))
 
 
 @pytest.mark.parametrize("name", names())
-def test_contract(scorer: Scorer, tiny_space: SearchSpace, name: str) -> None:
+def test_contract(scorer: Scorer, tiny_space: PricedSpace, name: str) -> None:
     torch.manual_seed(11)
     state = torch.get_rng_state()
     value = scorer.score(tiny_space.largest, name)
@@ -53,7 +53,7 @@ def test_contract(scorer: Scorer, tiny_space: SearchSpace, name: str) -> None:
     assert math.isfinite(value)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(12)
-    again = Scorer(tiny_space, Budget(), scorer.data, seed=3, batch=scorer.batch)
+    again = Scorer(tiny_space, scorer.data, seed=3, batch=scorer.batch)
     assert again.score(tiny_space.smallest, name) != value
     assert again.score(tiny_space.largest, name) == value
     assert torch.is_grad_enabled()
@@ -61,7 +61,7 @@ def test_contract(scorer: Scorer, tiny_space: SearchSpace, name: str) -> None:
 
 @pytest.mark.parametrize("activation", ["relu6", "silu"])
 def test_every_score_of_every_attention_and_activation(
-    tiny_space: SearchSpace, scorer: Scorer, activation: str
+    tiny_space: PricedSpace, scorer: Scorer, activation: str
 ) -> None:
     for kind in kinds():
         attention = Attention(kind, 4) if takes_reduction(kind) else Attention(kind)
@@ -75,15 +75,15 @@ def test_every_score_of_every_attention_and_activation(
             assert math.isfinite(scorer.score(architecture, name)), (kind, name)
 
 
-def test_counts_are_those_of_the_cost_table(scorer: Scorer, tiny_space: SearchSpace) -> None:
+def test_counts_are_those_of_the_cost_table(scorer: Scorer, tiny_space: PricedSpace) -> None:
     for architecture in scorer.sample():
         cost = tiny_space.cost(architecture)
         assert scorer.score(architecture, "macs") == cost.macs
         assert scorer.score(architecture, "params") == cost.params
 
 
-def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: SearchSpace) -> None:
-    other = Scorer(tiny_space, Budget(), scorer.data, seed=4, batch=scorer.batch)
+def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: PricedSpace) -> None:
+    other = Scorer(tiny_space, scorer.data, seed=4, batch=scorer.batch)
     for name in COMPUTED:
         assert other.score(tiny_space.largest, name) != scorer.score(tiny_space.largest, name)
 
@@ -91,7 +91,7 @@ def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: SearchSpace) -> N
 @pytest.mark.parametrize("name", COMPUTED)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_cannot_be_computed_is_an_error(
-    scorer: Scorer, tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch, name: str, value: float
+    scorer: Scorer, tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ) -> None:
     def broken(architecture: Architecture, num_classes: int) -> nn.Module:
         network = build(architecture, num_classes)
@@ -106,7 +106,7 @@ def test_what_cannot_be_computed_is_an_error(
         scorer.score(tiny_space.largest, name)
 
 
-def _plain(tiny_space: SearchSpace) -> nn.Module:
+def _plain(tiny_space: PricedSpace) -> nn.Module:
     """No skip, no attention: a chain of convolutions and a linear layer."""
     architecture = tiny_space.smallest
     assert all(stage.depth == 1 and stage.stride == 2 for stage in architecture.stages)
@@ -114,7 +114,7 @@ def _plain(tiny_space: SearchSpace) -> nn.Module:
     return build(architecture, 4).train()
 
 
-def test_synflow_of_a_chain(tiny_space: SearchSpace) -> None:
+def test_synflow_of_a_chain(tiny_space: PricedSpace) -> None:
     network = _plain(tiny_space)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     (linear,) = [module for module in network.modules() if isinstance(module, nn.Linear)]
@@ -126,10 +126,10 @@ def test_synflow_of_a_chain(tiny_space: SearchSpace) -> None:
     # R is of degree one in every layer's weights: by Euler each layer's sum is R itself.
     expected = math.log((len(convolutions) + 1) * float(total))
     images, labels = torch.randn(4, 3, 16, 16), torch.zeros(4, dtype=torch.int64)
-    assert score_function("synflow")(network, images, labels) == pytest.approx(expected, rel=1e-9)
+    assert SCORES.get("synflow")(network, images, labels) == pytest.approx(expected, rel=1e-9)
 
 
-def test_synflow_sees_magnitudes_only(tiny_space: SearchSpace) -> None:
+def test_synflow_sees_magnitudes_only(tiny_space: PricedSpace) -> None:
     images, labels = torch.randn(4, 3, 16, 16), torch.zeros(4, dtype=torch.int64)
     found = []
     for factor in (1.0, -1.0, 8.0):
@@ -137,7 +137,7 @@ def test_synflow_sees_magnitudes_only(tiny_space: SearchSpace) -> None:
         network = _plain(tiny_space)
         with torch.no_grad():
             network.stem.conv.weight *= factor
-        found.append(score_function("synflow")(network, images, labels))
+        found.append(SCORES.get("synflow")(network, images, labels))
     assert found[0] == pytest.approx(found[1])
     assert found[0] + math.log(8) == pytest.approx(found[2])
 
@@ -152,13 +152,13 @@ def test_naswot_counts_equal_units() -> None:
     codes = np.concatenate([before > 0, after > 0], axis=1)
     kernel = [[12 - sum(a != b for a, b in zip(one, other, strict=True)) for other in codes] for one in codes]
     expected = math.log(np.linalg.det(np.array(kernel, dtype=float)))
-    assert score_function("naswot")(network, images, torch.zeros(4)) == pytest.approx(expected)
+    assert SCORES.get("naswot")(network, images, torch.zeros(4)) == pytest.approx(expected)
 
 
 def test_naswot_of_equal_pictures_cannot_be_computed(scorer: Scorer) -> None:
     network: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.ReLU())
     images = torch.randn(1, 3, 2, 2).repeat(4, 1, 1, 1)
-    assert score_function("naswot")(network, images, torch.zeros(4)) == -math.inf
+    assert SCORES.get("naswot")(network, images, torch.zeros(4)) == -math.inf
 
 
 def _softmax_regression() -> tuple[Any, Tensor, Tensor, np.ndarray, np.ndarray]:
@@ -176,13 +176,11 @@ def _softmax_regression() -> tuple[Any, Tensor, Tensor, np.ndarray, np.ndarray]:
 def test_scores_of_gradients_by_hand() -> None:
     network, images, labels, weight, gradients = _softmax_regression()
     mean = gradients.mean(0)
-    assert score_function("grad_norm")(network, images, labels) == pytest.approx(np.linalg.norm(mean), rel=1e-5)
-    assert score_function("snip")(network, images, labels) == pytest.approx(
-        math.log(np.abs(weight * mean).sum()), rel=1e-5
-    )
+    assert SCORES.get("grad_norm")(network, images, labels) == pytest.approx(np.linalg.norm(mean), rel=1e-5)
+    assert SCORES.get("snip")(network, images, labels) == pytest.approx(math.log(np.abs(weight * mean).sum()), rel=1e-5)
     parts = gradients.reshape(4, 2, 4, 12).mean(1)
     expected = math.log((np.abs(parts).mean(0) / parts.std(0)).sum())
-    assert score_function("zico")(network, images, labels) == pytest.approx(expected, rel=1e-4)
+    assert SCORES.get("zico")(network, images, labels) == pytest.approx(expected, rel=1e-4)
 
 
 def test_entropy_of_features() -> None:
@@ -204,11 +202,11 @@ class _Scaled(nn.Module):
 @pytest.mark.parametrize(("factor", "stride"), [(1.0, 1), (3.0, 1), (0.25, 1), (3.0, 2)])
 def test_trainability_of_a_known_jacobian(factor: float, stride: int) -> None:
     network: Any = SimpleNamespace(stem=nn.Identity(), stages=nn.Sequential(nn.Sequential(_Scaled(factor, stride))))
-    value = score_function("trainability")(network, torch.randn(64, 3, 33, 33), torch.zeros(64))
+    value = SCORES.get("trainability")(network, torch.randn(64, 3, 33, 33), torch.zeros(64))
     assert value == pytest.approx(2 - factor - 1 / factor, abs=0.03 * (factor + 1 / factor))
 
 
-def test_an_aggregate_is_made_of_ranks(scorer: Scorer, tiny_space: SearchSpace) -> None:
+def test_an_aggregate_is_made_of_ranks(scorer: Scorer, tiny_space: PricedSpace) -> None:
     architecture = scorer.sample()[2]
     expected = 0.0
     for component in AGGREGATES["az_nas"]:
@@ -231,19 +229,19 @@ def test_registry() -> None:
     with pytest.raises(ValueError, match="score 'synflow' is registered already"):
         register("synflow")(lambda network, images, labels: 0.0)
     for name in single_scores():
-        assert score_function(name).__doc__
+        assert SCORES.get(name).__doc__
     with pytest.raises(InputError, match="--score oracle: unknown; known: az_nas, consensus, macs, params"):
         ZeroCostEvaluator(None, "oracle", Path(), QUIET)  # type: ignore[arg-type]
 
 
 def test_the_evaluator_keeps_its_reference(
-    scorer: Scorer, tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scorer: Scorer, tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = ZeroCostEvaluator(scorer, "az_nas", tmp_path, QUIET)
     evaluator.prepare()
     score = evaluator.evaluate(tiny_space.largest)
     assert score == Score("az_nas", scorer.score(tiny_space.largest, "az_nas"))
-    later = Scorer(tiny_space, Budget(), scorer.data, seed=3, batch=scorer.batch)
+    later = Scorer(tiny_space, scorer.data, seed=3, batch=scorer.batch)
     again = ZeroCostEvaluator(later, "az_nas", tmp_path, QUIET)
     again.prepare()
     monkeypatch.setattr(Scorer, "sample", lambda self: pytest.fail("scored again"))
@@ -262,10 +260,10 @@ def test_identity_tells_scores_apart(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("name", ["synflow", "macs"])
-def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: SearchSpace, tmp_path: Path, name: str) -> None:
+def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: PricedSpace, tmp_path: Path, name: str) -> None:
     def opened() -> OptunaStudy:
         storage = f"sqlite:///{tmp_path}/study.db"
-        task = Task(tiny_space, Budget(), seed=0, startup=3, objectives=(name, "macs"))
+        task = Task(tiny_space, seed=0, startup=3, objectives=(name, "macs"))
         return OptunaStudy(make_sampler("tpe", task), storage)
 
     evaluator = ZeroCostEvaluator(scorer, name, tmp_path, QUIET)

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from training.files import write_atomically
 
 
@@ -70,7 +70,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
                 raise ValueError(f"{damaged} is damaged")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file with flipped bits raises nearly anything
-        reason = (str(error).splitlines() or ["?"])[0]
+        reason = first_line(error)
         raise InputError(f"{path}: not a checkpoint ({reason}); remove it to train from the beginning") from None
     if not isinstance(state, dict):
         raise InputError(f"{path}: not a checkpoint; remove it to train from the beginning")

@@ -144,7 +144,7 @@ def load_data(
         )
 
     if kind == "imagenet":
-        listed = imagenet.scan(spec, rest)
+        listed = imagenet.scan_imagenet(spec, rest)
         _tell(reporter, listed.notes, lambda: equal_pictures(listed.splits, rest))
         return Dataset(
             name=kind,

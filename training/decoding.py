@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from training.preparation import JPEG, Bytes, Found, decoded, opened, turn_of
+from training.preparation import JPEG, Bytes, Found, decoded, opened_picture, turn_of
 from training.rectangles import Rectangle, crop
 
 _ASIDE = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
@@ -32,7 +32,7 @@ def training_crop(
 
     Raises CorruptError for a content that is no picture that can be decoded.
     """
-    with opened(content) as file:
+    with opened_picture(content) as file:
         turn = turn_of(file) if upright else None
         aside = turn in _ASIDE
         width, height = file.size[::-1] if aside else file.size

@@ -47,7 +47,9 @@ class Draws:
 NOTHING = Draws()
 
 
-def draw(augmentation: Augmentation, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
+def draw_alterations(
+    augmentation: Augmentation, count: int, size: tuple[int, int], generator: torch.Generator
+) -> Draws:
     """The draws for `count` pictures of `size` (height, width)."""
 
     def whole(low: int, high: int, *shape: int) -> Tensor:

@@ -38,7 +38,7 @@ class ImageNet:
     notes: tuple[str, ...]
 
 
-def scan(spec: str, path: str) -> ImageNet:
+def scan_imagenet(spec: str, path: str) -> ImageNet:
     """Lists the folders; no file is opened, unless it has no suffix.
 
     Raises InputError for a missing folder, pictures of `val/` that are not sorted by class, class folders that

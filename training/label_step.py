@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from training import distributed
 from training.drop_path import draw_apart
 from training.lanes import MOST, side_by_side
@@ -18,7 +18,7 @@ from training.precision import autocast
 from training.recipe import Recipe
 from training.resize import resized
 
-Teacher = Callable[[Tensor], Tensor]
+Predict = Callable[[Tensor], Tensor]
 """From the batch of normalised images to logits."""
 
 LEAST = 16
@@ -50,7 +50,7 @@ class LabelStep:
         recipe: Recipe,
         num_classes: int,
         *,
-        teacher: Teacher | None = None,
+        teacher: Predict | None = None,
         adapt: bool = False,
         say: Callable[[str], None] = lambda message: None,
     ):
@@ -159,7 +159,7 @@ class LabelStep:
         except TorchDynamoException as error:
             if out_of_memory(error):
                 raise
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+            reason = first_line(error)
             raise InputError(f"--compile yes: torch's compiler cannot be used here ({reason}); leave it out") from error
         return logits
 

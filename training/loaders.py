@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from search_space.errors import InputError
+from search_space.errors import InputError, one_line
 from training.corrupt import CorruptError
 from training.decoding import training_crop
 from training.draws import Draws
@@ -206,7 +206,7 @@ def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> 
         # One that is gone is found missing, or does not answer when its results are fetched.
         if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise InputError(
             f"a process that decodes pictures was ended from outside ({reason}); too little memory? give fewer "
             "--loaders, or 0"

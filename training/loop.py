@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from training import distributed
 from training.checkpoint import latest_checkpoint, save_checkpoint
 from training.data import Split
@@ -108,7 +108,7 @@ def fit(
                 average.load_state_dict(state["average"])
             history = state["history"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = (str(error).splitlines() or ["?"])[0]
+            reason = first_line(error)
             raise InputError(f"{checkpoint}: does not fit ({reason}); remove it to train from the beginning") from None
     first = len(history)
     if first == recipe.epochs:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.errors import InputError, one_line
 from search_space.json_files import parse_json, shown
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
@@ -98,6 +98,6 @@ def load_model(path: Path) -> tuple[Network, ModelInfo]:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise InputError(f"{path}: its weights are not of its architecture ({reason})") from None
     return network.eval(), info

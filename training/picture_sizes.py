@@ -34,7 +34,7 @@ def picture_sizes(spec: str) -> PictureSizes | None:
         if kind == "folder":
             files: Sequence[str] = [str(file) for file, _ in folders.scan(spec, path).files["train"]]
         elif kind == "imagenet":
-            files = imagenet.scan(spec, path).splits["train"].paths
+            files = imagenet.scan_imagenet(spec, path).splits["train"].paths
         else:
             return None
     except InputError:  # said when the pictures are loaded

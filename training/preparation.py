@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from search_space.errors import InputError
+from search_space.errors import InputError, one_line
 from training.corrupt import CorruptError
 
 MARGINS = {"imagenet": 256 / 224}
@@ -96,7 +96,7 @@ def prepared(content: Bytes, view: View, *, grey: bool = False) -> tuple[Tensor,
     Raises CorruptError for a content that is no picture that can be decoded.
     """
     needed = FINER * round(view.resolution * view.margin)
-    with opened(content) as file:
+    with opened_picture(content) as file:
         image, found = decoded(file, (needed, needed), turn_of(file) if view.upright else None)
         if grey:
             image = image.convert("L")
@@ -113,7 +113,7 @@ def central(image: Image.Image, view: View) -> Bytes:
 
 
 @contextmanager
-def opened(content: Bytes) -> Iterator[Image.Image]:
+def opened_picture(content: Bytes) -> Iterator[Image.Image]:
     """The picture, not decoded yet. Whatever goes wrong with it is raised as CorruptError, in words."""
     if not len(content):
         raise CorruptError("the file is empty")
@@ -127,7 +127,7 @@ def opened(content: Bytes) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise CorruptError("no picture of a known format") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
-        raise CorruptError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise CorruptError(one_line(error)) from None
 
 
 def turn_of(file: Image.Image) -> Image.Transpose | None:

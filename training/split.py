@@ -9,7 +9,7 @@ from torch import Tensor
 
 from training.alterations import altered, erase
 from training.augmentation import PLAIN, Augmentation
-from training.draws import NOTHING, Draws, draw
+from training.draws import NOTHING, Draws, draw_alterations
 
 CACHED = 1 << 19  # numbers that are worked on at a time
 
@@ -106,7 +106,7 @@ class Split(ABC):
             if generator and len(index) < batch_size <= count:
                 return
             # Drawn for the whole batch, so that the draws do not depend on the shares.
-            draws = draw(augmentation, len(index), self.size, generator) if generator else NOTHING
+            draws = draw_alterations(augmentation, len(index), self.size, generator) if generator else NOTHING
             end = len(index) // world * world if generator else len(index)
             mine = slice(rank, end, world)
             if len(index[mine]):

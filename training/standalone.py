@@ -20,7 +20,7 @@ from training.data import Dataset, Split
 from training.drop_path import add_drop_path
 from training.evaluation import Examination, examine
 from training.files import remove_leftovers, write_atomically, write_json
-from training.label_step import LabelStep, Teacher
+from training.label_step import LabelStep, Predict
 from training.loop import History, fit
 from training.model_file import ModelInfo, save_model
 from training.progress import Reporter
@@ -64,7 +64,7 @@ class Teaching:
     """A teacher, and what tells it apart from others."""
 
     name: str
-    predict: Teacher
+    predict: Predict
 
 
 def train_standalone(

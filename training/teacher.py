@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line, one_line
 from training.data import Dataset
 from training.model_file import load_model
 from training.resize import resized
@@ -81,7 +81,7 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
             teacher(torch.zeros(1, 3, *data.train.size, device=data.device))
     except (RuntimeError, AssertionError, ValueError) as error:
         size = "×".join(map(str, data.train.size))
-        raise InputError(f"--teacher {spec}: does not take pictures of {size} pixels ({_first_line(error)})") from None
+        raise InputError(f"--teacher {spec}: does not take pictures of {size} pixels ({first_line(error)})") from None
     return teacher
 
 
@@ -110,7 +110,7 @@ def _timm(spec: str, name: str, file: str, num_classes: int) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:
-        reason = (str(error).splitlines() or ["?"])[0]
+        reason = first_line(error)
         raise InputError(f"--teacher {spec}: its weights cannot be fetched ({reason}); give {spec}=FILE") from None
 
 
@@ -130,7 +130,7 @@ def _filled(spec: str, network: nn.Module, file: str) -> nn.Module:
                 tensors = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(tensors)
     except Exception as error:  # a broken file raises nearly anything
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise InputError(f"--teacher {spec}: {file} does not hold its weights ({reason})") from None
     return network
 
@@ -147,10 +147,6 @@ def _fixed_resolution(network: nn.Module) -> int | None:
         return int(config["input_size"][-1])
     side: object = getattr(network, "image_size", None)  # torchvision's vision transformers
     return side if isinstance(side, int) else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
 def _outputs(network: nn.Module) -> int:

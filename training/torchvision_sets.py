@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from search_space.errors import InputError
+from search_space.errors import InputError, first_line
 from training import distributed
 from training.folders import MAX_BYTES
 from training.hold_out import hold_out
@@ -53,7 +53,7 @@ class Downloaded:
             opened = _opened(self.kind, self.root, train=split != "test", download=False)
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"--data {self.spec}: not in {self.root} ({_reason(error)}); every host has to see it there"
+                f"--data {self.spec}: not in {self.root} ({first_line(error)}); every host has to see it there"
             ) from None
         images = torch.as_tensor(opened.data)
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
@@ -85,7 +85,7 @@ def _classes(spec: str, kind: str, root: str, *, download: bool) -> list[str]:
         try:
             return list(_opened(kind, root, train=True, download=fetching).classes)
         except Exception as error:  # absent, broken, or whatever a download meets
-            reason = _reason(error)
+            reason = first_line(error)
     if not download:
         raise InputError(
             f"data {spec}: not in {root} ({reason}), and nothing is downloaded because a file says so; give --data "
@@ -109,7 +109,3 @@ def _scaled(images: Tensor, resolution: int) -> Tensor:
         pixels = central(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture), View(resolution))
         place[:] = torch.from_numpy(pixels).view(resolution, resolution, -1).permute(2, 0, 1)
     return scaled
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import SubNetwork, WeightStore
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.decisions import decided, dimension
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training import distributed
 from training.lanes import side_by_side
 from training.precision import autocast
@@ -47,13 +46,13 @@ class Sandwich:
         recipe: SupernetRecipe,
         *,
         seed: int,
-        budget: Budget | None = None,
+        priced: PricedSpace | None = None,
         largest_steps: int = 0,
     ):
         self.store = store
         self.recipe = recipe
         self.seed = seed
-        self.budget = budget or Budget()
+        self.priced = priced or PricedSpace(store.space, store.num_classes)
         self.largest_steps = largest_steps
         self._sizes = ["largest"] * recipe.largest + ["smallest"] * recipe.smallest
         self._sizes += ["random"] * recipe.random_networks
@@ -104,7 +103,7 @@ class Sandwich:
         """The network of a turn; every network that is trained has one."""
         space = self.store.space
         rng = random.Random(derive(self.seed, "sandwich", turn))
-        drawn = self._drawn(space, rng) if size == "random" and self.recipe.within_budget else None
+        drawn = self._drawn(rng) if size == "random" and self.recipe.within_budget else None
 
         def choose(name: str, options: Sequence[Any]) -> Any:
             what = dimension(name)
@@ -116,12 +115,12 @@ class Sandwich:
 
         return space.assemble(choose) if size == "random" else space.extreme(choose, largest=size == "largest")
 
-    def _drawn(self, space: SearchSpace, rng: random.Random) -> Architecture:
+    def _drawn(self, rng: random.Random) -> Architecture:
         """A uniform draw from the budget, or from its window."""
-        least = math.ceil(self.recipe.window * (self.budget.max_macs or 0))
+        least = math.ceil(self.recipe.window * (self.priced.budget.max_macs or 0))
         for _ in range(MAX_REDRAWS):
-            architecture = space.sample(rng, self.budget)
-            if not least or space.cost(architecture).macs >= least:
+            architecture = self.priced.sample(rng)
+            if not least or self.priced.cost(architecture).macs >= least:
                 return architecture
         raise InputError(f"window: {MAX_REDRAWS} draws met no network of {least} MACs or more; lower it")
 

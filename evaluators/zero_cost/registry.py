@@ -19,10 +19,11 @@ from torch import Tensor
 from search_space.cost import measure
 from search_space.errors import InputError
 from search_space.network import Network
+from search_space.registry import Registry
 
 ScoreFunction = Callable[[Network, Tensor, Tensor], float]
 
-_REGISTRY: dict[str, ScoreFunction] = {}
+SCORES: Registry[ScoreFunction] = Registry("score")
 
 AGGREGATES: dict[str, tuple[str, ...]] = {
     # AZ-NAS (arXiv:2403.19232, section 3); its complexity is the count of MACs.
@@ -36,36 +37,25 @@ AGGREGATES: dict[str, tuple[str, ...]] = {
 def register(name: str) -> Callable[[ScoreFunction], ScoreFunction]:
     """Decorator that makes a function known as the score `name`."""
 
-    def add(function: ScoreFunction) -> ScoreFunction:
-        if name in _REGISTRY or name in AGGREGATES:
-            raise ValueError(f"score {name!r} is registered already")
-        _REGISTRY[name] = function
-        return function
-
-    return add
+    if name in AGGREGATES:
+        raise ValueError(f"score {name!r} is registered already, as an aggregate")
+    return SCORES.register(name)
 
 
 def single_scores() -> tuple[str, ...]:
     """The registered scores that a network has by itself, in order of registration."""
-    return tuple(_REGISTRY)
+    return SCORES.names()
 
 
 def names() -> tuple[str, ...]:
     """Every score: the aggregates first, then the single ones."""
-    return (*AGGREGATES, *_REGISTRY)
+    return (*AGGREGATES, *SCORES)
 
 
 def components(name: str) -> tuple[str, ...]:
     """The single scores that a score is made of. Raises InputError for an unknown name."""
     check_score(name)
     return AGGREGATES.get(name, (name,))
-
-
-def score_function(name: str) -> ScoreFunction:
-    """The function of a single score. Raises InputError for an unknown name."""
-    if name not in _REGISTRY:
-        raise InputError(f"score {name!r}: unknown; known: {', '.join(_REGISTRY)}")
-    return _REGISTRY[name]
 
 
 def check_score(name: str) -> None:

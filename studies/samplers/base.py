@@ -5,8 +5,8 @@ A sampler of one's own is a class and a line, in a file that `--sampler FILE.py:
     @register("cheapest-first")
     class CheapestFirst(Sampler):
         def propose(self, turn, running):
-            draws = (self.task.space.sample(self.rng(turn), self.task.budget) for _ in range(10))
-            return Proposal(min(draws, key=self.task.space.cost))
+            draws = (self.task.priced.sample(self.rng(turn)) for _ in range(10))
+            return Proposal(min(draws, key=self.task.priced.cost))
 
 The search loop sees to budget and repeats: a proposal over the budget, or seen before, is told as rejected, and the
 sampler is asked again, `asks` times in all; then an architecture is drawn uniformly from the budget.
@@ -14,7 +14,7 @@ sampler is asked again, `asks` times in all; then an architecture is drawn unifo
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +23,8 @@ from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
+from search_space.priced_space import PricedSpace
+from search_space.registry import Registry
 from search_space.space import SearchSpace
 from training.seeds import derive
 
@@ -40,11 +42,20 @@ class Task:
         objectives: what is maximised, and then the costs (fields of Cost) that are minimised, if any.
     """
 
-    space: SearchSpace
-    budget: Budget
+    priced: PricedSpace
     seed: int
     startup: int
     objectives: tuple[str, ...] = ("accuracy", "macs")
+
+    @property
+    def space(self) -> SearchSpace:
+        """Which architectures there are."""
+        return self.priced.space
+
+    @property
+    def budget(self) -> Budget:
+        """What they are to meet."""
+        return self.priced.budget
 
     @property
     def costs(self) -> tuple[str, ...]:
@@ -120,38 +131,29 @@ class Sampler(ABC):
         """Takes note of what became of a proposal, of its own or drawn from the budget."""
 
 
-_SAMPLERS: dict[str, type[Sampler]] = {}
+SAMPLERS: Registry[type[Sampler]] = Registry("sampler", ", or FILE.py:NAME")
 
-
-def register(name: str) -> Callable[[type[Sampler]], type[Sampler]]:
-    """Decorator that makes a Sampler known as `name`."""
-
-    def add(sampler: type[Sampler]) -> type[Sampler]:
-        if name in _SAMPLERS:
-            raise ValueError(f"sampler {name!r} is registered already")
-        _SAMPLERS[name] = sampler
-        return sampler
-
-    return add
+register = SAMPLERS.register
+"""Decorator that makes a Sampler known by a name."""
 
 
 def sampler_names() -> tuple[str, ...]:
     """The registered samplers, in order of registration."""
-    return tuple(_SAMPLERS)
+    return SAMPLERS.names()
 
 
 def sampler_class(name: str) -> type[Sampler]:
     """The sampler of that name, or that of the user's own file `FILE.py:NAME`. Raises InputError for an unknown one."""
     file, _, own = name.rpartition(":")
     if file.endswith(".py"):
-        if own not in _SAMPLERS:
+        if own not in SAMPLERS:
             load_plugin(Path(file), f"--sampler {name}")
         name, given = own, name
-        if name not in _SAMPLERS:
+        if name not in SAMPLERS:
             raise InputError(f"--sampler {given}: {file} registers no sampler {own!r}")
-    if name not in _SAMPLERS:
-        raise InputError(f"--sampler {name}: unknown; known: {', '.join(_SAMPLERS)}, or FILE.py:NAME")
-    return _SAMPLERS[name]
+    if name not in SAMPLERS:
+        raise InputError(f"--sampler {name}: unknown; known: {SAMPLERS.known()}")
+    return SAMPLERS[name]
 
 
 def make_sampler(name: str, task: Task) -> Sampler:

@@ -1,0 +1,18 @@
+"""What other errors say, as one line of a message."""
+
+import pytest
+
+from search_space.errors import first_line, one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "whole"),
+    [
+        ("\n  \nno room\nat /x", "no room", "no room at /x"),
+        ("", "RuntimeError", "RuntimeError"),
+        ("x" * 1000, "x" * 300, "x" * 300),
+    ],
+)
+def test_an_error_is_told_in_a_line(text: str, first: str, whole: str) -> None:
+    assert first_line(RuntimeError(text)) == first
+    assert one_line(RuntimeError(text)) == whole
