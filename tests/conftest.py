@@ -10,10 +10,10 @@ from PIL import Image
 
 from search_space.architecture import Attention
 from search_space.blocks import NO_ATTENTION
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.stage_program import StageOptions
-from training.digits import source
+from training.data.digits import source
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from commands.presets import PRESETS, Preset, SearchSettings, overridden
 from commands.values import typed
 from evaluators.proxy_settings import Halving
 from evaluators.supernet.settings import SupernetRecipe
-from search_space.errors import InputError
-from training.augmentation import Augmentation
+from foundation.errors import InputError
+from training.augmentation.recipe import Augmentation
 from training.recipe import Recipe
 from training.setting import Setting, check, field_of, same, setting
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from foundation.errors import InputError
 from search_space.attention import OPS
 from search_space.blocks import BLOCKS
-from search_space.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
