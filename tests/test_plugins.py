@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import foundation.plugins
 from commands import command_line
@@ -56,7 +57,7 @@ def test_a_plugin_may_define_dataclasses_and_register_an_op(tmp_path: Path, monk
         "        super().__init__()\n"
     )
     load_plugin(path)
-    assert type(attention.create(Attention("halves"), 8, attention.nn.ReLU)).__name__ == "Halves"
+    assert type(attention.create(Attention("halves"), 8, nn.ReLU)).__name__ == "Halves"
 
 
 @pytest.mark.parametrize(
