@@ -27,7 +27,7 @@ from training import distributed
 from training.files import no_room_left
 from training.loop import DivergedError
 from training.memory import keep_freed_memory, out_of_memory
-from training.printed import escape_output
+from training.printed import escape_output, name_flags
 from training.progress import complain
 from training.signals import EndedError, raise_on_signals
 
@@ -185,6 +185,7 @@ def parse_settings(
         defaults: makes the settings that flags override, for presets, from what was given of them.
         complete: adds to what was given what follows from it; not asked for help.
     """
+    name_flags()
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_space.architecture import Architecture, Stage
-from search_space.cost import FLAGS, Budget, with_unit
+from search_space.cost import BOUNDED_BY, Budget, with_unit
 from search_space.cost_table import COLUMNS
 from search_space.errors import InputError
 from search_space.exact_counts import Counts, convolved, spectrum
@@ -81,7 +81,7 @@ class BudgetTable:
                 exact = least / 10**6 if name == "latency_ns" else least
                 raise InputError(
                     f"budget {with_unit(name, bound)}: the smallest network of space {space.name} ({space.num_classes} "
-                    f"classes) has {with_unit(name, least)} ({exact}); raise {FLAGS[name]} to at least that"
+                    f"classes) has {with_unit(name, least)} ({exact}); raise `{BOUNDED_BY[name]}` to at least that"
                 )
         self._chains, self._exact = self._made(list(bounds), np.array(list(bounds.values()), dtype=np.int64))
         self.total = sum(chain.total for chain in self._chains)

@@ -23,6 +23,12 @@ def _seeded() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def _fields_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test runs has this process's messages name flags; not beyond the test."""
+    monkeypatch.setattr("training.printed._flags_are_named", False)
+
+
 @pytest.fixture(scope="session")
 def tiny_space() -> SearchSpace:
     """Small enough to list: every dimension is elastic, and ratios have twins."""

@@ -9,6 +9,7 @@ import pytest
 from search_space.attention import OPS
 from search_space.blocks import BLOCKS
 from search_space.errors import InputError
+from training.printed import with_flags
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -30,7 +31,7 @@ def _said() -> list[str]:
                 said.append("".join(map(str, parts)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 said.append(node.value)
-    return said
+    return [with_flags(text).replace(f"`{ANY}`", f"--{ANY}") for text in said]
 
 
 def _quoted() -> list[str]:

@@ -1,4 +1,7 @@
-"""Texts as they are shown: what cannot be written, or a terminal acts on, becomes an escape, such as \\xe9."""
+"""Texts as they are shown: what cannot be written, or a terminal acts on, becomes an escape, such as \\xe9.
+
+And where a command shows them, a setting's flag, --max-macs, stands for the field that a library names: `max_macs`.
+"""
 
 import codecs
 import io
@@ -35,6 +38,26 @@ def printable(text: object) -> str:
 
 # Control characters (C0, delete, C1), the marks of the bidirectional algorithm.
 _ACTED_ON = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def with_flags(text: str) -> str:
+    """The text with the flag for each field that it names: --max-macs for `max_macs`."""
+    return _FIELD.sub(lambda match: "--" + match[1].replace("_", "-"), text)
+
+
+_FIELD = re.compile(r"`([a-z][a-z0-9_]*)`")
+_flags_are_named = False
+
+
+def name_flags() -> None:
+    """From now on the messages of this process name flags: a command is being run."""
+    global _flags_are_named
+    _flags_are_named = True
+
+
+def message(text: str) -> str:
+    """A message as this process shows it: printable, and `with_flags` in a command."""
+    return printable(with_flags(text) if _flags_are_named else text)
 
 
 def escape_output() -> None:

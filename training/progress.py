@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.printed import printable
+from training.printed import message, printable
 
 LONGEST_LINE = 1_000  # characters of a complaint
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
@@ -27,16 +27,16 @@ class Reporter:
         self.seconds: dict[str, float] = {}
         self._said: set[str] = set()
 
-    def say(self, message: str) -> None:
-        """One line, unless quiet."""
-        self.show(message)
+    def say(self, text: str) -> None:
+        """One line, unless quiet; see `message`."""
+        self.show(message(text))
 
-    def say_once(self, message: str) -> bool:
+    def say_once(self, text: str) -> bool:
         """One line, unless quiet or it was said before. Whether it was said now."""
-        if self.quiet or message in self._said:
+        if self.quiet or text in self._said:
             return False
-        self._said.add(message)
-        self.say(message)
+        self._said.add(text)
+        self.say(text)
         return True
 
     def show(self, what: RenderableType) -> None:
@@ -116,9 +116,9 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {rest}s" if minutes else f"{rest}s"
 
 
-def complain(message: str) -> None:
-    """One line on standard error, of bounded length; see `printable`."""
-    line = printable(" ".join(message.split()))
+def complain(text: str) -> None:
+    """One line on standard error, of bounded length; see `message`."""
+    line = message(" ".join(text.split()))
     if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
         line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
     print(line, file=sys.stderr, flush=True)
