@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Grid
 
-from command_line import wholes
+from commands.values import wholes
 from evaluators.anchored import REFERENCES, Anchoring
 from evaluators.predictor import FEWEST
 from evaluators.ranking import Truth, kendall
 from evaluators.table import GROUPS, TABLES, read_table
 from search_space.cost import Budget
 from search_space.json_files import read_json
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 
 REGRET_AT = 5
 
@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=50)
     arguments = parser.parse_args()
     table = read_table(arguments.truth)
-    space = named_space(table.space)
     networks = [entry.architecture for entry in table.networks]
     kept = read_json(arguments.scores)
     if kept["digests"] != [network.digest() for network in networks]:
@@ -49,7 +48,8 @@ def main() -> None:
     one_seed = np.array([entry.validation[0] for entry in table.networks])
     equal = np.array([entry.group == GROUPS[0] for entry in table.networks])
     budget = Budget(max_macs=max(entry.macs for entry in table.networks))
-    references = [space.sample(random.Random(index), budget) for index in range(REFERENCES)]
+    priced = priced_space(table.space).within(budget)
+    references = [priced.sample(random.Random(index)) for index in range(REFERENCES)]
 
     console = Console(width=118)
     grid = Grid(
@@ -60,7 +60,7 @@ def main() -> None:
         for split in range(arguments.splits):
             drawn = np.random.default_rng([split, count]).permutation(len(networks))
             anchors, rest = drawn[:count], drawn[count:]
-            anchoring = Anchoring(space, references).fit(
+            anchoring = Anchoring(priced, references).fit(
                 [networks[index] for index in anchors], list(scores[anchors]), list(one_seed[anchors])
             )
             others = [networks[index] for index in rest]

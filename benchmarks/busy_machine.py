@@ -26,16 +26,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from commands.presets import PRESETS
+from commands.recipes import RECIPES
 from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import Prior
-from evaluators.supernet import SupernetEvaluator
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.zero_cost import Scorer
-from presets import PRESETS
-from recipes import RECIPES
 from search_space.cost import Budget
 from search_space.network import build
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from studies.samplers import Task, make_sampler
 from studies.samplers.base import Proposal, Told
 from training.data import load_data
@@ -73,37 +73,36 @@ def measure(name: str, seconds: float) -> dict[str, float]:
 
 def _works() -> Iterator[Callable[[int], object]]:
     """What each part does in a turn of that number."""
-    preset, budget = PRESETS["digits"], Budget(preset_macs())
+    preset = PRESETS["digits"]
     data = load_data("digits", 32, torch.device("cpu"))
-    space = replace(named_space(preset.settings.space), num_classes=data.num_classes)
+    priced = replace(priced_space(preset.settings.space), num_classes=data.num_classes, budget=Budget(preset_macs()))
     with tempfile.TemporaryDirectory() as folder:
-        prior = Prior("progressivity", Scorer(space, budget, data, 0, PRIOR_BATCH), Path(folder), 1000)
+        prior = Prior("progressivity", Scorer(priced, data, 0, PRIOR_BATCH), Path(folder), 1000)
         evaluator = SupernetEvaluator(
-            space,
+            priced,
             data,
             preset.recipe,
             preset.scoring,
             seed=0,
             folder=Path(folder),
             reporter=Reporter(quiet=True),
-            budget=budget,
             prior=prior,
         )
         images, labels = next(data.train.batches(preset.recipe.batch_size, seed=0))
-        step = Sandwich(evaluator.store, preset.recipe, seed=0, budget=budget, largest_steps=FIRST_LATER_STEP)
+        step = Sandwich(evaluator.store, preset.recipe, seed=0, priced=priced, largest_steps=FIRST_LATER_STEP)
         trained = _trained(evaluator.store, step, preset.recipe, images, labels)
         yield trained
         yield lambda turn: trained(FIRST_LATER_STEP + turn)
         rng = random.Random(0)
-        sampler = make_sampler("predictor", Task(space, budget, 0, 20, ("accuracy", "macs")))
+        sampler = make_sampler("predictor", Task(priced, 0, 20, ("accuracy", "macs")))
         for _ in range(EVALUATED):
-            architecture = space.sample(rng, budget)
-            cost = space.cost(architecture)
+            architecture = priced.sample(rng)
+            cost = priced.cost(architecture)
             sampler.tell(Told(Proposal(architecture), cost, cost.macs / 10**7 + rng.random() / 50, 0.0))
         yield lambda turn: sampler.propose(turn, [])
-        yield lambda _: evaluator.evaluate(space.sample(rng, budget))
+        yield lambda _: evaluator.evaluate(priced.sample(rng))
     quick = RECIPES["quick"]
-    network = build(space.sample(random.Random(1), budget), data.num_classes).to(memory_format=torch.channels_last)
+    network = build(priced.sample(random.Random(1)), data.num_classes).to(memory_format=torch.channels_last)
     network.train()
     batch = next(data.train.batches(quick.batch_size, seed=0))
     yield _trained(network, LabelStep(network, 32, quick, data.num_classes), quick, *batch)

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from search_space.cost import Cost, Counter
 from search_space.network import Network
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 
 SPACES = ("mobilenetv2", "mobilenext", "efficientnet_b0")
 BY_FVCORE = 200
@@ -32,20 +32,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
-    spaces = [named_space(name) for name in SPACES]
+    spaces = [priced_space(name) for name in SPACES]
     counted: Tally[str] = Tally()
     attentions: Tally[str] = Tally()
     resolutions: Tally[int] = Tally()
     started = time.monotonic()
     for index in range(arguments.networks):
-        space = spaces[index % len(spaces)]
-        architecture = space.assemble(lambda name, options: rng.choice(options))
+        priced = spaces[index % len(spaces)]
+        architecture = priced.space.assemble(lambda name, options: rng.choice(options))
         with torch.device("meta"):
-            network = Network(architecture, space.num_classes).eval()
+            network = Network(architecture, priced.num_classes).eval()
             x = torch.empty(1, 3, architecture.resolution, architecture.resolution)
         with torch.no_grad(), Counter() as counter:
             network(x)
-        cost = space.cost(architecture)
+        cost = priced.cost(architecture)
         direct = Cost(counter.macs, sum(parameter.numel() for parameter in network.parameters()), counter.elementwise)
         same = cost == direct and cost.elementwise == direct.elementwise
         if index % 50 == 0:
@@ -54,11 +54,11 @@ def main() -> None:
             same &= cost.macs * 2 == theirs.get_total_flops()
             counted["torch's FlopCounterMode"] += 1
         if index % max(1, arguments.networks // BY_FVCORE) == 0 and counted["fvcore"] < BY_FVCORE:
-            same &= cost.macs == _by_fvcore(Network(architecture, space.num_classes).eval(), architecture.resolution)
+            same &= cost.macs == _by_fvcore(Network(architecture, priced.num_classes).eval(), architecture.resolution)
             counted["fvcore"] += 1
         if not same:
-            sys.exit(f"{space.name}: {architecture.to_json()}: the table says {cost}, the direct count {direct}")
-        counted[space.name] += 1
+            sys.exit(f"{priced.space.name}: {architecture.to_json()}: the table says {cost}, the direct count {direct}")
+        counted[priced.space.name] += 1
         attentions.update(attention.label for stage in architecture.stages for attention in stage.attention)
         resolutions[architecture.resolution] += 1
         if index % 1000 == 999:

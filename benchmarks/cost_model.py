@@ -24,9 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from search_space.architecture import Architecture
 from search_space.cost import Budget, measure
+from search_space.encoding import encoding
 from search_space.network import Network
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 
 _Input = TypeVar("_Input")
 
@@ -40,18 +41,20 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # fvcore and ptflops use what torch has deprecated
     torch.set_num_threads(1)
-    space = named_space("mobilenetv2")
+    priced = priced_space("mobilenetv2")
     start = time.perf_counter()
-    table = space.costs
+    table = priced.costs
     setup = time.perf_counter() - start
-    architectures, counted, sampling = _drawn(space)
-    codes = np.array([table.encode(architecture) for architecture in architectures])
+    architectures, counted, sampling = _drawn(priced)
+    own = encoding(priced)
+    codes = own.encode(architectures)
+    own.costs(codes)  # makes the arrays that the codes are looked up in
     many = np.tile(codes, (50, 1))
     built = [(Network(a, 1000).eval(), a.resolution, a) for a in architectures[:PEERS]]
 
     ways = {
         "table, one architecture": _rate(table.cost, architectures, arguments.seconds),
-        "table, encoded batch": len(many) * _rate(table.costs, [many], arguments.seconds),
+        "table, encoded batch": len(many) * _rate(own.costs, [many], arguments.seconds),
     }
     peers: dict[str, Callable[[nn.Module, int], object]] = {"torch FlopCounterMode": _torch, "fvcore": _fvcore}
     try:
@@ -74,7 +77,7 @@ def main() -> None:
         print(f"{name:26} {rate:14,.1f} a second   {rate / fastest:12,.1f} × the fastest peer")
     print(f"set-up: costs of all outcomes {setup:.2f} s, counting within 300M MACs {counted:.2f} s")
     print(f"a sample within the budget: {1000 * sampling:.2f} ms")
-    blocks = replace(space, attention_per="block")
+    blocks = replace(priced, space=replace(priced.space, attention_per="block"))
     start = time.perf_counter()
     blocks.costs  # noqa: B018 (computes them)
     setup = time.perf_counter() - start
@@ -83,14 +86,14 @@ def main() -> None:
     print(f"a sample within the budget: {1000 * sampling:.2f} ms")
 
 
-def _drawn(space: SearchSpace) -> tuple[list[Architecture], float, float]:
+def _drawn(priced: PricedSpace) -> tuple[list[Architecture], float, float]:
     """Architectures within 300M MACs, and the seconds of counting and of one sample."""
     start = time.perf_counter()
-    budget = space.table(Budget(max_macs=300_000_000))
+    table = priced.within(Budget(max_macs=300_000_000)).table
     counted = time.perf_counter() - start
     rng = random.Random(0)
     start = time.perf_counter()
-    architectures = [budget.sample(rng) for _ in range(2000)]
+    architectures = [table.sample(rng) for _ in range(2000)]
     return architectures, counted, (time.perf_counter() - start) / len(architectures)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from command_line import wholes
-from recipes import MADE_FOR, RECIPES
+from commands.recipes import MADE_FOR, RECIPES
+from commands.values import wholes
 from search_space.architecture import Architecture, Attention
 from search_space.baselines import at_macs, uniform
 from search_space.spaces import named_space

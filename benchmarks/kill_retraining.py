@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.kill import run
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from studies.run_folder import RESULTS
 from training.standalone import METRICS, PREDICTIONS, WEIGHTS
 
@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         source = root / "network.json"
-        source.write_text(named_space("mobilenetv2-32").smallest.to_json())
+        source.write_text(priced_space("mobilenetv2-32").smallest.to_json())
         command = [sys.executable, "retrain.py", str(source), "--epochs", str(arguments.epochs), *SETTINGS]
         took = run(command, root / "whole")
         print(f"whole: 2 trainings of {arguments.epochs} epochs in {took:.1f} s", flush=True)

@@ -18,10 +18,12 @@ from pathlib import Path
 import scipy.stats
 import torch
 
-from deployment.latency import ROUNDS, measure_table, network_calls, quickest
+from deployment.choices import ROUNDS
+from deployment.latency import measure_table, network_calls, quickest
 from deployment.runtimes import Runtime
-from search_space.cost import measure, milliseconds
-from search_space.spaces import named_space
+from search_space.amounts import milliseconds
+from search_space.cost import measure
+from search_space.spaces import priced_space
 from training.progress import Reporter
 from training.seeds import derive
 
@@ -37,21 +39,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("runs/latency"))
     arguments = parser.parse_args()
-    space = named_space(arguments.space)
+    priced = priced_space(arguments.space)
     if arguments.resolution:
-        space = replace(space, resolution=(arguments.resolution,))
+        priced = replace(priced, space=replace(priced.space, resolution=(arguments.resolution,)))
+    space = priced.space
     arguments.folder.mkdir(parents=True, exist_ok=True)
     reporter = Reporter()
     rng = random.Random(derive("latency benchmark"))
-    networks = [space.sample(rng) for _ in range(arguments.networks)]
+    networks = [priced.sample(rng) for _ in range(arguments.networks)]
     for name in arguments.runtimes.split(","):
         if name == "onnxruntime" and importlib.util.find_spec("onnxruntime") is None:
             print("onnxruntime is not installed: left out")
             continue
         runtime = Runtime(name, arguments.threads, torch.device("cpu"))
         path = arguments.folder / f"{space.name}-{'-'.join(map(str, space.resolution))}-{name}.json"
-        table = measure_table(space, runtime, path, reporter, arguments.rounds)
-        calls = network_calls(networks, space.num_classes, runtime, reporter)
+        table = measure_table(priced, runtime, path, reporter, arguments.rounds)
+        calls = network_calls(networks, priced.num_classes, runtime, reporter)
         first, second = (quickest(calls, runtime, arguments.rounds) for _ in range(2))
         taken = [min(pair) for pair in zip(first, second, strict=True)]
         print(f"{space.name}, {len(networks)} networks, {table}")
@@ -59,8 +62,8 @@ def main() -> None:
         print(f"  scale {table.scale:.3f}, constant {milliseconds(table.constant_ns)}, call {table.call_ns} ns")
         plain = replace(table, scale=1.0, constant_ns=0)
         for way, known in (("table", table), ("sum of pieces, unscaled", plain)):
-            _report(way, [measure(network, space.num_classes, known).latency_ns for network in networks], taken)
-        macs = [measure(network, space.num_classes).macs for network in networks]
+            _report(way, [measure(network, priced.num_classes, known).latency_ns for network in networks], taken)
+        macs = [measure(network, priced.num_classes).macs for network in networks]
         per_mac = statistics.median(t / m for t, m in zip(taken, macs, strict=True))
         _report("by MACs alone", [per_mac * count for count in macs], taken)
         _report("measured again", second, first)

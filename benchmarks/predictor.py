@@ -25,15 +25,15 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from command_line import whole
+from commands.values import whole
 from evaluators.base import Metrics
 from evaluators.best_predicted import best_within
 from evaluators.predictor import Predictor
 from search_space.architecture import Architecture
 from search_space.cost import Budget
 from search_space.encoding import encoding
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
@@ -50,9 +50,9 @@ class Target:
 
     objective = "accuracy"
 
-    def __init__(self, space: SearchSpace, reference: Sequence[Architecture]):
-        self.space = space
-        self._weights = np.random.default_rng(3).uniform(0.5, 1.5, (len(space.stages), 4))
+    def __init__(self, priced: PricedSpace, reference: Sequence[Architecture]):
+        self.priced = priced
+        self._weights = np.random.default_rng(3).uniform(0.5, 1.5, (len(priced.space.stages), 4))
         raw = [self._raw(architecture) for architecture in reference]
         self._mean, self._deviation = statistics.fmean(raw), statistics.pstdev(raw)
 
@@ -74,7 +74,7 @@ class Target:
         return (self._raw(architecture) - self._mean) / self._deviation
 
     def _raw(self, architecture: Architecture) -> float:
-        cost = self.space.cost(architecture)
+        cost = self.priced.cost(architecture)
         seen, without, squeezed, uneven = 0.0, 1.0, 0.0, 0.0
         for stage, (sees, likes_ca, likes_se, narrows) in zip(architecture.stages, self._weights, strict=True):
             seen += sees * stage.depth * (stage.kernel_size // 2)
@@ -95,24 +95,24 @@ def main() -> None:
     parser.add_argument("--count", type=whole(4096), default=200_000, help="candidates to rank")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    space = named_space("mobilenetv2-32")
+    priced = priced_space("mobilenetv2-32").within(BUDGET)
     rng = random.Random(0)
-    architectures = [space.sample(rng, BUDGET) for _ in range(1800)]
-    target = Target(space, architectures)
+    architectures = [priced.sample(rng) for _ in range(1800)]
+    target = Target(priced, architectures)
     values = np.array([target.evaluate(architecture).accuracy for architecture in architectures])
     true = [target.true(architecture) for architecture in architectures]
     print(f"τ of the target without noise {kendalltau(true, values).statistic:.3f}")
     for count in (60, 200, 1000):
-        _regressors(space, architectures, values, count)
-    predictor = Predictor(space).fit(architectures[:200], values[:200].tolist())
-    _speed(space, predictor, architectures, arguments.count)
-    _searches(space, target, arguments.trials, arguments.seeds)
+        _regressors(priced, architectures, values, count)
+    predictor = Predictor(priced).fit(architectures[:200], values[:200].tolist())
+    _speed(priced, predictor, architectures, arguments.count)
+    _searches(priced, target, arguments.trials, arguments.seeds)
 
 
 def _regressors(
-    space: SearchSpace, architectures: Sequence[Architecture], values: NDArray[np.float64], count: int
+    priced: PricedSpace, architectures: Sequence[Architecture], values: NDArray[np.float64], count: int
 ) -> None:
-    own = encoding(space)
+    own = encoding(priced)
     features = own.features(own.encode(architectures))
 
     def plain(make: Callable[[], Any]) -> Callable[[NDArray[np.int64], NDArray[np.int64]], Any]:
@@ -121,7 +121,7 @@ def _regressors(
     tested: list[float] = []
 
     def predicted(train: NDArray[np.int64], unseen: NDArray[np.int64]) -> Any:
-        predictor = Predictor(space).fit([architectures[row] for row in train], values[train].tolist())
+        predictor = Predictor(priced).fit([architectures[row] for row in train], values[train].tolist())
         tested.append(predictor.tau)
         return predictor.predict([architectures[row] for row in unseen])[0]
 
@@ -155,8 +155,8 @@ def _regressors(
     print(f"  cross-validated by the predictor itself: {statistics.fmean(tested):.3f}")
 
 
-def _speed(space: SearchSpace, predictor: Predictor, architectures: Sequence[Architecture], count: int) -> None:
-    own = encoding(space)
+def _speed(priced: PricedSpace, predictor: Predictor, architectures: Sequence[Architecture], count: int) -> None:
+    own = encoding(priced)
     draws = own.encode(architectures)
     many = np.resize(draws, (count, draws.shape[1]))
     ways: dict[str, Callable[[], object]] = {
@@ -164,7 +164,7 @@ def _speed(space: SearchSpace, predictor: Predictor, architectures: Sequence[Arc
             own.features(codes)[0, 0] for codes in np.array_split(many, count // 4096)
         ),
         "predicted with deviation": lambda: predictor.predict_codes(many),
-        "drawn, predicted, best kept": lambda: best_within(space, BUDGET, predictor, count, 0, draws=draws),
+        "drawn, predicted, best kept": lambda: best_within(priced, predictor, count, 0, draws=draws),
     }
     before = _peak()
     for name, way in ways.items():
@@ -178,14 +178,14 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _searches(space: SearchSpace, target: Target, trials: int, seeds: int) -> None:
+def _searches(priced: PricedSpace, target: Target, trials: int, seeds: int) -> None:
     print(
         f"searches of {trials} trials, 40 of them drawn; means over {seeds} seeds, in standard deviations of the target"
     )
     for sampler in ("random", "tpe", "predictor"):
         rows = []
         for seed in range(seeds):
-            study = OptunaStudy(make_sampler(sampler, Task(space, BUDGET, seed, startup=40)), "sqlite://")
+            study = OptunaStudy(make_sampler(sampler, Task(priced, seed, startup=40)), "sqlite://")
             reporter = Reporter(quiet=True)
             start = time.process_time()
             found = search(study, target, trials=trials, reporter=reporter)

@@ -28,11 +28,11 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
 from benchmarks.predictor import BUDGET, Target
-from command_line import wholes
+from commands.values import wholes
 from evaluators.base import Metrics
 from search_space.architecture import Architecture
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.records import new_trial
@@ -94,10 +94,10 @@ def _clocks() -> NDArray[np.float64]:
 
 
 def _compare(sizes: Sequence[int], samplers: Sequence[str]) -> None:
-    space = named_space(SPACE)
+    priced = priced_space(SPACE).within(BUDGET)
     rng = random.Random(0)
-    architectures = list(dict.fromkeys(space.sample(rng, BUDGET) for _ in range(max(sizes) + 100)))[: max(sizes)]
-    target = Target(space, architectures[:2000])
+    architectures = list(dict.fromkeys(priced.sample(rng) for _ in range(max(sizes) + 100)))[: max(sizes)]
+    target = Target(priced, architectures[:2000])
     print(
         f"milliseconds for each of {PROPOSALS} proposals, median (90th percentile); then seconds to open the study and "
         "to make the first one\n"
@@ -107,11 +107,11 @@ def _compare(sizes: Sequence[int], samplers: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in sizes:
-            _fill(folder / "filled.db", space, target, architectures[:size])
+            _fill(folder / "filled.db", priced, target, architectures[:size])
             for sampler in samplers:
                 shutil.copy(folder / "filled.db", folder / "study.db")
                 start = time.perf_counter()
-                task = Task(space, BUDGET, seed=0, startup=STARTUP)
+                task = Task(priced, seed=0, startup=STARTUP)
                 study = Clocked(make_sampler(sampler, task), f"sqlite:///{folder}/study.db", target)
                 opened = time.perf_counter() - start
                 search(study, study, trials=size + 1 + PROPOSALS, reporter=Reporter(quiet=True))
@@ -131,9 +131,9 @@ def _spread(values: NDArray[np.float64]) -> str:
     return f"{np.median(values):8.1f} ({np.quantile(values, 0.9):6.1f})"
 
 
-def _fill(path: Path, space: SearchSpace, target: Target, architectures: Sequence[Architecture]) -> None:
+def _fill(path: Path, priced: PricedSpace, target: Target, architectures: Sequence[Architecture]) -> None:
     """A study of these, as a search would have stored them, but all in one transaction."""
-    task = Task(space, BUDGET, seed=0, startup=STARTUP)
+    task = Task(priced, seed=0, startup=STARTUP)
     study = OptunaStudy(make_sampler("random", task), f"sqlite:///{path}")
     trials = []
     for index, architecture in enumerate(architectures):

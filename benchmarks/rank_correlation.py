@@ -44,17 +44,20 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, without_trained_here
+from commands.presets import preset
 from evaluators import zero_cost
 from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import NONE, Prior
 from evaluators.proxy import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, kendall, reachable, resampled_accuracy
-from evaluators.supernet import SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.table import Entry, Table, read_table, write_table
-from presets import preset
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human
+from search_space.cost import Budget
 from search_space.json_files import read_json
+from search_space.priced_space import PricedSpace
 from training.data import Dataset, load_data
 from training.files import write_json
 from training.progress import Reporter, duration
@@ -108,16 +111,16 @@ def main() -> None:
             write_table(arguments.table, table)
             results = from_table(table) if plan.known else results
     torch.set_num_threads(arguments.threads)
-    space = plan.search_space()
-    data = load_data(plan.data, max(space.resolution), torch.device("cpu"), reporter)
-    space = replace(space, num_classes=data.num_classes)
+    priced = plan.search_space()
+    data = load_data(plan.data, max(priced.space.resolution), torch.device("cpu"), reporter)
+    budget = Budget(max_macs=round(plan.macs_range[1] * 1.03))
+    priced = replace(priced, num_classes=data.num_classes, budget=budget)
     networks = [architecture for _, architecture in results.networks]
     supernets: dict[str, dict[str, Any]] = {"supernet": {}, "corrected": {"prior": preset("digits").settings.prior}}
     for given in arguments.supernet:
         name, _, settings = given.partition("=")
         supernets[name] = json.loads(settings)
-    budget = Budget(max_macs=round(plan.macs_range[1] * 1.03))
-    scorer = zero_cost.Scorer(space, budget, data, plan.seed)
+    scorer = zero_cost.Scorer(priced, data, plan.seed)
     ways: dict[str, Callable[[], Scores]] = {
         name: lambda name=name: _zero_cost(name, networks, scorer)  # type: ignore[misc]
         for name in zero_cost.names()
@@ -134,7 +137,7 @@ def main() -> None:
         if name in wanted:
             settings = {**supernets[name], "seed": plan.seed + seed} if seed else supernets[name]
             title = _seeded(name, seed)
-            way = partial(_supernet, settings, title, plan, data, networks, budget, folder, reporter)
+            way = partial(_supernet, settings, title, plan, priced, data, networks, folder, reporter)
             scores[title] = _kept(folder / f"scores-{title}.json", networks, way, _recipe(settings))
     console = Console(width=110)
     for title, group in _groups(results).items():
@@ -186,10 +189,10 @@ def _proxy(plan: Plan, data: Dataset, networks: list[Architecture], folder: Path
 
 
 def _table(plan: Plan, results: Results) -> Table:
-    space = plan.search_space()
+    priced = plan.search_space()
     entries = list(plan.known.networks) if plan.known else []
     for index, (group, architecture) in enumerate(results.networks):
-        cost = space.cost(architecture)
+        cost = priced.cost(architecture)
         validation, test = (
             tuple(round(float(accuracy), 6) for accuracy in values[index])
             for values in (results.validation, results.test)
@@ -202,9 +205,9 @@ def _supernet(
     settings: dict[str, Any],
     name: str,
     plan: Plan,
+    priced: PricedSpace,
     data: Dataset,
     networks: list[Architecture],
-    budget: Budget,
     folder: Path,
     reporter: Reporter,
 ) -> Scores:
@@ -214,20 +217,18 @@ def _supernet(
     changed = [f"{key}={value}" for key, value in settings.items() if key != "prior"]
     weights = folder / "-".join(["supernet", *changed])
     weights.mkdir(parents=True, exist_ok=True)
-    space = replace(plan.search_space(), num_classes=data.num_classes)
     prior = None
     if name_of_prior != NONE:
-        scorer = zero_cost.Scorer(space, budget, data, seed, PRIOR_BATCH)
+        scorer = zero_cost.Scorer(priced, data, seed, PRIOR_BATCH)
         prior = Prior(name_of_prior, scorer, weights, min(scoring.validation, len(data.validation)))
     evaluator = SupernetEvaluator(
-        space,
+        priced,
         data,
         SupernetRecipe(**recipe),
         scoring,
         seed=seed,
         folder=weights,
         reporter=reporter,
-        budget=budget,
         prior=prior,
     )
     reporter.say(f"{name}: {evaluator.recipe}")

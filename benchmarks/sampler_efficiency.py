@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
 from benchmarks.predictor import BUDGET, Target
-from command_line import whole
+from commands.values import whole
 from evaluators.base import Evaluator, number
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from search_space.architecture import Architecture
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from search_space.variation import mutate
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for setting in _settings(named_space(SPACE)):
+    for setting in _settings(priced_space(SPACE).within(BUDGET)):
         _efficiency(setting, arguments.contenders.split(","), arguments.seeds, arguments.folder / setting.name)
 
 
@@ -85,24 +85,24 @@ class Setting:
     """What is searched for: an evaluator, and the truth behind it."""
 
     name: str
-    space: SearchSpace
+    priced: PricedSpace
     evaluator: Evaluator
     true: Callable[[Architecture], float]
 
     def point(self, architecture: Architecture) -> Point | None:
         """None over the budget."""
-        cost = self.space.cost(architecture)
+        cost = self.priced.cost(architecture)
         return (cost.macs, self.true(architecture)) if BUDGET.allows(cost) else None
 
 
-def _settings(space: SearchSpace) -> list[Setting]:
+def _settings(priced: PricedSpace) -> list[Setting]:
     rng = random.Random(0)
-    target = Target(space, [space.sample(rng, BUDGET) for _ in range(1800)])
-    table = TabularEvaluator(space, read_table(TABLES / "digits.json"), surrogate=True)
+    target = Target(priced, [priced.sample(rng) for _ in range(1800)])
+    table = TabularEvaluator(priced, read_table(TABLES / "digits.json"), surrogate=True)
     table.prepare()
     return [
-        Setting("analytic", space, target, target.true),
-        Setting("digits", space, table, lambda architecture: table.evaluate(architecture).accuracy),
+        Setting("analytic", priced, target, target.true),
+        Setting("digits", priced, table, lambda architecture: table.evaluate(architecture).accuracy),
     ]
 
 
@@ -114,7 +114,7 @@ class Unstored(OptunaStudy):
 
 
 def _of_sampler(setting: Setting, name: str, startup: int, seed: int) -> list[Point | None]:
-    study = Unstored(make_sampler(name, Task(setting.space, BUDGET, seed, startup)), "sqlite://")
+    study = Unstored(make_sampler(name, Task(setting.priced, seed, startup)), "sqlite://")
     found = search(study, setting.evaluator, trials=EVALUATIONS, reporter=QUIET)
     return [setting.point(candidate.architecture) for candidate in found]
 
@@ -124,10 +124,10 @@ def _of_optuna(setting: Setting, sampler: BaseSampler) -> list[Point | None]:
     points = []
     for _ in range(EVALUATIONS):
         trial = study.ask()
-        architecture = setting.space.assemble(
+        architecture = setting.priced.space.assemble(
             lambda name, options, trial=trial: trial.suggest_categorical(name, options)
         )
-        cost = setting.space.cost(architecture)
+        cost = setting.priced.cost(architecture)
         trial.set_constraint("budget", BUDGET.excess(cost))
         study.tell(trial, [number(setting.evaluator.evaluate(architecture)), cost.macs])
         points.append(setting.point(architecture))
@@ -188,12 +188,12 @@ def _timed(setting: Setting, contender: str, seed: int) -> tuple[float, list[Poi
 def _best_known(setting: Setting) -> tuple[float, float]:
     """The lowest value of a random tenth of the evaluations, and the hypervolume of what mutations of fronts find."""
     rng = random.Random(derive("best front"))
-    drawn = [setting.space.sample(rng, BUDGET) for _ in range(BEST_KNOWN // 10)]
+    drawn = [setting.priced.sample(rng) for _ in range(BEST_KNOWN // 10)]
     points = {architecture: setting.point(architecture) for architecture in drawn}
     lowest = min(point[1] for point in points.values() if point)
     front = _front(points)
     for turn in range(BEST_KNOWN - len(drawn)):
-        mutant = mutate(setting.space, rng.choice(list(front)), rng, BUDGET, rate=0.05)
+        mutant = mutate(setting.priced, rng.choice(list(front)), rng, rate=0.05)
         front[mutant] = setting.point(mutant)
         if turn % 10 == 0:
             front = _front(front)

@@ -27,8 +27,8 @@ from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.json_files import read_json
 from search_space.network import build
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from training import digits
 from training.checkpoint import load_weights, remove_checkpoints
 from training.data import Dataset, HeldSplit, Split, load_data
@@ -112,7 +112,7 @@ class Plan:
         return [(group, architecture) for group, architecture in self.networks(folder) if architecture not in known]
 
     def _drawn(self, kept: list[tuple[str, Architecture]], counts: dict[str, int]) -> list[tuple[str, Architecture]]:
-        space = self.search_space()
+        priced = self.search_space()
         targets_of = {
             "equal": [self.equal_macs] * self.equal,
             "range": [_spread(index, *self.macs_range) for index in range(self.across)],
@@ -123,28 +123,30 @@ class Plan:
             for group, targets in targets_of.items():
                 if counts[group] <= index < len(targets):
                     rng = random.Random(derive(self.seed, "truth", group, index))
-                    architecture = draw_near(space, targets[index], rng, seen)
+                    architecture = draw_near(priced, targets[index], rng, seen)
                     seen.add(architecture.digest())
                     drawn.append((group, architecture))
         return drawn
 
-    def search_space(self) -> SearchSpace:
+    def search_space(self) -> PricedSpace:
         """The space the networks are drawn from."""
-        return named_space(self.space)
+        return priced_space(self.space)
 
 
-def draw_near(space: SearchSpace, macs: int, rng: random.Random, seen: set[str]) -> Architecture:
+def draw_near(priced: PricedSpace, macs: int, rng: random.Random, seen: set[str]) -> Architecture:
     """A uniform draw from the architectures within 3% of `macs` whose digest is not in `seen`.
 
     Raises InputError if 100,000 draws meet none.
     """
     low = math.ceil(macs * (1 - WINDOW))
-    budget = Budget(max_macs=int(macs * (1 + WINDOW)))
+    bounded = priced.within(Budget(max_macs=int(macs * (1 + WINDOW))))
     for _ in range(MAX_DRAWS):
-        architecture = space.sample(rng, budget)
-        if space.cost(architecture).macs >= low and architecture.digest() not in seen:
+        architecture = bounded.sample(rng)
+        if bounded.cost(architecture).macs >= low and architecture.digest() not in seen:
             return architecture
-    raise InputError(f"{macs} MACs: {MAX_DRAWS} draws met no new network of space {space.name} within {WINDOW:.0%}")
+    raise InputError(
+        f"{macs} MACs: {MAX_DRAWS} draws met no new network of space {priced.space.name} within {WINDOW:.0%}"
+    )
 
 
 def _spread(index: int, low: int, high: int) -> int:
@@ -227,13 +229,13 @@ def read(plan: Plan, folder: Path) -> Results:
     if not networks:
         accuracies = np.zeros((0, plan.seeds))
         return Results([], [], accuracies, np.zeros((0, plan.seeds, 1), np.int64), np.ones(1, np.int64), accuracies)
-    space = plan.search_space()
+    priced = plan.search_space()
     for _, architecture in networks:
         results = [np.load(_result(folder, architecture, seed), allow_pickle=False) for seed in range(plan.seeds)]
         rows.append([(r["validation"], r["correct"], r["counted"], r["seconds"]) for r in results])
     return Results(
         networks,
-        [space.cost(architecture).macs for _, architecture in networks],
+        [priced.cost(architecture).macs for _, architecture in networks],
         np.array([[float(seed[0]) for seed in row] for row in rows]),
         np.array([[seed[1] for seed in row] for row in rows]),
         np.array(rows[0][0][2]),

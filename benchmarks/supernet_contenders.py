@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.network import Network, build
@@ -21,6 +22,7 @@ from search_space.stage_program import StageOptions
 Batches = Iterable[tuple[Tensor, Tensor]]
 Contender = Callable[[SearchSpace, Batches], None]
 
+CLASSES = 10  # of the digits
 REPEATED = 24  # stand-alone networks made beforehand, and trained in turn
 
 
@@ -39,7 +41,7 @@ def train_shared(space: SearchSpace, batches: Batches) -> None:
 def train_alone(space: SearchSpace, batches: Batches) -> None:
     """Such architectures as ordinary networks, made beforehand, with weights and an optimiser of their own."""
     rng = random.Random(0)
-    networks = [_ordinary(_random(space, rng), space) for _ in range(REPEATED)]
+    networks = [_ordinary(_random(space, rng)) for _ in range(REPEATED)]
     updates = [_optimizer(network.parameters()) for network in networks]
     for number, (images, labels) in enumerate(batches):
         network, update = networks[number % REPEATED], updates[number % REPEATED]
@@ -60,7 +62,7 @@ def train_sandwich(space: SearchSpace, batches: Batches) -> None:
 def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
     """The same networks' own steps: ordinary networks with weights of their own, made beforehand."""
     sandwich = _sandwich(_store(space))
-    steps = [[_ordinary(made, space) for made in sandwich.architectures(number)] for number in range(REPEATED)]
+    steps = [[_ordinary(made) for made in sandwich.architectures(number)] for number in range(REPEATED)]
     for number, (images, labels) in enumerate(batches):
         networks = steps[number % REPEATED]
         for network in networks:
@@ -76,7 +78,7 @@ def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
 
 
 def _store(space: SearchSpace) -> WeightStore:
-    return WeightStore(space, own_kernels=SupernetRecipe.own_kernels)
+    return WeightStore(space, CLASSES, own_kernels=SupernetRecipe.own_kernels)
 
 
 def _sandwich(store: WeightStore) -> Sandwich:
@@ -87,8 +89,8 @@ def _random(space: SearchSpace, rng: random.Random) -> Architecture:
     return space.assemble(lambda name, options: rng.choice(options))
 
 
-def _ordinary(architecture: Architecture, space: SearchSpace) -> Network:
-    return build(architecture, space.num_classes).to(memory_format=torch.channels_last).train()
+def _ordinary(architecture: Architecture) -> Network:
+    return build(architecture, CLASSES).to(memory_format=torch.channels_last).train()
 
 
 def _optimizer(parameters: Iterable[Tensor]) -> torch.optim.SGD:
@@ -136,7 +138,7 @@ def train_nni(space: SearchSpace, batches: Batches) -> None:
                 width = options.width[0]
             self.stages = nn.Sequential(*stages)
             self.head = ConvBNReLU(width, space.head_width, 1)
-            self.classifier = nn.Linear(space.head_width or width, space.num_classes)
+            self.classifier = nn.Linear(space.head_width or width, CLASSES)
 
         def forward(self, images: Tensor) -> Tensor:
             logits: Tensor = self.classifier(self.head(self.stages(self.stem(images))).mean((2, 3)))
@@ -192,7 +194,7 @@ def train_ofa(space: SearchSpace, batches: Batches) -> None:
                     width = out
                 self.stages.append(blocks)
             self.head = ConvLayer(width, space.head_width, 1, act_func="relu6")
-            self.classifier = nn.Linear(space.head_width or width, space.num_classes)
+            self.classifier = nn.Linear(space.head_width or width, CLASSES)
 
         def forward(self, architecture: Architecture, images: Tensor) -> Tensor:
             out: Tensor = self.stem(images)

@@ -25,7 +25,7 @@ from benchmarks import postgres
 from evaluators.base import Metrics
 from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from studies.loop import search
 from studies.optuna_study import STUDY_NAME, OptunaStudy
 from studies.samplers import Task, make_sampler
@@ -64,7 +64,7 @@ class Written:
 
 def work(url: str, path: Path, trials: int, sampler: str = "tpe", seconds: float = 0.0, lease: float = 60.0) -> None:
     """One worker, to the end of the search."""
-    task = Task(named_space("mobilenetv2-32"), BUDGET, seed=0, startup=STARTUP)
+    task = Task(priced_space("mobilenetv2-32").within(BUDGET), seed=0, startup=STARTUP)
     study = OptunaStudy(make_sampler(sampler, task), url, shared=True, lease=lease)
     found = search(study, Written(path, seconds), trials=trials, reporter=Reporter(quiet=True))
     if len(found) != trials:

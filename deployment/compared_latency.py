@@ -6,17 +6,14 @@ from typing import NamedTuple
 
 import torch
 
+from deployment.choices import COMPARED, INT8
 from deployment.latency import settled_times
 from deployment.onnx_export import onnx_models
 from deployment.quantisation import quantised, without_log
-from deployment.runtimes import RUNTIMES, Call, Runtime
+from deployment.runtimes import Call, Runtime
 from search_space.errors import InputError, first_line
 from search_space.network import Network
 from training.progress import Reporter
-
-INT8 = "int8"
-COMPARED = (*RUNTIMES, INT8)
-"""torch eagerly, torch's compiler, ONNX Runtime, and ONNX Runtime on 8-bit integers."""
 
 
 class Spread(NamedTuple):
@@ -25,15 +22,6 @@ class Spread(NamedTuple):
     median: int
     low: int
     high: int
-
-
-def compared_runtimes(text: str) -> tuple[str, ...]:
-    """Runtimes such as `eager,int8`. Raises ValueError for an unknown one."""
-    names = tuple(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in COMPARED:
-            raise ValueError(f"{name or 'nothing'} is no runtime; expected any of {','.join(COMPARED)}")
-    return names
 
 
 def compare_latency(

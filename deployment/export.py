@@ -64,17 +64,6 @@ class Format(NamedTuple):
     exact: bool = True
 
 
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Formats such as `onnx,timm`; `int8` brings the `onnx` that it is made from. Raises ValueError for others."""
-    names = dict.fromkeys(text.split(","))
-    for name in names:
-        if name not in FORMATS:
-            raise ValueError(f"{name or 'nothing'} is no format; expected any of {','.join(FORMATS)}")
-    if "int8" in names:
-        names = {"onnx": None, **names}
-    return tuple(names)
-
-
 def check_installed(formats: Sequence[str]) -> None:
     """Raises InputError naming the first package that the formats need and that is not installed."""
     for name in formats:
@@ -302,4 +291,3 @@ _FORMATS = {
     "timm": Format("timm", ("timm",), _write_timm, _read_timm),
     "int8": Format("model.int8.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_int8, _read_onnx, exact=False),
 }
-FORMATS = tuple(_FORMATS)

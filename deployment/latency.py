@@ -9,18 +9,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deployment.choices import ROUNDS
 from deployment.runtimes import Call, Runtime, device_name
 from search_space.architecture import Architecture
 from search_space.cost import measure
 from search_space.errors import InputError
-from search_space.latency import LatencyTable, Timed, fitted, read_latency_table, space_pieces
+from search_space.latency import LatencyTable, Timed, fitted, read_latency_table
 from search_space.network import Network, initialise
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
+from search_space.space_pieces import space_pieces
 from training.files import remove_leftovers, write_json
 from training.progress import Reporter
 from training.seeds import derive
 
-ROUNDS = 20
 BURST = 3  # calls in a row: the first finds other pieces' data in the caches
 NETWORKS = 12
 SECONDS_EACH = 2.0  # at most, of measuring one piece or network; at least three rounds
@@ -80,7 +81,7 @@ def network_calls(
 
 
 def measure_table(
-    space: SearchSpace,
+    priced: PricedSpace,
     runtime: Runtime,
     path: Path,
     reporter: Reporter,
@@ -94,12 +95,12 @@ def measure_table(
     """
     table = _same_device(path, runtime) if path.is_file() else _empty(runtime)
     remove_leftovers(path.parent, (path.name,))
-    pieces = space_pieces(space)
+    pieces = space_pieces(priced.space, priced.num_classes)
     lacking = [name for name in pieces if name not in table.pieces]
     if not lacking and table.networks:
         return table
     random.Random(derive("latency pieces")).shuffle(lacking)
-    reporter.say(f"latency: {len(pieces)} pieces of space {space.name} by {table}")
+    reporter.say(f"latency: {len(pieces)} pieces of space {priced.space.name} by {table}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive("latency weights"))
         with reporter.track("latency", len(pieces), "pieces", len(pieces) - len(lacking)) as advance:
@@ -112,7 +113,7 @@ def measure_table(
                 write_json(path, table.to_dict())
                 for name in names:
                     advance(name)
-        table = _calibrated(table, space, networks, runtime, rounds, reporter)
+        table = _calibrated(table, priced, networks, runtime, rounds, reporter)
         write_json(path, table.to_dict())
     return table
 
@@ -158,19 +159,19 @@ def settled(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def calibrators(space: SearchSpace, count: int = NETWORKS) -> list[Architecture]:
+def calibrators(priced: PricedSpace, count: int = NETWORKS) -> list[Architecture]:
     """The networks that a table's sums are fitted on: the smallest, the largest, and random ones."""
     rng = random.Random(derive("latency networks"))
-    plain = replace(space, latency=None)
-    return [plain.smallest, plain.largest, *(plain.sample(rng) for _ in range(count - 2))]
+    untimed = PricedSpace(priced.space, priced.num_classes)
+    return [untimed.smallest, untimed.largest, *(untimed.sample(rng) for _ in range(count - 2))]
 
 
 def _calibrated(
-    table: LatencyTable, space: SearchSpace, count: int, runtime: Runtime, rounds: int, reporter: Reporter
+    table: LatencyTable, priced: PricedSpace, count: int, runtime: Runtime, rounds: int, reporter: Reporter
 ) -> LatencyTable:
     """The table with the scale and constant that fit some whole networks best."""
-    networks = calibrators(space, count)
-    times = quickest(network_calls(networks, space.num_classes, runtime, reporter), runtime, rounds)
-    sums = [measure(network, space.num_classes, table).latency_ns for network in networks]
+    networks = calibrators(priced, count)
+    times = quickest(network_calls(networks, priced.num_classes, runtime, reporter), runtime, rounds)
+    sums = [measure(network, priced.num_classes, table).latency_ns for network in networks]
     scale, constant_ns = fitted(sums, times)
     return replace(table, scale=scale, constant_ns=constant_ns, networks=len(networks))

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from deployment.latency import settled
 from deployment.onnx_export import onnx_models
-from search_space.latency import space_pieces
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
+from search_space.space_pieces import space_pieces
 from training.files import remove_leftovers, write_atomically, write_json
 from training.progress import Reporter
 
@@ -18,14 +18,14 @@ CALL = "call.onnx"
 GROUP = 64  # pieces exported together
 
 
-def export_pieces(space: SearchSpace, folder: Path, reporter: Reporter) -> None:
+def export_pieces(priced: PricedSpace, folder: Path, reporter: Reporter) -> None:
     """Writes every piece that a network of the space can have as an ONNX file into the folder.
 
     `files.json` says for each piece's name its file and the shape of its input; `latency.json` is a latency table whose
     device, runtime and times are to be filled in, `call_ns` by the time of `call.onnx`, which computes nothing. Files
     that are there already are kept. Raises InputError where onnx or onnxscript is not installed.
     """
-    pieces = space_pieces(space)
+    pieces = space_pieces(priced.space, priced.num_classes)
     folder.mkdir(parents=True, exist_ok=True)
     names = {name: _file_name(name) for name in pieces}
     remove_leftovers(folder, (TABLE, FILES, CALL, *names.values()))

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deployment.choices import ROUNDS
 from deployment.compared_latency import Spread, spread
 from deployment.confusion import Evaluation, evaluated
-from deployment.latency import ROUNDS, settled_times
+from deployment.latency import settled_times
 from deployment.onnx_session import OnnxNetwork
 from deployment.runtimes import Runtime
 from training.data import Dataset

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deployment.choices import RUNTIMES
 from deployment.onnx_export import INPUT, OUTPUT, onnx_models, onnx_module
 from search_space.errors import InputError
 
 Call = Callable[[], object]
 """One forward pass, finished when it returns."""
-
-RUNTIMES = ("eager", "compile", "onnxruntime")
 
 
 class Runtime:

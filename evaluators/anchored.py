@@ -14,13 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.base import Halving
 from evaluators.predictor import FEWEST, Predictor
-from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import Halving, ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from search_space.architecture import Architecture
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training import distributed
 from training.evaluation import Metrics
 from training.loop import DivergedError
@@ -56,8 +56,8 @@ class Anchoring:
         references: architectures of the kind that will be asked for.
     """
 
-    def __init__(self, space: SearchSpace, references: Sequence[Architecture], seed: int = 0):
-        self.predictor = Predictor(space, derive(seed, "anchors"))
+    def __init__(self, priced: PricedSpace, references: Sequence[Architecture], seed: int = 0):
+        self.predictor = Predictor(priced, derive(seed, "anchors"))
         self.references = references
 
     def fit(self, anchors: Sequence[Architecture], scores: Sequence[float], accuracies: Sequence[float]) -> Self:
@@ -106,10 +106,10 @@ class AnchoredEvaluator:
         self.supernet = supernet
         self.settings = settings
         rng = random.Random(derive(supernet.seed, "anchors"))
-        space, budget = supernet.space, supernet.budget
+        priced = supernet.priced
         drawn: dict[str, Architecture] = {}
         for _ in range(100 * settings.count):
-            architecture = space.sample(rng, budget)
+            architecture = priced.sample(rng)
             drawn.setdefault(architecture.digest(), architecture)
             if len(drawn) == settings.count:
                 break
@@ -119,7 +119,7 @@ class AnchoredEvaluator:
                 f"`anchors` {settings.count}: {len(self.anchors)} architectures were met within the budget, "
                 f"and at least {FEWEST} are needed; search without anchors"
             )
-        self._anchoring = Anchoring(space, [space.sample(rng, budget) for _ in range(REFERENCES)], supernet.seed)
+        self._anchoring = Anchoring(priced, [priced.sample(rng) for _ in range(REFERENCES)], supernet.seed)
         epochs = Halving(generation=1, epochs=(settings.recipe.epochs,))
         self.training = ProxyEvaluator(
             supernet.data,

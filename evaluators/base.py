@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, SupportsFloat, TypeVar, cast, runtime_checkable
 
+from evaluators.proxy_settings import Halving
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from training.evaluation import Metrics
 
 __all__ = [
     "Evaluator",
-    "Halving",
     "Metrics",
     "Score",
     "StagedEvaluator",
@@ -94,32 +93,6 @@ class Evaluator(Protocol):
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics | Score:
         """The candidate's metrics; `thorough` on all validation pictures, else on as many as rank the many."""
         ...
-
-
-@dataclass(frozen=True)
-class Halving:
-    """Successive halving of a generation of candidates.
-
-    Attributes:
-        generation: candidates that compete; they are proposed together, and told together.
-        epochs: that a candidate has been trained for in all by the end of each rung.
-        eta: one of so many goes on to the next rung.
-        bins: parts of equal size, by MACs, within which candidates are ranked.
-    """
-
-    generation: int = 27
-    epochs: tuple[int, ...] = (1, 3, 9)
-    eta: int = 3
-    bins: int = 3
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("generation", 1, 100_000), ("eta", 2, 1000), ("bins", 1, 1000)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"proxy {name}: expected {low} to {high}, got {getattr(self, name)}")
-        if not self.epochs or not self.epochs[0] >= 1 or not self.epochs[-1] <= 100_000:
-            raise InputError(f"proxy epochs: expected 1 to 100000 for every rung, got {self.epochs}")
-        if list(self.epochs) != sorted(set(self.epochs)):
-            raise InputError(f"proxy epochs: expected more by the end of each rung, such as 1,3,9, got {self.epochs}")
 
 
 @runtime_checkable

@@ -14,21 +14,18 @@ from numpy.typing import NDArray
 
 from evaluators.predictor import CHUNK, Predictor
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.encoding import COLUMNS, Codes, encoding
-from search_space.space import SearchSpace
+from search_space.encoding import Codes, encoding
+from search_space.priced_space import PricedSpace
 from search_space.variation import mutate
 from training.seeds import derive
 
 MUTATIONS = 24
 SURENESS = 1.0
-SPARE = 32  # kept beyond what is asked for, in case of a bound that is checked only at the end
 MAX_CHUNKS = 4  # of candidates drawn, for each chunk wanted within the budget
 
 
 def best_within(
-    space: SearchSpace,
-    budget: Budget,
+    priced: PricedSpace,
     predictor: Predictor,
     count: int,
     seed: int,
@@ -52,49 +49,47 @@ def best_within(
         known: architectures that are not to be returned.
         merit: of codes and their bounds: what is highest of those returned, in place of the bound.
     """
-    own = encoding(space)
+    own = encoding(priced)
     if isinstance(draws, int):
         rng = random.Random(derive(seed, "draws"))
-        draws = own.encode(space.sample(rng, budget) for _ in range(draws))
+        draws = own.encode(priced.sample(rng) for _ in range(draws))
     kept: dict[Architecture, float] = {}
     worst = -np.inf  # of the kept, once there are enough
-    for codes in _candidates(space, budget, count, seed, draws, good):
+    for codes in _candidates(priced, count, seed, draws, good):
         means, deviations = predictor.predict_codes(codes)
         bounds = means + sureness * deviations
         if merit is not None:
             bounds = merit(codes, bounds)
         found: dict[Architecture, float] = {}
         for row in np.argsort(-bounds, kind="stable").tolist():
-            if len(found) == keep + SPARE or bounds[row] <= worst:
+            if len(found) == keep or bounds[row] <= worst:
                 break
             architecture = own.decode(codes[row])
             if architecture not in known:
                 found[architecture] = float(bounds[row])
         # Equal bounds stay in the order of their discovery: sorting is stable.
-        kept = dict(sorted((kept | found).items(), key=lambda item: -item[1])[: keep + SPARE])
-        if len(kept) == keep + SPARE:
+        kept = dict(sorted((kept | found).items(), key=lambda item: -item[1])[:keep])
+        if len(kept) == keep:
             worst = min(kept.values())
-    # An encoding knows MACs and parameters; the space knows every cost that a budget may bound.
-    return list(itertools.islice((one for one in kept if budget.allows(space.cost(one))), keep))
+    return list(itertools.islice(kept, keep))
 
 
 def _candidates(
-    space: SearchSpace,
-    budget: Budget,
+    priced: PricedSpace,
     count: int,
     seed: int,
     draws: Codes,
     good: Sequence[Architecture],
 ) -> Iterator[Codes]:
     """Codes within the budget, in chunks: draws and mutations first, then recombinations until there are `count`."""
-    own = encoding(space)
+    own = encoding(priced)
     python_rng, rng = random.Random(derive(seed, "mutations")), np.random.default_rng(derive(seed, "recombinations"))
-    mutants = (mutate(space, python_rng.choice(good), python_rng) for _ in range(MUTATIONS if good else 0))
+    mutants = (mutate(priced.unbounded, python_rng.choice(good), python_rng) for _ in range(MUTATIONS if good else 0))
     near = own.encode([*good, *mutants])
     first = np.concatenate([draws, near])
     total = 0
     for start in range(0, len(first), CHUNK):
-        chunk = within(space, budget, first[start : start + CHUNK])[: count - total]
+        chunk = within(priced, first[start : start + CHUNK])[: count - total]
         total += len(chunk)
         yield chunk
     # Turn by turn among all that the space has and among the good.
@@ -102,16 +97,16 @@ def _candidates(
     for turn in range(MAX_CHUNKS * (count // CHUNK + 2)):
         if total >= count or not sources:
             return
-        chunk = within(space, budget, own.recombine(sources[turn % len(sources)], CHUNK, rng))[: count - total]
+        chunk = within(priced, own.recombine(sources[turn % len(sources)], CHUNK, rng))[: count - total]
         total += len(chunk)
         yield chunk
 
 
-def within(space: SearchSpace, budget: Budget, codes: Codes) -> Codes:
-    """Those of the codes that are within the bounds that an encoding knows of: MACs and parameters."""
-    costs = encoding(space).costs(codes)
+def within(priced: PricedSpace, codes: Codes) -> Codes:
+    """Those of the codes that are within the budget."""
+    own = encoding(priced)
+    costs = own.costs(codes)
     allowed: NDArray[np.bool_] = np.ones(len(codes), dtype=bool)
-    for name, bound in budget.bounds():
-        if name in COLUMNS:
-            allowed &= costs[:, COLUMNS.index(name)] <= bound
+    for name, bound in priced.budget.bounds():
+        allowed &= costs[:, own.columns.index(name)] <= bound
     return codes[allowed]

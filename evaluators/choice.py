@@ -8,17 +8,18 @@ from typing import Any
 from evaluators.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.base import Evaluator
 from evaluators.prior import NONE, REMEDY, Prior
-from evaluators.proxy import ProxyEvaluator, ProxySettings
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import ProxySettings
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import given_weights
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
-from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
+from search_space.priced_space import PricedSpace
 from search_space.registry import Registry
-from search_space.space import SearchSpace
 from training.data import Dataset, load_data
 from training.device import resolve_device
 from training.lanes import use_threads
@@ -31,8 +32,7 @@ PRIOR_BATCH = Batch(reference=32, draws=4)
 class Task:
     """What is to be searched, and how each evaluator would go about it."""
 
-    space: SearchSpace
-    budget: Budget
+    priced: PricedSpace
     data: Dataset
     seed: int
     folder: Path
@@ -55,23 +55,22 @@ EVALUATORS: Registry[Callable[[Task], Evaluator]] = Registry("evaluator")
 @EVALUATORS.register("supernet")
 def _supernet(task: Task) -> Evaluator:
     supernet = SupernetEvaluator(
-        task.space,
+        task.priced,
         task.data,
         task.supernet,
         task.scoring,
         seed=task.seed,
         folder=task.folder,
         reporter=task.reporter,
-        budget=task.budget,
         init=task.init,
         prior=None if task.prior == NONE else _prior(task),
-        given=given_weights(task.given, task.folder, task.space, task.data) if task.given else None,
+        given=given_weights(task.given, task.folder, task.priced, task.data) if task.given else None,
     )
     return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
 
 
 def _prior(task: Task) -> Prior:
-    scorer = Scorer(task.space, task.budget, task.data, task.seed, PRIOR_BATCH, REMEDY)
+    scorer = Scorer(task.priced, task.data, task.seed, PRIOR_BATCH, REMEDY)
     pictures = min(task.scoring.validation, task.data.count("validation"))
     return Prior(task.prior, scorer, task.folder, pictures)
 
@@ -85,7 +84,7 @@ def _proxy(task: Task) -> Evaluator:
 def _zero_cost(task: Task) -> Evaluator:
     if task.init != "scratch":
         raise InputError(f"`init` {task.init}: zero-cost scores are those of untrained networks; use `init` scratch")
-    scorer = Scorer(task.space, task.budget, task.data, task.seed)
+    scorer = Scorer(task.priced, task.data, task.seed)
     return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
 
 
@@ -102,7 +101,7 @@ def _tabular(task: Task) -> Evaluator:
             f"`table` {task.table}: its networks were trained on {table.data}, and this search is on {task.data.name}; "
             f"give `data` {table.data}, or another table"
         )
-    return TabularEvaluator(task.space, table, surrogate=True)
+    return TabularEvaluator(task.priced, table, surrogate=True)
 
 
 @dataclass(frozen=True)

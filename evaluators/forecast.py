@@ -17,18 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.anchored import AnchoredEvaluator
-from evaluators.base import Evaluator, Halving
+from evaluators.base import Evaluator
 from evaluators.proxy import ProxyEvaluator
-from evaluators.supernet import SupernetEvaluator
+from evaluators.proxy_settings import Halving
+from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import ZeroCostEvaluator
 from evaluators.zero_cost.registry import AGGREGATES, components
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.network import Network, build
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training import distributed
 from training.data import Dataset, Split
 from training.evaluation import evaluate
@@ -52,8 +52,7 @@ Batch = tuple[Tensor, Tensor]
 class Search:
     """What is to be searched: where, within what, for how many candidates, by how many workers, how many rescored."""
 
-    space: SearchSpace
-    budget: Budget
+    priced: PricedSpace
     seed: int
     trials: int
     workers: int
@@ -62,7 +61,7 @@ class Search:
     def drawn(self, count: int) -> list[Architecture]:
         """Architectures within the budget."""
         rng = random.Random(derive(self.seed, "forecast"))
-        return [self.space.sample(rng, self.budget) for _ in range(count)]
+        return [self.priced.sample(rng) for _ in range(count)]
 
 
 @dataclass(frozen=True)
@@ -111,12 +110,12 @@ def _tabular(evaluator: TabularEvaluator, search: Search) -> dict[str, float]:
 @_seconds.register
 def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
     recipe = evaluator.recipe
-    step = Sandwich(evaluator.store, recipe, seed=evaluator.seed, budget=evaluator.budget, largest_steps=STEPS + 1)
+    step = Sandwich(evaluator.store, recipe, seed=evaluator.seed, priced=evaluator.priced, largest_steps=STEPS + 1)
     epoch = epoch_steps(len(evaluator.data.train), recipe.batch_size)
     largest = min(recipe.largest_epochs, recipe.epochs) * epoch
     model = evaluator.store
 
-    side = max(search.space.resolution)
+    side = max(search.priced.space.resolution)
     data = evaluator.data
     for architecture in {*step.architectures(0), *step.architectures(STEPS + 1)}:  # with the largest alone, and after
         check_memory(architecture, side, _at_once(data.train, recipe), data.device, recipe.precision)

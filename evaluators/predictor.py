@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from search_space.architecture import Architecture
 from search_space.encoding import Codes, encoding
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.linear_algebra import on_one_thread
 from training.seeds import derive
 
@@ -53,11 +53,11 @@ class Predictor:
         parameters: taken in place of the grid's best, e.g. those of a fit to somewhat fewer evaluations.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, parameters: Parameters | None = None):
-        self.space = space
+    def __init__(self, priced: PricedSpace, seed: int = 0, parameters: Parameters | None = None):
+        self.priced = priced
         self.seed = seed
         self._given = parameters
-        self._encoding = encoding(space)
+        self._encoding = encoding(priced)
 
     @on_one_thread
     def fit(self, architectures: Sequence[Architecture], values: Sequence[float]) -> Self:

@@ -71,7 +71,7 @@ class Prior:
         """
         remove_leftovers(self.folder, (REFERENCE,))
         path = self.folder / REFERENCE
-        told = [self.identity(), self.pictures, self.scorer.seed, asdict(self.scorer.budget), supernet]
+        told = [self.identity(), self.pictures, self.scorer.seed, asdict(self.scorer.priced.budget), supernet]
         of = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         kept = _read(path, of)
         if kept is None:

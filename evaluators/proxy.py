@@ -2,14 +2,14 @@
 
 import itertools
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from evaluators.base import Halving
+from evaluators.proxy_settings import Halving, ProxySettings
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.json_files import MAX_OF_A_RUN, read_json
@@ -22,7 +22,6 @@ from training.files import remove_leftovers, write_json
 from training.label_step import LabelStep
 from training.loop import fit
 from training.progress import Reporter
-from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
 from training.split import Split
@@ -30,30 +29,6 @@ from training.standalone import EVALUATION_BATCH
 
 RESULTS, FOLDER = "proxy.json", "proxy"
 CALIBRATION = 2  # batches for batch statistics: a short training leaves their running averages behind the weights
-
-
-@dataclass(frozen=True)
-class ProxySettings:
-    """How a candidate is trained.
-
-    Attributes:
-        recipe: of every rung; its epochs are those of the rung. Each rung is a cycle of the learning rate of its own,
-            from the warm-up to zero: a rung's accuracy is one of settled weights, and does not depend on how many
-            rungs follow. Where rungs grow by one factor this is SGDR with that factor (arXiv:1608.03983, section 3).
-        halving: rungs and promotions.
-        pictures: share of the training pictures, the same ones for every candidate.
-        resolution: share of the architecture's own resolution.
-    """
-
-    recipe: Recipe = field(default_factory=Recipe)
-    halving: Halving = field(default_factory=Halving)
-    pictures: float = 0.5
-    resolution: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("pictures", "resolution"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"proxy {name}: expected a share above 0 and up to 1, got {getattr(self, name)}")
 
 
 class ProxyEvaluator:

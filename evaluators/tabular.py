@@ -6,7 +6,7 @@ from evaluators.predictor import Predictor
 from evaluators.table import Table
 from search_space.architecture import Architecture
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.evaluation import Metrics
 
 
@@ -20,10 +20,12 @@ class TabularEvaluator:
 
     objective = "accuracy"
 
-    def __init__(self, space: SearchSpace, table: Table, *, surrogate: bool = False):
-        if table.space != space.name:
-            raise InputError(f"table of space {table.space}: this search is in {space.name}; give a table of that")
-        self.space = space
+    def __init__(self, priced: PricedSpace, table: Table, *, surrogate: bool = False):
+        if table.space != priced.space.name:
+            raise InputError(
+                f"table of space {table.space}: this search is in {priced.space.name}; give a table of that"
+            )
+        self.priced = priced
         self.table = table
         self.surrogate = surrogate
         self._scores = {entry.architecture: entry.score for entry in table.networks}
@@ -41,7 +43,7 @@ class TabularEvaluator:
         """Fits the surrogate, if there is one. Raises InputError if the table has too few networks for it."""
         if self.surrogate:
             networks = self.table.networks
-            self._predictor = Predictor(self.space).fit(
+            self._predictor = Predictor(self.priced).fit(
                 [entry.architecture for entry in networks], [entry.score for entry in networks]
             )
 

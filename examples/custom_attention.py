@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import command_line
-import search
+from commands import command_line, ending, search
 from search_space.architecture import Architecture
 from search_space.json_files import read_json
 
@@ -37,4 +36,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main, continues=True))
+    sys.exit(ending.run(main, continues=True))

@@ -22,7 +22,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import Conv2dNormActivation
 
-import command_line
+from commands import command_line, ending
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.blocks import Block
@@ -172,4 +172,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main, continues=False))
+    sys.exit(ending.run(main, continues=False))

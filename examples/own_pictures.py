@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import command_line
-import retrain
-import search
+from commands import command_line, ending, retrain, search
 from training.digits import source
 
 SIDE = 32
@@ -50,4 +48,4 @@ def write_digits(folder: Path, each: int = 100) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main, continues=True))
+    sys.exit(ending.run(main, continues=True))

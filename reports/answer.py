@@ -12,7 +12,8 @@ from reports.notation import attention_by_stage, listed, plural, points, score, 
 from reports.page import Cell, TableRow, command_block, figures, paragraph, table, titled
 from reports.palette import short
 from reports.record import Place, Record, Retrained, accuracy_name
-from search_space.cost import Budget, human, milliseconds
+from search_space.amounts import human, milliseconds
+from search_space.cost import Budget
 from search_space.errors import InputError
 from studies.trials import Candidate
 
@@ -85,7 +86,7 @@ def _of_how_many(record: Record) -> str:
     if space is None or not set(record.bounds) <= {"macs", "params"}:
         return ""
     try:
-        low, high = space.count(Budget(record.bounds.get("macs"), record.bounds.get("params")))
+        low, high = space.within(Budget(record.bounds.get("macs"), record.bounds.get("params"))).count()
     except InputError:
         return ""
     exact = f"{low:,}" if low == high < 10**6 else f"about {human(high)}"

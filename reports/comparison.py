@@ -13,8 +13,9 @@ from rich.table import Table
 
 from reports.notation import attention_by_stage, percent
 from reports.tables import plain_table
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Cost, human
+from search_space.cost import Cost
 from training.files import write_atomically
 
 

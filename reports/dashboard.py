@@ -25,9 +25,9 @@ from reports.answer import question
 from reports.notation import COST_NAMES, attention_by_stage, score
 from reports.palette import look, short, strength
 from reports.record import Record, accuracy_name
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture, Attention
 from search_space.blocks import strided
-from search_space.cost import human, milliseconds
 from search_space.errors import InputError, first_line
 from studies.annotations import annotate
 from studies.front import promising

@@ -11,8 +11,9 @@ from deployment.confusion import Evaluation
 from deployment.precisions import Precision
 from reports.notation import attention_by_stage, percent
 from reports.tables import plain_table
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import human, measure, milliseconds
+from search_space.cost import measure
 
 CLASSES_SHOWN = 30
 _ATTENTION = "attention by stage"

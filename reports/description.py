@@ -6,9 +6,10 @@ from typing import NamedTuple
 from rich.table import Table
 
 from reports.tables import plain_table
+from search_space.amounts import human
 from search_space.architecture import Architecture, Stage
 from search_space.blocks import AttentionPart, BlockPart, ClassifierPart
-from search_space.cost import Cost, human, part_cost, piece_cost
+from search_space.cost import Cost, part_cost, piece_cost
 from search_space.network import parts
 
 

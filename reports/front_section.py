@@ -7,7 +7,8 @@ from reports.markup import Markup, element, text
 from reports.notation import COST_NAMES, amount, attention_by_stage, score, tick_format
 from reports.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.record import Record, accuracy_name
-from search_space.cost import Cost, human, milliseconds, with_unit
+from search_space.amounts import human, milliseconds, with_unit
+from search_space.cost import Cost
 from studies.trials import Candidate
 
 MAX_POINTS = 5000

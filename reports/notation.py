@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import human, milliseconds
 
 COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
 

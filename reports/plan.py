@@ -9,9 +9,10 @@ from rich.table import Table
 from evaluators.base import Evaluator
 from evaluators.forecast import Search, epoch_seconds, forecast, peak_memory
 from reports.tables import plain_table
+from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human, measure, milliseconds
-from search_space.space import SearchSpace
+from search_space.cost import measure
+from search_space.priced_space import PricedSpace
 from training.data import Dataset
 from training.label_step import Predict
 from training.progress import Reporter, duration
@@ -24,7 +25,7 @@ DRAWS = 500
 
 def show_plan(evaluator: Evaluator, search: Search, reporter: Reporter) -> None:
     """Prints what networks within the budget cost, and how long the search would take here."""
-    reporter.show(cost_table(search.space, search.budget, search.seed))
+    reporter.show(cost_table(search.priced, search.seed))
     expected = forecast(evaluator, search)
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
     reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
@@ -67,20 +68,20 @@ def show_retraining(
     reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
 
 
-def cost_table(space: SearchSpace, budget: Budget, seed: int) -> Table:
+def cost_table(priced: PricedSpace, seed: int) -> Table:
     """The smallest, the middle and the largest network within the budget.
 
     The largest is the space's where the budget allows that; else the dearest of 500 drawn, and so a lower bound.
     """
     rng = random.Random(derive(seed, "plan"))
-    drawn = [space.cost(space.sample(rng, budget)) for _ in range(DRAWS)]
-    largest = space.cost(space.largest)
-    smallest = [space.cost(space.cheapest(name)) for name in ("macs", "params")]
-    names = ["macs", "params", *(["latency_ns"] if space.latency is not None else [])]
+    drawn = [priced.cost(priced.sample(rng)) for _ in range(DRAWS)]
+    largest = priced.cost(priced.largest)
+    smallest = [priced.cost(priced.cheapest(name)) for name in ("macs", "params")]
+    names = ["macs", "params", *(["latency_ns"] if priced.latency is not None else [])]
     table = plain_table("networks within the budget", ("", *map(_title, names)), words=("",))
     least = [min(getattr(cost, name) for cost in (*drawn, *smallest)) for name in names]
     middle = [round(statistics.median(getattr(cost, name) for cost in drawn)) for name in names]
-    allowed = [largest] if budget.allows(largest) else []
+    allowed = [largest] if priced.budget.allows(largest) else []
     most = [max(getattr(cost, name) for cost in (*drawn, *allowed)) for name in names]
     for row, values in (("smallest", least), (f"median of {DRAWS} drawn", middle), ("largest", most)):
         known = row if row != "largest" or allowed else f"largest of {DRAWS} drawn"

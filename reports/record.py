@@ -24,7 +24,7 @@ from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.bulk_reading import read_trials
 from studies.optuna_study import STUDY_NAME
 from studies.own_study import own_study
@@ -121,10 +121,10 @@ class Record:
         return sorted(set(names), key=lambda name: (-self.place(name).epochs, -self.place(name).written, name))
 
     @property
-    def space(self) -> SearchSpace | None:
+    def space(self) -> PricedSpace | None:
         """The space that was searched, with the data's number of classes."""
         described = self.identity.get("space")
-        return None if described is None else SearchSpace.from_dict(described)
+        return None if described is None else PricedSpace.from_dict(described)
 
     @property
     def bounds(self) -> dict[str, int]:

@@ -7,7 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from reports.notation import attention_by_stage, score
-from search_space.cost import Budget, human, milliseconds
+from search_space.amounts import human, milliseconds
+from search_space.cost import Budget
 from studies.trials import Candidate
 
 MOST_ROWS = 20  # of a front: what is printed last stays in sight

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_space import attention as attention_ops
+from search_space import further_attention  # noqa: F401 (its ops register themselves)
 from search_space.architecture import Attention, Stage
 from search_space.errors import InputError
 from search_space.registry import Registry
@@ -84,6 +85,21 @@ class ClassifierPart:
 
     def output_size(self, size: int) -> int:
         return 1
+
+
+@dataclass(frozen=True)
+class Addition:
+    """The addition of a skip, on maps of `in_channels` channels."""
+
+    in_channels: int
+
+    def create(self) -> nn.Module:
+        return _Sum()
+
+
+class _Sum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x
 
 
 Piece = ConvPart | AttentionPart | ClassifierPart

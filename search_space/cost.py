@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count, flop_registry
 
+from search_space.amounts import with_unit
 from search_space.architecture import Architecture
-from search_space.blocks import BlockPart, ConvPart, Part, Piece
+from search_space.blocks import Addition, BlockPart, ConvPart, Part, Piece
 from search_space.errors import InputError
 from search_space.json_files import MAX_INTEGER, shown
-from search_space.latency import Addition, LatencyTable
+from search_space.latency import LatencyTable
 from search_space.network import parts
 
 
@@ -262,30 +263,3 @@ def measure(architecture: Architecture, num_classes: int = 1000, latency: Latenc
         total += part_cost(part, size, latency)
         size = part.output_size(size)
     return total
-
-
-def human(count: int) -> str:
-    """A count as people read it: 300.8M, 3.51M, 64.1k."""
-    for factor, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= factor:
-            value = count / factor
-            return f"{value:.2f}{unit}" if value < 10 else f"{value:.1f}{unit}"
-    return str(count)
-
-
-def nanoseconds(milliseconds: float | None) -> int | None:
-    """A bound on latency in the unit that costs are counted in, at least 1."""
-    return None if milliseconds is None else max(1, round(milliseconds * 10**6))
-
-
-def milliseconds(count: int) -> str:
-    """Nanoseconds as people read them: 23.4 ms, 1.23 ms, 0.152 ms."""
-    value = count / 10**6
-    return f"{value:.3f} ms" if value < 1 else f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms"
-
-
-def with_unit(name: str, value: int) -> str:
-    """A cost with its unit, by its field's name: 300.0M MACs, 3.51M parameters, 23.4 ms."""
-    if name == "latency_ns":
-        return milliseconds(value)
-    return f"{human(value)} {'MACs' if name == 'macs' else 'parameters'}"

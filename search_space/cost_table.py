@@ -7,7 +7,8 @@ row for the stem, and for each stage one for its shape and one for each group's 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,9 @@ from numpy.typing import NDArray
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.blocks import NO_ATTENTION, AttentionPart, BlockPart, stage_blocks, strided
 from search_space.cost import Cost, fixed_cost, part_cost, piece_cost
+from search_space.latency import LatencyTable
+from search_space.space import SearchSpace
 from search_space.stage_program import Group, Shape
-
-if TYPE_CHECKING:
-    from search_space.space import SearchSpace
 
 COLUMNS = tuple(field.name for field in fields(Cost))
 """The fields of Cost, in the order of a table's columns."""
@@ -56,15 +56,17 @@ class _Row(NamedTuple):
 
 
 class CostTable:
-    """The costs of a space's architectures with its number of classes.
+    """The costs of a space's architectures with a classifier of so many classes, with latencies if there is a table.
 
     Attributes:
         outcomes: of each stage, by the width before it. Costs of head and classifier are part of the last stage's.
         stem: cost of the stem, resolutions × columns.
     """
 
-    def __init__(self, space: "SearchSpace"):
+    def __init__(self, space: SearchSpace, num_classes: int, latency: LatencyTable | None = None):
         self.space = space
+        self.num_classes = num_classes
+        self.latency = latency
         self.outcomes: list[dict[int, Outcomes]] = []
         # Groups of the same channels and sizes share their costs.
         self._interned: dict[tuple[object, ...], AttentionCosts] = {}
@@ -74,9 +76,9 @@ class CostTable:
             self.outcomes.append({width: self._outcomes(index, width, sizes) for width in widths})
             sizes = [strided(size, options.stride) for size in sizes]
             widths = options.width
-        fixed = fixed_cost(space.latency)
+        fixed = fixed_cost(latency)
         self.stem = np.array(
-            [_row(fixed + part_cost(space.stem_part, resolution, space.latency)) for resolution in space.resolution]
+            [_row(fixed + part_cost(space.stem_part, resolution, latency)) for resolution in space.resolution]
         )
         self._resolutions = {resolution: row for row, resolution in enumerate(space.resolution)}
         # For look-ups: all costs in a row. The first is nothing's, for a group that a shape does not have.
@@ -98,27 +100,7 @@ class CostTable:
                 blocks.append(outcomes.costs)
                 length += len(outcomes.shapes)
             self._rows.append(rows)
-        self._lengths = [1 + max(len(row.groups) for row in rows.values()) for rows in self._rows]
-        self._costs = np.concatenate(blocks, axis=1)
-        self._plain = self._costs.tolist()
-
-    def encode(self, architecture: Architecture) -> tuple[int, ...]:
-        """The architecture as the number of its resolution and of each stage's rows; as many for every architecture.
-
-        Raises KeyError if the space does not hold it.
-        """
-        code = [self._resolutions[architecture.resolution]]
-        for length, numbers in zip(self._lengths, self._numbers(architecture), strict=True):
-            code += [*numbers, *[0] * (length - len(numbers))]
-        return tuple(code)
-
-    def costs(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Costs of encoded architectures: N×(length of a code) to N×columns."""
-        resolution = codes[:, 0]
-        total: NDArray[np.int64] = self.stem[resolution]
-        for numbers in codes.T[1:]:
-            total = total + self._costs[resolution, numbers]
-        return total
+        self._plain = np.concatenate(blocks, axis=1).tolist()
 
     def cost(self, architecture: Architecture) -> Cost:
         """The architecture's cost. Raises KeyError if the space does not hold it."""
@@ -192,11 +174,11 @@ class CostTable:
             parts = stage_blocks(shape.stage, in_width, space.activation)
             rows = []
             for first_size, later_size in zip(sizes, later_sizes, strict=True):
-                total = np.array(_row(part_cost(parts[0], first_size, space.latency)))
+                total = np.array(_row(part_cost(parts[0], first_size, self.latency)))
                 if len(parts) > 1:  # without attention, all after the first are alike
-                    total += (len(parts) - 1) * np.array(_row(part_cost(parts[1], later_size, space.latency)))
+                    total += (len(parts) - 1) * np.array(_row(part_cost(parts[1], later_size, self.latency)))
                 if last:
-                    total += _tail(space, shape.stage.width, later_size)
+                    total += self._tail(shape.stage.width, later_size)
                 rows.append(total)
             costs.append(rows)
             own = []
@@ -221,9 +203,16 @@ class CostTable:
             for part, sizes in seen:
                 for number, attention in enumerate(options):
                     piece = replace(part, attention=attention)
-                    costs[:, number] += [_row(piece_cost(piece, size, self.space.latency)) for size in sizes]
+                    costs[:, number] += [_row(piece_cost(piece, size, self.latency)) for size in sizes]
             self._interned[index, seen] = AttentionCosts(options, costs)
         return self._interned[index, seen]
+
+    def _tail(self, width: int, size: int) -> tuple[int, ...]:
+        """Cost of head and classifier after a last stage of `width` channels."""
+        total = Cost()
+        for part in self.space.tail_parts(width, self.num_classes):
+            total += part_cost(part, size, self.latency)
+        return _row(total)
 
 
 def _attention_seen(part: BlockPart, sizes: Sequence[int]) -> tuple[AttentionPart, tuple[int, ...]]:
@@ -241,13 +230,11 @@ def _key(in_width: int, stage: Stage) -> tuple[object, ...]:
     return in_width, stage.block, stage.width, stage.stride, stage.expansion, stage.kernel_size, stage.depth
 
 
-def _tail(space: "SearchSpace", width: int, size: int) -> tuple[int, ...]:
-    """Cost of head and classifier after a last stage of `width` channels."""
-    total = Cost()
-    for part in space.tail_parts(width):
-        total += part_cost(part, size, space.latency)
-    return _row(total)
-
-
 def _row(cost: Cost) -> tuple[int, ...]:
     return tuple(getattr(cost, name) for name in COLUMNS)
+
+
+@lru_cache(maxsize=16)
+def cost_table(space: SearchSpace, num_classes: int, latency: LatencyTable | None = None) -> CostTable:
+    """The (cached) table of a space's costs."""
+    return CostTable(space, num_classes, latency)

@@ -7,12 +7,9 @@ products of what is offered, so a legal file of a few lines could ask for hours.
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from search_space.errors import InputError
-
-if TYPE_CHECKING:
-    from search_space.stage_program import StageOptions
+from search_space.stage_program import StageOptions
 
 MOST = 1_000_000
 """About two minutes of one core, and up to 7 GB."""
@@ -23,7 +20,7 @@ A_SECOND = 8_000
 _ATTENTION, _WIDTHS = 0.1, 5.0
 
 
-def counting_work(stages: Sequence["StageOptions"], resolutions: int) -> float:
+def counting_work(stages: Sequence[StageOptions], resolutions: int) -> float:
     """The work to count a space of these stages, in shapes: an upper estimate.
 
     Raises InputError, naming the stage, if it is too much.
@@ -53,7 +50,7 @@ def counting_work(stages: Sequence["StageOptions"], resolutions: int) -> float:
     return total
 
 
-def counting_seconds(stages: Sequence["StageOptions"], resolutions: int) -> float:
+def counting_seconds(stages: Sequence[StageOptions], resolutions: int) -> float:
     """About how long one core takes to count a space of these stages. Raises InputError if that is too long."""
     return counting_work(stages, resolutions) / A_SECOND
 

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from search_space.architecture import Architecture, Stage
 from search_space.blocks import NO_ATTENTION, stage_blocks, strided
-from search_space.cost import part_cost
+from search_space.cost import Cost, fixed_cost, part_cost
 from search_space.errors import InputError
-from search_space.space import SearchSpace
-
-COLUMNS = ("macs", "params")
-"""The columns of `Encoding.costs`."""
+from search_space.priced_space import PricedSpace
 
 Codes = NDArray[np.int64]
 """N×(1 + stages): the numbers of the resolution and of every stage."""
@@ -32,7 +29,7 @@ class _Met(NamedTuple):
     in_width: int
     stage: Stage
     features: tuple[float, ...]
-    costs: tuple[tuple[int, int], ...]
+    costs: tuple[tuple[int, ...], ...]
 
 
 class _Arrays(NamedTuple):
@@ -41,7 +38,7 @@ class _Arrays(NamedTuple):
     in_widths: NDArray[np.int64]
     widths: NDArray[np.int64]
     features: NDArray[np.float64]  # stages × features
-    costs: NDArray[np.int64]  # resolutions × stages × (MACs, parameters)
+    costs: NDArray[np.int64]  # resolutions × stages × columns
     log2_macs: NDArray[np.float64]  # resolutions × stages
 
 
@@ -51,11 +48,14 @@ class Encoding:
     Attributes:
         names: the features, in the order of `features`' columns. By stage: log2 of its width, depth, expansion, kernel
             size, the mean over its blocks of log2 of the reduction ratio (0 without), each attention kind's share of
-            its blocks, and log2 of its MACs. Of the whole: resolution, log2 of MACs and of parameters.
+            its blocks, and log2 of its MACs. Of the whole: resolution, and log2 of each cost.
+        columns: the costs that are known, as fields of Cost: latency where the space has a table of it.
     """
 
-    def __init__(self, space: SearchSpace):
-        self.space = space
+    def __init__(self, priced: PricedSpace):
+        self.priced = priced
+        self.space = space = priced.space
+        self.columns = ("macs", "params", *(["latency_ns"] if priced.latency else []))
         self._kinds = [
             tuple(dict.fromkeys(attention.kind for attention in (NO_ATTENTION, *options.attention)))
             for options in space.stages
@@ -66,7 +66,7 @@ class Encoding:
             for index, kinds in enumerate(self._kinds)
             for name in (*own, *(f"share of {kind}" for kind in kinds), "log2 macs")
         ]
-        self.names = ("resolution", *names, *(f"log2 {name}" for name in COLUMNS))
+        self.names = ("resolution", *names, *(f"log2 {name}" for name in self.columns))
         self._resolutions = {resolution: number for number, resolution in enumerate(space.resolution)}
         self._met: list[list[_Met]] = [[] for _ in space.stages]
         self._numbers: list[dict[tuple[int, Stage], int]] = [{} for _ in space.stages]
@@ -97,7 +97,7 @@ class Encoding:
         return self.space.architecture(self.space.resolution[resolution], stages)
 
     def costs(self, codes: Codes) -> NDArray[np.int64]:
-        """MACs and parameters, N×2, equal to those of the space's cost table."""
+        """The costs `columns`, N×columns, equal to those of the space's cost table."""
         resolution = codes[:, 0]
         total: NDArray[np.int64] = self._stem[resolution]
         for index in range(len(self._met)):
@@ -116,7 +116,7 @@ class Encoding:
             found[:, at:until] = stages.features[numbers]
             found[:, until] = stages.log2_macs[resolution, numbers]
             at = until + 1
-        found[:, at:] = np.log2(self.costs(codes))
+        found[:, at:] = np.log2(np.maximum(1, self.costs(codes)))
         return found
 
     def recombine(self, parents: Codes, count: int, rng: np.random.Generator) -> Codes:
@@ -160,18 +160,17 @@ class Encoding:
             *(kinds.count(kind) / len(kinds) for kind in self._kinds[index]),
         )
 
-    def _stage_costs(self, index: int, in_width: int, stage: Stage) -> tuple[tuple[int, int], ...]:
-        """MACs and parameters at every resolution; those of head and classifier are part of the last stage's."""
+    def _stage_costs(self, index: int, in_width: int, stage: Stage) -> tuple[tuple[int, ...], ...]:
+        """The costs at every resolution; those of head and classifier are part of the last stage's."""
         parts = [*stage_blocks(stage, in_width, self.space.activation)]
-        tail = self.space.tail_parts(stage.width) if index == len(self._met) - 1 else []
+        tail = self.space.tail_parts(stage.width, self.priced.num_classes) if index == len(self._met) - 1 else []
         costs = []
         for size in self._sizes[index]:
-            macs = params = 0
+            cost = Cost()
             for part in (*parts, *tail):
-                cost = part_cost(part, size)
-                macs, params = macs + cost.macs, params + cost.params
+                cost += part_cost(part, size, self.priced.latency)
                 size = part.output_size(size)
-            costs.append((macs, params))
+            costs.append(self._row(cost))
         return tuple(costs)
 
     def _stages(self, index: int) -> _Arrays:
@@ -189,10 +188,14 @@ class Encoding:
             )
         return arrays
 
+    def _row(self, cost: Cost) -> tuple[int, ...]:
+        return tuple(getattr(cost, name) for name in self.columns)
+
     @cached_property
     def _stem(self) -> NDArray[np.int64]:
-        costs = [part_cost(self.space.stem_part, resolution) for resolution in self.space.resolution]
-        return np.array([(cost.macs, cost.params) for cost in costs], dtype=np.int64)
+        latency = self.priced.latency
+        stems = [part_cost(self.space.stem_part, resolution, latency) for resolution in self.space.resolution]
+        return np.array([self._row(fixed_cost(latency) + cost) for cost in stems], dtype=np.int64)
 
     @cached_property
     def _sizes(self) -> list[list[int]]:
@@ -203,7 +206,11 @@ class Encoding:
         return sizes
 
 
+def encoding(priced: PricedSpace) -> Encoding:
+    """The (cached) encoding of a space; it is the same for all budgets."""
+    return _encoding(priced.unbounded)
+
+
 @lru_cache(maxsize=16)
-def encoding(space: SearchSpace) -> Encoding:
-    """The (cached) encoding of a space."""
-    return Encoding(space)
+def _encoding(priced: PricedSpace) -> Encoding:
+    return Encoding(priced)

@@ -34,37 +34,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor, nn
-
-from search_space.architecture import Stage
-from search_space.blocks import AttentionPart, BlockPart, ClassifierPart, ConvPart, Part, Piece, stage_blocks, strided
+from search_space.blocks import Addition, AttentionPart, BlockPart, ClassifierPart, ConvPart, Part, Piece
 from search_space.errors import InputError
 from search_space.json_files import MAX_OF_A_RUN, read_json
-
-if TYPE_CHECKING:
-    from search_space.space import SearchSpace
-    from search_space.stage_program import StageOptions
 
 MAX_PIECES = 50_000
 MAX_NANOSECONDS = 10**12
 MAX_KEY = 120
-
-
-@dataclass(frozen=True)
-class Addition:
-    """The addition of a skip, on maps of `in_channels` channels."""
-
-    in_channels: int
-
-    def create(self) -> nn.Module:
-        return _Sum()
-
-
-class _Sum(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x + x
 
 
 Timed = Piece | Addition
@@ -102,43 +80,6 @@ def timed_pieces(part: Part, size: int) -> Iterator[tuple[Timed, int]]:
         if takes_time(piece):
             yield piece, size
         size = piece.output_size(size)
-
-
-def space_pieces(space: "SearchSpace") -> dict[str, tuple[Timed, int]]:
-    """Every piece that a network of the space can have and the side of its input, by its name in a table."""
-    found: dict[str, tuple[Timed, int]] = {}
-
-    def take(part: Part, size: int) -> None:
-        found.update((key(piece, side), (piece, side)) for piece, side in timed_pieces(part, size))
-
-    sizes = space.resolution
-    for size in sizes:
-        take(space.stem_part, size)
-    sizes = tuple(strided(size, space.stem_stride) for size in sizes)
-    widths: tuple[int, ...] = (space.stem_width,)
-    for options in space.stages:
-        later = tuple(strided(size, options.stride) for size in sizes)
-        for width in widths:
-            for number, block in _blocks(options, width, space.activation):
-                for size in sizes if number == 0 else later:
-                    take(block, size)
-        sizes, widths = later, options.width
-    for width in widths:
-        for size in sizes:
-            for part in space.tail_parts(width):
-                take(part, size)
-    return found
-
-
-def _blocks(options: "StageOptions", in_width: int, activation: str) -> Iterator[tuple[int, BlockPart]]:
-    """Every block, with its number in the stage, of which a stage after `in_width` channels can be made."""
-    depth = min(2, max(options.depth))  # the blocks after a stage's first are alike
-    for width in options.width:
-        for expansion in options.expansion:
-            for kernel_size in options.kernel_size:
-                for attention in options.attention:
-                    stage = Stage(options.block, width, options.stride, expansion, kernel_size, (attention,) * depth)
-                    yield from enumerate(stage_blocks(stage, in_width, activation))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,17 +140,6 @@ class LatencyTable:
         if name not in self.pieces:
             raise InputError(f"latency table of {self}: lacks {name!r}; measure it with measure_latency.py")
         return max(0, round(self.scale * (self.pieces[name] - self.call_ns)))
-
-    def check(self, space: "SearchSpace", source: str) -> None:
-        """Raises InputError, naming the first, if the table from `source` lacks pieces of the space."""
-        needed = space_pieces(space)
-        lacking = [name for name in needed if name not in self.pieces]
-        if lacking:
-            raise InputError(
-                f"{source}: lacks {len(lacking)} of the {len(needed)} pieces of space {space.name} "
-                f"({space.num_classes} classes), the first of them {lacking[0]!r}; measure it further by "
-                f"measure_latency.py with this --space, --classes {space.num_classes} and --out {source}"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as the file holds them."""

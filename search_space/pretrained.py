@@ -16,14 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from search_space.amounts import human
 from search_space.architecture import Architecture
 from search_space.backbones import efficientnet_b0, mobilenetv2
 from search_space.blocks import Block, ConvNormActivation
-from search_space.cost import human
 from search_space.errors import InputError
 from search_space.network import Network, build
-
-INIT = "first weights: scratch, torchvision (published ones of ImageNet), or auto (these, if on the disk)"
 
 
 def check_init(name: str, *more: str) -> None:

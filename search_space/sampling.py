@@ -15,20 +15,18 @@ become negative borrows and lands in the upper half of its base, where nothing c
 import random
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.amounts import with_unit
 from search_space.architecture import Architecture, Stage
-from search_space.cost import BOUNDED_BY, Budget, with_unit
-from search_space.cost_table import COLUMNS
+from search_space.cost import BOUNDED_BY, Budget
+from search_space.cost_table import COLUMNS, CostTable
 from search_space.errors import InputError
 from search_space.exact_counts import Counts, convolved, spectrum
 from search_space.moves import Heads, Moves, Rests, Scale
-
-if TYPE_CHECKING:
-    from search_space.space import SearchSpace
 
 Rng = random.Random | np.random.Generator
 
@@ -63,24 +61,25 @@ class _Chain(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def budget_table(space: "SearchSpace", budget: Budget) -> "BudgetTable":
-    """The table of a space and a budget. Raises InputError naming the smallest network if nothing is within it."""
-    return BudgetTable(space, budget)
+def budget_table(costs: CostTable, budget: Budget) -> "BudgetTable":
+    """The table of a space's costs and a budget. Raises InputError naming the smallest network if none is within it."""
+    return BudgetTable(costs, budget)
 
 
 class BudgetTable:
-    """Counts and draws architectures of `space` within `budget`."""
+    """Counts and draws those architectures within `budget` of which a table has the costs."""
 
-    def __init__(self, space: "SearchSpace", budget: Budget):
-        self.space = space
+    def __init__(self, costs: CostTable, budget: Budget):
+        self.costs = costs
+        self.space = space = costs.space
         self.budget = budget
         bounds = dict(budget.bounds())
         for name, bound in bounds.items():
-            least = getattr(space.cost(space.cheapest(name)), name)
+            least = getattr(costs.cost(costs.cheapest(name)), name)
             if least > bound:
                 exact = least / 10**6 if name == "latency_ns" else least
                 raise InputError(
-                    f"budget {with_unit(name, bound)}: the smallest network of space {space.name} ({space.num_classes} "
+                    f"budget {with_unit(name, bound)}: the smallest network of space {space.name} ({costs.num_classes} "
                     f"classes) has {with_unit(name, least)} ({exact}); raise `{BOUNDED_BY[name]}` to at least that"
                 )
         self._chains, self._exact = self._made(list(bounds), np.array(list(bounds.values()), dtype=np.int64))
@@ -104,7 +103,7 @@ class BudgetTable:
         """A uniform draw from the architectures within the budget."""
         for _ in range(MAX_REDRAWS):
             architecture = self.at(_below(rng, self.total))
-            if self._exact or self.budget.allows(self.space.cost(architecture)):
+            if self._exact or self.budget.allows(self.costs.cost(architecture)):
                 return architecture
         raise InputError(
             f"budget {self.budget}: {MAX_REDRAWS} draws met no architecture within all of its bounds; loosen one"
@@ -114,7 +113,7 @@ class BudgetTable:
         """Every architecture within the budget once."""
         for ticket in range(self.total):
             architecture = self.at(ticket)
-            if self._exact or self.budget.allows(self.space.cost(architecture)):
+            if self._exact or self.budget.allows(self.costs.cost(architecture)):
                 yield architecture
 
     def at(self, ticket: int) -> Architecture:
@@ -133,7 +132,7 @@ class BudgetTable:
 
     def _made(self, names: list[str], bounds: NDArray[np.int64]) -> tuple[list[_Chain], bool]:
         """The chains of every resolution, and whether they are exact."""
-        table = self.space.costs
+        table = self.costs
         columns = [COLUMNS.index(name) for name in names]
         layers = []
         rooms = []

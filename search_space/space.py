@@ -1,7 +1,7 @@
 """A search space: one decision program whose every run is an architecture."""
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -14,28 +14,20 @@ from search_space.blocks import (
     Part,
     stage_blocks,
 )
-from search_space.cost import Budget, Cost, measure
-from search_space.cost_table import CostTable
 from search_space.counting_work import counting_work
 from search_space.decisions import Choose, decide, decided, every_outcome
 from search_space.errors import InputError
 from search_space.json_files import shown
-from search_space.latency import LatencyTable
-from search_space.sampling import BudgetTable, Rng, budget_table
 from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, StageProgram, check_options
 
 _Option = TypeVar("_Option", bound=Hashable)
 
-MAX_CLASSES = 1_000_000
 MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
 
 @dataclass(frozen=True)
 class SearchSpace:
     """Every architecture that `assemble` can return.
-
-    Costs are for a classifier of `num_classes`, with latencies if there is a table; that is no part of what `to_dict`
-    describes, since it changes no network.
 
     A stage's attention is one for all of its blocks, or with `attention_per="block"` each block's own.
 
@@ -49,15 +41,11 @@ class SearchSpace:
     stages: tuple[StageOptions, ...]
     head_width: int | None
     activation: str
-    num_classes: int = 1000
     attention_per: str = "stage"
-    latency: LatencyTable | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise InputError(f"name: expected a name, got {shown(self.name)}")
-        if type(self.num_classes) is not int or not 1 <= self.num_classes <= MAX_CLASSES:
-            raise InputError(f"num_classes: expected an integer from 1 to {MAX_CLASSES}, got {shown(self.num_classes)}")
         check_options("resolution", self.resolution)
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise InputError(f"activation: {shown(self.activation)} is unknown; known: {', '.join(ACTIVATIONS)}")
@@ -183,10 +171,8 @@ class SearchSpace:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, tuples and values: all that says which networks there are, without the latencies."""
-        described = asdict(replace(self, latency=None))
-        del described["latency"]
-        return described
+        """Plain dictionaries, tuples and values: all that says which networks there are."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "SearchSpace":
@@ -200,18 +186,6 @@ class SearchSpace:
             return cls(**{**data, "resolution": tuple(data["resolution"]), "stages": tuple(stages)})
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a search space: {error}") from None
-
-    def cost(self, architecture: Architecture) -> Cost:
-        """The architecture's cost with the space's number of classes."""
-        try:
-            return self.costs.cost(architecture)
-        except (KeyError, ValueError):
-            return measure(architecture, self.num_classes, self.latency)
-
-    @cached_property
-    def costs(self) -> CostTable:
-        """The costs of all that the space holds."""
-        return CostTable(self)
 
     def stage_shapes(self, index: int, in_width: int) -> tuple[Shape, ...]:
         """Every shape that may stand at `index` after `in_width` channels."""
@@ -229,13 +203,13 @@ class SearchSpace:
         """The stem's convolution."""
         return ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation)
 
-    def tail_parts(self, width: int) -> list[Part]:
+    def tail_parts(self, width: int, num_classes: int) -> list[Part]:
         """Head and classifier after a last stage of `width` channels."""
         found: list[Part] = []
         if self.head_width is not None:
             found.append(ConvPart(width, self.head_width, activation=self.activation))
             width = self.head_width
-        return [*found, ClassifierPart(width, self.num_classes)]
+        return [*found, ClassifierPart(width, num_classes)]
 
     def architecture(self, resolution: int, stages: tuple[Stage, ...]) -> Architecture:
         """The architecture of these stages with the space's stem, head and activation."""
@@ -251,35 +225,3 @@ class SearchSpace:
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once. Only for small spaces."""
         return every_outcome(self.assemble)
-
-    def count(self, budget: Budget | None = None) -> tuple[int, int]:
-        """A lower and an upper bound on the number of architectures, equal where the count is exact.
-
-        Without a budget it always is; with one, up to the table's resolution of the tightest bound.
-        """
-        return self.table(budget).count()
-
-    def sample(self, rng: Rng, budget: Budget | None = None) -> Architecture:
-        """An architecture drawn uniformly from those within the budget.
-
-        `rng` is a random.Random or a numpy Generator. Raises InputError if no architecture meets the budget.
-        """
-        return self.table(budget).sample(rng)
-
-    def table(self, budget: Budget | None = None) -> BudgetTable:
-        """The (cached) table that counts and samples within the budget."""
-        return budget_table(self, budget or Budget())
-
-    @cached_property
-    def smallest(self) -> Architecture:
-        """The architecture of the fewest MACs."""
-        return self.cheapest("macs")
-
-    @cached_property
-    def largest(self) -> Architecture:
-        """The architecture of the most MACs."""
-        return self.cheapest("macs", sign=-1)
-
-    def cheapest(self, measure_name: str, sign: int = 1) -> Architecture:
-        """The architecture with the lowest (`sign=-1`: highest) `macs`, `params` or `latency_ns`."""
-        return self.costs.cheapest(measure_name, sign)

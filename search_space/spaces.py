@@ -6,6 +6,7 @@ from search_space.architecture import Attention
 from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
 from search_space.blocks import NO_ATTENTION
 from search_space.errors import InputError
+from search_space.priced_space import PricedSpace
 from search_space.registry import Registry
 from search_space.space import SearchSpace
 from search_space.space_file import read_space
@@ -111,7 +112,6 @@ def mobilenetv2_32() -> SearchSpace:
         stages=stages,
         head_width=128,
         activation="relu6",
-        num_classes=10,
     )
 
 
@@ -142,6 +142,15 @@ def photos() -> SearchSpace:
         head_width=1280,
         activation="relu6",
     )
+
+
+CLASSES = {"mobilenetv2-32": 10}
+"""The usual number of classes of a space that is not for ImageNet's 1000."""
+
+
+def priced_space(name: str) -> PricedSpace:
+    """As `named_space`, priced for the usual number of classes, without latencies or a budget."""
+    return PricedSpace(named_space(name), CLASSES.get(name, 1000))
 
 
 def named_space(name: str) -> SearchSpace:

@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.decisions import decided
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 
 MAX_TRIES = 200
 
 
-def mutate(
-    space: SearchSpace, architecture: Architecture, rng: random.Random, budget: Budget | None = None, rate: float = 0.1
-) -> Architecture:
+def mutate(priced: PricedSpace, architecture: Architecture, rng: random.Random, rate: float = 0.1) -> Architecture:
     """Another architecture in which each decision is drawn anew with probability `rate`, the others kept.
 
     Any architecture of the space can come of any other. One over the budget, or equal to the parent, is drawn again; if
@@ -25,12 +22,10 @@ def mutate(
         kept = decided(architecture, name)
         return kept if kept in options and rng.random() >= rate else rng.choice(options)
 
-    return _within(space, budget, rng, lambda: space.assemble(choose), other_than=architecture)
+    return _within(priced, rng, lambda: priced.space.assemble(choose), other_than=architecture)
 
 
-def crossover(
-    space: SearchSpace, one: Architecture, other: Architecture, rng: random.Random, budget: Budget | None = None
-) -> Architecture:
+def crossover(priced: PricedSpace, one: Architecture, other: Architecture, rng: random.Random) -> Architecture:
     """An architecture each of whose decisions is that of one parent or the other, where the space still offers it.
 
     One over the budget is drawn again; if 200 in a row are, one is drawn uniformly from the budget. Raises InputError
@@ -41,18 +36,17 @@ def crossover(
         inherited = [value for value in (decided(one, name), decided(other, name)) if value in options]
         return rng.choice(inherited or options)
 
-    return _within(space, budget, rng, lambda: space.assemble(choose), other_than=None)
+    return _within(priced, rng, lambda: priced.space.assemble(choose), other_than=None)
 
 
 def _within(
-    space: SearchSpace,
-    budget: Budget | None,
+    priced: PricedSpace,
     rng: random.Random,
     draw: Callable[[], Architecture],
     other_than: Architecture | None,
 ) -> Architecture:
     for _ in range(MAX_TRIES):
         architecture = draw()
-        if architecture != other_than and (budget is None or budget.allows(space.cost(architecture))):
+        if architecture != other_than and priced.allows(architecture):
             return architecture
-    return space.sample(rng, budget)
+    return priced.sample(rng)

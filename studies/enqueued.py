@@ -15,8 +15,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
+from search_space.amounts import with_unit
 from search_space.architecture import Architecture
-from search_space.cost import with_unit
 from search_space.errors import InputError
 from studies.bulk_reading import Waiting, read_waiting, uncached
 from studies.samplers.base import Proposal, Task
@@ -98,7 +98,7 @@ class Enqueued:
         architecture = task.space.assemble(choose)
         if left:
             raise InputError(f"{next(iter(left))} is nothing that is decided for this architecture; leave it out")
-        cost = task.space.cost(architecture)
+        cost = task.priced.cost(architecture)
         if task.budget.excess(cost) > 0:
             costs = ", ".join(with_unit(name, getattr(cost, name)) for name, _ in task.budget.bounds())
             raise InputError(f"{costs}: over the budget of {task.budget}")

@@ -117,7 +117,7 @@ def _asked(study: Study) -> Proposal | None:
     # Counted by the study, so that a run killed between two rejections goes on as if it had not been.
     while study.rejected_in_a_row() < study.asks:
         proposal = study.ask()
-        if task.budget.excess(task.space.cost(proposal.architecture)) > 0:
+        if task.budget.excess(task.priced.cost(proposal.architecture)) > 0:
             study.reject(proposal, OVER_BUDGET)
         elif study.known(proposal.architecture.digest()):
             study.reject(proposal, SEEN)
@@ -131,7 +131,7 @@ def _drawn(study: Study) -> Proposal | None:
     task = study.task
     rng = random.Random(derive(task.seed, "draw", study.turn()))
     for _ in range(MAX_DRAWS):
-        architecture = task.space.sample(rng, task.budget)
+        architecture = task.priced.sample(rng)
         if not study.known(architecture.digest()):
             return Proposal(architecture)
     left = _left(task, study)
@@ -140,4 +140,4 @@ def _drawn(study: Study) -> Proposal | None:
 
 def _left(task: Task, study: Study) -> list[Architecture]:
     """What is not known yet. After so many repeats nearly all is, and listing takes no longer than the search did."""
-    return [found for found in task.space.table(task.budget).all() if not study.known(found.digest())]
+    return [found for found in task.priced.table.all() if not study.known(found.digest())]

@@ -251,7 +251,7 @@ class OptunaStudy:
 
     def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
         """The right to evaluate it; None if another process has that, or if there are `limit` candidates already."""
-        cost = self.task.space.cost(proposal.architecture)
+        cost = self.task.priced.cost(proposal.architecture)
         digest = proposal.architecture.digest()
         if not self.shared:
             self._claims[digest] = Claim(proposal, cost)
@@ -335,7 +335,7 @@ class OptunaStudy:
         self.sampler.tell(told)
 
     def _of(self, proposal: Proposal, score: float | None, reason: str | None) -> Told:
-        cost = self.task.space.cost(proposal.architecture)
+        cost = self.task.priced.cost(proposal.architecture)
         return Told(proposal, cost, score, self.task.budget.excess(cost), reason)
 
     def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:

@@ -104,7 +104,7 @@ def read_brief(task: Task, values: Sequence[Any]) -> Told:
         raise InputError(f"not a rejected proposal: {shown(values)}")
     following = iter(decided)
     architecture = task.space.assemble(lambda name, options: next(following))
-    cost = task.space.cost(architecture)
+    cost = task.priced.cost(architecture)
     proposal = Proposal(architecture, memo[0] if memo else {})
     return Told(proposal, cost, None, task.budget.excess(cost), reason)
 

@@ -11,7 +11,7 @@ from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.json_files import read_json
 from search_space.network import check
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.run_folder import BEST, CONFIG, FRONT, front_architecture, front_architectures, kept_identity
 from training.data import Dataset, files_of
 from training.recorded_data import recorded_data
@@ -23,7 +23,7 @@ class Source:
     """An architecture, the data to train it on, where results go, and the run it was found in, if it was.
 
     Attributes:
-        space, budget: the run's.
+        priced: the run's space, and its budget.
         run: the run's folder.
         pictures: the identity of the run's data, if these are named as they were then.
         preset: the run's, if that was recorded.
@@ -33,9 +33,8 @@ class Source:
     architecture: Architecture
     data: str
     folder: Path
-    space: SearchSpace | None
+    priced: PricedSpace | None
     classes: tuple[str, ...] | None
-    budget: Budget | None = None
     run: Path | None = None
     pictures: str | None = None
     preset: str | None = None
@@ -100,17 +99,17 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     config = read_json(path / CONFIG)
     if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
         raise InputError(f"{path / CONFIG}: not a run's configuration")
-    space = SearchSpace.from_dict(config["identity"].get("space", {}))
+    priced = PricedSpace.from_dict(config["identity"].get("space", {}))
     # The result names the kind of the data, the configuration where it lies.
     free = config.get("free")
     free = free if isinstance(free, dict) else {}
     spec = _data(text, data, free)
     pictures = config["identity"].get("data") if spec == free.get("data") else None
-    budget = _budget(path / CONFIG, config["identity"].get("budget"))
+    priced = priced.within(_budget(path / CONFIG, config["identity"].get("budget")))
     preset = free.get("preset")
     preset = preset if isinstance(preset, str) else None
     classes = _classes(path / BEST, rest)
-    return Source(architecture, spec, path, space, classes, budget, path, pictures, preset, recorded=data is None)
+    return Source(architecture, spec, path, priced, classes, path, pictures, preset, recorded=data is None)
 
 
 def check_former(out: Path, keeps: tuple[str, ...], source: Source) -> None:

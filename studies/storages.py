@@ -21,9 +21,9 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from search_space.errors import InputError, first_line
+from studies.choices import STORAGES
 from training.files import no_room_left
 
-KINDS = "sqlite:///FILE, journal:FILE, postgresql://USER@HOST/DATABASE, grpc://HOST:PORT"
 PATIENCE = 600.0
 """Seconds that a storage may be away."""
 
@@ -47,7 +47,7 @@ def check_address(url: str) -> None:
     kind, _, rest = url.partition(":")
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql", "journal", "grpc"):
-        raise InputError(f"`storage` {without_password(url)}: unknown kind; known: {KINDS}")
+        raise InputError(f"`storage` {without_password(url)}: unknown kind; known: {STORAGES}")
     if kind in ("sqlite", "journal"):
         file = Path(rest.partition("?")[0].removeprefix("///")).absolute()
         if kind == "sqlite" and not file.parent.is_dir():
@@ -59,7 +59,7 @@ def check_address(url: str) -> None:
 
 
 def open_storage(url: str) -> BaseStorage:
-    """The storage at that address, one of `KINDS`.
+    """The storage at that address, one of `STORAGES`.
 
     Raises InputError for another kind, a package that is missing, or a storage that cannot be reached.
     """
@@ -71,7 +71,7 @@ def open_storage(url: str) -> BaseStorage:
         return _grpc(url, rest)
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql"):
-        raise InputError(f"`storage` {without_password(url)}: unknown kind; known: {KINDS}")
+        raise InputError(f"`storage` {without_password(url)}: unknown kind; known: {STORAGES}")
     options: dict[str, object] = {"pool_pre_ping": True}
     address = url
     if kind == "sqlite":

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.progress import Reporter
+from training.signals import held
 
 NUMBER = "COORDNAS_WORKER"
 """The environment variable that tells such a process its number, from 2."""
@@ -42,7 +43,7 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
     try:
         for number in range(2, count + 2):
             path = folder / f"worker-{number}.log"
-            with open(path, "wb") as log:
+            with open(path, "wb") as log, held():
                 process = subprocess.Popen(
                     [sys.executable, *sys.argv],
                     env={**alone(), NUMBER: str(number), STARTED: str(started())},
@@ -50,7 +51,7 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
                     stdout=log,
                     stderr=log,
                 )
-            running.append((number, path, process))
+                running.append((number, path, process))
         yield
         for number, path, process in running:
             code = _ended(process)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from search_space.architecture import Attention
 from search_space.blocks import NO_ATTENTION
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.stage_program import StageOptions
 from training.digits import source
@@ -30,7 +31,7 @@ def _fields_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_space() -> SearchSpace:
+def tiny_space() -> PricedSpace:
     """Small enough to list: every dimension is elastic, and ratios have twins."""
     attention = (NO_ATTENTION, Attention("se", 4), Attention("se", 8), Attention("ca", 2), Attention("ca", 8))
     options = StageOptions(
@@ -42,7 +43,7 @@ def tiny_space() -> SearchSpace:
         kernel_size=(3, 5),
         attention=attention,
     )
-    return SearchSpace(
+    space = SearchSpace(
         name="tiny",
         resolution=(16, 24),
         stem_width=8,
@@ -50,8 +51,8 @@ def tiny_space() -> SearchSpace:
         stages=(options, options),
         head_width=16,
         activation="relu6",
-        num_classes=4,
     )
+    return PricedSpace(space, 4)
 
 
 @pytest.fixture(scope="session")

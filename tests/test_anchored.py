@@ -10,14 +10,15 @@ import torch
 from torch import nn
 
 import evaluators.proxy as proxy
-import search
+from commands import search
 from evaluators.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.ranking import kendall
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from search_space.cost import Budget
 from search_space.errors import InputError
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from training.data import Dataset, load_data
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -30,24 +31,23 @@ def data(picture_folder: Path) -> Dataset:
     return load_data(f"folder:{picture_folder}", 24, torch.device("cpu"))
 
 
-def _evaluator(space: SearchSpace, data: Dataset, folder: Path, count: int = 10) -> AnchoredEvaluator:
+def _evaluator(space: PricedSpace, data: Dataset, folder: Path, count: int = 10) -> AnchoredEvaluator:
     folder.mkdir(exist_ok=True)
     supernet = SupernetEvaluator(
-        space,
+        space.within(Budget(max_macs=space.cost(space.largest).macs)),
         data,
         SupernetRecipe(epochs=1, batch_size=16, learning_rate=0.05),
         Scoring(calibration=16, validation=14, batch_size=16),
         seed=0,
         folder=folder,
         reporter=QUIET,
-        budget=Budget(max_macs=space.cost(space.largest).macs),
     )
     return AnchoredEvaluator(supernet, AnchorSettings(count, Recipe(epochs=1, batch_size=16, learning_rate=0.05)))
 
 
 def test_both_together_rank_better_than_either() -> None:
     """Where each sees a part of the truth that the other does not."""
-    space = named_space("mobilenetv2-32")
+    space = priced_space("mobilenetv2-32")
     rng = random.Random(0)
     networks = [space.sample(rng) for _ in range(240)]
     seen = np.array([sum(stage.expansion for stage in network.stages) for network in networks], dtype=float)
@@ -64,7 +64,7 @@ def test_both_together_rank_better_than_either() -> None:
 
 
 def test_scores_that_say_nothing_leave_the_regression() -> None:
-    space = named_space("mobilenetv2-32")
+    space = priced_space("mobilenetv2-32")
     rng = random.Random(0)
     networks = [space.sample(rng) for _ in range(60)]
     truth = [space.cost(network).macs / 2e6 for network in networks]
@@ -78,7 +78,7 @@ def test_scores_that_say_nothing_leave_the_regression() -> None:
 
 
 def test_anchors_are_trained_once_and_scores_are_the_architectures(
-    tiny_space: SearchSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[nn.Module] = []
     plain = proxy.LabelStep
@@ -104,7 +104,7 @@ def test_anchors_are_trained_once_and_scores_are_the_architectures(
 
 
 def test_a_killed_run_goes_on_with_its_anchors(
-    tiny_space: SearchSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _evaluator(tiny_space, data, tmp_path / "whole")
     whole.prepare()

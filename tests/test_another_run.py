@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import describe
-import retrain
-import search
+from commands import describe, retrain, search
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.latency import read_latency_table

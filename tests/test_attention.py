@@ -30,8 +30,9 @@ from search_space.further_attention import (
     PlaneGate,
     TripletAttention,
 )
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
-from search_space.spaces import SPACES, named_space
+from search_space.spaces import SPACES, priced_space
 from search_space.stage_program import StageOptions
 
 RATIOS = (4, 16)
@@ -64,7 +65,7 @@ def test_registry_holds_the_searched_kinds() -> None:
 
 def test_no_named_space_offers_more_than_none_se_and_ca() -> None:
     for name in SPACES:
-        offered = {attention.kind for options in named_space(name).stages for attention in options.attention}
+        offered = {attention.kind for options in priced_space(name).space.stages for attention in options.attention}
         assert offered == {"none", "se", "ca"}, name
 
 
@@ -369,7 +370,7 @@ def test_energy_attention_equals_its_formula(size: tuple[int, int]) -> None:
     _assert_same(EnergyAttention(3), formula, torch.randn(2, 3, *size, dtype=torch.float64))
 
 
-def _space_of_every_op() -> SearchSpace:
+def _space_of_every_op() -> PricedSpace:
     """Hidden widths of 4 to 128: all that an op's parameters may do with the channels happens."""
     options = StageOptions(
         block="inverted_residual",
@@ -380,21 +381,21 @@ def _space_of_every_op() -> SearchSpace:
         kernel_size=(3,),
         attention=tuple(_every_op()),
     )
-    return SearchSpace("every", (32,), 8, 2, (options, options), 16, "relu6", 4)
+    return PricedSpace(SearchSpace("every", (32,), 8, 2, (options, options), 16, "relu6"), 4)
 
 
-def _drawn(space: SearchSpace, kind: str, seed: int) -> Architecture:
+def _drawn(space: PricedSpace, kind: str, seed: int) -> Architecture:
     rng = random.Random(seed)
 
     def choose(name: str, options: Sequence[Any]) -> Any:
         return kind if dimension(name) == "attention" else rng.choice(options)
 
-    return space.assemble(choose)
+    return space.space.assemble(choose)
 
 
 def test_supernet_view_of_every_op_equals_the_extracted_module_bit_for_bit() -> None:
     space = _space_of_every_op()
-    store = WeightStore(space)
+    store = WeightStore(space.space, space.num_classes)
     _randomise(store)
     x = torch.randn(4, 3, 32, 24)
     kernels = set()

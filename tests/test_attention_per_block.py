@@ -13,45 +13,47 @@ import torch
 
 from search_space import Architecture, Attention, Budget, Cost, InputError, measure
 from search_space.cost import Counter as CostCounter
+from search_space.cost_table import COLUMNS
 from search_space.decisions import decided, dimension
 from search_space.network import Network
+from search_space.priced_space import PricedSpace
 from search_space.sampling import BUCKETS, FEWER, BudgetTable
 from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.spaces import named_space, priced_space
 from search_space.stage_program import StageOptions
 from search_space.variation import crossover, mutate
 
 RATIOS = (Attention("none"), Attention("se", 4), Attention("ca", 2), Attention("ca", 8))  # ca has twins at 8 channels
 
 
-def _inverted() -> SearchSpace:
+def _inverted() -> PricedSpace:
     first = StageOptions("inverted_residual", 2, (8,), (1, 2), (1, 2), (3,), RATIOS[:3])
     last = StageOptions("inverted_residual", 2, (8, 16), (1, 2), (2,), (3,), RATIOS)
-    return SearchSpace("inverted", (16, 24), 8, 2, (first, last), 16, "relu6", 4, attention_per="block")
+    return PricedSpace(SearchSpace("inverted", (16, 24), 8, 2, (first, last), 16, "relu6", "block"), 4)
 
 
-def _sandglass() -> SearchSpace:
+def _sandglass() -> PricedSpace:
     """Whose first blocks have no place for attention."""
     stage = StageOptions("sandglass_thin", 2, (16, 24), (1, 2, 3), (2, 4), (3,), RATIOS[:3])
-    return SearchSpace("sandglass", (16,), 8, 2, (stage, stage), None, "relu6", 4, attention_per="block")
+    return PricedSpace(SearchSpace("sandglass", (16,), 8, 2, (stage, stage), None, "relu6", "block"), 4)
 
 
 @pytest.fixture(scope="module", params=[_inverted, _sandglass])
-def space(request: pytest.FixtureRequest) -> SearchSpace:
-    made: SearchSpace = request.param()
+def space(request: pytest.FixtureRequest) -> PricedSpace:
+    made: PricedSpace = request.param()
     return made
 
 
 @pytest.fixture(scope="module")
-def everything(space: SearchSpace) -> list[Architecture]:
-    return list(space.enumerate())
+def everything(space: PricedSpace) -> list[Architecture]:
+    return list(space.space.enumerate())
 
 
 def _random_choose(rng: random.Random) -> Any:
     return lambda name, options: rng.choice(options)
 
 
-def test_enumeration_has_no_twins(space: SearchSpace, everything: list[Architecture]) -> None:
+def test_enumeration_has_no_twins(space: PricedSpace, everything: list[Architecture]) -> None:
     assert 1000 < len(everything) < 4000
     assert len({architecture.digest() for architecture in everything}) == len(everything)
     assert any(len(set(stage.attention)) > 1 for architecture in everything for stage in architecture.stages)
@@ -63,7 +65,7 @@ def test_enumeration_has_no_twins(space: SearchSpace, everything: list[Architect
     assert len(networks) == 100
 
 
-def test_decisions_are_of_blocks_that_exist(space: SearchSpace) -> None:
+def test_decisions_are_of_blocks_that_exist(space: PricedSpace) -> None:
     rng = random.Random(1)
     seen: dict[str, Sequence[Any]] = {}
     for _ in range(200):
@@ -74,19 +76,19 @@ def test_decisions_are_of_blocks_that_exist(space: SearchSpace) -> None:
             made[name] = rng.choice(options)
             return made[name]
 
-        architecture = space.assemble(choose)
-        assert space.choices(architecture) == made
+        architecture = space.space.assemble(choose)
+        assert space.space.choices(architecture) == made
         assert all(decided(architecture, name) == choice for name, choice in made.items())
         for index, stage in enumerate(architecture.stages):
             blocks = [name for name in made if dimension(name) == "attention" and name.startswith(f"stage{index}.")]
-            first = int(space.stages[index].block == "sandglass_thin")
+            first = int(space.space.stages[index].block == "sandglass_thin")
             assert blocks == [f"stage{index}.block{block}.attention" for block in range(first, stage.depth)]
     assert decided(architecture, "stage0.block7.attention") is None
 
 
-def test_costs_equal_the_direct_count(space: SearchSpace, everything: list[Architecture]) -> None:
+def test_costs_equal_the_direct_count(space: PricedSpace, everything: list[Architecture]) -> None:
     some = random.Random(2).sample(everything, 40)
-    costs = space.costs.costs(np.array([space.costs.encode(architecture) for architecture in some])).tolist()
+    costs = [[getattr(space.costs.cost(architecture), name) for name in COLUMNS] for architecture in some]
     for architecture, row in zip(some, costs, strict=True):
         with torch.device("meta"):
             network = Network(architecture, 4).eval()
@@ -100,7 +102,7 @@ def test_costs_equal_the_direct_count(space: SearchSpace, everything: list[Archi
 
 @pytest.mark.parametrize("shares", [(0.02, None), (0.4, None), (None, 0.4), (0.5, 0.3), (2.0, 2.0)])
 def test_counts_are_exact(
-    space: SearchSpace, everything: list[Architecture], shares: tuple[float | None, float | None]
+    space: PricedSpace, everything: list[Architecture], shares: tuple[float | None, float | None]
 ) -> None:
     costs = [space.cost(architecture) for architecture in everything]
     bounds = []
@@ -109,17 +111,17 @@ def test_counts_are_exact(
         bounds.append(None if share is None else int(min(own) + share * (max(own) - min(own))))
     budget = Budget(*bounds)
     expected = sum(map(budget.allows, costs))
-    assert space.count(budget) == (expected, expected)
+    assert space.within(budget).count() == (expected, expected)
     within = {architecture for architecture in everything if budget.allows(space.cost(architecture))}
-    assert set(space.table(budget).all()) == within
+    assert set(space.within(budget).table.all()) == within
 
 
-def test_everything_is_counted_and_listed(space: SearchSpace, everything: list[Architecture]) -> None:
+def test_everything_is_counted_and_listed(space: PricedSpace, everything: list[Architecture]) -> None:
     assert space.count() == (len(everything), len(everything))
-    assert set(space.table().all()) == set(everything)
+    assert set(space.table.all()) == set(everything)
 
 
-def test_smallest_and_largest(space: SearchSpace, everything: list[Architecture]) -> None:
+def test_smallest_and_largest(space: PricedSpace, everything: list[Architecture]) -> None:
     for name in ("macs", "params"):
         own = [getattr(space.cost(architecture), name) for architecture in everything]
         assert getattr(space.cost(space.cheapest(name)), name) == min(own)
@@ -128,7 +130,7 @@ def test_smallest_and_largest(space: SearchSpace, everything: list[Architecture]
 
 @pytest.mark.parametrize("joint", [False, True])
 def test_samples_are_uniform_where_buckets_are_coarse(
-    everything: list[Architecture], space: SearchSpace, joint: bool, monkeypatch: pytest.MonkeyPatch
+    everything: list[Architecture], space: PricedSpace, joint: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BUCKETS, 1, 40 * FEWER)
     monkeypatch.setitem(BUCKETS, 2, 30)
@@ -137,7 +139,7 @@ def test_samples_are_uniform_where_buckets_are_coarse(
     params = sorted(cost.params for cost in costs.values())[len(costs) // 3]
     budget = Budget(macs, params if joint else None)
     within = {architecture for architecture, cost in costs.items() if budget.allows(cost)}
-    table = BudgetTable(space, budget)
+    table = BudgetTable(space.costs, budget)
     assert table.total > len(within) > 150
     rng = random.Random(0)
     drawn = Counter(table.sample(rng) for _ in range(8 * len(within)))
@@ -148,10 +150,9 @@ def test_samples_are_uniform_where_buckets_are_coarse(
 
 def test_mutation_reaches_everything() -> None:
     options = StageOptions("inverted_residual", 2, (8,), (1, 2), (1, 2), (3,), RATIOS[:3])
-    space = dataclasses.replace(
-        _inverted(), resolution=(16,), stages=(options, dataclasses.replace(options, depth=(1,)))
-    )
-    everything = set(space.enumerate())
+    stages = (options, dataclasses.replace(options, depth=(1,)))
+    space = PricedSpace(dataclasses.replace(_inverted().space, resolution=(16,), stages=stages), 4)
+    everything = set(space.space.enumerate())
     rng = random.Random(0)
     architecture = space.smallest
     reached = {architecture}
@@ -161,13 +162,13 @@ def test_mutation_reaches_everything() -> None:
     assert reached == everything
 
 
-def test_crossover_of_different_depths(space: SearchSpace, everything: list[Architecture]) -> None:
+def test_crossover_of_different_depths(space: PricedSpace, everything: list[Architecture]) -> None:
     rng = random.Random(3)
     for _ in range(50):
         one, other = rng.sample(everything, 2)
         child = crossover(space, one, other, rng)
-        for name, choice in space.choices(child).items():
-            parents = [space.choices(parent).get(name) for parent in (one, other)]
+        for name, choice in space.space.choices(child).items():
+            parents = [space.space.choices(parent).get(name) for parent in (one, other)]
             assert choice in parents or None in parents
 
 
@@ -178,74 +179,76 @@ def test_twins_are_recognised_block_by_block() -> None:
     written = dataclasses.replace(stage, expansion=1, attention=(Attention("ca", 8), Attention("se", 4)))
     meant = dataclasses.replace(written, attention=(Attention("ca", 2), Attention("se", 4)))
     last = space.smallest.stages[1]
-    assert space.canonical(space.architecture(16, (written, last))) == space.architecture(16, (meant, last))
+    assert space.space.canonical(space.space.architecture(16, (written, last))) == space.space.architecture(
+        16, (meant, last)
+    )
     foreign = dataclasses.replace(written, attention=(Attention("ca", 8), Attention("se", 8)))
     with pytest.raises(InputError, match=r"stages\[0\]: .* ca/8\+se/8 is not in space inverted"):
-        space.canonical(space.architecture(16, (foreign, last)))
+        space.space.canonical(space.space.architecture(16, (foreign, last)))
     with pytest.raises(KeyError):
-        space.costs.cost(space.architecture(16, (foreign, last)))
+        space.costs.cost(space.space.architecture(16, (foreign, last)))
 
 
-def test_per_stage_is_part_of_per_block(tiny_space: SearchSpace) -> None:
-    blocks = dataclasses.replace(tiny_space, attention_per="block")
+def test_per_stage_is_part_of_per_block(tiny_space: PricedSpace) -> None:
+    blocks = PricedSpace(dataclasses.replace(tiny_space.space, attention_per="block"), 4)
     rng = random.Random(4)
     for _ in range(30):
         architecture = tiny_space.sample(rng)
-        assert measure(blocks.canonical(architecture), 4) == tiny_space.cost(architecture)
+        assert measure(blocks.space.canonical(architecture), 4) == tiny_space.cost(architecture)
     mixed = next(
         architecture
         for architecture in (blocks.sample(rng) for _ in range(100))
         if any(len(set(stage.attention)) > 1 for stage in architecture.stages)
     )
     with pytest.raises(InputError, match="is not in space tiny"):
-        tiny_space.canonical(mixed)
+        tiny_space.space.canonical(mixed)
     with pytest.raises(KeyError):
         tiny_space.costs.cost(mixed)
 
 
 def test_the_option_is_checked() -> None:
     with pytest.raises(InputError, match="attention_per: 'row' is unknown; known: stage, block"):
-        dataclasses.replace(_inverted(), attention_per="row")
-    deep = dataclasses.replace(_inverted().stages[1], depth=(32,))
+        dataclasses.replace(_inverted().space, attention_per="row")
+    deep = dataclasses.replace(_inverted().space.stages[1], depth=(32,))
     with pytest.raises(
         InputError, match=r"attention_per: 4 attentions for each of 32 blocks of stages\[1\] are too many"
     ):
-        dataclasses.replace(_inverted(), stages=(_inverted().stages[0], deep))
+        dataclasses.replace(_inverted().space, stages=(_inverted().space.stages[0], deep))
     # As deep as it may be: more ways than a draw's 64-bit sums hold.
     deep = dataclasses.replace(deep, depth=(23,))
-    space = dataclasses.replace(_inverted(), stages=(deep,))
+    space = PricedSpace(dataclasses.replace(_inverted().space, stages=(deep,)), 4)
     budget = Budget(max_macs=(space.cost(space.smallest).macs + space.cost(space.largest).macs) // 2)
-    assert 2**40 < space.count(budget)[1] < space.count()[0]
-    assert budget.allows(space.cost(space.sample(random.Random(0), budget)))
+    assert 2**40 < space.within(budget).count()[1] < space.count()[0]
+    assert budget.allows(space.cost(space.within(budget).sample(random.Random(0))))
 
 
 def test_configurations_from_before_the_option() -> None:
     data = dataclasses.asdict(named_space("mobilenetv2-32"))
     del data["attention_per"]
     assert SearchSpace.from_dict(data) == named_space("mobilenetv2-32")
-    assert SearchSpace.from_dict(dataclasses.asdict(_inverted())) == _inverted()
+    assert PricedSpace.from_dict(_inverted().to_dict()) == _inverted()
 
 
 def test_imagenet_space() -> None:
-    stages = named_space("mobilenetv2")
-    space = dataclasses.replace(stages, resolution=(160, 224), attention_per="block")
-    ways = {space.stem_width: 1}
-    for index in range(len(space.stages)):
+    stages = priced_space("mobilenetv2")
+    space = PricedSpace(dataclasses.replace(stages.space, resolution=(160, 224), attention_per="block"))
+    ways = {space.space.stem_width: 1}
+    for index in range(len(space.space.stages)):
         longer: Counter[int] = Counter()
         for in_width, before in ways.items():
-            for shape in space.stage_shapes(index, in_width):
-                own = [len(space.programs[index].attentions(group)) for group in shape.groups]
+            for shape in space.space.stage_shapes(index, in_width):
+                own = [len(space.space.programs[index].attentions(group)) for group in shape.groups]
                 longer[shape.stage.width] += before * int(np.prod(own))
         ways = longer
-    total = len(space.resolution) * sum(ways.values())
+    total = len(space.space.resolution) * sum(ways.values())
     assert space.count() == (total, total)
     budget = Budget(max_macs=300_000_000)
-    low, high = space.count(budget)
+    low, high = space.within(budget).count()
     assert 2**90 < low <= high < 1.01 * low < total
     rng = random.Random(0)
-    table = space.table(budget)
+    table = space.within(budget).table
     drawn = [table.at(rng.randrange(table.total)) for _ in range(100)]
     assert sum(budget.allows(space.cost(architecture)) for architecture in drawn) > 90
-    for architecture in (space.sample(rng, budget) for _ in range(20)):
+    for architecture in (space.within(budget).sample(rng) for _ in range(20)):
         assert measure(architecture).macs <= 300_000_000
-        assert space.choices(architecture)
+        assert space.space.choices(architecture)

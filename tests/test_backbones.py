@@ -8,7 +8,7 @@ from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
 from search_space import Architecture, Attention, build, measure
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, Backbone, efficientnet_b0, hand_designed, mobilenetv2
 from search_space.blocks import NO_ATTENTION, Block
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 
 SE = Attention("se", 24)
 CA = Attention("ca", 32)
@@ -74,10 +74,10 @@ def test_squeeze_of_efficientnet() -> None:
 @pytest.mark.parametrize("attention", COMPARED_ATTENTIONS.values(), ids=lambda attention: attention.label)
 def test_the_space_around_a_backbone_holds_it(name: str, attention: Attention) -> None:
     architecture = BACKBONES[name](attention=attention)
-    space = named_space(name)
-    made = space.choices(architecture)
-    twin = space.assemble(lambda key, options: made[key])
-    assert space.canonical(architecture) == twin
+    space = priced_space(name)
+    made = space.space.choices(architecture)
+    twin = space.space.assemble(lambda key, options: made[key])
+    assert space.space.canonical(architecture) == twin
     assert [str(module) for module in build(twin, 10).modules()] == [str(m) for m in build(architecture, 10).modules()]
     assert space.cost(twin) == measure(architecture)
 

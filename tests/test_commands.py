@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 
-import command_line
+from commands import ending
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
@@ -344,7 +344,7 @@ def test_a_failing_disk_ends_in_one_line(
     capsys: pytest.CaptureFixture[str], main: Callable[[Sequence[str]], None], message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        command_line.run(main, continues=True)
+        ending.run(main, continues=True)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(message)
@@ -355,4 +355,4 @@ def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        command_line.run(main, continues=True)
+        ending.run(main, continues=True)

@@ -18,9 +18,10 @@ from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
 from search_space.blocks import NO_ATTENTION
 from search_space.cost import Cost, measure
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import named_space, priced_space
 
-NETWORK = named_space("mobilenetv2-32").smallest
+NETWORK = priced_space("mobilenetv2-32").smallest
 
 
 def _row(
@@ -61,9 +62,11 @@ def test_an_attention_that_is_the_only_one_is_placed_and_compared_with_none() ->
     ca = Attention("ca", 8)
     space = named_space("mobilenetv2-32")
     space = replace(
-        space, stages=tuple(replace(o, attention=(ca,) if len(o.attention) > 1 else o.attention) for o in space.stages)
+        space,
+        stages=tuple(replace(o, attention=(ca,) if len(o.attention) > 1 else o.attention) for o in space.stages),
     )
-    found = compared(space.smallest, space, measure(space.smallest, 10).macs, 10)
+    smallest = PricedSpace(space, 10).smallest
+    found = compared(smallest, space, measure(smallest, 10).macs, 10)
     assert list(found) == ["uniform none", "uniform ca/8"]
     kinds = {name: {kind for stage in network.stages for kind in stage.attention} for name, network in found.items()}
     assert kinds["uniform none"] == {NO_ATTENTION}

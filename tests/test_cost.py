@@ -3,22 +3,20 @@
 import random
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_space import Architecture, Cost, measure
 from search_space.cost import Counter
-from search_space.cost_table import COLUMNS
 from search_space.network import Network
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 
 SPACES = ("mobilenetv2", "mobilenext", "efficientnet_b0")
 
 
 def _draw(name: str, rng: random.Random) -> Architecture:
-    return named_space(name).assemble(lambda key, options: rng.choice(options))
+    return priced_space(name).space.assemble(lambda key, options: rng.choice(options))
 
 
 def _built(architecture: Architecture, device: str = "meta") -> tuple[torch.nn.Module, torch.Tensor]:
@@ -29,7 +27,7 @@ def _built(architecture: Architecture, device: str = "meta") -> tuple[torch.nn.M
 
 @pytest.mark.parametrize("name", SPACES)
 def test_table_equals_direct_count(name: str) -> None:
-    space = named_space(name)
+    space = priced_space(name)
     rng = random.Random(0)
     resolutions = set()
     for index in range(100):
@@ -67,16 +65,6 @@ def test_fvcore_counts_the_same(name: str) -> None:
             assert by_operator["conv"] + by_operator["linear"] == measure(architecture).macs
 
 
-def test_encoded_batches() -> None:
-    space = named_space("mobilenext")
-    rng = random.Random(2)
-    architectures = [_draw("mobilenext", rng) for _ in range(50)]
-    codes = np.array([space.costs.encode(architecture) for architecture in architectures])
-    for architecture, row in zip(architectures, space.costs.costs(codes).tolist(), strict=True):
-        cost = space.cost(architecture)
-        assert row == [getattr(cost, name) for name in COLUMNS]
-
-
 def test_counter_of_known_operations() -> None:
     conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
     x = torch.randn(1, 3, 10, 12)
@@ -90,6 +78,6 @@ def test_counter_of_known_operations() -> None:
 
 
 def test_costs_of_a_foreign_architecture_are_counted() -> None:
-    space = named_space("mobilenext")
-    foreign = named_space("mobilenetv2").smallest
+    space = priced_space("mobilenext")
+    foreign = priced_space("mobilenetv2").smallest
     assert space.cost(foreign) == measure(foreign)

@@ -6,6 +6,7 @@ import pytest
 
 from search_space import Attention, InputError
 from search_space.counting_work import A_SECOND, counting_seconds, counting_work
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space
 from search_space.stage_program import MOST_OPTIONS, StageOptions
@@ -26,7 +27,7 @@ def _stage(widths: int, depths: int, expansions: int = 1, kernels: int = 1, atte
 
 
 def _space(*stages: StageOptions, resolutions: int = 1) -> SearchSpace:
-    return SearchSpace("large", tuple(range(32, 32 + resolutions)), 8, 1, stages, None, "relu", 10)
+    return SearchSpace("large", tuple(range(32, 32 + resolutions)), 8, 1, stages, None, "relu")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_everything_that_is_offered_counts() -> None:
 def test_it_is_no_less_than_the_shapes_that_are_made() -> None:
     """The estimate's first term is the number of shapes; the rest is measured, in seconds of this machine's kind."""
     space = _space(_stage(5, 3, 2, 2), _stage(6, 2, 3, 1))
-    made = sum(len(outcomes.shapes) for by_width in space.costs.outcomes for outcomes in by_width.values())
+    made = sum(len(outcomes.shapes) for by_width in PricedSpace(space).costs.outcomes for outcomes in by_width.values())
     assert made <= counting_work(space.stages, 1)
     assert counting_seconds(space.stages, 1) == counting_work(space.stages, 1) / A_SECOND
 

@@ -16,7 +16,7 @@ from reports import dashboard
 from reports.dashboard import ATTENTION_PLOT, FRONT_PLOT, drawn_in_text, study_note, trial_note, write_notes
 from reports.record import Evaluated, Record
 from search_space.architecture import Attention
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.front import pareto_front
 from studies.storages import close_storage, open_storage
 from studies.trials import Candidate
@@ -43,8 +43,8 @@ def study(url: str) -> Iterator[optuna.Study]:
 
 
 @pytest.fixture
-def record(tiny_space: SearchSpace, study: optuna.Study) -> Record:
-    found = [tiny_space.table().at(ticket) for ticket in range(0, 7 * COUNT, 7)]
+def record(tiny_space: PricedSpace, study: optuna.Study) -> Record:
+    found = [tiny_space.table.at(ticket) for ticket in range(0, 7 * COUNT, 7)]
     candidates = [Candidate(one, tiny_space.cost(one), Metrics(0.5 + 0.01 * i, 0.1)) for i, one in enumerate(found)]
     trials = study.get_trials()
     return Record(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-import describe
+from commands import describe
 from reports.description import attention_table, lines, stage_table
 from search_space.architecture import Architecture
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, hand_designed
 from search_space.cost import Cost, measure
 from search_space.errors import InputError
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from studies.source import read_source
 from training.files import write_json
 from training.model_file import ModelInfo, save_model
@@ -32,7 +32,7 @@ def test_the_lines_add_up(name: str) -> None:
     assert [row.name for row in rows if row.stage] == [str(i + 1) for i in range(len(architecture.stages))]
 
 
-def test_the_lines_of_any_network_add_up(tiny_space: SearchSpace) -> None:
+def test_the_lines_of_any_network_add_up(tiny_space: PricedSpace) -> None:
     rng = random.Random(0)
     for _ in range(20):
         architecture = tiny_space.sample(rng)
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     architectures = [BACKBONES["mobilenetv2"](width, resolution=64) for width in (0.35, 0.5)]
-    identity = {"space": named_space("mobilenetv2-32").to_dict(), "budget": {"max_macs": 10**9}}
+    identity = {"space": priced_space("mobilenetv2-32").to_dict(), "budget": {"max_macs": 10**9}}
     write_json(folder / "config.json", json.loads(json.dumps({"identity": identity, "free": {"data": "digits"}})))
     write_json(folder / "best.json", {"architecture": architectures[1].to_dict(), "classes": ["a", "b", "c"]})
     write_json(folder / "front.json", {"front": [{"architecture": one.to_dict()} for one in architectures]})

@@ -19,12 +19,12 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch.distributed import HashStore
 
-from evaluators.supernet import SupernetRecipe
 from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space import InputError
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from training import distributed
 from training.augmentation import Augmentation
 from training.checkpoint import load_checkpoint, save_checkpoint
@@ -57,7 +57,7 @@ class Killed(BaseException):
 
 
 def _supernet(
-    folder: Path, space: SearchSpace, pictures: Path, recipe: SupernetRecipe, kill_at: int = -1, nan_at: int = -1
+    folder: Path, space: PricedSpace, pictures: Path, recipe: SupernetRecipe, kill_at: int = -1, nan_at: int = -1
 ) -> dict[str, Tensor]:
     """Weights and their average after a training in `folder`; a NaN comes to the last rank alone.
 
@@ -65,7 +65,7 @@ def _supernet(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(distributed.rank())  # other first weights: the first rank's count
-    store = WeightStore(space, sync_batch_norm=recipe.sync_batch_norm).double()
+    store = WeightStore(space.space, space.num_classes, sync_batch_norm=recipe.sync_batch_norm).double()
     sandwich = Sandwich(store, recipe, seed=3)
 
     def step(images: Tensor, labels: Tensor, number: int) -> float:
@@ -93,7 +93,7 @@ def _supernet(
 
 def _alone(folder: Path, pictures: Path) -> dict[str, float]:
     recipe = replace(STANDALONE, sync_batch_norm=True)
-    architecture = named_space("mobilenetv2-32").smallest
+    architecture = priced_space("mobilenetv2-32").smallest
     data = load_data(f"folder:{pictures}", 32, CPU)
     trained = train_standalone(architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found")
     return {"accuracy": trained.test.accuracy, "top5": trained.test.top5, "loss": trained.test.loss}
@@ -130,7 +130,7 @@ def _fails() -> None:
     raise InputError("only the first knows")
 
 
-def _rank(rank: int, port: int, folder: Path, space: SearchSpace, pictures: Path) -> None:
+def _rank(rank: int, port: int, folder: Path, space: PricedSpace, pictures: Path) -> None:
     """What each of the two processes does; what it found goes to a file."""
     warnings.simplefilter("error")
     torch.set_num_threads(1)
@@ -165,7 +165,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ranks(folder: Path, tiny_space: SearchSpace, picture_folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def ranks(folder: Path, tiny_space: PricedSpace, picture_folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What two processes found."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -190,12 +190,13 @@ def test_both_ranks_end_with_the_same_weights(ranks: Ranks, what: str) -> None:
 
 
 def test_two_processes_end_where_one_does(
-    ranks: Ranks, tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path
+    ranks: Ranks, tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path
 ) -> None:
     one = _supernet(tmp_path, tiny_space, picture_folder, SUPERNET)
     torch.manual_seed(0)
     moved = _farthest(
-        WeightStore(tiny_space).double().state_dict(), {name[6:]: one[name] for name in one if name[:6] == "store."}
+        WeightStore(tiny_space.space, tiny_space.num_classes).double().state_dict(),
+        {name[6:]: one[name] for name in one if name[:6] == "store."},
     )
     apart = _farthest(one, ranks[0]["supernet"])
     assert apart < 1e-9 * moved
@@ -208,7 +209,7 @@ def test_killed_and_continued_by_two_processes(ranks: Ranks) -> None:
 
 
 def test_another_number_of_processes_does_not_go_on_with_a_checkpoint_but_takes_a_finished_one(
-    ranks: Ranks, folder: Path, tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path
+    ranks: Ranks, folder: Path, tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path
 ) -> None:
     finished = _supernet(folder / "own", tiny_space, picture_folder, SUPERNET)
     state = load_checkpoint(folder / "own" / "checkpoint")
@@ -239,9 +240,9 @@ def test_gradients_are_averaged_and_none_stays_none(ranks: Ranks) -> None:
         assert found["mean loss"] == 0.5
 
 
-def test_a_loss_that_breaks_on_one_rank_ends_both(ranks: Ranks, folder: Path, tiny_space: SearchSpace) -> None:
+def test_a_loss_that_breaks_on_one_rank_ends_both(ranks: Ranks, folder: Path, tiny_space: PricedSpace) -> None:
     assert ranks[0]["diverged"] == ranks[1]["diverged"]
-    sandwich = Sandwich(WeightStore(tiny_space), SUPERNET, seed=3)
+    sandwich = Sandwich(WeightStore(tiny_space.space, tiny_space.num_classes), SUPERNET, seed=3)
     trained = sandwich.architectures(5)
     digests = ", ".join(architecture.digest()[:12] for architecture in trained)
     assert ranks[0]["diverged"] == (
@@ -371,7 +372,7 @@ class TestOnAGPU:
 
     def test_a_network_learns_in_bfloat16(self, picture_folder: Path, tmp_path: Path) -> None:
         data = load_data(f"folder:{picture_folder}", 32, torch.device("cuda"))
-        architecture = named_space("mobilenetv2-32").smallest
+        architecture = priced_space("mobilenetv2-32").smallest
         recipe = Recipe(epochs=8, batch_size=16, learning_rate=0.05)
         trained = train_standalone(architecture, data, recipe, seed=0, folder=tmp_path, reporter=QUIET, what="found")
         assert trained.test.accuracy > 0.5

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import optuna
 import pytest
 
-import command_line
+from commands import command_line
+from commands.recipes import RetrainSettings
+from commands.settings import LatencySettings
 from evaluators.choice import EVALUATORS
-from measure_latency import LatencySettings
-from recipes import RetrainSettings
 from search_space import attention
 from search_space.json_files import read_json
 from search_space.spaces import SPACES
@@ -113,10 +113,10 @@ def _settings(script: str, *arguments: str) -> Any:
     def parsed(*positional: Any, **named: Any) -> Any:
         raise _Parsed(parse(*positional, **named))
 
-    main = importlib.import_module(script.removesuffix(".py")).main
+    main = importlib.import_module(f"commands.{script.removesuffix('.py')}").main
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("command_line.parse_settings", parsed)
-        patch.setattr("command_line.load_plugin", lambda path: None)
+        patch.setattr("commands.command_line.parse_settings", parsed)
+        patch.setattr("commands.command_line.load_plugin", lambda path: None)
         with pytest.raises(_Parsed) as stopped:
             main(arguments)
     return stopped.value.args[0]

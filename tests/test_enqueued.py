@@ -9,11 +9,12 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-import search as command
-from evaluators.base import Halving, Metrics
+from commands import search as command
+from evaluators.base import Metrics
+from evaluators.proxy_settings import Halving
 from search_space import Architecture, Budget
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
@@ -69,7 +70,7 @@ class Staged(Fake):
 
 
 def _search(
-    space: SearchSpace,
+    space: PricedSpace,
     url: str,
     trials: int,
     fake: Fake | None = None,
@@ -79,7 +80,7 @@ def _search(
     shared: bool = False,
     said: list[str] | None = None,
 ) -> list[Candidate]:
-    task = Task(space, budget or Budget(), seed=3, startup=4)
+    task = Task(space.within(budget or Budget()), seed=3, startup=4)
     say = [].append if said is None else said.append
     study = OptunaStudy(make_sampler(sampler, task), url, shared=shared, say=say)
     reporter = QUIET if said is None else Telling(said)
@@ -107,14 +108,14 @@ def _ended(url: str) -> list[FrozenTrial]:
     return [trial for trial in _opened(url).get_trials() if "fixed_params" in trial.system_attrs]
 
 
-def _params(space: SearchSpace, seed: int, budget: Budget | None = None) -> tuple[dict[str, Any], Architecture]:
-    architecture = space.sample(random.Random(seed), budget)
-    return space.choices(architecture), architecture
+def _params(space: PricedSpace, seed: int, budget: Budget | None = None) -> tuple[dict[str, Any], Architecture]:
+    architecture = space.within(budget or Budget()).sample(random.Random(seed))
+    return space.space.choices(architecture), architecture
 
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("url", URLS)
-def test_it_is_evaluated(tiny_space: SearchSpace, tmp_path: Path, url: str, shared: bool) -> None:
+def test_it_is_evaluated(tiny_space: PricedSpace, tmp_path: Path, url: str, shared: bool) -> None:
     url = url.format(tmp_path)
     first = _search(tiny_space, url, 5, shared=shared)
     params, architecture = _params(tiny_space, 1)
@@ -136,10 +137,10 @@ def test_it_is_evaluated(tiny_space: SearchSpace, tmp_path: Path, url: str, shar
     assert not again.evaluated
 
 
-def test_one_that_was_evaluated_has_the_known_value(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_one_that_was_evaluated_has_the_known_value(tiny_space: PricedSpace, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     first = _search(tiny_space, url, 5)
-    params = tiny_space.choices(first[2].architecture)
+    params = tiny_space.space.choices(first[2].architecture)
     for _ in range(2):
         _opened(url).enqueue_trial(params)
     fake = Fake()
@@ -150,13 +151,13 @@ def test_one_that_was_evaluated_has_the_known_value(tiny_space: SearchSpace, tmp
         assert trial.values == [first[2].score, first[2].cost.macs]
 
 
-def test_what_is_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_what_is_refused(tiny_space: PricedSpace, tmp_path: Path) -> None:
     """In a line each, with the reason in the trial, and without an evaluation."""
     url = f"sqlite:///{tmp_path}/study.db"
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.5))
     _search(tiny_space, url, 2, budget=budget)
     params, architecture = _params(tiny_space, 5, budget)
-    largest = tiny_space.choices(tiny_space.largest)
+    largest = tiny_space.space.choices(tiny_space.largest)
     over = tiny_space.cost(tiny_space.largest)
     missing = {name: value for name, value in params.items() if name != "stage1.width"}
     failing, doomed = _params(tiny_space, 6, budget)
@@ -188,7 +189,7 @@ def test_what_is_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
     assert architecture not in [one.architecture for one in candidates]
 
 
-def test_one_after_the_last_candidate_is_told(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_one_after_the_last_candidate_is_told(tiny_space: PricedSpace, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     _search(tiny_space, url, 3)
     _opened(url).enqueue_trial(_params(tiny_space, 1)[0])
@@ -200,7 +201,7 @@ def test_one_after_the_last_candidate_is_told(tiny_space: SearchSpace, tmp_path:
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "predictor", "regularized-evolution"])
 @pytest.mark.parametrize("kill_at", [0, 1, 2, 9])
-def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
+def test_a_killed_search_ends_alike(tiny_space: PricedSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
     ends = []
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
@@ -218,7 +219,7 @@ def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sam
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_in_a_generation(tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+def test_in_a_generation(tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     """Killed while a generation is being stored, it goes on; so it does where another trial was queued since."""
     url = f"sqlite:///{tmp_path}/study.db"
     _search(tiny_space, url, 6, Staged())
@@ -256,8 +257,8 @@ def test_by_the_command(
     command.main([*given, "--trials", "2"])
     study = _opened("sqlite:///run/study.db")
     known = [trial.params for trial in study.trials]
-    options = (space := named_space(str(narrow_space_file))).enumerate()
-    wanted = next(params for params in map(space.choices, options) if params not in known)
+    options = (space := priced_space(str(narrow_space_file))).space.enumerate()
+    wanted = next(params for params in map(space.space.choices, options) if params not in known)
     capsys.readouterr()
     study.enqueue_trial(wanted)
     study.enqueue_trial({"depth": 2})

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import confusion_matrix, log_loss, precision_score, recall_score, top_k_accuracy_score
 
-import command_line
-import evaluate
-from deployment.compared_latency import COMPARED, compared_runtimes, spread
+from commands import ending, evaluate
+from deployment.choices import COMPARED, compared_runtimes
+from deployment.compared_latency import spread
 from deployment.confusion import Evaluation, evaluated
 from deployment.export import export
 from deployment.model_source import find_models, read_model
@@ -39,7 +39,7 @@ CLASSES = ("digit0", "digit1", "digit2", "digit3")
 def _ended(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int | str | None:
     monkeypatch.setattr("sys.argv", ["evaluate.py", *arguments])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(evaluate.main, continues=False)
+        ending.run(evaluate.main, continues=False)
     return ended.value.code
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from deployment import export as exporting
-from deployment.export import FORMATS, calibration_pictures, check_installed, check_same_outputs, export, parse_formats
+from deployment.choices import FORMATS, parse_formats
+from deployment.export import calibration_pictures, check_installed, check_same_outputs, export
 from deployment.onnx_session import OnnxNetwork
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES, hand_designed

@@ -17,7 +17,7 @@ from evaluators.supernet.store import WeightStore
 from search_space import strips
 from search_space.attention import CoordinateAttention
 from search_space.cost import Counter
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 
 LAYOUTS = {"rows": torch.contiguous_format, "channels last": torch.channels_last}
 layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -163,8 +163,8 @@ def test_counters_see_the_same_work(training: bool, used: list[Tensor]) -> None:
     assert counts[0] == counts[1] == (2 * 2 * 2 * 24 * 8 * 15,) * 2
 
 
-def test_shared_weights_equal_the_extracted_network_bit_for_bit(tiny_space: SearchSpace, used: list[Tensor]) -> None:
-    store = WeightStore(tiny_space)
+def test_shared_weights_equal_the_extracted_network_bit_for_bit(tiny_space: PricedSpace, used: list[Tensor]) -> None:
+    store = WeightStore(tiny_space.space, tiny_space.num_classes)
     x = torch.randn(4, 3, 24, 40).contiguous(memory_format=torch.channels_last)
     rng = random.Random(0)
     drawn = 0

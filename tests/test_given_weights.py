@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-import retrain
-import search
-from evaluators.supernet import Scoring
+from commands import retrain, search
 from evaluators.supernet import evaluator as supernet
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import WEIGHTS, given_weights
+from evaluators.supernet.settings import Scoring
 from search_space.architecture import Architecture
 from search_space.cost import Budget, measure
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.checkpoint import load_weights, save_weights
 from training.data import load_data
 from training.progress import Reporter
@@ -58,7 +57,7 @@ def test_another_budget_with_the_same_weights(
     recorded = json.loads(Path("first/config.json").read_text())["identity"]
     assert identity["evaluator"]["recipe"] == recorded["evaluator"]["recipe"]
     # A score is that of the first run's weights: the same evaluator that trained them gives the same.
-    space = SearchSpace.from_dict(recorded["space"])
+    space = PricedSpace.from_dict(recorded["space"])
     data = load_data(f"folder:{picture_folder}", 16, CPU)
     given = given_weights(Path("first"), Path("third"), space, data)
     assert given.digest == identity["evaluator"]["weights"]

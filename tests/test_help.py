@@ -8,20 +8,16 @@ from typing import Any
 
 import pytest
 
-import command_line
-import measure_latency
-import presets
-import recipes
-import retrain
-import search
-from command_line import flag, positional, whole
-from search_space.cost import human
+from commands import command_line, presets, recipes
+from commands.command_line import flag, positional
+from commands.settings import MEASURE_LATENCY
+from commands.values import whole
+from search_space.amounts import human
 from search_space.errors import InputError
 
 COMMANDS = {
-    "search.py": (presets.SearchSettings, search.EXAMPLE),
-    "retrain.py": (recipes.RetrainSettings, retrain.EXAMPLE),
-    "measure_latency.py": (measure_latency.LatencySettings, measure_latency.EXAMPLE),
+    f"{command.name}.py": (command.settings, command.example)
+    for command in (presets.SEARCH, recipes.RETRAIN, MEASURE_LATENCY)
 }
 SCREEN = 40  # lines of 80 columns
 
@@ -203,3 +199,30 @@ def test_defaults_follow_the_preset_before_help(capsys: pytest.CaptureFixture[st
 def test_an_unknown_group_is_named() -> None:
     with pytest.raises(InputError, match=r"--help sampling: unknown; known: main, other, all"):
         command_line.parse_settings(_Grouped, ["--help", "sampling"], example="")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--trails", "3"], "unrecognized arguments: --trails; did you mean --trials?"),
+        (["--trial=3"], "unrecognized arguments: --trial=3; did you mean --trials?"),
+        (["--max_macs=1M"], "unrecognized arguments: --max_macs=1M; did you mean --max-macs?"),
+        (["--proxy-epoch=3"], "unrecognized arguments: --proxy-epoch=3; did you mean --proxy-epochs?"),
+        (["--pluging=x.py"], "unrecognized arguments: --pluging=x.py; did you mean --plugin?"),
+        (["--sede=1", "--quite"], "unrecognized arguments: --sede=1 --quite; did you mean --seed, --quiet?"),
+        (["--frobnicate"], "unrecognized arguments: --frobnicate; see "),
+        (["digits", "trials"], "unrecognized arguments: trials; see "),
+        (["-t"], "unrecognized arguments: -t; see "),
+    ],
+    ids=_typed,
+)
+def test_a_misspelt_flag_has_the_near_one_named(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        presets.SEARCH.check(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {said}")
+    assert told.count("\n") == 1
+    assert told.endswith("?\n") == said.endswith("?")

@@ -7,21 +7,16 @@ from pathlib import Path
 
 import pytest
 
-import command_line
-import describe
-import evaluate
-import measure_latency
-import predict
-import presets
-import recipes
+from commands import command_line, describe, presets, recipes, settings
+from commands.values import word
 
 COMMANDS = (
     presets.SearchSettings,
     recipes.RetrainSettings,
-    describe.DescribeSettings,
-    evaluate.EvaluateSettings,
-    predict.PredictSettings,
-    measure_latency.LatencySettings,
+    settings.DescribeSettings,
+    settings.EvaluateSettings,
+    settings.PredictSettings,
+    settings.LatencySettings,
 )
 
 
@@ -66,17 +61,22 @@ def test_another_users_home() -> None:
     assert command_line.at_home([f"--out=~{user.pw_name}/x"]) == [f"--out={user.pw_dir}/x"]
 
 
-@pytest.mark.parametrize("settings", COMMANDS)
-def test_every_text_of_every_command(settings: type, home: Path) -> None:
-    positionals = [field for field in dataclasses.fields(settings) if field.metadata.get("positional")]
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_text_of_every_command(command: type, home: Path) -> None:
+    positionals = [field for field in dataclasses.fields(command) if field.metadata.get("positional")]
     given = ["~/x"] * sum(field.default is dataclasses.MISSING for field in positionals)
-    parsed = command_line.parse_settings(settings, given, example="example: x")
+    parsed = command_line.parse_settings(command, given, example="example: x")
     for field in positionals[: len(given)]:
         assert vars(parsed)[field.name] in (f"{home}/x", [f"{home}/x"])
-    for field in dataclasses.fields(settings):
-        if field.metadata["parse"] is str and field.default is not False and field not in positionals:
+    for field in dataclasses.fields(command):
+        if (
+            field.metadata["parse"] is word
+            and not field.metadata.get("choices")
+            and field.default is not False
+            and field not in positionals
+        ):
             for flag in (["--" + field.name.replace("_", "-"), "~/x"], [f"--{field.name.replace('_', '-')}=~/x"]):
-                parsed = command_line.parse_settings(settings, [*given, *flag], example="example: x")
+                parsed = command_line.parse_settings(command, [*given, *flag], example="example: x")
                 assert vars(parsed)[field.name] == f"{home}/x"
 
 

@@ -17,12 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import command_line
-import describe
-import evaluate
-import predict
-import retrain
-import search
+from commands import describe, ending, evaluate, predict, retrain, search
 from evaluators.table import TABLES, read_table
 from reports.report import REPORT, write_report
 from search_space.architecture import Architecture
@@ -116,7 +111,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None
             contextlib.redirect_stderr(complained),
             pytest.raises(SystemExit) as end,
         ):
-            command_line.run(main, continues=False)
+            ending.run(main, continues=False)
         lines = complained.getvalue().splitlines()
         assert end.value.code in (0, 2), lines
         assert len(lines) == (end.value.code != 0) or main is predict.main
@@ -134,7 +129,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.digits.SIZES", {"train": 60, "validation": 30, "test": 30})
-        patch.setattr("retrain.show_retraining", lambda *_, **__: None)
+        patch.setattr("commands.retrain.show_retraining", lambda *_, **__: None)
         search.main([*FLAGS, "--quiet", "--out", str(run)])
         best = json.loads((run / "best.json").read_text())
         place = run / "retrain" / "found-0"

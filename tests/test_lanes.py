@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evaluators.supernet import SupernetRecipe
 from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.network import build
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.drop_path import add_drop_path
 from training.evaluation import examine
 from training.label_step import LabelStep
@@ -115,12 +115,12 @@ def test_batches_come_in_order() -> None:
         SupernetRecipe(random_networks=3, largest=False, smallest=False, within_budget=False),
     ],
 )
-def test_shared_weights_learn_the_same_bits(tiny_space: SearchSpace, recipe: SupernetRecipe) -> None:
+def test_shared_weights_learn_the_same_bits(tiny_space: PricedSpace, recipe: SupernetRecipe) -> None:
     images = torch.randn(8, 3, 24, 24).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(4, (8,))
 
     def trained() -> tuple[list[float], list[Tensor]]:
-        store = WeightStore(tiny_space, own_kernels=True)
+        store = WeightStore(tiny_space.space, tiny_space.num_classes, own_kernels=True)
         step = Sandwich(store, recipe, seed=1)
         optimizer = torch.optim.SGD(store.parameters(), lr=0.1, momentum=0.9)
         losses = []
@@ -135,9 +135,9 @@ def test_shared_weights_learn_the_same_bits(tiny_space: SearchSpace, recipe: Sup
     assert all(torch.equal(one, two) for one, two in zip(weights, other_weights, strict=True))
 
 
-def test_a_network_on_leaves_gives_the_store_the_gradients_of_its_views(tiny_space: SearchSpace) -> None:
+def test_a_network_on_leaves_gives_the_store_the_gradients_of_its_views(tiny_space: PricedSpace) -> None:
     architecture = replace(tiny_space.smallest, resolution=16)
-    store = WeightStore(tiny_space, own_kernels=True)
+    store = WeightStore(tiny_space.space, tiny_space.num_classes, own_kernels=True)
     images = torch.randn(4, 3, 16, 16)
     store(architecture, images).square().sum().backward()
     expected = [parameter.grad for parameter in store.parameters()]
@@ -154,7 +154,7 @@ def test_a_network_on_leaves_gives_the_store_the_gradients_of_its_views(tiny_spa
 
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
-def test_a_training_on_halves_learns_the_same_bits(tiny_space: SearchSpace, drop_path: float) -> None:
+def test_a_training_on_halves_learns_the_same_bits(tiny_space: PricedSpace, drop_path: float) -> None:
     images, labels = torch.randn(65, 3, 24, 24), torch.randint(4, (65,))
 
     def trained() -> list[Tensor]:
@@ -226,7 +226,7 @@ def _no_memory(module: nn.Module, inputs: object) -> None:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
-def test_an_examination_is_the_same(tiny_space: SearchSpace) -> None:
+def test_an_examination_is_the_same(tiny_space: PricedSpace) -> None:
     network = build(tiny_space.largest, 4)
     batches = [(torch.randn(16, 3, 16, 16), torch.randint(4, (16,))) for _ in range(5)]
     one, two = _on_each(lambda: examine(network, batches))

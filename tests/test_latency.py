@@ -13,40 +13,42 @@ import numpy as np
 import pytest
 import torch
 
-import command_line
-import measure_latency
-import search
+from commands import ending, measure_latency, search
 from deployment.latency import calibrators, measure_table
 from deployment.runtimes import Runtime, device_name
+from evaluators.best_predicted import best_within
+from evaluators.predictor import Predictor
 from search_space import Architecture, Budget, InputError, build
 from search_space.cost import measure
-from search_space.latency import LatencyTable, fitted, read_latency_table, space_pieces, timed_pieces
+from search_space.encoding import encoding
+from search_space.latency import LatencyTable, fitted, read_latency_table, timed_pieces
 from search_space.network import parts
-from search_space.space import SearchSpace
-from search_space.spaces import SPACES, named_space
+from search_space.priced_space import PricedSpace
+from search_space.space_pieces import check_complete, space_pieces
+from search_space.spaces import SPACES, priced_space
 from training.progress import Reporter
 from training.seeds import derive
 
 CPU = torch.device("cpu")
 
 
-def _table(space: SearchSpace, **fields: Any) -> LatencyTable:
+def _table(space: PricedSpace, **fields: Any) -> LatencyTable:
     """A table of the space with times that follow from the pieces' names."""
-    times = {name: 1000 + derive("time", name) % 50_000 for name in space_pieces(space)}
+    times = {name: 1000 + derive("time", name) % 50_000 for name in space_pieces(space.space, space.num_classes)}
     return LatencyTable(**{"device": "a phone", "runtime": "some", "threads": 1, "pieces": times, **fields})
 
 
 @pytest.fixture(scope="module")
-def timed_space(tiny_space: SearchSpace) -> SearchSpace:
+def timed_space(tiny_space: PricedSpace) -> PricedSpace:
     return replace(tiny_space, latency=_table(tiny_space, call_ns=300, scale=1.25, constant_ns=-700))
 
 
 @pytest.fixture(scope="module")
-def every(timed_space: SearchSpace) -> list[Architecture]:
-    return list(timed_space.enumerate())
+def every(timed_space: PricedSpace) -> list[Architecture]:
+    return list(timed_space.space.enumerate())
 
 
-def test_a_file_is_read_as_it_was_written(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_file_is_read_as_it_was_written(tiny_space: PricedSpace, tmp_path: Path) -> None:
     table = _table(tiny_space, call_ns=5, scale=1.5, constant_ns=-3, networks=4)
     path = tmp_path / "table.json"
     path.write_text(json.dumps(table.to_dict()))
@@ -98,11 +100,11 @@ def test_a_file_that_is_no_table(tmp_path: Path, text: str, message: str) -> Non
 
 @pytest.mark.parametrize("name", SPACES)
 def test_pieces_cover_every_architecture(name: str) -> None:
-    space = named_space(name)
+    space = priced_space(name)
     table = _table(space)
     rng = random.Random(3)
     for _ in range(60):
-        architecture = space.assemble(lambda key, options: rng.choice(options))
+        architecture = space.space.assemble(lambda key, options: rng.choice(options))
         size = architecture.resolution
         for _, part in parts(architecture, space.num_classes):
             # InputError for a piece that is missing
@@ -110,26 +112,26 @@ def test_pieces_cover_every_architecture(name: str) -> None:
             size = part.output_size(size)
 
 
-def test_the_spaces_costs_are_those_of_its_parts(timed_space: SearchSpace, every: list[Architecture]) -> None:
+def test_the_spaces_costs_are_those_of_its_parts(timed_space: PricedSpace, every: list[Architecture]) -> None:
     for architecture in every[::37]:
         alone = measure(architecture, timed_space.num_classes, timed_space.latency)
         assert timed_space.cost(architecture).latency_ns == alone.latency_ns > 0
 
 
-def test_pieces_are_those_of_the_space_and_no_more(tiny_space: SearchSpace, every: list[Architecture]) -> None:
+def test_pieces_are_those_of_the_space_and_no_more(tiny_space: PricedSpace, every: list[Architecture]) -> None:
     met = set()
     for architecture in every:
         size = architecture.resolution
         for _, part in parts(architecture, tiny_space.num_classes):
             met |= {(piece, side) for piece, side in timed_pieces(part, size)}
             size = part.output_size(size)
-    listed = {(piece, side) for piece, side in space_pieces(tiny_space).values()}
+    listed = {(piece, side) for piece, side in space_pieces(tiny_space.space, 4).values()}
     assert met <= listed
     # Listed beside them are only ratios that a space does not offer, being twins of others.
-    assert all("attention" in name for name, entry in space_pieces(tiny_space).items() if entry not in met)
+    assert all("attention" in name for name, entry in space_pieces(tiny_space.space, 4).items() if entry not in met)
 
 
-def test_pieces_do_what_the_network_does(timed_space: SearchSpace) -> None:
+def test_pieces_do_what_the_network_does(timed_space: PricedSpace) -> None:
     """The pieces' shapes chain: each takes what the one before gave."""
     architecture = timed_space.largest
     size, x = architecture.resolution, torch.rand(1, 3, architecture.resolution, architecture.resolution)
@@ -142,8 +144,8 @@ def test_pieces_do_what_the_network_does(timed_space: SearchSpace) -> None:
     assert x.shape == build(architecture, 4).eval()(torch.rand(1, 3, 24, 24)).shape
 
 
-def test_a_sum_by_hand(tiny_space: SearchSpace) -> None:
-    space = replace(tiny_space, resolution=(16,), stages=tiny_space.stages[:1])
+def test_a_sum_by_hand(tiny_space: PricedSpace) -> None:
+    space = PricedSpace(replace(tiny_space.space, resolution=(16,), stages=tiny_space.space.stages[:1]), 4)
     pieces = {
         "conv 3>8 k3 s2 relu6 @16": 1000,
         "depthwise 8 k3 s2 relu6 @8": 2000,
@@ -161,7 +163,7 @@ def test_a_sum_by_hand(tiny_space: SearchSpace) -> None:
 
 @pytest.mark.parametrize("others", [(), ("macs",), ("macs", "params")])
 def test_budgets_hold_and_are_counted(
-    timed_space: SearchSpace, every: list[Architecture], others: tuple[str, ...]
+    timed_space: PricedSpace, every: list[Architecture], others: tuple[str, ...]
 ) -> None:
     """Latency alone, with MACs, and with both others: the same architectures as by listing all."""
     costs = [timed_space.cost(architecture) for architecture in every]
@@ -172,30 +174,52 @@ def test_budgets_hold_and_are_counted(
     budget = Budget(**bounds)
     within = {architecture for architecture, cost in zip(every, costs, strict=True) if budget.allows(cost)}
     assert 0 < len(within) < len(every)
-    low, high = timed_space.count(budget)
+    low, high = timed_space.within(budget).count()
     assert low <= len(within) <= high
     if not others:
         assert high <= 1.02 * len(within)
     rng = random.Random(0)
-    drawn = [timed_space.sample(rng, budget) for _ in range(300)]
+    drawn = [timed_space.within(budget).sample(rng) for _ in range(300)]
     assert set(drawn) <= within
     assert len(set(drawn)) > 0.8 * len(within) * (1 - math.exp(-300 / len(within)))
-    assert set(timed_space.table(budget).all()) == within
+    assert set(timed_space.within(budget).table.all()) == within
 
 
-def test_a_budget_below_the_quickest_network(timed_space: SearchSpace, every: list[Architecture]) -> None:
+def test_a_budget_below_the_quickest_network(timed_space: PricedSpace, every: list[Architecture]) -> None:
     least = min(timed_space.cost(architecture).latency_ns for architecture in every)
     with pytest.raises(InputError, match=rf"has .* ms \({least / 10**6}\); raise `max_latency_ms` to at least that"):
-        timed_space.table(Budget(max_latency_ns=least - 1))
-    assert timed_space.count(Budget(max_latency_ns=least))[1] >= 1
+        _ = timed_space.within(Budget(max_latency_ns=least - 1)).table
+    assert timed_space.within(Budget(max_latency_ns=least)).count()[1] >= 1
     assert str(Budget(max_macs=1_200_000, max_latency_ns=2_500_000)) == "1.20M MACs and 2.50 ms"
 
 
-def test_a_table_changes_no_network(tiny_space: SearchSpace, timed_space: SearchSpace) -> None:
+def test_a_table_changes_no_network(tiny_space: PricedSpace, timed_space: PricedSpace) -> None:
     assert timed_space.to_dict() == tiny_space.to_dict()
     assert timed_space != tiny_space
-    assert SearchSpace.from_dict(json.loads(json.dumps(timed_space.to_dict()))) == tiny_space
+    assert PricedSpace.from_dict(json.loads(json.dumps(timed_space.to_dict()))) == tiny_space
     assert timed_space.count() == tiny_space.count()
+
+
+def test_encoded_costs_are_those_of_the_table(timed_space: PricedSpace) -> None:
+    own = encoding(timed_space.within(Budget(max_latency_ns=1)))  # which is the same whatever the budget
+    assert own is encoding(timed_space)
+    assert own.columns == ("macs", "params", "latency_ns")
+    rng = random.Random(2)
+    architectures = [timed_space.sample(rng) for _ in range(50)]
+    for architecture, row in zip(architectures, own.costs(own.encode(architectures)).tolist(), strict=True):
+        cost = timed_space.cost(architecture)
+        assert row == [cost.macs, cost.params, cost.latency_ns]
+
+
+def test_what_is_ranked_is_within_the_bound_of_latency(timed_space: PricedSpace) -> None:
+    rng = random.Random(3)
+    drawn = [timed_space.sample(rng) for _ in range(60)]
+    times = sorted(timed_space.cost(architecture).latency_ns for architecture in drawn)
+    tight = timed_space.within(Budget(max_latency_ns=times[len(times) // 3]))
+    predictor = Predictor(tight).fit(drawn, [float(timed_space.cost(one).macs) for one in drawn])
+    found = best_within(tight, predictor, 3000, seed=0, keep=20)
+    assert len(found) == 20
+    assert all(tight.allows(architecture) for architecture in found)
 
 
 def test_fitting_finds_scale_and_constant() -> None:
@@ -205,14 +229,14 @@ def test_fitting_finds_scale_and_constant() -> None:
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LatencyTable]:
+def measured(tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LatencyTable]:
     path = tmp_path_factory.mktemp("measured") / "table.json"
     return path, measure_table(tiny_space, Runtime("eager", 1, CPU), path, Reporter(quiet=True), rounds=5)
 
 
-def test_measuring_a_space(tiny_space: SearchSpace, measured: tuple[Path, LatencyTable]) -> None:
+def test_measuring_a_space(tiny_space: PricedSpace, measured: tuple[Path, LatencyTable]) -> None:
     path, table = measured
-    assert set(table.pieces) == set(space_pieces(tiny_space))
+    assert set(table.pieces) == set(space_pieces(tiny_space.space, 4))
     assert read_latency_table(path) == table
     assert table.device == device_name(CPU)
     assert table.networks == len(calibrators(tiny_space)) == 12
@@ -222,7 +246,7 @@ def test_measuring_a_space(tiny_space: SearchSpace, measured: tuple[Path, Latenc
 
 
 def test_a_killed_measurement_goes_on(
-    tiny_space: SearchSpace, measured: tuple[Path, LatencyTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, measured: tuple[Path, LatencyTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = measured[1]
     known = dict(list(whole.pieces.items())[:-3])
@@ -240,7 +264,7 @@ def test_a_killed_measurement_goes_on(
 
 
 def test_another_device_is_refused(
-    tiny_space: SearchSpace, measured: tuple[Path, LatencyTable], tmp_path: Path
+    tiny_space: PricedSpace, measured: tuple[Path, LatencyTable], tmp_path: Path
 ) -> None:
     path = tmp_path / "table.json"
     for change in ({"device": "a phone"}, {"runtime": "another"}, {"threads": 2}):
@@ -261,7 +285,7 @@ def test_settings_are_as_they_were_after_measuring(measured: tuple[Path, Latency
 def _ended(main: Any, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int | str | None:
     monkeypatch.setattr("sys.argv", ["command", *arguments])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(main, continues=True)
+        ending.run(main, continues=True)
     return ended.value.code
 
 
@@ -344,7 +368,7 @@ def test_a_search_within_a_latency(
 def test_a_search_by_another_devices_table(
     space_file: str, picture_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = replace(named_space(space_file), num_classes=4)
+    space = replace(priced_space(space_file), num_classes=4)
     table = _table(space)
     pieces = dict(table.pieces)
     Path("phone.json").write_text(json.dumps({**table.to_dict(), "pieces": pieces}))
@@ -368,12 +392,16 @@ def test_pieces_as_onnx(space_file: str, monkeypatch: pytest.MonkeyPatch) -> Non
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     arguments = ["--space", space_file, "--export", "pieces", "--quiet"]
     assert _ended(measure_latency.main, arguments, monkeypatch) == 0
-    space = named_space(space_file)
+    space = priced_space(space_file)
     files = json.loads(Path("pieces/files.json").read_text())
-    assert set(files) == set(space_pieces(space)) == set(json.loads(Path("pieces/latency.json").read_text())["pieces"])
+    assert (
+        set(files)
+        == set(space_pieces(space.space, space.num_classes))
+        == set(json.loads(Path("pieces/latency.json").read_text())["pieces"])
+    )
     with pytest.raises(InputError, match="device: expected one line"):
         read_latency_table(Path("pieces/latency.json"))
-    for name, (piece, _) in space_pieces(space).items():
+    for name, (piece, _) in space_pieces(space.space, space.num_classes).items():
         path = Path("pieces") / files[name]["file"]
         onnx.checker.check_model(onnx.load(path), full_check=True)
         assert b"/work" not in path.read_bytes()
@@ -385,7 +413,7 @@ def test_pieces_as_onnx(space_file: str, monkeypatch: pytest.MonkeyPatch) -> Non
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile(program, "docs/latency.md", "exec"), {})
     table = read_latency_table(Path("pieces/latency.json"))
-    table.check(space, "pieces/latency.json")
+    check_complete(table, space.space, space.num_classes, "pieces/latency.json")
     assert (table.threads, table.scale, table.constant_ns, table.networks) == (1, 1.0, 0, 0)
     assert 0 < table.call_ns < max(table.pieces.values())
 
@@ -393,10 +421,10 @@ def test_pieces_as_onnx(space_file: str, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_measuring_in_onnxruntime(space_file: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    space = named_space(space_file)
+    space = priced_space(space_file)
     runtime = Runtime("onnxruntime", 1, CPU)
     table = measure_table(space, runtime, tmp_path / "t.json", Reporter(quiet=True), rounds=2, networks=3)
-    assert set(table.pieces) == set(space_pieces(space))
+    assert set(table.pieces) == set(space_pieces(space.space, space.num_classes))
     assert table.runtime.startswith("onnxruntime, onnxruntime ")
     assert table.networks == 3
 

@@ -11,12 +11,12 @@ from typing import Any
 import optuna
 import pytest
 
-import search as command
+from commands import search as command
 from evaluators.base import Metrics
 from search_space import Architecture, Budget, InputError
 from search_space.decisions import every_outcome
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
@@ -59,7 +59,7 @@ def _liked(architecture: Architecture) -> float:
 
 
 def _search(
-    space: SearchSpace,
+    space: PricedSpace,
     folder: Path,
     sampler: str,
     trials: int,
@@ -67,12 +67,12 @@ def _search(
     evaluator: Analytic | None = None,
     factor: float = 1.5,
 ) -> list[Candidate]:
-    task = Task(space, _budget(space, factor), seed=3, startup=8)
+    task = Task(space.within(_budget(space, factor)), seed=3, startup=8)
     study = OptunaStudy(make_sampler(sampler, task), f"sqlite:///{folder}/study.db")
     return search(study, evaluator or Analytic(), trials=trials, reporter=Reporter(quiet=True))
 
 
-def _budget(space: SearchSpace, factor: float = 1.5) -> Budget:
+def _budget(space: PricedSpace, factor: float = 1.5) -> Budget:
     return Budget(max_macs=int(space.cost(space.smallest).macs * factor))
 
 
@@ -87,9 +87,9 @@ class TestExportedSpace:
     """It holds the decisions of the space's program, and no others."""
 
     @pytest.mark.parametrize("per", ["stage", "block"])
-    def test_it_is_what_all_architectures_decide(self, tiny_space: SearchSpace, per: str) -> None:
-        stages = tiny_space.stages[:1] if per == "block" else tiny_space.stages
-        space = replace(tiny_space, stages=stages, attention_per=per)
+    def test_it_is_what_all_architectures_decide(self, tiny_space: PricedSpace, per: str) -> None:
+        stages = tiny_space.space.stages[:1] if per == "block" else tiny_space.space.stages
+        space = replace(tiny_space.space, stages=stages, attention_per=per)
         asked: dict[str, tuple[Any, ...]] = {}
 
         def program(choose: Any) -> None:
@@ -105,8 +105,8 @@ class TestExportedSpace:
 
     @pytest.mark.parametrize("name", ["mobilenetv2-32", "mobilenext"])
     def test_it_holds_what_random_architectures_decide(self, name: str) -> None:
-        space = named_space(name)
-        decisions = every_decision(space)
+        space = priced_space(name)
+        decisions = every_decision(space.space)
         met: set[str] = set()
         rng = random.Random(0)
         for _ in range(60):
@@ -116,24 +116,24 @@ class TestExportedSpace:
                 met.add(name)
                 return rng.choice(options)
 
-            space.assemble(choose)
+            space.space.assemble(choose)
         assert len(met) > 0.8 * len(decisions)
 
     @needs_nni
     @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_an_answer_is_read_back_as_an_architecture_of_the_space(
-        self, tiny_space: SearchSpace, sampler: str
+        self, tiny_space: PricedSpace, sampler: str
     ) -> None:
-        made = make_sampler(sampler, Task(tiny_space, _budget(tiny_space), seed=0, startup=8))
+        made = make_sampler(sampler, Task(tiny_space.within(_budget(tiny_space)), seed=0, startup=8))
         for turn in range(20):
             architecture = made.propose(turn, []).architecture
-            assert tiny_space.canonical(architecture) == architecture
+            assert tiny_space.space.canonical(architecture) == architecture
 
 
 @needs_nni
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_nothing_over_budget_and_nothing_twice(
-    tiny_space: SearchSpace, tmp_path: Path, sampler: str, capsys: pytest.CaptureFixture[str]
+    tiny_space: PricedSpace, tmp_path: Path, sampler: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluator = Analytic()
     random.seed(5)
@@ -147,7 +147,7 @@ def test_nothing_over_budget_and_nothing_twice(
 
 @needs_nni
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sampler: str) -> None:
+def test_a_killed_search_ends_alike(tiny_space: PricedSpace, tmp_path: Path, sampler: str) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     _search(tiny_space, tmp_path / "whole", sampler, 18)
@@ -161,7 +161,7 @@ def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sam
 
 @needs_nni
 @pytest.mark.parametrize("sampler", ["nni:tpe", "nni:evolution", "nni:regularized-evolution"])
-def test_it_learns(tiny_space: SearchSpace, tmp_path: Path, sampler: str) -> None:
+def test_it_learns(tiny_space: PricedSpace, tmp_path: Path, sampler: str) -> None:
     candidates = _search(tiny_space, tmp_path, sampler, 50, factor=2.5)
     first, last = ([_liked(c.architecture) for c in part] for part in (candidates[:8], candidates[-20:]))
     assert sum(last) / len(last) > sum(first) / len(first) + 0.05
@@ -169,7 +169,7 @@ def test_it_learns(tiny_space: SearchSpace, tmp_path: Path, sampler: str) -> Non
 
 @needs_nni
 def test_tpe_forgets_early_rejections_alike(
-    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from studies.samplers.nni_tuners import NNITPE
 
@@ -201,11 +201,11 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_where_nni_is_missing(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
+def test_where_nni_is_missing(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "nni", None)
     message = r"^`framework` nni: needs nni; pip install 'coordnas\[nni\]'$"
     with pytest.raises(InputError, match=message):
         command.main(["digits", "--framework", "nni", "--sampler", sampler.removeprefix("nni:")])
     with pytest.raises(InputError, match=message):
-        make_sampler(sampler, Task(tiny_space, Budget(), seed=0, startup=1))
+        make_sampler(sampler, Task(tiny_space, seed=0, startup=1))

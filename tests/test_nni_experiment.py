@@ -15,10 +15,10 @@ from typing import Any
 import optuna
 import pytest
 
-import search as command
+from commands import search as command
 from evaluators.base import Metrics
 from search_space import Architecture, Budget, InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies import nni_experiment
 from studies.loop import search
 from studies.nni_experiment import NNIExperiment, read_parameters, run_trial
@@ -56,7 +56,7 @@ class Alike:
 
     objective = "accuracy"
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: PricedSpace):
         self.space = space
 
     def identity(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Alike:
         pass
 
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        chosen = self.space.choices(architecture)
+        chosen = self.space.space.choices(architecture)
         if chosen["stage0.kernel_size"] == chosen["stage1.kernel_size"] == 5:
             raise InputError("two large kernels")
         return Metrics(sum(map(len, map(str, sorted(map(str, chosen.values()))))) / 100, 0.0)
@@ -82,10 +82,10 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [sys.executable, "-I", str(tmp_path / "trial.py")]
 
 
-def _study(space: SearchSpace, folder: Path) -> OptunaStudy:
+def _study(space: PricedSpace, folder: Path) -> OptunaStudy:
     folder.mkdir(exist_ok=True)
     budget = Budget(max_macs=int(space.cost(space.smallest).macs * 1.5))
-    task = Task(space, budget, seed=5, startup=3)
+    task = Task(space.within(budget), seed=5, startup=3)
     return OptunaStudy(make_sampler("nni:tpe", task), f"sqlite:///{folder}/study.db")
 
 
@@ -123,9 +123,9 @@ def _left(group: int) -> list[int]:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_it_ends_as_in_process(tiny_space: SearchSpace, tmp_path: Path, trial: list[str], count: int) -> None:
+def test_it_ends_as_in_process(tiny_space: PricedSpace, tmp_path: Path, trial: list[str], count: int) -> None:
     quiet = Reporter(quiet=True)
-    experiment = NNIExperiment(tiny_space, tmp_path, count, sampler="nni:tpe", threads=1, command=trial)
+    experiment = NNIExperiment(tiny_space.space, tmp_path, count, sampler="nni:tpe", threads=1, command=trial)
     group = experiment._server._process.pid
     try:
         assert _listening(experiment._server.port) == ["0100007F"]
@@ -147,7 +147,7 @@ def test_it_ends_as_in_process(tiny_space: SearchSpace, tmp_path: Path, trial: l
         chosen = json.loads(entry["hyperParameters"][0])["parameters"]
         if "finalMetricData" in entry:
             value = json.loads(json.loads(entry["finalMetricData"][0]["data"]))
-            assert value["accuracy"] == Alike(tiny_space).evaluate(read_parameters(tiny_space, chosen)).accuracy
+            assert value["accuracy"] == Alike(tiny_space).evaluate(read_parameters(tiny_space.space, chosen)).accuracy
     if count == 1:
         whole = search(_study(tiny_space, tmp_path / "whole"), Alike(tiny_space), trials=6, reporter=quiet)
         assert whole == found
@@ -160,9 +160,9 @@ def test_it_ends_as_in_process(tiny_space: SearchSpace, tmp_path: Path, trial: l
         assert candidate.metrics == Alike(tiny_space).evaluate(candidate.architecture)
 
 
-def test_it_is_stopped_on_its_page(tiny_space: SearchSpace, tmp_path: Path, trial: list[str]) -> None:
+def test_it_is_stopped_on_its_page(tiny_space: PricedSpace, tmp_path: Path, trial: list[str]) -> None:
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-    experiment = NNIExperiment(tiny_space, tmp_path, 1, sampler="nni:tpe", threads=1, command=sleeper)
+    experiment = NNIExperiment(tiny_space.space, tmp_path, 1, sampler="nni:tpe", threads=1, command=sleeper)
     group = experiment._server._process.pid
     try:
         study = _study(tiny_space, tmp_path / "trials")
@@ -177,7 +177,7 @@ def test_it_is_stopped_on_its_page(tiny_space: SearchSpace, tmp_path: Path, tria
     assert _left(group) == []
 
 
-def _proposal(space: SearchSpace) -> Any:
+def _proposal(space: PricedSpace) -> Any:
     from studies.samplers.base import Proposal
 
     return Proposal(space.smallest)
@@ -242,14 +242,14 @@ class Channel:
         return {"type": "parameter", "parameter": json.dumps({"parameter_id": 7, "parameters": self.parameters})}
 
 
-def test_a_trial_reports_what_it_evaluated(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_reports_what_it_evaluated(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     import nni.runtime.command_channel.http as http
 
-    channel = Channel(json.loads(json.dumps(tiny_space.choices(tiny_space.smallest))))
+    channel = Channel(json.loads(json.dumps(tiny_space.space.choices(tiny_space.smallest))))
     monkeypatch.setattr(http, "HttpChannel", channel)
     monkeypatch.setenv("NNI_TRIAL_COMMAND_CHANNEL", "http://localhost/")
     monkeypatch.setenv("NNI_TRIAL_JOB_ID", "abc")
-    run_trial(tiny_space, Alike(tiny_space))
+    run_trial(tiny_space.space, Alike(tiny_space))
     assert channel.sent[0] == {"type": "request_parameter"}
     metric = json.loads(channel.sent[1]["metric"])
     accuracy = Alike(tiny_space).evaluate(tiny_space.smallest).accuracy
@@ -257,7 +257,7 @@ def test_a_trial_reports_what_it_evaluated(tiny_space: SearchSpace, monkeypatch:
     assert json.loads(metric["value"]) == {"default": accuracy, "accuracy": accuracy, "loss": 0.0}
     channel.parameters["stage0.kernel_size"] = True
     with pytest.raises(InputError, match=r"^stage0.kernel_size: True; known: 3, 5$"):
-        run_trial(tiny_space, Alike(tiny_space))
+        run_trial(tiny_space.space, Alike(tiny_space))
 
 
 def test_a_trial_process_is_told_by_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:

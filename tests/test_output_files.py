@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import describe
-import measure_latency
+from commands import describe, measure_latency
 from search_space.errors import InputError
 from training.checkpoint import load_weights, save_weights
 from training.files import remove_leftovers, write_atomically, write_json, write_text

@@ -6,16 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-import retrain
-import search
-from evaluators.base import Halving, Metrics
+from commands import retrain, search
+from evaluators.base import Metrics
 from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.proxy_settings import Halving
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from reports.plan import cost_table, show_retraining
+from search_space.amounts import human
 from search_space.architecture import Architecture
-from search_space.cost import Budget, human
+from search_space.cost import Budget
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.halving import halve
 from training.data import load_data
 from training.files import write_json
@@ -61,20 +63,20 @@ def test_every_evaluator_is_planned(
     assert "dry run: nothing was written; without --dry-run the run goes to runs/digits" in printed
 
 
-def _cells(space: SearchSpace, budget: Budget) -> dict[str, list[str]]:
+def _cells(space: PricedSpace, budget: Budget) -> dict[str, list[str]]:
     """The table's rows by their names."""
-    columns = [list(column.cells) for column in cost_table(space, budget, 0).columns]
+    columns = [list(column.cells) for column in cost_table(space.within(budget), 0).columns]
     return {str(name): [str(value) for value in values] for name, *values in zip(*columns, strict=True)}
 
 
-def test_the_costs_are_those_of_the_space(tiny_space: SearchSpace) -> None:
-    everything = [tiny_space.cost(one) for one in tiny_space.enumerate()]
+def test_the_costs_are_those_of_the_space(tiny_space: PricedSpace) -> None:
+    everything = [tiny_space.cost(one) for one in tiny_space.space.enumerate()]
     rows = _cells(tiny_space, Budget())
     assert rows["smallest"] == [human(min(cost.macs for cost in everything)), human(min(c.params for c in everything))]
     assert rows["largest"][0] == human(max(cost.macs for cost in everything))
 
 
-def test_a_budget_cuts_the_largest(tiny_space: SearchSpace) -> None:
+def test_a_budget_cuts_the_largest(tiny_space: PricedSpace) -> None:
     bound = tiny_space.cost(tiny_space.largest).macs // 2
     rows = _cells(tiny_space, Budget(max_macs=bound))
     assert "largest" not in rows
@@ -101,20 +103,20 @@ class _Staged:
 
 
 @pytest.mark.parametrize(("generation", "bins", "eta"), [(27, 3, 3), (10, 3, 3), (4, 3, 2), (1, 3, 3), (13, 2, 4)])
-def test_a_generation_shrinks_as_forecast(tiny_space: SearchSpace, generation: int, bins: int, eta: int) -> None:
+def test_a_generation_shrinks_as_forecast(tiny_space: PricedSpace, generation: int, bins: int, eta: int) -> None:
     halving = Halving(generation=generation, epochs=(1, 3, 9), eta=eta, bins=bins)
     staged = _Staged(halving)
-    entrants = [(one, tiny_space.cost(one)) for one in (tiny_space.table().at(i) for i in range(generation))]
+    entrants = [(one, tiny_space.cost(one)) for one in (tiny_space.table.at(i) for i in range(generation))]
     halve(entrants, staged, QUIET)  # type: ignore[arg-type]
     assert entrants_by_rung(halving) == staged.taken
 
 
 def test_a_supernet_s_time_grows_with_its_epochs(
-    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
     monkeypatch.setattr("evaluators.forecast._step_seconds", lambda *args: 0.5)
-    sought = Search(tiny_space, Budget(), 0, trials=4, workers=1, rescored=2)
+    sought = Search(tiny_space, 0, trials=4, workers=1, rescored=2)
 
     def planned(**recipe: int) -> dict[str, float]:
         evaluator = SupernetEvaluator(
@@ -134,7 +136,7 @@ def test_a_supernet_s_time_grows_with_its_epochs(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_workers_take_less_time(tiny_space: SearchSpace) -> None:
+def test_more_workers_take_less_time(tiny_space: PricedSpace) -> None:
     class Slow:
         def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
             return Metrics(0.5, 0.5)
@@ -142,15 +144,15 @@ def test_more_workers_take_less_time(tiny_space: SearchSpace) -> None:
     clock = iter(range(10_000))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evaluators.forecast.time.monotonic", lambda: float(next(clock)))
-        one = forecast(Slow(), Search(tiny_space, Budget(), 0, 100, 1, 10))  # type: ignore[arg-type]
-        four = forecast(Slow(), Search(tiny_space, Budget(), 0, 100, 4, 10))  # type: ignore[arg-type]
+        one = forecast(Slow(), Search(tiny_space, 0, 100, 1, 10))  # type: ignore[arg-type]
+        four = forecast(Slow(), Search(tiny_space, 0, 100, 4, 10))  # type: ignore[arg-type]
     assert one.seconds["search"] == pytest.approx(4 * four.seconds["search"]) == pytest.approx(100)
     assert one.total == pytest.approx(110)
     assert one.memory > 50 << 20
 
 
 def test_a_retraining_is_planned(
-    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "small.json"
     write_json(source, tiny_space.smallest.to_dict())
@@ -167,7 +169,7 @@ def test_a_retraining_is_planned(
 
 
 def test_a_retraining_s_time_is_that_of_its_parts(
-    tiny_space: SearchSpace, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     reporter = Reporter(quiet=True)
@@ -180,7 +182,7 @@ def test_a_retraining_s_time_is_that_of_its_parts(
 
 
 def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(
-    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = LabelStep._parts
 
@@ -199,7 +201,7 @@ def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(
 
 
 def test_a_planned_retraining_is_refused_as_it_would_be(
-    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path
+    tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "small.json"
     write_json(source, tiny_space.smallest.to_dict())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import command_line
 import search_space.plugins
-from command_line import flag
+from commands import command_line
+from commands.command_line import flag
 from evaluators.choice import EVALUATORS, Elsewhere
 from search_space import attention
 from search_space.architecture import Attention

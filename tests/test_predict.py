@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-import command_line
-import predict
+from commands import ending, predict
 from deployment.export import timm_config
 from deployment.model_source import read_model
 from deployment.prediction import find_pictures
@@ -141,7 +140,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _ended(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int | str | None:
     monkeypatch.setattr("sys.argv", ["predict.py", *arguments])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(predict.main, continues=False)
+        ending.run(predict.main, continues=False)
     return ended.value.code
 
 

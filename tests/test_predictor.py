@@ -15,6 +15,7 @@ from evaluators.predictor import Predictor
 from search_space import Architecture, Budget, InputError
 from search_space.cost import measure
 from search_space.encoding import Encoding, encoding
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.spaces import mobilenetv2_32, mobilenext
 from studies.loop import search
@@ -28,19 +29,19 @@ BUDGET = Budget(max_macs=1_200_000)
 
 
 @pytest.fixture(scope="module")
-def space() -> SearchSpace:
-    return mobilenetv2_32()
+def space() -> PricedSpace:
+    return PricedSpace(mobilenetv2_32(), 10)
 
 
 @pytest.fixture(scope="module")
-def drawn(space: SearchSpace) -> list[Architecture]:
+def drawn(space: PricedSpace) -> list[Architecture]:
     rng = random.Random(5)
-    return [space.sample(rng, BUDGET) for _ in range(450)]
+    return [space.within(BUDGET).sample(rng) for _ in range(450)]
 
 
-def additive(space: SearchSpace) -> Callable[[Architecture], float]:
+def additive(space: PricedSpace) -> Callable[[Architecture], float]:
     """A sum over the stages with a liking for CA, deep and wide stages, and one interaction."""
-    weights = np.random.default_rng(0).uniform(0.5, 1.5, (len(space.stages), 5))
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, (len(space.space.stages), 5))
 
     def value(architecture: Architecture) -> float:
         total = 0.0
@@ -54,12 +55,12 @@ def additive(space: SearchSpace) -> Callable[[Architecture], float]:
 
 
 @pytest.fixture(scope="module")
-def predictor(space: SearchSpace, drawn: list[Architecture]) -> Predictor:
+def predictor(space: PricedSpace, drawn: list[Architecture]) -> Predictor:
     return Predictor(space).fit(drawn[:150], [additive(space)(architecture) for architecture in drawn[:150]])
 
 
 class TestEncoding:
-    def test_a_batch_equals_single_architectures(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_a_batch_equals_single_architectures(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         whole = Encoding(space)
         batch = whole.features(whole.encode(drawn[:50]))
         assert batch.shape == (50, len(whole.names))
@@ -69,14 +70,14 @@ class TestEncoding:
 
     @pytest.mark.parametrize("make", [mobilenetv2_32, mobilenext])
     def test_costs_are_those_of_the_whole_network(self, make: Callable[[], SearchSpace]) -> None:
-        space = make()
+        space = PricedSpace(make(), 10)
         rng = random.Random(0)
-        architectures = [space.assemble(lambda name, options: rng.choice(options)) for _ in range(12)]
+        architectures = [space.space.assemble(lambda name, options: rng.choice(options)) for _ in range(12)]
         own = Encoding(space)
         expected = [measure(architecture, space.num_classes) for architecture in architectures]
         assert own.costs(own.encode(architectures)).tolist() == [[cost.macs, cost.params] for cost in expected]
 
-    def test_features_say_what_the_stage_is(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_features_say_what_the_stage_is(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         own = encoding(space)
         for architecture in drawn[:20]:
             row = dict(zip(own.names, own.features(own.encode([architecture]))[0], strict=True))
@@ -87,23 +88,23 @@ class TestEncoding:
                     assert row[f"stage{index} share of {kind}"] == (stage.attention[0].kind == kind)
             assert row["log2 macs"] == np.log2(space.cost(architecture).macs)
 
-    def test_another_space_is_refused(self, space: SearchSpace, tiny_space: SearchSpace) -> None:
+    def test_another_space_is_refused(self, space: PricedSpace, tiny_space: PricedSpace) -> None:
         other = tiny_space.smallest
         with pytest.raises(InputError, match=f"^architecture {other.digest()[:12]}: 2 stages at resolution 16 are not"):
             encoding(space).encode([other])
 
-    def test_recombined_architectures_are_in_the_space(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_recombined_architectures_are_in_the_space(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         own = encoding(space)
         codes = own.recombine(own.encode(drawn[:30]), 300, np.random.default_rng(0))
         assert len(np.unique(codes, axis=0)) > 250
         for code in codes[:40]:
             architecture = own.decode(code)
-            assert space.canonical(architecture) == architecture
+            assert space.space.canonical(architecture) == architecture
             assert own.encode([architecture])[0].tolist() == code.tolist()
 
 
 class TestPredictor:
-    def test_recovers_an_additive_target(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_recovers_an_additive_target(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         value = additive(space)
         values = [value(architecture) for architecture in drawn]
         predictor = Predictor(space).fit(drawn[:150], values[:150])
@@ -113,20 +114,20 @@ class TestPredictor:
         assert predictor.tau == pytest.approx(unseen, abs=0.07)
         assert not predictor.hopeless
 
-    def test_noise_is_called_hopeless(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_noise_is_called_hopeless(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         hopeless = 0
         for seed in range(5):
             noise = np.random.default_rng(seed).normal(0.7, 0.02, 60)
             hopeless += Predictor(space).fit(drawn[:60], noise.tolist()).hopeless
         assert hopeless >= 4  # an interval of 95% on one side of τ is left once in 40
 
-    def test_constant_values_are_hopeless(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_constant_values_are_hopeless(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         predictor = Predictor(space).fit(drawn[:20], [0.5] * 20)
         assert predictor.tau == 0
         assert predictor.hopeless
         assert predictor.predict(drawn[20:22])[0] == pytest.approx([0.5, 0.5])
 
-    def test_is_less_sure_away_from_the_data(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_is_less_sure_away_from_the_data(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         value = additive(space)
         near = [architecture for architecture in drawn if architecture.stages[1].kernel_size == 3]
         far = [architecture for architecture in drawn if architecture.stages[1].kernel_size == 5]
@@ -134,7 +135,7 @@ class TestPredictor:
         seen, held_out, away = (predictor.predict(some)[1].mean() for some in (near[:100], near[100:], far))
         assert seen < held_out < away
 
-    def test_the_same_data_give_the_same_numbers(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_the_same_data_give_the_same_numbers(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         rng = np.random.default_rng(0)
         values = [additive(space)(architecture) + rng.normal(0, 0.01) for architecture in drawn[:230]]
         one, other = (Predictor(space, seed=3).fit(drawn[:230], values) for _ in range(2))
@@ -143,7 +144,7 @@ class TestPredictor:
         for left, right in zip(one.predict(drawn[230:]), other.predict(drawn[230:]), strict=True):
             assert (left == right).all()
 
-    def test_bad_data(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_bad_data(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         with pytest.raises(InputError, match=r"^predictor: 9 architectures with 9 values; .* at least 10$"):
             Predictor(space).fit(drawn[:9], [0.5] * 9)
         with pytest.raises(InputError, match=f"^predictor: value nan of architecture {drawn[3].digest()[:12]}"):
@@ -151,43 +152,43 @@ class TestPredictor:
 
 
 class TestRanking:
-    def test_finds_some_of_the_best(self, space: SearchSpace, drawn: list[Architecture], predictor: Predictor) -> None:
+    def test_finds_some_of_the_best(self, space: PricedSpace, drawn: list[Architecture], predictor: Predictor) -> None:
         value = additive(space)
-        best = best_within(space, BUDGET, predictor, 20_000, seed=1, draws=500, good=drawn[:10], keep=5)
+        best = best_within(space.within(BUDGET), predictor, 20_000, seed=1, draws=500, good=drawn[:10], keep=5)
         assert len(set(best)) == 5
         assert all(BUDGET.allows(space.cost(architecture)) for architecture in best)
         assert min(map(value, best)) > np.quantile([value(architecture) for architecture in drawn], 0.98)
-        assert best == best_within(space, BUDGET, predictor, 20_000, seed=1, draws=500, good=drawn[:10], keep=5)
-        assert best != best_within(space, BUDGET, predictor, 20_000, seed=2, draws=500, good=drawn[:10], keep=5)
+        assert best == best_within(space.within(BUDGET), predictor, 20_000, seed=1, draws=500, good=drawn[:10], keep=5)
+        assert best != best_within(space.within(BUDGET), predictor, 20_000, seed=2, draws=500, good=drawn[:10], keep=5)
 
     def test_ranks_highest_bound_first_and_skips_the_known(
-        self, space: SearchSpace, drawn: list[Architecture], predictor: Predictor
+        self, space: PricedSpace, drawn: list[Architecture], predictor: Predictor
     ) -> None:
         codes = encoding(space).encode(drawn)
         mean, deviation = predictor.predict(drawn)
         expected = [drawn[row] for row in np.argsort(-(mean + deviation), kind="stable")]
-        ranked = best_within(space, BUDGET, predictor, len(drawn), seed=0, draws=codes, keep=7)
+        ranked = best_within(space.within(BUDGET), predictor, len(drawn), seed=0, draws=codes, keep=7)
         assert ranked == expected[:7]
-        left = best_within(space, BUDGET, predictor, len(drawn), seed=0, draws=codes, known=expected[:5], keep=7)
+        left = best_within(space.within(BUDGET), predictor, len(drawn), seed=0, draws=codes, known=expected[:5], keep=7)
         assert left == expected[5:12]
 
-    def test_both_bounds_hold(self, space: SearchSpace, drawn: list[Architecture], predictor: Predictor) -> None:
+    def test_both_bounds_hold(self, space: PricedSpace, drawn: list[Architecture], predictor: Predictor) -> None:
         tight = Budget(max_macs=1_100_000, max_params=17_000)
         codes = encoding(space).encode(drawn)
-        for architecture in best_within(space, tight, predictor, 10_000, seed=0, draws=codes, keep=50):
+        for architecture in best_within(space.within(tight), predictor, 10_000, seed=0, draws=codes, keep=50):
             assert tight.allows(space.cost(architecture))
 
     def test_nothing_within_the_budget(
-        self, space: SearchSpace, drawn: list[Architecture], predictor: Predictor
+        self, space: PricedSpace, drawn: list[Architecture], predictor: Predictor
     ) -> None:
         nothing = Budget(max_macs=1000)
-        assert best_within(space, nothing, predictor, 5000, seed=0, draws=encoding(space).encode(drawn)) == []
+        assert best_within(space.within(nothing), predictor, 5000, seed=0, draws=encoding(space).encode(drawn)) == []
 
 
 class Evaluator:
     """The additive target, or noise alone."""
 
-    def __init__(self, space: SearchSpace, noise: bool = False):
+    def __init__(self, space: PricedSpace, noise: bool = False):
         self.value = additive(space)
         self.noise = noise
 
@@ -203,16 +204,16 @@ class Evaluator:
         return Metrics(accuracy, 1 - accuracy)
 
 
-def _search(space: SearchSpace, sampler: str, seed: int, trials: int, storage: str = "sqlite://") -> list[Candidate]:
-    study = OptunaStudy(make_sampler(sampler, Task(space, BUDGET, seed, startup=20)), storage)
+def _search(space: PricedSpace, sampler: str, seed: int, trials: int, storage: str = "sqlite://") -> list[Candidate]:
+    study = OptunaStudy(make_sampler(sampler, Task(space.within(BUDGET), seed, startup=20)), storage)
     reporter = Reporter(quiet=True)
     return search(study, Evaluator(space), trials=trials, reporter=reporter)
 
 
-def _told(space: SearchSpace, architectures: Sequence[Architecture], noise: bool, seed: int = 0) -> Predicted:
+def _told(space: PricedSpace, architectures: Sequence[Architecture], noise: bool, seed: int = 0) -> Predicted:
     """A sampler that was told the architectures' values."""
     evaluator = Evaluator(space, noise)
-    sampler = Predicted(Task(space, BUDGET, seed, startup=20))
+    sampler = Predicted(Task(space.within(BUDGET), seed, startup=20))
     for architecture in architectures:
         cost = space.cost(architecture)
         sampler.tell(Told(Proposal(architecture), cost, evaluator.evaluate(architecture).accuracy, BUDGET.excess(cost)))
@@ -220,14 +221,14 @@ def _told(space: SearchSpace, architectures: Sequence[Architecture], noise: bool
 
 
 class TestSampler:
-    def test_beats_random_draws_on_every_seed(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_beats_random_draws_on_every_seed(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         value = additive(space)
         by_chance = np.mean([max(map(value, drawn[start : start + 42])) for start in range(0, 420, 42)])
         for seed in range(2):
             found = max(value(candidate.architecture) for candidate in _search(space, "predictor", seed, 42))
             assert found > by_chance + 0.003
 
-    def test_proposals_spread_along_the_front(self, space: SearchSpace, drawn: list[Architecture]) -> None:
+    def test_proposals_spread_along_the_front(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         sampler = _told(space, drawn[:60], noise=False)
         proposed = [sampler.propose(turn, ()).architecture for turn in range(60, 72)]
         macs = [space.cost(architecture).macs for architecture in proposed]
@@ -237,7 +238,7 @@ class TestSampler:
         assert not set(drawn[:60]) & set(proposed)
 
     def test_a_proposal_depends_on_seed_candidates_and_number_told_alone(
-        self, space: SearchSpace, drawn: list[Architecture]
+        self, space: PricedSpace, drawn: list[Architecture]
     ) -> None:
         old = _told(space, drawn[:20], noise=False, seed=4)
         more = _told(space, drawn[20:47], noise=False, seed=4)
@@ -249,7 +250,7 @@ class TestSampler:
         assert fresh.propose(60, ()) != _told(space, drawn[:47], noise=False, seed=5).propose(60, ())
 
     def test_falls_back_on_draws_from_the_budget(
-        self, space: SearchSpace, drawn: list[Architecture], monkeypatch: pytest.MonkeyPatch
+        self, space: PricedSpace, drawn: list[Architecture], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def ranked(*arguments: Any, **named: Any) -> list[Architecture]:
             raise AssertionError("ranked by a predictor that knows nothing")
@@ -263,7 +264,7 @@ class TestSampler:
         with pytest.raises(AssertionError, match="knows nothing"):
             _told(space, drawn[:60], noise=False).propose(60, ())
 
-    def test_goes_on_where_a_shorter_study_ended(self, space: SearchSpace, tmp_path: Path) -> None:
+    def test_goes_on_where_a_shorter_study_ended(self, space: PricedSpace, tmp_path: Path) -> None:
         whole = _search(space, "predictor", 1, 24)
         storage = f"sqlite:///{tmp_path}/study.db"
         _search(space, "predictor", 1, 22, storage)

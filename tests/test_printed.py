@@ -12,8 +12,8 @@ from search_space import InputError
 from search_space.json_files import read_json
 from training.data import load_data
 from training.files import write_json
-from training.printed import escape_output, name_flags, printable, with_flags
-from training.progress import Reporter, complain
+from training.printed import complain, escape_output, name_flags, printable, with_flags
+from training.progress import Reporter
 from training.recorded_data import recorded_data
 
 NAME = os.fsdecode(b"caf\xe9.png")

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-import search
+from commands import search
 from evaluators.prior import REFERENCE, REMEDY, Prior
 from evaluators.ranking import kendall
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
 from evaluators.zero_cost.registry import SCORES, ScoreFunction
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.network import Network
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.data import Dataset, load_data
 from training.progress import Reporter
 
@@ -31,8 +31,8 @@ def data(picture_folder: Path) -> Dataset:
 
 
 @pytest.fixture
-def scorer(tiny_space: SearchSpace, data: Dataset) -> Scorer:
-    return Scorer(tiny_space, Budget(), data, 0, Batch(size=8, reference=12))
+def scorer(tiny_space: PricedSpace, data: Dataset) -> Scorer:
+    return Scorer(tiny_space, data, 0, Batch(size=8, reference=12))
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch, function: ScoreFunction) -> None:
@@ -74,7 +74,7 @@ def test_what_does_not_differ_corrects_nothing(scorer: Scorer, tmp_path: Path, m
     _counted(monkeypatch, lambda *_: 0.1)  # of which a mean is not exact
     prior = _prior(scorer, tmp_path)
     prior.prepare(lambda network: random.Random(network.digest()).random(), "it", QUIET)
-    assert prior.corrected(scorer.space.smallest, 0.75) == pytest.approx(750.5 / 1001)
+    assert prior.corrected(scorer.priced.smallest, 0.75) == pytest.approx(750.5 / 1001)
 
 
 def test_nothing_is_cut_off(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +82,9 @@ def test_nothing_is_cut_off(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.
     _counted(monkeypatch, lambda network, *_: float(sum(p.numel() for p in network.parameters())))
     prior = _prior(scorer, tmp_path, pictures=16)
     prior.prepare(lambda network: 1 - random.Random(network.digest()).choice([0, 0, 1 / 16]), "it", QUIET)
-    smallest, largest = (prior.corrected(network, 1.0) for network in (scorer.space.smallest, scorer.space.largest))
+    smallest, largest = (prior.corrected(network, 1.0) for network in (scorer.priced.smallest, scorer.priced.largest))
     assert 0.5 < smallest < largest < 1
-    assert 0 < prior.corrected(scorer.space.smallest, 0.0) < smallest
+    assert 0 < prior.corrected(scorer.priced.smallest, 0.0) < smallest
 
 
 def test_references_are_scored_once(scorer: Scorer, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_references_are_scored_once(scorer: Scorer, tmp_path: Path) -> None:
     first.prepare(accuracy, "it", QUIET)
     again.prepare(accuracy, "it", QUIET)
     assert len(asked) == 12
-    network = scorer.space.smallest
+    network = scorer.priced.smallest
     assert again.corrected(network, 0.5) == first.corrected(network, 0.5) != 0.5
     # Of another supernet, or broken, it is made anew.
     again.prepare(accuracy, "another", QUIET)
@@ -109,10 +109,10 @@ def test_references_are_scored_once(scorer: Scorer, tmp_path: Path) -> None:
 
 
 def test_an_aggregates_references_are_kept(
-    scorer: Scorer, tiny_space: SearchSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scorer: Scorer, tiny_space: PricedSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _prior(scorer, tmp_path, "consensus").prepare(lambda network: 0.5, "it", QUIET)
-    fresh = Scorer(tiny_space, Budget(), data, 0, Batch(size=8, reference=12))
+    fresh = Scorer(tiny_space, data, 0, Batch(size=8, reference=12))
     again = _prior(fresh, tmp_path, "consensus")
     again.prepare(lambda network: 0.5, "it", QUIET)
     assert fresh.references == scorer.references
@@ -146,9 +146,9 @@ def test_an_unknown_prior(evaluator: str) -> None:
         search.main(["--evaluator", evaluator, "--prior", "best", "--dry-run", "--quiet"])
 
 
-def test_draws_are_averaged(tiny_space: SearchSpace, data: Dataset) -> None:
+def test_draws_are_averaged(tiny_space: PricedSpace, data: Dataset) -> None:
     network = tiny_space.smallest
-    once, more = (Scorer(tiny_space, Budget(), data, 0, Batch(size=8, draws=draws)) for draws in (1, 3))
+    once, more = (Scorer(tiny_space, data, 0, Batch(size=8, draws=draws)) for draws in (1, 3))
     singles = [more._drawn(network, "progressivity", draw) for draw in range(3)]
     assert len(set(singles)) == 3
     assert once.score(network, "progressivity") == singles[0]
@@ -162,10 +162,10 @@ def test_memory_that_runs_out_is_said_as_such(scorer: Scorer, monkeypatch: pytes
 
     _counted(monkeypatch, too_large)
     with pytest.raises(torch.OutOfMemoryError):
-        scorer.score(scorer.space.smallest, "counted")
+        scorer.score(scorer.priced.smallest, "counted")
 
 
-def test_a_supernets_scores(tiny_space: SearchSpace, data: Dataset, scorer: Scorer, tmp_path: Path) -> None:
+def test_a_supernets_scores(tiny_space: PricedSpace, data: Dataset, scorer: Scorer, tmp_path: Path) -> None:
     def evaluator(prior: Prior | None) -> SupernetEvaluator:
         return SupernetEvaluator(
             tiny_space,

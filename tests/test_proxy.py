@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from command_line import share, wholes
+from commands.values import share, wholes
 from evaluators import proxy
-from evaluators.base import Halving, Metrics, StagedEvaluator
-from evaluators.proxy import ProxyEvaluator, ProxySettings
+from evaluators.base import Metrics, StagedEvaluator
+from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy_settings import Halving, ProxySettings
 from search_space import Architecture, Budget, Cost, InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.halving import cost_bins, halve
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
@@ -74,7 +75,7 @@ class Fake:
         return self.rung(architecture, 0)
 
 
-def _entrants(space: SearchSpace, count: int) -> list[tuple[Architecture, Cost]]:
+def _entrants(space: PricedSpace, count: int) -> list[tuple[Architecture, Cost]]:
     rng = random.Random(1)
     found = {}
     while len(found) < count:
@@ -83,7 +84,7 @@ def _entrants(space: SearchSpace, count: int) -> list[tuple[Architecture, Cost]]
     return list(found.values())
 
 
-def test_the_best_of_each_bin_go_on(tiny_space: SearchSpace) -> None:
+def test_the_best_of_each_bin_go_on(tiny_space: PricedSpace) -> None:
     entrants = _entrants(tiny_space, 18)
     fake = Fake(Halving(generation=18, epochs=(1, 2, 4), eta=3, bins=2), {})
     assert isinstance(fake, StagedEvaluator)
@@ -100,7 +101,7 @@ def test_the_best_of_each_bin_go_on(tiny_space: SearchSpace) -> None:
     assert sorted(fake.dropped) == sorted(architecture.digest() for architecture, _ in entrants)
 
 
-def test_bins_are_of_equal_size(tiny_space: SearchSpace) -> None:
+def test_bins_are_of_equal_size(tiny_space: PricedSpace) -> None:
     entrants = _entrants(tiny_space, 10)
     bins = cost_bins(entrants, 3)
     assert [len(members) for members in bins] == [3, 3, 4]
@@ -113,7 +114,7 @@ HALVING = Halving(generation=6, epochs=(1, 2), eta=2, bins=1)
 
 
 def _search(
-    space: SearchSpace,
+    space: PricedSpace,
     folder: Path,
     fake: Fake,
     trials: int = 12,
@@ -123,7 +124,7 @@ def _search(
 ) -> list[Candidate]:
     folder.mkdir(exist_ok=True)
     budget = budget or Budget(max_macs=int(space.cost(space.smallest).macs * 1.5))
-    return search(_study(Task(space, budget, 3, startup), folder, sampler), fake, trials=trials, reporter=QUIET)
+    return search(_study(Task(space.within(budget), 3, startup), folder, sampler), fake, trials=trials, reporter=QUIET)
 
 
 def _study(task: Task, folder: Path, sampler: str) -> OptunaStudy:
@@ -139,7 +140,7 @@ def _trials(folder: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[Candidate]]:
+def whole(tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[Candidate]]:
     folder = tmp_path_factory.mktemp("whole")
     candidates = _search(tiny_space, folder, Fake(HALVING, {}))
     return _trials(folder), candidates
@@ -160,7 +161,7 @@ def test_a_trial_is_told_once(whole: tuple[list[Any], list[Candidate]]) -> None:
 
 @pytest.mark.parametrize("kill_at", [3, 17])
 def test_a_search_killed_in_a_rung_ends_alike(
-    tiny_space: SearchSpace, tmp_path: Path, whole: tuple[list[Any], list[Candidate]], kill_at: int
+    tiny_space: PricedSpace, tmp_path: Path, whole: tuple[list[Any], list[Candidate]], kill_at: int
 ) -> None:
     known: dict[tuple[str, int], Metrics] = {}
     with pytest.raises(Killed):
@@ -173,7 +174,7 @@ def test_a_search_killed_in_a_rung_ends_alike(
 
 @pytest.mark.parametrize("writes", [6, 9])
 def test_a_search_killed_while_it_tells_ends_alike(
-    tiny_space: SearchSpace,
+    tiny_space: PricedSpace,
     tmp_path: Path,
     whole: tuple[list[Any], list[Candidate]],
     monkeypatch: pytest.MonkeyPatch,
@@ -198,7 +199,7 @@ def test_a_search_killed_while_it_tells_ends_alike(
 
 
 def test_more_trials_go_on_in_whole_generations(
-    tiny_space: SearchSpace, tmp_path: Path, whole: tuple[list[Any], list[Candidate]]
+    tiny_space: PricedSpace, tmp_path: Path, whole: tuple[list[Any], list[Candidate]]
 ) -> None:
     known: dict[tuple[str, int], Metrics] = {}
     assert len(_search(tiny_space, tmp_path, Fake(HALVING, known), trials=2)) == 6
@@ -207,9 +208,9 @@ def test_more_trials_go_on_in_whole_generations(
 
 
 def test_the_predictor_knows_what_is_being_evaluated(
-    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = _study(Task(tiny_space, Budget(), seed=3, startup=40), tmp_path, "predictor")
+    study = _study(Task(tiny_space, seed=3, startup=40), tmp_path, "predictor")
     fake = Fake(Halving(generation=40, epochs=(1,)), {})
     # So regular that the predictor is sure of itself.
     fake.rung = lambda architecture, _: Metrics(tiny_space.cost(architecture).macs / 1e7, 0.0)  # type: ignore[method-assign]
@@ -230,17 +231,17 @@ def test_the_predictor_knows_what_is_being_evaluated(
     assert known[-1] == {*evaluated, first.architecture}
 
 
-def test_a_study_of_other_proposals_is_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_study_of_other_proposals_is_refused(tiny_space: PricedSpace, tmp_path: Path) -> None:
     known: dict[tuple[str, int], Metrics] = {}
     _search(tiny_space, tmp_path, Fake(HALVING, known), trials=6, sampler="random")
-    study = _study(Task(tiny_space, Budget(), seed=4, startup=7), tmp_path, "random")
+    study = _study(Task(tiny_space, seed=4, startup=7), tmp_path, "random")
     with pytest.raises(InputError, match="trial 0: another than the one that this study was told"):
         search(study, Fake(Halving(generation=7, epochs=(1,)), known), trials=7, reporter=QUIET)
 
 
-def test_a_generation_that_the_space_cannot_fill(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_generation_that_the_space_cannot_fill(tiny_space: PricedSpace, tmp_path: Path) -> None:
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.03))
-    count = tiny_space.count(budget)[1]
+    count = tiny_space.within(budget).count()[1]
     known: dict[tuple[str, int], Metrics] = {}
     halving = Halving(generation=count - 1, epochs=(1, 2), eta=3, bins=2)
     for _ in range(2):
@@ -252,8 +253,8 @@ def test_a_generation_that_the_space_cannot_fill(tiny_space: SearchSpace, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": ()}, "proxy epochs: expected 1 to 100000 for every rung"),
-        ({"epochs": (0, 1)}, "proxy epochs: expected 1 to 100000 for every rung"),
+        ({"epochs": ()}, "proxy epochs: expected 1 to 100000 for each"),
+        ({"epochs": (0, 1)}, "proxy epochs: expected 1 to 100000 for each"),
         ({"epochs": (1, 3, 3)}, "proxy epochs: expected more by the end of each rung, such as 1,3,9"),
         ({"eta": 1}, "proxy eta: expected 2 to 1000, got 1"),
         ({"generation": 0}, "proxy generation: expected 1 to 100000, got 0"),
@@ -291,13 +292,13 @@ class TestTraining:
         evaluator.prepare()
         return evaluator
 
-    def _race(self, space: SearchSpace, evaluator: ProxyEvaluator) -> list[Candidate]:
+    def _race(self, space: PricedSpace, evaluator: ProxyEvaluator) -> list[Candidate]:
         return halve(_entrants(space, 4), evaluator, QUIET)
 
     @pytest.mark.parametrize("kill_at", [1, 13, 30])
     def test_a_killed_race_ends_alike(
         self,
-        tiny_space: SearchSpace,
+        tiny_space: PricedSpace,
         data: Dataset,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -329,7 +330,7 @@ class TestTraining:
         assert files[0] == files[1]
 
     def test_nothing_is_trained_twice_and_settings_hold(
-        self, tiny_space: SearchSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tiny_space: PricedSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         evaluator = self._evaluator(data, tmp_path)
         assert len(evaluator.pictures) == round(0.5 * len(data.train))
@@ -349,7 +350,7 @@ class TestTraining:
         assert len(seen) == 4 + 2
 
     def test_a_dropped_candidate_can_be_trained_to_the_end(
-        self, tiny_space: SearchSpace, data: Dataset, tmp_path: Path
+        self, tiny_space: PricedSpace, data: Dataset, tmp_path: Path
     ) -> None:
         architecture = tiny_space.smallest
         evaluator = self._evaluator(data, tmp_path / "one")
@@ -360,7 +361,7 @@ class TestTraining:
         assert [other.rung(architecture, rung) for rung in (0, 1)] == [first, thorough]
         assert [path.name for path in (tmp_path / "other" / "proxy").rglob("*.*")] == ["1.safetensors"]
 
-    def test_a_rung_goes_on_where_the_last_ended(self, tiny_space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
+    def test_a_rung_goes_on_where_the_last_ended(self, tiny_space: PricedSpace, data: Dataset, tmp_path: Path) -> None:
         losses = [self._evaluator(data, tmp_path, (4, 12)).rung(tiny_space.largest, rung).loss for rung in (0, 1)]
         assert losses[1] < losses[0]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from evaluators.base import Evaluator, Metrics
-from search_space import Architecture, Budget, InputError
-from search_space.space import SearchSpace
+from search_space import Architecture, InputError
+from search_space.priced_space import PricedSpace
 from studies import ray_actors
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
@@ -80,10 +80,8 @@ def actors(tmp_path: Path) -> Iterator[RayActors]:
     found.close()
 
 
-def test_each_candidate_once_although_an_actor_dies(tiny_space: SearchSpace, tmp_path: Path, actors: RayActors) -> None:
-    study = OptunaStudy(
-        make_sampler("random", Task(tiny_space, Budget(), seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db"
-    )
+def test_each_candidate_once_although_an_actor_dies(tiny_space: PricedSpace, tmp_path: Path, actors: RayActors) -> None:
+    study = OptunaStudy(make_sampler("random", Task(tiny_space, seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db")
     candidates = search(study, Deadly(tmp_path), trials=12, reporter=Reporter(quiet=True), evaluation=actors)
     study.close()
     assert len(candidates) == 12

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-import retrain
-import search
+from commands import retrain, search
 from reports.record import read_record
 from reports.report import REPORT, write_report
 from search_space.errors import InputError

@@ -16,10 +16,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
-import command_line
-import describe
-import predict
-import search
+from commands import describe, ending, predict, search
 from deployment.model_source import Model
 from deployment.prediction import predict as predictions
 from evaluators import forecast
@@ -32,7 +29,8 @@ from studies.run_folder import check_name
 from studies.storages import check_address, open_storage
 from training.memory import free_memory, kept_bytes
 from training.model_file import ModelInfo
-from training.progress import LONGEST_LINE, Reporter, complain, printable
+from training.printed import LONGEST_LINE, complain, printable
+from training.progress import Reporter
 
 SIZES = {"train": 200, "validation": 100, "test": 100}
 FLAGS = ("--evaluator", "tabular", "--sampler", "random", "--trials", "6", "--startup", "6")
@@ -63,7 +61,7 @@ def _ended(
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        command_line.run(main, continues=False)
+        ending.run(main, continues=False)
     return ended.value.code, capsys.readouterr().err
 
 
@@ -192,11 +190,11 @@ def test_a_network_whose_logits_are_no_numbers(
     assert [len(prediction.classes) for prediction in found] == [1, 0, 0]
     words = f"{pictures[1]}: the logits of network.onnx are not finite; was it trained to the end?"
     assert found[1].error == words
-    monkeypatch.setattr("predict.read_model", lambda *_: model)
-    monkeypatch.setattr("predict.find_model", lambda *_: Path("network.onnx"))
+    monkeypatch.setattr("commands.predict.read_model", lambda *_: model)
+    monkeypatch.setattr("commands.predict.find_model", lambda *_: Path("network.onnx"))
     monkeypatch.setattr(sys, "argv", ["predict.py", "network.onnx", *map(str, pictures)])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(predict.main, continues=False)
+        ending.run(predict.main, continues=False)
     printed = capsys.readouterr()
     assert ended.value.code == 2
     assert "nan" not in printed.out

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 import pytest
 
-import search
+from commands import search
 from evaluators.base import Metrics, Score
 from reports import analysis
 from reports.comparison import Lead
@@ -22,7 +22,7 @@ from reports.record import Evaluated, Place, Record, Retrained, read_record
 from reports.report import REPORT, report, write_report
 from search_space.architecture import Architecture, Attention
 from search_space.cost import Cost
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies.front import pareto_front
 from studies.trials import Candidate
 from training.files import write_json
@@ -81,7 +81,7 @@ def _checked(html: str) -> _Tree:
     return tree
 
 
-def _candidates(space: SearchSpace, count: int, seed: int = 0) -> list[Candidate]:
+def _candidates(space: PricedSpace, count: int, seed: int = 0) -> list[Candidate]:
     """Candidates whose accuracy is known: CA at the last stage is worth 6 points, SE at the first costs 4."""
     rng = random.Random(seed)
     found: dict[str, Candidate] = {}
@@ -97,7 +97,7 @@ def _candidates(space: SearchSpace, count: int, seed: int = 0) -> list[Candidate
     return list(found.values())
 
 
-def _record(space: SearchSpace, candidates: Sequence[Candidate], **more: object) -> Record:
+def _record(space: PricedSpace, candidates: Sequence[Candidate], **more: object) -> Record:
     front = tuple(pareto_front(candidates))
     best = min(candidates, key=lambda candidate: candidate.merit)
     identity = {
@@ -124,7 +124,7 @@ def _record(space: SearchSpace, candidates: Sequence[Candidate], **more: object)
 
 
 @pytest.fixture(scope="module")
-def record(tiny_space: SearchSpace) -> Record:
+def record(tiny_space: PricedSpace) -> Record:
     return _record(tiny_space, _candidates(tiny_space, 60))
 
 
@@ -173,21 +173,21 @@ def test_each_network_of_the_front_is_drawn(record: Record) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 19, 35])
-def test_few_candidates(tiny_space: SearchSpace, count: int) -> None:
+def test_few_candidates(tiny_space: PricedSpace, count: int) -> None:
     words = " ".join(_checked(report(_record(tiny_space, _candidates(tiny_space, count)))).words)
     assert ("with all other decisions held equal" in words) == (count > 30)
     assert ("How much each decision matters" in words) == (count >= analysis.LEAST_CANDIDATES)
 
 
-def test_candidates_that_all_score_alike(tiny_space: SearchSpace) -> None:
+def test_candidates_that_all_score_alike(tiny_space: PricedSpace) -> None:
     alike = [replace(one, metrics=Metrics(0.5, 0.5)) for one in _candidates(tiny_space, 40)]
     _checked(report(_record(tiny_space, alike)))
 
 
-def test_attention_per_block_and_a_kind_of_the_users_own(tiny_space: SearchSpace) -> None:
+def test_attention_per_block_and_a_kind_of_the_users_own(tiny_space: PricedSpace) -> None:
     attention = (Attention("none"), Attention("ca", 8), Attention("simam"))
-    stages = tuple(replace(options, attention=attention) for options in tiny_space.stages)
-    space = replace(tiny_space, stages=stages, attention_per="block")
+    stages = tuple(replace(options, attention=attention) for options in tiny_space.space.stages)
+    space = replace(tiny_space, space=replace(tiny_space.space, stages=stages, attention_per="block"))
     candidates = _candidates(space, 40)
     assert any("+" in stage.attention_label for one in candidates for stage in one.architecture.stages)
     html = report(_record(space, candidates))
@@ -196,7 +196,7 @@ def test_attention_per_block_and_a_kind_of_the_users_own(tiny_space: SearchSpace
     assert "--kind-simam:" in html
 
 
-def test_a_score_that_is_no_accuracy(tiny_space: SearchSpace) -> None:
+def test_a_score_that_is_no_accuracy(tiny_space: PricedSpace) -> None:
     scored = [replace(one, metrics=Score("naswot", 100 * one.score)) for one in _candidates(tiny_space, 30)]
     html = report(_record(tiny_space, scored, objective="naswot"))
     words = " ".join(_checked(html).words)
@@ -204,7 +204,7 @@ def test_a_score_that_is_no_accuracy(tiny_space: SearchSpace) -> None:
     assert "validation accuracy" not in words
 
 
-def test_latency_and_no_budget(tiny_space: SearchSpace) -> None:
+def test_latency_and_no_budget(tiny_space: PricedSpace) -> None:
     timed = [
         replace(one, cost=Cost(one.cost.macs, one.cost.params, latency_ns=one.cost.macs * 3))
         for one in _candidates(tiny_space, 30)
@@ -363,7 +363,7 @@ def test_a_broken_file_is_named(
 # What is computed
 
 
-def test_effects_find_what_was_planted(tiny_space: SearchSpace) -> None:
+def test_effects_find_what_was_planted(tiny_space: PricedSpace) -> None:
     found = analysis.effects(_candidates(tiny_space, 150), lambda attention: attention.kind)
     first, last = ({effect.label: effect for effect in stage} for stage in found)
     assert last["ca"].value == pytest.approx(0.06, abs=0.01)
@@ -374,7 +374,7 @@ def test_effects_find_what_was_planted(tiny_space: SearchSpace) -> None:
     assert last["se"].value == pytest.approx(0, abs=0.01)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say(tiny_space: SearchSpace) -> None:
+def test_intervals_hold_the_truth_about_as_often_as_they_say(tiny_space: PricedSpace) -> None:
     held = [
         effect.low <= truth <= effect.high
         for seed in range(12)
@@ -390,7 +390,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(tiny_space: SearchS
     assert 0.85 < np.mean(held) <= 1
 
 
-def test_importances_find_what_was_planted(tiny_space: SearchSpace) -> None:
+def test_importances_find_what_was_planted(tiny_space: PricedSpace) -> None:
     found = analysis.importances(_candidates(tiny_space, 150))
     for field in ("fanova", "ped_anova"):
         shares = {(one.stage, one.decision): getattr(one, field) for one in found}
@@ -398,7 +398,7 @@ def test_importances_find_what_was_planted(tiny_space: SearchSpace) -> None:
         assert max(shares, key=lambda key: shares[key]) == (2, "attention")
 
 
-def test_the_course_ends_at_the_whole_area(tiny_space: SearchSpace) -> None:
+def test_the_course_ends_at_the_whole_area(tiny_space: PricedSpace) -> None:
     evaluated = [Evaluated(i, i, one, float(i)) for i, one in enumerate(_candidates(tiny_space, 50))]
     bound = 5_000_000
     steps = analysis.course(evaluated, "macs", bound)
@@ -429,7 +429,7 @@ def test_trust_is_told_from_networks_that_have_both(record: Record) -> None:
     assert "one network has both" in words
 
 
-def test_shares_count_blocks(tiny_space: SearchSpace) -> None:
+def test_shares_count_blocks(tiny_space: PricedSpace) -> None:
     architecture = tiny_space.smallest
     ca, none = Attention("ca", 8), Attention("none")
 

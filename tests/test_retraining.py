@@ -13,14 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import recipes
-import retrain
-from recipes import RECIPES, RetrainSettings
+from commands import recipes, retrain
+from commands.recipes import RECIPES, RetrainSettings
 from search_space.errors import InputError
 from search_space.json_files import read_json
 from search_space.network import build
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
 from training.data import Dataset, files_of, load_data
 from training.drop_path import add_drop_path
@@ -54,7 +53,7 @@ def data(picture_folder: Path) -> Dataset:
 
 
 def _trained(folder: Path, data: Dataset, recipe: Recipe = EVERYTHING, **more: Any) -> Trained:
-    architecture = named_space("mobilenetv2-32").smallest
+    architecture = priced_space("mobilenetv2-32").smallest
     return train_standalone(architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found", **more)
 
 
@@ -78,7 +77,7 @@ class TestRecipes:
 
 class TestDropPath:
     def test_only_training_drops(self) -> None:
-        architecture = named_space("mobilenetv2-32").largest
+        architecture = priced_space("mobilenetv2-32").largest
         plain = build(architecture, 10)
         dropping = copy.deepcopy(plain)
         add_drop_path(dropping, 0.9)
@@ -89,7 +88,7 @@ class TestDropPath:
         assert not torch.equal(plain.train()(x), dropping.train()(x))
 
     def test_rates_grow_linearly(self) -> None:
-        network = build(named_space("mobilenetv2-32").largest, 10)
+        network = build(priced_space("mobilenetv2-32").largest, 10)
         add_drop_path(network, 0.5)
         rates = [hook.rate for module in network.modules() for hook in module._forward_hooks.values()]
         assert rates == sorted(rates)
@@ -165,7 +164,7 @@ class TestLastTwoCheckpoints:
         else:
             content = checkpoint.read_bytes()
             checkpoint.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
-        architecture = named_space("mobilenetv2-32").smallest
+        architecture = priced_space("mobilenetv2-32").smallest
         train_standalone(architecture, data, EVERYTHING, seed=0, folder=hurt, reporter=Reporter(), what="found")
         assert ("going on from the one before it" in capsys.readouterr().out) == (damage != "absent")
         for name, tensor in self._weights(whole).items():
@@ -224,7 +223,7 @@ LabelStep.__call__ = dying
 
 def test_killed_by_the_system_and_started_again(data: Dataset, picture_folder: Path, tmp_path: Path) -> None:
     """The command, by SIGKILL in the midst of an epoch, with everything random switched on."""
-    (tmp_path / "mine.json").write_text(named_space("mobilenetv2-32").smallest.to_json())
+    (tmp_path / "mine.json").write_text(priced_space("mobilenetv2-32").smallest.to_json())
     flags = "--epochs 4 --batch-size 16 --micro-batch 6 --ema-decay 0.8 --mixup 0.2 --cutmix 1 --drop-path 0.3"
     command = [sys.executable, str(ROOT / "retrain.py"), "mine.json", "--data", f"folder:{picture_folder}", "--quiet"]
     command += [*flags.split(), "--augmentation", "crop-flip", "--learning-rate", "0.05"]
@@ -248,7 +247,7 @@ ELASTIC = """
 import os, signal, sys, time
 from pathlib import Path
 import torch
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from training import distributed
 from training.data import load_data
 from training.label_step import LabelStep
@@ -274,7 +273,7 @@ with distributed.joined():
     recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.05, ema_decay=0.8)
     quiet = Reporter(quiet=True)
     train_standalone(
-        named_space("mobilenetv2-32").smallest, data, recipe, seed=0, folder=out, reporter=quiet, what="it"
+        priced_space("mobilenetv2-32").smallest, data, recipe, seed=0, folder=out, reporter=quiet, what="it"
     )
 """
 
@@ -292,14 +291,14 @@ def test_torchrun_restarts_from_the_last_checkpoint(picture_folder: Path, tmp_pa
     assert all(torch.equal(tensor, dies[key]) for key, tensor in lives.items())
 
 
-def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_supernets_slices(tiny_space: PricedSpace, tmp_path: Path) -> None:
     import json
 
     from evaluators.supernet.slices import sliced
     from evaluators.supernet.store import WeightStore
     from training.checkpoint import save_weights
 
-    store = WeightStore(tiny_space, own_kernels=True)
+    store = WeightStore(tiny_space.space, tiny_space.num_classes, own_kernels=True)
     for parameter in store.parameters():
         nn.init.normal_(parameter)
     trained = json.dumps({"space": tiny_space.to_dict(), "recipe": {"own_kernels": True}})
@@ -311,13 +310,13 @@ def test_a_supernets_slices(tiny_space: SearchSpace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not of 5 classes"):
         sliced(tmp_path, architecture, 5)
     with pytest.raises(InputError, match="is not in space tiny"):
-        sliced(tmp_path, named_space("mobilenetv2-32").smallest, 4)
+        sliced(tmp_path, priced_space("mobilenetv2-32").smallest, 4)
     with pytest.raises(InputError, match=r"holds no supernet.safetensors"):
         sliced(tmp_path / "absent", architecture, 4)
 
 
 def test_what_is_trained_beside_a_network_does_not_change_it(
-    tiny_space: SearchSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Networks of a comparison may see larger pictures than the found one, which may be trained before or with them."""
     small, large = tiny_space.smallest, tiny_space.largest
@@ -347,7 +346,7 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
     def exhausted(self: LabelStep, images: Tensor, labels: Tensor, number: int) -> float:
         raise InputError("out of memory")
 
-    (tmp_path / "mine.json").write_text(named_space("mobilenetv2-32").smallest.to_json())
+    (tmp_path / "mine.json").write_text(priced_space("mobilenetv2-32").smallest.to_json())
     monkeypatch.chdir(tmp_path)
     flags = ["mine.json", "--data", f"folder:{picture_folder}", "--epochs", "1", "--batch-size", "16", "--quiet"]
     with monkeypatch.context() as patch:
@@ -378,7 +377,7 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
 def test_pictures_that_changed_since_the_search(
     streamed: bool, data: Dataset, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = named_space("mobilenetv2-32")
+    space = priced_space("mobilenetv2-32")
     free = {"data": f"folder:{picture_folder}"}
 
     def told(then: str, *flags: str) -> str:

@@ -16,7 +16,7 @@ from search_space import Architecture, Attention, Network, Stage, attention, bui
 from search_space.backbones import BACKBONES
 from search_space.blocks import ACTIVATIONS, NO_ATTENTION, blocks
 from search_space.plugins import load_plugin
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.model_file import ModelInfo, load_model, save_model
 
 SIZES = ((2, 3, 24, 24), (1, 3, 9, 17), (1, 3, 1, 1))
@@ -88,9 +88,9 @@ def test_an_op_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     _check(network, _scripted(network))
 
 
-def test_a_network_of_a_supernet(tiny_space: SearchSpace) -> None:
+def test_a_network_of_a_supernet(tiny_space: PricedSpace) -> None:
     """Extracted, and its views as they are: the shared weights go on being trained beside."""
-    store = WeightStore(tiny_space)
+    store = WeightStore(tiny_space.space, tiny_space.num_classes)
     network = store.extract(tiny_space.smallest).eval()
     _check(network, _scripted(network))
     largest = store.extract(tiny_space.largest).eval()

@@ -105,3 +105,21 @@ def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=2)
     assert "SIGTERM" in _told(process, signal.SIGTERM)
+
+
+def test_a_signal_waits_for_what_must_not_be_cut_in_two() -> None:
+    program = (
+        "import os, signal\n"
+        "from training.signals import EndedError, held, raise_on_signals\n"
+        "raise_on_signals()\n"
+        "try:\n"
+        "    with held():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        print('whole')\n"
+        "    print('too far')\n"
+        "except EndedError as ended:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)  # while it cleans up, another does nothing\n"
+        "    print(ended.signal.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["whole", "SIGTERM"], done.stderr

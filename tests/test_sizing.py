@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from evaluators.supernet import SupernetRecipe
-from planning import plan_retraining, plan_search, proxy_settings
-from presets import PRESETS, SearchSettings
-from recipes import MADE_FOR, RECIPES, RetrainSettings
+from commands.planning import plan_retraining, plan_search, proxy_settings
+from commands.presets import PRESETS, SearchSettings
+from commands.recipes import MADE_FOR, RECIPES, RetrainSettings
+from evaluators.supernet.settings import SupernetRecipe
 from training.recipe import Recipe
 from training.sizing import FEWEST_STEPS, MOST_EPOCHS, SMALLEST_BATCH, epoch_steps, planned, told, told_apart
 

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from search_space import Architecture, Attention, Budget, Cost, InputError, build
 from search_space.decisions import dimension, every_outcome
 from search_space.exact_counts import LIMB_BITS, Counts, convolved, padded, spectrum
+from search_space.priced_space import PricedSpace
 from search_space.sampling import BUCKETS, budget_table
-from search_space.space import SearchSpace
-from search_space.spaces import SPACES, named_space
+from search_space.spaces import SPACES, named_space, priced_space
 
 
 def _random_choose(rng: random.Random, seen: dict[str, Sequence[Hashable]]) -> Any:
@@ -35,26 +35,26 @@ class TestEverySpace:
     """What every named space keeps."""
 
     def test_names_always_carry_the_same_options(self, name: str) -> None:
-        space = named_space(name)
+        space = priced_space(name)
         rng, seen = random.Random(0), {}  # type: ignore[var-annotated]
         for _ in range(300):
-            space.assemble(_random_choose(rng, seen))
+            space.space.assemble(_random_choose(rng, seen))
         assert {dimension(key) for key in seen} >= {"depth", "expansion", "kernel_size", "attention", "reduction"}
 
     def test_choices_replay(self, name: str) -> None:
-        space = named_space(name)
+        space = priced_space(name)
         rng = random.Random(1)
         for _ in range(50):
-            architecture = space.assemble(_random_choose(rng, {}))
-            choices = space.choices(architecture)
-            assert space.assemble(lambda key, options, choices=choices: choices[key]) == architecture
+            architecture = space.space.assemble(_random_choose(rng, {}))
+            choices = space.space.choices(architecture)
+            assert space.space.assemble(lambda key, options, choices=choices: choices[key]) == architecture
             assert Architecture.from_json(architecture.to_json()) == architecture
 
     def test_cost_equals_direct_count(self, name: str) -> None:
-        space = named_space(name)
+        space = priced_space(name)
         rng = random.Random(2)
         for _ in range(4):
-            architecture = space.assemble(_random_choose(rng, {}))
+            architecture = space.space.assemble(_random_choose(rng, {}))
             with torch.device("meta"):
                 network = build(architecture, space.num_classes).eval()
                 x = torch.empty(1, 3, architecture.resolution, architecture.resolution)
@@ -64,8 +64,8 @@ class TestEverySpace:
             assert space.cost(architecture) == Cost(counter.get_total_flops() // 2, params)
 
     def test_every_network_trains(self, name: str) -> None:
-        space = named_space(name)
-        architecture = space.assemble(_random_choose(random.Random(3), {}))
+        space = priced_space(name)
+        architecture = space.space.assemble(_random_choose(random.Random(3), {}))
         network = build(architecture, 3)
         network(torch.randn(2, 3, 40, 56)).square().sum().backward()
         for key, parameter in network.named_parameters():
@@ -75,14 +75,14 @@ class TestEverySpace:
     def test_from_dict(self, name: str) -> None:
         import json
 
-        space = named_space(name)
-        assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+        space = priced_space(name)
+        assert PricedSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
 
 
 def test_digits_space_keeps_position() -> None:
-    space = named_space("mobilenetv2-32")
+    space = priced_space("mobilenetv2-32")
     assert space.largest.total_stride <= 8  # beyond it, attention would see maps of a pixel or two
-    for index in range(len(space.stages)):
+    for index in range(len(space.space.stages)):
         assert {dimension(name).partition("(")[0] for name in _names(space, index)} == {
             "width",
             "depth",
@@ -93,7 +93,7 @@ def test_digits_space_keeps_position() -> None:
         }
 
 
-def _names(space: SearchSpace, index: int) -> set[str]:
+def _names(space: PricedSpace, index: int) -> set[str]:
     names: set[str] = set()
 
     def program(choose: Any) -> None:
@@ -101,14 +101,14 @@ def _names(space: SearchSpace, index: int) -> set[str]:
             names.add(name)
             return choose(name, options)
 
-        space.assemble_stage(index, 16, noted)
+        space.space.assemble_stage(index, 16, noted)
 
     list(every_outcome(program))
     return names
 
 
-def test_enumeration_has_no_twins(tiny_space: SearchSpace) -> None:
-    everything = list(tiny_space.enumerate())
+def test_enumeration_has_no_twins(tiny_space: PricedSpace) -> None:
+    everything = list(tiny_space.space.enumerate())
     assert tiny_space.count() == (len(everything), len(everything))
     assert len({architecture.digest() for architecture in everything}) == len(everything)
     rng = random.Random(0)
@@ -120,43 +120,43 @@ def test_enumeration_has_no_twins(tiny_space: SearchSpace) -> None:
     assert len(networks) == 400
 
 
-def test_twins_would_arise_from_ratios(tiny_space: SearchSpace) -> None:
+def test_twins_would_arise_from_ratios(tiny_space: PricedSpace) -> None:
     # 8 hidden channels: max(8, 8 // 2) == max(8, 8 // 8), so coordinate attention is offered with one ratio.
     names = _names(tiny_space, 0)
     assert not any("ca_reduction" in name for name in names if "8,16" in name)
-    stages = every_outcome(lambda choose: tiny_space.assemble_stage(0, 8, choose))
+    stages = every_outcome(lambda choose: tiny_space.space.assemble_stage(0, 8, choose))
     narrow = {stage.attention[0] for stage in stages if stage.width == 8 and stage.expansion == 1}
     assert sorted(a.label for a in narrow) == ["ca/2", "se/4", "se/8", "–"]
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 2.0])
-def test_count_within_a_budget_is_exact(tiny_space: SearchSpace, share: float) -> None:
+def test_count_within_a_budget_is_exact(tiny_space: PricedSpace, share: float) -> None:
     low = tiny_space.cost(tiny_space.smallest)
     high = tiny_space.cost(tiny_space.largest)
     budget = Budget(max_macs=int(low.macs + share * (high.macs - low.macs)))
-    expected = sum(budget.allows(tiny_space.cost(a)) for a in tiny_space.enumerate())
-    assert tiny_space.count(budget) == (expected, expected)
+    expected = sum(budget.allows(tiny_space.cost(a)) for a in tiny_space.space.enumerate())
+    assert tiny_space.within(budget).count() == (expected, expected)
 
 
-def test_count_of_parameters_and_of_both(tiny_space: SearchSpace) -> None:
-    costs = [tiny_space.cost(a) for a in tiny_space.enumerate()]
+def test_count_of_parameters_and_of_both(tiny_space: PricedSpace) -> None:
+    costs = [tiny_space.cost(a) for a in tiny_space.space.enumerate()]
     params = sorted(cost.params for cost in costs)[len(costs) // 2]
     macs = sorted(cost.macs for cost in costs)[len(costs) // 2]
     only = Budget(max_params=params)
-    assert tiny_space.count(only) == (sum(map(only.allows, costs)),) * 2
+    assert tiny_space.within(only).count() == (sum(map(only.allows, costs)),) * 2
     both = Budget(macs, params)
-    assert tiny_space.count(both) == (sum(map(both.allows, costs)),) * 2
+    assert tiny_space.within(both).count() == (sum(map(both.allows, costs)),) * 2
 
 
-def test_coarse_buckets_bound_the_count(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coarse_buckets_bound_the_count(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BUCKETS, 1, 50)
     monkeypatch.setattr("search_space.sampling.MAX_LISTED", 0)
     budget_table.cache_clear()
     budget = Budget(
         max_macs=(tiny_space.cost(tiny_space.smallest).macs + tiny_space.cost(tiny_space.largest).macs) // 2
     )
-    within = {a for a in tiny_space.enumerate() if budget.allows(tiny_space.cost(a))}
-    table = budget_table(tiny_space, budget)
+    within = {a for a in tiny_space.space.enumerate() if budget.allows(tiny_space.cost(a))}
+    table = budget_table(tiny_space.costs, budget)
     low, high = table.count()
     assert low < len(within) < high
     rng = random.Random(0)
@@ -167,12 +167,12 @@ def test_coarse_buckets_bound_the_count(tiny_space: SearchSpace, monkeypatch: py
 
 
 @pytest.mark.parametrize("rng", [random.Random(5), np.random.default_rng(5)], ids=["random", "numpy"])
-def test_samples_are_uniform_within_the_budget(tiny_space: SearchSpace, rng: Any) -> None:
+def test_samples_are_uniform_within_the_budget(tiny_space: PricedSpace, rng: Any) -> None:
     cheapest = tiny_space.cost(tiny_space.smallest)
     budget = Budget(max_macs=int(cheapest.macs * 1.8), max_params=int(cheapest.params * 3))
-    within = [a for a in tiny_space.enumerate() if budget.allows(tiny_space.cost(a))]
+    within = [a for a in tiny_space.space.enumerate() if budget.allows(tiny_space.cost(a))]
     assert 100 < len(within) < 3000
-    drawn = Counter(tiny_space.sample(rng, budget) for _ in range(20 * len(within)))
+    drawn = Counter(tiny_space.within(budget).sample(rng) for _ in range(20 * len(within)))
     assert set(drawn) <= set(within)
     _assert_uniform(drawn, len(within))
 
@@ -182,42 +182,42 @@ def _assert_uniform(drawn: "Counter[Architecture]", outcomes: int) -> None:
     assert scipy.stats.chisquare(observed).pvalue > 1e-3
 
 
-def test_smallest_and_largest(tiny_space: SearchSpace) -> None:
-    costs = [tiny_space.cost(a) for a in tiny_space.enumerate()]
+def test_smallest_and_largest(tiny_space: PricedSpace) -> None:
+    costs = [tiny_space.cost(a) for a in tiny_space.space.enumerate()]
     assert tiny_space.cost(tiny_space.smallest).macs == min(cost.macs for cost in costs)
     assert tiny_space.cost(tiny_space.largest).macs == max(cost.macs for cost in costs)
     assert tiny_space.cost(tiny_space.cheapest("params")).params == min(cost.params for cost in costs)
 
 
-def test_impossible_budgets_name_the_smallest(tiny_space: SearchSpace) -> None:
+def test_impossible_budgets_name_the_smallest(tiny_space: PricedSpace) -> None:
     least = tiny_space.cost(tiny_space.smallest).macs
     with pytest.raises(InputError, match=f"smallest network of space tiny .* has .*{least}"):
-        tiny_space.sample(random.Random(0), Budget(max_macs=least - 1))
-    assert tiny_space.cost(tiny_space.sample(random.Random(0), Budget(max_macs=least))).macs == least
+        tiny_space.within(Budget(max_macs=least - 1)).sample(random.Random(0))
+    assert tiny_space.cost(tiny_space.within(Budget(max_macs=least)).sample(random.Random(0))).macs == least
 
 
-def test_impossible_joint_budgets_end(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_joint_budgets_end(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     # Squeeze-and-excitation at ratio 1 has more parameters than coordinate attention, and fewer MACs.
-    options = replace(tiny_space.stages[0], attention=(Attention("se", 1), Attention("ca", 8)), expansion=(4, 6))
-    space = replace(tiny_space, name="trade", stages=(options, options))
+    options = replace(tiny_space.space.stages[0], attention=(Attention("se", 1), Attention("ca", 8)), expansion=(4, 6))
+    space = replace(tiny_space, space=replace(tiny_space.space, name="trade", stages=(options, options)))
     macs, params = space.cost(space.smallest).macs, space.cost(space.cheapest("params")).params
     budget = Budget(macs, params)
-    assert space.count(Budget(max_macs=macs))[1] > 0
-    assert space.count(Budget(max_params=params))[1] > 0
-    assert not any(budget.allows(space.cost(architecture)) for architecture in space.enumerate())
+    assert space.within(Budget(max_macs=macs)).count()[1] > 0
+    assert space.within(Budget(max_params=params)).count()[1] > 0
+    assert not any(budget.allows(space.cost(architecture)) for architecture in space.space.enumerate())
     monkeypatch.setattr("search_space.sampling.MAX_REDRAWS", 50)
     with pytest.raises(InputError, match="loosen one"):
-        space.sample(random.Random(0), budget)
+        space.within(budget).sample(random.Random(0))
 
 
-def test_choices_of_a_foreign_architecture(tiny_space: SearchSpace) -> None:
+def test_choices_of_a_foreign_architecture(tiny_space: PricedSpace) -> None:
     with pytest.raises(InputError, match="not in space tiny"):
-        tiny_space.choices(named_space("mobilenetv2-32").smallest)
+        tiny_space.space.choices(priced_space("mobilenetv2-32").smallest)
 
 
 def test_unknown_space() -> None:
     with pytest.raises(InputError, match="`space` resnet: unknown; known: mobilenetv2"):
-        named_space("resnet")
+        priced_space("resnet")
 
 
 @pytest.mark.parametrize("size", [500, 1 << 15])
@@ -244,8 +244,8 @@ def test_counts_obey_the_recursion(macs: int, attention_per: str) -> None:
 
     Counts after different widths are of different lengths: limbs must not be mixed up.
     """
-    space = replace(named_space("mobilenetv2-32"), attention_per=attention_per)
-    (chain,) = space.table(Budget(max_macs=macs))._chains
+    space = PricedSpace(replace(named_space("mobilenetv2-32"), attention_per=attention_per), 10)
+    (chain,) = space.within(Budget(max_macs=macs)).table._chains
     for index, by_width in enumerate(chain.moves):
         for width, moves in by_width.items():
             for remaining in (chain.remaining, chain.remaining // 3):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from search_space import Attention, InputError, build
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "spaces").glob("*.toml"))
 
@@ -42,25 +42,25 @@ def test_there_are_two_examples() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples(path: Path) -> None:
-    space = named_space(str(path))
+    space = priced_space(str(path))
     low, high = space.count()
     assert low == high > 10_000
     rng = random.Random(0)
     for _ in range(5):
         architecture = space.sample(rng)
-        assert space.choices(architecture)
+        assert space.space.choices(architecture)
         build(architecture, 3)
 
 
 def test_what_a_file_says(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
-    space = named_space(str(path))
-    assert space.name == "mine"
-    assert space.resolution == (32,)
-    assert space.stem_width == 8
-    assert space.head_width is None
-    assert space.stages[0].attention == (Attention("none"), Attention("se", 4), Attention("ca", 8))
+    space = priced_space(str(path))
+    assert space.space.name == "mine"
+    assert space.space.resolution == (32,)
+    assert space.space.stem_width == 8
+    assert space.space.head_width is None
+    assert space.space.stages[0].attention == (Attention("none"), Attention("se", 4), Attention("ca", 8))
     # Two widths, two depths, two kernels, three attentions; the second stage is fixed.
     assert space.count() == (24, 24)
 
@@ -68,8 +68,8 @@ def test_what_a_file_says(tmp_path: Path) -> None:
 def test_attention_per_block(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace("resolution", 'attention_per = "block"\nresolution', 1))
-    space = named_space(str(path))
-    assert space.attention_per == "block"
+    space = priced_space(str(path))
+    assert space.space.attention_per == "block"
     # Two widths, two kernels, three attentions for one block and nine for two.
     assert space.count() == (2 * 2 * (3 + 9),) * 2
 
@@ -125,20 +125,20 @@ def test_errors_name_line_and_key(tmp_path: Path, old: str, new: str, message: s
     assert old in GOOD
     path.write_text(GOOD.replace(old, new, 1))
     with pytest.raises(InputError, match=message) as raised:
-        named_space(str(path))
+        priced_space(str(path))
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        named_space(str(tmp_path / "absent.toml"))
+        priced_space(str(tmp_path / "absent.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"`space` .*binary\.toml: not UTF-8 text; save it as UTF-8"):
-        named_space(str(tmp_path / "binary.toml"))
+        priced_space(str(tmp_path / "binary.toml"))
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        named_space(str(tmp_path / "folder.toml"))
+        priced_space(str(tmp_path / "folder.toml"))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -147,7 +147,7 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path, newline: str) 
     plain.write_text(GOOD)
     marked.write_text(GOOD, encoding="utf-8-sig", newline=newline)
     assert marked.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert named_space(str(marked)) == named_space(str(plain))
+    assert priced_space(str(marked)) == priced_space(str(plain))
     broken = GOOD.replace("depth = [1, 2]", "depth = 1")
     assert broken != GOOD
     for path in (plain, marked):
@@ -155,6 +155,6 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path, newline: str) 
     said = []
     for path in (plain, marked):
         with pytest.raises(InputError) as raised:
-            named_space(str(path))
+            priced_space(str(path))
         said.append(str(raised.value).removeprefix(f"`space` {path}"))
     assert said[0] == said[1]  # the line's number too

@@ -13,7 +13,7 @@ import pytest
 
 from evaluators.base import Metrics
 from search_space import Budget
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies import storages
 from studies.bulk_reading import read_trials
 from studies.optuna_study import OptunaStudy
@@ -23,9 +23,9 @@ from studies.storages import close_storage, on_network, open_storage
 from studies.trials import Candidate
 
 
-def _filled(space: SearchSpace, folder: Path, shared: bool = False) -> OptunaStudy:
+def _filled(space: PricedSpace, folder: Path, shared: bool = False) -> OptunaStudy:
     """Some evaluated, one failed, one with rejected proposals before it; one running, if shared."""
-    task = Task(space, Budget(max_params=2_000), seed=0, startup=2)
+    task = Task(space.within(Budget(max_params=2_000)), seed=0, startup=2)
     study = OptunaStudy(make_sampler("nsga2", task), f"sqlite:///{folder}/study.db", shared=shared)
     rng = random.Random(0)
     for number in range(8):
@@ -46,7 +46,7 @@ def _filled(space: SearchSpace, folder: Path, shared: bool = False) -> OptunaStu
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_what_is_read_at_once_is_what_optuna_reads(tiny_space: SearchSpace, tmp_path: Path, shared: bool) -> None:
+def test_what_is_read_at_once_is_what_optuna_reads(tiny_space: PricedSpace, tmp_path: Path, shared: bool) -> None:
     study = _filled(tiny_space, tmp_path, shared)
     found = read_trials(study._storage, study._study_id)
     expected = study._storage.get_all_trials(study._study_id, deepcopy=False)
@@ -74,7 +74,7 @@ def _mode(path: Path) -> str:
     return mode
 
 
-def test_it_logs_ahead(tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_logs_ahead(tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = _filled(tiny_space, tmp_path)
     assert _mode(tmp_path / "study.db") == "wal"
     with study._storage._backend.engine.connect() as connection:  # type: ignore[attr-defined]
@@ -133,7 +133,7 @@ def test_what_is_told_outlives_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_a_study_that_can_only_be_read(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_study_that_can_only_be_read(tiny_space: PricedSpace, tmp_path: Path) -> None:
     _filled(tiny_space, tmp_path).close()
     (tmp_path / "study.db").chmod(0o400)
     tmp_path.chmod(0o500)

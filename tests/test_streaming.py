@@ -22,9 +22,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from evaluators.supernet import Scoring, SupernetEvaluator, SupernetRecipe
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from search_space import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training import loaders as loaders_module
 from training.augmentation import PLAIN, Augmentation
 from training.corrupt import CorruptError
@@ -490,7 +491,7 @@ class TestSearch:
     """Evaluators on streamed pictures."""
 
     def test_no_file_is_read_for_a_candidate(
-        self, tree: Path, tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tree: Path, tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         read: list[str] = []
         whole = loaders_module.read_file

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from evaluators.base import Metrics, Score
 from search_space import Architecture, Budget, Cost, InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies import run_folder
 from studies.front import pareto_front, promising, rescore
 from studies.loop import search
@@ -35,7 +35,7 @@ class Killed(BaseException):
 class Analytic:
     """Accuracy from the architecture alone: costlier is better, with a liking for coordinate attention."""
 
-    def __init__(self, space: SearchSpace, kill_at: int | None = None):
+    def __init__(self, space: PricedSpace, kill_at: int | None = None):
         self.space = space
         self.kill_at = kill_at
         self.evaluated: list[str] = []
@@ -62,19 +62,19 @@ class Anywhere(Sampler):
     """A sampler of one's own: uniform over the whole space, whatever the budget."""
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
-        return Proposal(self.task.space.sample(self.rng(turn)))
+        return Proposal(self.task.priced.unbounded.sample(self.rng(turn)))
 
 
 SAMPLERS = ("tpe", "nsga2", "random", "predictor", "regularized-evolution", "anywhere")
 MAX_REJECTED = Sampler.asks
 
 
-def _budget(space: SearchSpace, factor: float = 1.5) -> Budget:
+def _budget(space: PricedSpace, factor: float = 1.5) -> Budget:
     return Budget(max_macs=int(space.cost(space.smallest).macs * factor))
 
 
 def _search(
-    space: SearchSpace,
+    space: PricedSpace,
     folder: Path,
     trials: int = 30,
     *,
@@ -83,7 +83,7 @@ def _search(
     budget: Budget | None = None,
 ) -> list[Candidate]:
     budget = budget or _budget(space)
-    study = _study(Task(space, budget, seed=3, startup=8), folder, sampler)
+    study = _study(Task(space.within(budget), seed=3, startup=8), folder, sampler)
     return search(study, evaluator or Analytic(space), trials=trials, reporter=QUIET)
 
 
@@ -100,7 +100,7 @@ def _trials(folder: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_nothing_over_budget_and_nothing_twice(tiny_space: SearchSpace, tmp_path: Path, sampler: str) -> None:
+def test_nothing_over_budget_and_nothing_twice(tiny_space: PricedSpace, tmp_path: Path, sampler: str) -> None:
     evaluator = Analytic(tiny_space)
     budget = _budget(tiny_space)
     candidates = _search(tiny_space, tmp_path, evaluator=evaluator, sampler=sampler)
@@ -110,7 +110,7 @@ def test_nothing_over_budget_and_nothing_twice(tiny_space: SearchSpace, tmp_path
     assert [candidate.architecture.digest() for candidate in candidates] == evaluator.evaluated
 
 
-def test_each_trial_carries_its_record(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_each_trial_carries_its_record(tiny_space: PricedSpace, tmp_path: Path) -> None:
     candidates = _search(tiny_space, tmp_path)
     study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/study.db")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
@@ -122,11 +122,11 @@ def test_each_trial_carries_its_record(tiny_space: SearchSpace, tmp_path: Path) 
         assert trial.user_attrs["digest"] == candidate.architecture.digest()
         assert trial.values == [candidate.metrics.accuracy, candidate.cost.macs]
         assert trial.user_attrs["params"] == candidate.cost.params
-        assert trial.params == tiny_space.choices(candidate.architecture)
+        assert trial.params == tiny_space.space.choices(candidate.architecture)
         assert trial.constraints["budget"] <= 0
         for reason, decided in trial.user_attrs.get("rejected", ()):
             following = iter(decided)
-            architecture = tiny_space.assemble(lambda name, options, following=following: next(following))
+            architecture = tiny_space.space.assemble(lambda name, options, following=following: next(following))
             over = _budget(tiny_space).excess(tiny_space.cost(architecture)) > 0
             assert reason == ("over budget" if over else "evaluated before")
             rejected += 1
@@ -135,7 +135,7 @@ def test_each_trial_carries_its_record(tiny_space: SearchSpace, tmp_path: Path) 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("kill_at", [0, 7, 8, 19])
-def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
+def test_a_killed_search_ends_alike(tiny_space: PricedSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     _search(tiny_space, tmp_path / "whole", 24, sampler=sampler)
@@ -149,7 +149,7 @@ def test_a_killed_search_ends_alike(tiny_space: SearchSpace, tmp_path: Path, sam
 
 @pytest.mark.parametrize("rejections", [7, MAX_REJECTED, MAX_REJECTED + 9])
 def test_a_search_killed_between_rejections_ends_alike(
-    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rejections: int
+    tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rejections: int
 ) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
@@ -175,7 +175,7 @@ def test_a_search_killed_between_rejections_ends_alike(
     assert _trials(tmp_path / "killed") == whole
 
 
-def test_a_trial_told_by_hand_is_ignored(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_trial_told_by_hand_is_ignored(tiny_space: PricedSpace, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "touched").mkdir()
     candidates = _search(tiny_space, tmp_path / "whole", 16)
@@ -190,16 +190,16 @@ def test_a_trial_told_by_hand_is_ignored(tiny_space: SearchSpace, tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [b"garbage " * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_corrupt_study_is_refused_by_name(tiny_space: SearchSpace, tmp_path: Path, content: bytes) -> None:
+def test_a_corrupt_study_is_refused_by_name(tiny_space: PricedSpace, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "study.db"
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"^sqlite:///{path}: not this run's study") as refused:
-        _study(Task(tiny_space, Budget(), seed=3, startup=8), tmp_path)
+        _study(Task(tiny_space, seed=3, startup=8), tmp_path)
     assert len(str(refused.value).splitlines()) == 1
     assert path.read_bytes() == content
 
 
-def test_more_trials_go_on_where_fewer_ended(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_more_trials_go_on_where_fewer_ended(tiny_space: PricedSpace, tmp_path: Path) -> None:
     (tmp_path / "once").mkdir()
     (tmp_path / "twice").mkdir()
     _search(tiny_space, tmp_path / "once", 20)
@@ -209,18 +209,18 @@ def test_more_trials_go_on_where_fewer_ended(tiny_space: SearchSpace, tmp_path: 
 
 
 def test_an_exhausted_space_ends_the_search(
-    tiny_space: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_space: PricedSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.05))
-    count = tiny_space.count(budget)[1]
+    count = tiny_space.within(budget).count()[1]
     assert 3 < count < 200
-    study = _study(Task(tiny_space, budget, seed=3, startup=500), tmp_path)
+    study = _study(Task(tiny_space.within(budget), seed=3, startup=500), tmp_path)
     candidates = search(study, Analytic(tiny_space), trials=500, reporter=Reporter())
     assert len(candidates) == count
     assert f"all {count} architectures within the budget have been evaluated" in capsys.readouterr().out
 
 
-def test_the_sampler_learns(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_the_sampler_learns(tiny_space: PricedSpace, tmp_path: Path) -> None:
     candidates = _search(tiny_space, tmp_path, 80)
     share = [
         sum(stage.attention[0].kind == "ca" for c in part for stage in c.architecture.stages) / (2 * len(part))
@@ -251,9 +251,9 @@ def test_promising_holds_the_most_accurate_and_the_fronts() -> None:
     assert set(map(id, sorted(many, key=lambda c: c.merit)[:10])) <= set(map(id, chosen))
 
 
-def test_a_front_of_thousands_is_read_again(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_front_of_thousands_is_read_again(tiny_space: PricedSpace, tmp_path: Path) -> None:
     """As one ranked by its own cost, where every candidate is on the front."""
-    table, data = tiny_space.table(), load_data("digits", 32, torch.device("cpu"))
+    table, data = tiny_space.table, load_data("digits", 32, torch.device("cpu"))
     places = [count % table.total for count in range(0, 7 * 2500, 7)]
     front = [Candidate(table.at(place), Cost(i, 1), Metrics(i / 2500, 1.0)) for i, place in enumerate(places)]
     run_folder.write_results(tmp_path, front, len(front), Budget(), data)
@@ -266,7 +266,7 @@ def test_ties_go_to_the_cheaper() -> None:
     assert min(tied, key=lambda c: c.merit).cost == Cost(10, 2)
 
 
-def test_rescoring_is_thorough(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_rescoring_is_thorough(tiny_space: PricedSpace, tmp_path: Path) -> None:
     candidates = _search(tiny_space, tmp_path, 12)
     again = rescore(candidates, Analytic(tiny_space), 6, QUIET)
     quick = {c.architecture: c.metrics.accuracy for c in candidates}
@@ -277,7 +277,7 @@ def test_rescoring_is_thorough(tiny_space: SearchSpace, tmp_path: Path) -> None:
 class Failing(Analytic):
     """Its first network fails as told, and thoroughly every one that is named."""
 
-    def __init__(self, space: SearchSpace, wrong: Any, failing: Sequence[Architecture] = ()):
+    def __init__(self, space: PricedSpace, wrong: Any, failing: Sequence[Architecture] = ()):
         super().__init__(space)
         self.wrong = wrong
         self.failing = failing
@@ -299,7 +299,7 @@ class Failing(Analytic):
     ],
 )
 def test_what_is_no_finite_number_is_a_failed_trial(
-    tiny_space: SearchSpace, tmp_path: Path, wrong: Any, reason: str
+    tiny_space: PricedSpace, tmp_path: Path, wrong: Any, reason: str
 ) -> None:
     evaluator = Failing(tiny_space, wrong)
     candidates = _search(tiny_space, tmp_path, 10, evaluator=evaluator)
@@ -307,14 +307,14 @@ def test_what_is_no_finite_number_is_a_failed_trial(
     assert [trial[3]["failed"] for trial in _trials(tmp_path) if "failed" in trial[3]] == [reason]
 
 
-def test_integers_are_taken_as_floats(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_integers_are_taken_as_floats(tiny_space: PricedSpace, tmp_path: Path) -> None:
     evaluator = Failing(tiny_space, Metrics(1, 0))
     first = _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0]
     assert [type(value) for value in first.metrics] == [float, float]
     assert _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0].metrics == first.metrics
 
 
-def test_a_failing_thorough_score_is_left_out(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_failing_thorough_score_is_left_out(tiny_space: PricedSpace, tmp_path: Path) -> None:
     candidates = _search(tiny_space, tmp_path)
     best = promising(candidates, 6)
     failing = Failing(tiny_space, None, [best[1].architecture])
@@ -326,7 +326,7 @@ def test_a_failing_thorough_score_is_left_out(tiny_space: SearchSpace, tmp_path:
         rescore(candidates, failing, 6, QUIET)
 
 
-def test_a_withdrawn_trial_is_no_failure(tiny_space: SearchSpace) -> None:
+def test_a_withdrawn_trial_is_no_failure(tiny_space: PricedSpace) -> None:
     """Its worker was killed between noting the failure and ending the trial: another evaluates it again."""
     attributes: dict[str, Any] = {"digest": "d", "failed": "its reason"}
     failed = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=attributes)
@@ -400,23 +400,23 @@ class TestRunFolder:
         assert not latin.exists()
 
 
-def test_unknown_sampler(tiny_space: SearchSpace) -> None:
+def test_unknown_sampler(tiny_space: PricedSpace) -> None:
     with pytest.raises(InputError, match=r"`sampler` magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
-        make_sampler("magic", Task(tiny_space, Budget(), seed=0, startup=1))
+        make_sampler("magic", Task(tiny_space, seed=0, startup=1))
 
 
-def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: SearchSpace) -> None:
+def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: PricedSpace) -> None:
     key = "NSGAIISampler:generation"
     evaluator, budget = Analytic(tiny_space), _budget(tiny_space, 2.5)
-    task = Task(tiny_space, budget, seed=0, startup=20)
+    task = Task(tiny_space.within(budget), seed=0, startup=20)
     sampler = make_sampler("nsga2", task)
     rng = random.Random(0)
     generations, scores, history = [], [], []
     for turn in range(300):
         own = turn >= 20 and turn % 10 > 0  # of the others, some are drawn from the budget
-        proposal = sampler.propose(turn, []) if own else Proposal(tiny_space.sample(rng, budget))
+        proposal = sampler.propose(turn, []) if own else Proposal(tiny_space.within(budget).sample(rng))
         while proposal.architecture.digest() in evaluator.evaluated:
-            own, proposal = False, Proposal(tiny_space.sample(rng, budget))
+            own, proposal = False, Proposal(tiny_space.within(budget).sample(rng))
         if own and turn % 20 < 3:  # one that is told the same after a kill proposes the same
             again = make_sampler("nsga2", task)
             for told in history:
@@ -435,9 +435,9 @@ def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: SearchSpace) 
     assert sum(scores[-40:]) / 40 > sum(scores[:20]) / 20 + 0.02
 
 
-def test_nothing_is_begun_when_time_is_over(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_nothing_is_begun_when_time_is_over(tiny_space: PricedSpace, tmp_path: Path) -> None:
     evaluator = Analytic(tiny_space)
-    task = Task(tiny_space, Budget(), seed=0, startup=4)
+    task = Task(tiny_space, seed=0, startup=4)
 
     def started(is_over: Callable[[], bool]) -> list[Candidate]:
         study = OptunaStudy(make_sampler("random", task), f"sqlite:///{tmp_path}/study.db")

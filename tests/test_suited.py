@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import retrain
-import search
-from planning import flags_of_retraining, flags_of_search
-from presets import PRESETS
-from recipes import RECIPES, RetrainSettings, resolved
+from commands import retrain, search
+from commands.planning import flags_of_retraining, flags_of_search
+from commands.presets import PRESETS
+from commands.recipes import RECIPES, RetrainSettings, resolved
+from commands.suited import suited
 from search_space.backbones import mobilenetv2
 from search_space.cost import Budget, measure
 from search_space.errors import InputError
 from search_space.network import build
 from search_space.pretrained import at_hand, check_family, transfer
-from search_space.spaces import named_space
-from suited import suited
+from search_space.spaces import priced_space
 from training.files import write_json
 from training.picture_sizes import SAMPLE, picture_sizes
 from training.recipe import Recipe
@@ -83,7 +82,7 @@ def test_icons_stay_on_the_small_space(picture_folder: Path) -> None:
 
 
 def test_very_many_are_for_the_preset_of_many(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("suited.MANY", 10)
+    monkeypatch.setattr("commands.suited.MANY", 10)
     found = suited({"data": f"folder:{photographs}"})
     assert found is not None
     assert found[0] == "imagenet"
@@ -115,7 +114,7 @@ def test_the_obvious_command_says_what_it_chose(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr("search.show_plan", lambda *arguments: None)
+    monkeypatch.setattr("commands.search.show_plan", lambda *arguments: None)
     printed = _planned(capsys, "--data", f"folder:{photographs}")
     assert printed.startswith("space photos of 96 to 160 pixels, 60.0M MACs (preset photos): the pictures' shorter")
     assert "init scratch: no published weights in " in printed
@@ -128,16 +127,16 @@ def test_the_obvious_command_says_what_it_chose(
 def test_weights_at_hand_are_taken_and_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *a, **k: pytest.fail("a download"))
-    largest = named_space("photos").largest
+    largest = priced_space("photos").largest
     assert at_hand(largest)[0] == "scratch"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "mobilenet_v2-7ebf99e0.pth").write_bytes(b"")
     assert at_hand(largest)[0] == "torchvision"
-    assert at_hand(named_space("mobilenetv2-32").largest)[0] == "scratch"
+    assert at_hand(priced_space("mobilenetv2-32").largest)[0] == "scratch"
 
 
 def test_published_weights_fill_the_space_of_photos() -> None:
-    largest = named_space("photos").largest
+    largest = priced_space("photos").largest
     assert check_family(largest)
     source = build(mobilenetv2())
     network = build(largest, 1000)
@@ -167,7 +166,7 @@ def test_a_search_of_photographs_goes_on_and_is_retrained_as_such(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr("search.show_plan", lambda *arguments: None)
+    monkeypatch.setattr("commands.search.show_plan", lambda *arguments: None)
     arguments = ["--data", f"folder:{photographs}", *SMALL]
     search.main(arguments)
     printed = capsys.readouterr().out
@@ -190,7 +189,9 @@ def test_a_search_of_photographs_goes_on_and_is_retrained_as_such(
     search.main([*arguments, "--init", "scratch", "--dry-run"])
     shutil.rmtree(tmp_path / "hub")
 
-    monkeypatch.setattr("retrain.show_retraining", lambda networks, sized, recipe, *more, **named: used.append(recipe))
+    monkeypatch.setattr(
+        "commands.retrain.show_retraining", lambda networks, sized, recipe, *more, **named: used.append(recipe)
+    )
     used: list[Recipe] = []
     capsys.readouterr()
     retrain.main(["runs/photos", "--dry-run"])
@@ -218,7 +219,7 @@ def test_a_run_begun_before_says_how_it_goes_on(
 
 def test_a_retraining_begun_before_says_how_it_goes_on(photographs: Path, tmp_path: Path) -> None:
     architecture = tmp_path / "small.json"
-    write_json(architecture, named_space("mobilenetv2-32").smallest.to_dict())
+    write_json(architecture, priced_space("mobilenetv2-32").smallest.to_dict())
     old = [str(architecture), "--data", f"folder:{photographs}", "--out", str(tmp_path / "out"), "--quiet"]
     retrain.main([*old, "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.2"])
     with pytest.raises(InputError) as refused:

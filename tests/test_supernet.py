@@ -12,40 +12,42 @@ import torch
 import torchvision
 from torch import nn
 
-from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.backbones import mobilenetv2
 from search_space.blocks import stage_blocks
 from search_space.pretrained import published
+from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
-from search_space.spaces import SPACES, named_space
+from search_space.spaces import SPACES, priced_space
 from search_space.stage_program import StageOptions
 from training.evaluation import recompute_batch_statistics
 
 
 @pytest.fixture(scope="module", params=["tiny", *SPACES])
-def space(request: pytest.FixtureRequest, tiny_space: SearchSpace) -> SearchSpace:
-    return tiny_space if request.param == "tiny" else named_space(request.param)
+def space(request: pytest.FixtureRequest, tiny_space: PricedSpace) -> PricedSpace:
+    return tiny_space if request.param == "tiny" else priced_space(request.param)
 
 
 @pytest.fixture(scope="module")
-def store(space: SearchSpace) -> WeightStore:
+def store(space: PricedSpace) -> WeightStore:
     torch.manual_seed(1)
-    store = WeightStore(space)
+    store = WeightStore(space.space, space.num_classes)
     with torch.no_grad():  # norms start out all alike: a wrong cut of them would not show
         for tensor in store.parameters():
             tensor.add_(torch.randn_like(tensor) * 0.05)
     return store
 
 
-def _some(space: SearchSpace, count: int) -> list[Architecture]:
+def _some(space: PricedSpace, count: int) -> list[Architecture]:
     rng = random.Random(7)
-    return [space.assemble(lambda name, options: rng.choice(options)) for _ in range(count)]
+    return [space.space.assemble(lambda name, options: rng.choice(options)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_view_equals_extracted_module_bit_for_bit(space: SearchSpace, store: WeightStore, layout: Any) -> None:
+def test_view_equals_extracted_module_bit_for_bit(space: PricedSpace, store: WeightStore, layout: Any) -> None:
     for architecture in _some(space, 12):
         network = store.extract(architecture).train()
         x = torch.randn(4, 3, 32, 24).contiguous(memory_format=layout)
@@ -53,21 +55,21 @@ def test_view_equals_extracted_module_bit_for_bit(space: SearchSpace, store: Wei
 
 
 def test_published_weights_are_shared() -> None:
-    space = named_space("mobilenetv2")
+    space = priced_space("mobilenetv2")
     source = published(mobilenetv2(), torchvision.models.mobilenet_v2().state_dict())
-    store = WeightStore(space)
+    store = WeightStore(space.space, space.num_classes)
     reports = store.carry_over(source)
     assert reports.keys() == {"none", "se", "ca"}
-    network = store.extract(space.canonical(mobilenetv2()))
+    network = store.extract(space.space.canonical(mobilenetv2()))
     for (name, parameter), theirs in zip(network.named_parameters(), source.parameters(), strict=True):
         assert torch.equal(parameter, theirs), name
     # New attention starts with constant gates; batch statistics, recomputed for each candidate, make up for it.
-    attended = store.extract(space.canonical(mobilenetv2(attention=Attention("ca", 32))))
+    attended = store.extract(space.space.canonical(mobilenetv2(attention=Attention("ca", 32))))
     x = torch.randn(2, 96, 5, 5)
     torch.testing.assert_close(attended.stages[1][0].attention.eval()(x), x / 4)
 
 
-def test_gradients_equal_those_of_the_extracted_module(space: SearchSpace, store: WeightStore) -> None:
+def test_gradients_equal_those_of_the_extracted_module(space: PricedSpace, store: WeightStore) -> None:
     for architecture in _some(space, 4):
         network = store.extract(architecture).train()
         x = torch.randn(4, 3, 32, 32)
@@ -87,7 +89,7 @@ def test_gradients_equal_those_of_the_extracted_module(space: SearchSpace, store
 
 def _gradients(store: WeightStore) -> WeightStore:
     """A store that holds the gradients of `store`, so that its views are cut as those are."""
-    gradients = WeightStore(store.space)
+    gradients = WeightStore(store.space, store.num_classes)
     with torch.no_grad():
         for key, tensor in gradients.tensors.items():
             gradient = store.tensors[key].grad
@@ -102,9 +104,9 @@ def test_views_share_leading_channels_and_centred_kernels() -> None:
         _cuts((8,), (9,))
 
 
-def test_kernels_of_their_own(space: SearchSpace) -> None:
+def test_kernels_of_their_own(space: PricedSpace) -> None:
     """With `own_kernels` a training step of one kernel size leaves the weights of the others as they are."""
-    store = WeightStore(space, own_kernels=True)
+    store = WeightStore(space.space, space.num_classes, own_kernels=True)
     for architecture in _some(space, 4):
         x = torch.randn(2, 3, 32, 24)
         store.zero_grad()
@@ -118,9 +120,9 @@ def test_kernels_of_their_own(space: SearchSpace) -> None:
 
 
 def test_published_weights_reach_every_kernel() -> None:
-    space = named_space("mobilenetv2")
+    space = priced_space("mobilenetv2")
     source = published(mobilenetv2(), torchvision.models.mobilenet_v2().state_dict())
-    store = WeightStore(space, own_kernels=True)
+    store = WeightStore(space.space, space.num_classes, own_kernels=True)
     assert store.carry_over(source).keys() == {"none", "se", "ca"}
     theirs = source.stages[1][0].depthwise.conv.weight
     for size in (3, 5, 7):
@@ -130,7 +132,7 @@ def test_published_weights_reach_every_kernel() -> None:
         assert own[: len(theirs)].count_nonzero() == theirs.count_nonzero()  # zeros around
 
 
-def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: SearchSpace) -> None:
+def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: PricedSpace) -> None:
     keys = set(store.tensors)
     assert any("/attention/se/" in key for key in keys)
     assert any("/attention/ca/" in key for key in keys)
@@ -138,7 +140,7 @@ def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: Sear
     assert all(key.count("attention") <= 1 for key in keys)
 
 
-def test_the_store_holds_parameters_only(store: WeightStore, space: SearchSpace) -> None:
+def test_the_store_holds_parameters_only(store: WeightStore, space: PricedSpace) -> None:
     before = {key: tensor.detach().clone() for key, tensor in store.state_dict().items()}
     for architecture in _some(space, 3):
         store(architecture, torch.randn(4, 3, 32, 32)).sum().backward()
@@ -148,7 +150,7 @@ def test_the_store_holds_parameters_only(store: WeightStore, space: SearchSpace)
     assert not list(store.buffers())
 
 
-def test_an_extracted_network_is_its_own(store: WeightStore, space: SearchSpace) -> None:
+def test_an_extracted_network_is_its_own(store: WeightStore, space: PricedSpace) -> None:
     architecture = _some(space, 1)[0]
     network = store.extract(architecture)
     with torch.no_grad():
@@ -159,8 +161,8 @@ def test_an_extracted_network_is_its_own(store: WeightStore, space: SearchSpace)
     assert {k: v.shape for k, v in network.state_dict().items()} == {k: v.shape for k, v in reference.items()}
 
 
-def test_no_module_is_made_twice(space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = WeightStore(space)
+def test_no_module_is_made_twice(space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = WeightStore(space.space, space.num_classes)
     architecture = _some(space, 1)[0]
     x = torch.randn(2, 3, 32, 32)
     store(architecture, x)
@@ -168,8 +170,8 @@ def test_no_module_is_made_twice(space: SearchSpace, monkeypatch: pytest.MonkeyP
     store(architecture, x)
 
 
-def test_a_copy_shares_neither_tensors_nor_cached_modules(tiny_space: SearchSpace) -> None:
-    store = WeightStore(tiny_space)
+def test_a_copy_shares_neither_tensors_nor_cached_modules(tiny_space: PricedSpace) -> None:
+    store = WeightStore(tiny_space.space, tiny_space.num_classes)
     architecture = tiny_space.largest
     x = torch.randn(2, 3, 16, 16)
     before = store(architecture, x)
@@ -183,9 +185,9 @@ def test_a_copy_shares_neither_tensors_nor_cached_modules(tiny_space: SearchSpac
     assert not store(architecture, x).any()
 
 
-def test_the_cache_is_bounded(tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluators.supernet.store.MAX_CACHED_MODULES", 5)
-    store = WeightStore(tiny_space)
+    store = WeightStore(tiny_space.space, tiny_space.num_classes)
     for architecture in _some(tiny_space, 5):
         store(architecture, torch.randn(2, 3, 16, 16))
     assert len(store._modules_caches[0]) <= 5
@@ -194,13 +196,13 @@ def test_the_cache_is_bounded(tiny_space: SearchSpace, monkeypatch: pytest.Monke
 class TestSandwich:
     """Which networks a step trains."""
 
-    def _sandwich(self, space: SearchSpace) -> Sandwich:
-        return Sandwich(WeightStore(space), SupernetRecipe(random_networks=2), seed=3)
+    def _sandwich(self, space: PricedSpace) -> Sandwich:
+        return Sandwich(WeightStore(space.space, space.num_classes), SupernetRecipe(random_networks=2), seed=3)
 
-    def test_largest_and_smallest(self, space: SearchSpace) -> None:
+    def test_largest_and_smallest(self, space: PricedSpace) -> None:
         largest, smallest, *random_ones = self._sandwich(space).architectures(5)
         assert len(random_ones) == 2
-        for index, options in enumerate(space.stages):
+        for index, options in enumerate(space.space.stages):
             for pick, architecture in ((max, largest), (min, smallest)):
                 stage = architecture.stages[index]
                 assert stage.depth == pick(options.depth)
@@ -209,13 +211,13 @@ class TestSandwich:
                 assert stage.kernel_size == pick(options.kernel_size)
                 assert stage.width == pick(options.width)
 
-    def test_every_kind_is_trained_equally_often(self, space: SearchSpace) -> None:
+    def test_every_kind_is_trained_equally_often(self, space: PricedSpace) -> None:
         sandwich = self._sandwich(space)
         steps = 30
-        for index in range(len(space.stages)):
-            if space.stages[index].block == "sandglass_thin":
+        for index in range(len(space.space.stages)):
+            if space.space.stages[index].block == "sandglass_thin":
                 continue  # a block that changes the shape has no place for attention
-            if len(space.stages[index].attention) == 1:
+            if len(space.space.stages[index].attention) == 1:
                 continue  # nothing to choose
             trained = [a.stages[index].attention[0] for step in range(steps) for a in sandwich.architectures(step)]
             counts = Counter(attention.kind for attention in trained)
@@ -224,7 +226,7 @@ class TestSandwich:
                 assert len({attention.kind for attention in trained[start : start + 3]}) == 3
 
     def test_ratios_are_uniform_within_a_kind(self) -> None:
-        sandwich = self._sandwich(named_space("mobilenetv2-32"))
+        sandwich = self._sandwich(priced_space("mobilenetv2-32"))
         last = [sandwich.architectures(step)[0].stages[-1].attention[0] for step in range(600)]
         counts = Counter(attention for attention in last if attention.kind == "ca")
         assert set(counts) == {Attention("ca", 4), Attention("ca", 8), Attention("ca", 16)}
@@ -232,9 +234,11 @@ class TestSandwich:
 
     def test_random_networks_come_from_the_window(self) -> None:
         """Whatever attention the turn adds, the rest is that of a draw from the budget, at least half of it."""
-        space = named_space("mobilenetv2-32")
+        space = priced_space("mobilenetv2-32")
         recipe = SupernetRecipe(largest=False, smallest=False, random_networks=2, window=0.5)
-        sandwich = Sandwich(WeightStore(space), recipe, seed=3, budget=Budget(max_macs=800_000))
+        sandwich = Sandwich(
+            WeightStore(space.space, space.num_classes), recipe, seed=3, priced=space.within(Budget(max_macs=800_000))
+        )
         networks = [network for step in range(60) for network in sandwich.architectures(step)]
         assert len(networks) == 120
         bare = [
@@ -259,12 +263,12 @@ class TestSandwich:
         with pytest.raises(InputError, match=r"window: expected a share from 0 to below 1, got 1\.5"):
             SupernetRecipe(window=1.5)
 
-    def test_without_distillation_all_learn_from_the_labels(self, tiny_space: SearchSpace) -> None:
+    def test_without_distillation_all_learn_from_the_labels(self, tiny_space: PricedSpace) -> None:
         """The smallest network's gradient depends on the labels exactly if nothing is distilled."""
         images, labels = torch.randn(8, 3, 24, 24), torch.randint(4, (8,))
         for distillation in (True, False):
             recipe = SupernetRecipe(random_networks=0, distillation=distillation)
-            sandwich = Sandwich(WeightStore(tiny_space), recipe, seed=3)
+            sandwich = Sandwich(WeightStore(tiny_space.space, tiny_space.num_classes), recipe, seed=3)
             both, alone = [], []
             for wanted in (labels, (labels + 1) % 4):
                 for result, own in ((both, sandwich), (alone, self._first_only(sandwich))):
@@ -281,13 +285,13 @@ class TestSandwich:
         first.architectures = lambda step: sandwich.architectures(step)[:1]  # type: ignore[method-assign]
         return first
 
-    def test_steps_replay(self, tiny_space: SearchSpace) -> None:
+    def test_steps_replay(self, tiny_space: PricedSpace) -> None:
         one, other = self._sandwich(tiny_space), self._sandwich(tiny_space)
         other.architectures(3)
         assert one.architectures(9) == other.architectures(9)
         assert one.architectures(9) != one.architectures(10)
 
-    def test_a_step_learns(self, tiny_space: SearchSpace) -> None:
+    def test_a_step_learns(self, tiny_space: PricedSpace) -> None:
         sandwich = self._sandwich(tiny_space)
         images, labels = torch.randn(32, 3, 24, 24), torch.randint(4, (32,))
         optimizer = torch.optim.SGD(sandwich.store.parameters(), lr=0.1, momentum=0.9)
@@ -304,12 +308,12 @@ class TestAttentionPerBlock:
     """A space in which every block has an attention of its own."""
 
     @pytest.fixture
-    def store(self, tiny_space: SearchSpace) -> WeightStore:
-        return WeightStore(dataclasses.replace(tiny_space, attention_per="block"))
+    def store(self, tiny_space: PricedSpace) -> WeightStore:
+        return WeightStore(dataclasses.replace(tiny_space.space, attention_per="block"), 4)
 
     def test_views_equal_extracted_modules(self, store: WeightStore) -> None:
         mixed = 0
-        for architecture in _some(store.space, 20):
+        for architecture in _some(PricedSpace(store.space, 4), 20):
             mixed += any(len(set(stage.attention)) > 1 for stage in architecture.stages)
             network = store.extract(architecture).train()
             x = torch.randn(4, 3, 32, 24)
@@ -332,40 +336,40 @@ class TestAttentionPerBlock:
         assert {len(stage.attention) for stage in networks[1].stages} == {1}
 
 
-def _bottlenecks(space: SearchSpace, index: int, in_width: int) -> dict[tuple[int, int], int]:
+def _bottlenecks(space: PricedSpace, index: int, in_width: int) -> dict[tuple[int, int], int]:
     """Channels within a sandglass, by width and expansion."""
     found = {}
-    for shape in space.stage_shapes(index, in_width):
-        pieces = dict(stage_blocks(shape.stage, in_width, space.activation)[0].pieces)
+    for shape in space.space.stage_shapes(index, in_width):
+        pieces = dict(stage_blocks(shape.stage, in_width, space.space.activation)[0].pieces)
         found[shape.stage.width, shape.stage.expansion] = pieces["expand"].in_channels
     return found
 
 
 def test_the_largest_sandglass_has_the_widest_bottleneck() -> None:
     # The rule on its least channels overrules the ratio: here the higher ratio has more of them.
-    space = named_space(str(Path(__file__).parent.parent / "examples" / "spaces" / "sandglass.toml"))
+    space = priced_space(str(Path(__file__).parent.parent / "examples" / "spaces" / "sandglass.toml"))
     assert _bottlenecks(space, 0, 16) == {(32, 2): 8, (32, 4): 16, (48, 2): 8, (48, 4): 16}
-    largest = space.extreme(lambda name, options: options[0], largest=True).stages[0]
-    smallest = space.extreme(lambda name, options: options[0], largest=False).stages[0]
+    largest = space.space.extreme(lambda name, options: options[0], largest=True).stages[0]
+    smallest = space.space.extreme(lambda name, options: options[0], largest=False).stages[0]
     assert (largest.width, largest.expansion) == (48, 4)
     assert (smallest.width, smallest.expansion) == (32, 2)
-    store = WeightStore(space)
+    store = WeightStore(space.space, space.num_classes)
     for architecture in _some(space, 20):
         store(architecture, torch.randn(2, 3, 32, 32))
 
 
 def test_a_narrower_input_can_have_the_widest_bottleneck() -> None:
     first = StageOptions("sandglass", 2, (12, 16), (1,), (2,), (3,), (Attention("none"),))
-    space = SearchSpace("few", (32,), 8, 2, (first, dataclasses.replace(first, width=(48,))), None, "relu6", 4)
-    assert [_bottlenecks(space, 1, width) for width in (12, 16)] == [{(48, 2): 16}, {(48, 2): 8}]
-    store = WeightStore(space)
+    space = SearchSpace("few", (32,), 8, 2, (first, dataclasses.replace(first, width=(48,))), None, "relu6")
+    assert [_bottlenecks(PricedSpace(space), 1, width) for width in (12, 16)] == [{(48, 2): 16}, {(48, 2): 8}]
+    store = WeightStore(space, 4)
     for architecture in space.enumerate():
         network = store.extract(architecture).train()
         x = torch.randn(2, 3, 32, 32)
         assert torch.equal(store(architecture, x), network(x))
 
 
-def test_batch_statistics_are_the_plain_average(tiny_space: SearchSpace) -> None:
+def test_batch_statistics_are_the_plain_average(tiny_space: PricedSpace) -> None:
     network = build(tiny_space.largest, 4)
     batches = [(torch.randn(16, 3, 24, 24) + shift, torch.zeros(16)) for shift in (0.0, 1.0)]
     recompute_batch_statistics(network, batches)

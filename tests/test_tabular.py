@@ -12,8 +12,8 @@ import pytest
 from evaluators.table import TABLES, Entry, Table, read_table, write_table
 from evaluators.tabular import TabularEvaluator
 from search_space import Budget, InputError
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
 from studies.loop import search
 from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
@@ -21,7 +21,7 @@ from training.progress import Reporter
 
 
 @pytest.fixture(scope="module")
-def table(tiny_space: SearchSpace) -> Table:
+def table(tiny_space: PricedSpace) -> Table:
     """Sixty networks whose accuracy grows with MACs and with coordinate attention."""
     rng = random.Random(0)
     entries = []
@@ -105,12 +105,12 @@ def test_a_broken_table_is_refused_by_name(
 @pytest.mark.parametrize("path", sorted(TABLES.glob("*.json")), ids=lambda path: path.stem)
 def test_every_table_of_the_project(path: Path) -> None:
     table = read_table(path)
-    space = named_space(table.space)
+    space = priced_space(table.space)
     for entry in table.networks[::20]:
-        assert space.canonical(entry.architecture) == entry.architecture
+        assert space.space.canonical(entry.architecture) == entry.architecture
 
 
-def test_exact_entries(tiny_space: SearchSpace, table: Table) -> None:
+def test_exact_entries(tiny_space: PricedSpace, table: Table) -> None:
     evaluator = TabularEvaluator(tiny_space, table)
     evaluator.prepare()
     for entry in table.networks:
@@ -122,9 +122,9 @@ def test_exact_entries(tiny_space: SearchSpace, table: Table) -> None:
     assert (time.perf_counter() - start) / (20 * len(table.networks)) < 0.002
 
 
-def test_what_the_table_lacks_is_refused_by_digest(tiny_space: SearchSpace, table: Table) -> None:
+def test_what_the_table_lacks_is_refused_by_digest(tiny_space: PricedSpace, table: Table) -> None:
     known = {entry.architecture for entry in table.networks}
-    absent = next(architecture for architecture in tiny_space.enumerate() if architecture not in known)
+    absent = next(architecture for architecture in tiny_space.space.enumerate() if architecture not in known)
     evaluator = TabularEvaluator(tiny_space, table)
     evaluator.prepare()
     with pytest.raises(InputError, match=f"architecture {absent.digest()} is not among the {len(known)} networks"):
@@ -133,10 +133,10 @@ def test_what_the_table_lacks_is_refused_by_digest(tiny_space: SearchSpace, tabl
 
 def test_another_space_is_refused(table: Table) -> None:
     with pytest.raises(InputError, match="table of space tiny: this search is in mobilenetv2-32"):
-        TabularEvaluator(named_space("mobilenetv2-32"), table)
+        TabularEvaluator(priced_space("mobilenetv2-32"), table)
 
 
-def test_the_surrogate_knows_what_the_table_lacks(tiny_space: SearchSpace, table: Table) -> None:
+def test_the_surrogate_knows_what_the_table_lacks(tiny_space: PricedSpace, table: Table) -> None:
     evaluator = TabularEvaluator(tiny_space, table, surrogate=True)
     evaluator.prepare()
     assert evaluator.identity() != TabularEvaluator(tiny_space, table).identity()
@@ -152,11 +152,11 @@ def test_the_surrogate_knows_what_the_table_lacks(tiny_space: SearchSpace, table
     assert sorted(errors)[20] < 0.02
 
 
-def test_a_hundred_trials_take_seconds(tiny_space: SearchSpace, table: Table) -> None:
+def test_a_hundred_trials_take_seconds(tiny_space: PricedSpace, table: Table) -> None:
     budget = Budget(max_macs=int(1.5 * tiny_space.cost(tiny_space.smallest).macs))
     evaluator = TabularEvaluator(tiny_space, table, surrogate=True)
     evaluator.prepare()
-    study = OptunaStudy(make_sampler("tpe", Task(tiny_space, budget, seed=0, startup=60)), "sqlite://")
+    study = OptunaStudy(make_sampler("tpe", Task(tiny_space.within(budget), seed=0, startup=60)), "sqlite://")
     start = time.process_time()
     candidates = search(study, evaluator, trials=100, reporter=Reporter(quiet=True))
     assert len(candidates) == 100

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from search_space.errors import InputError
 from search_space.network import build
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from training.data import Dataset, load_data
 from training.model_file import ModelInfo, save_model
 from training.progress import Reporter
@@ -26,14 +26,14 @@ def data(picture_folder: Path) -> Dataset:
 
 
 def _taught(folder: Path, data: Dataset, teaching: Teaching | None) -> Trained:
-    architecture, recipe = named_space("mobilenetv2-32").smallest, Recipe(epochs=1, batch_size=16)
+    architecture, recipe = priced_space("mobilenetv2-32").smallest, Recipe(epochs=1, batch_size=16)
     return train_standalone(
         architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found", teaching=teaching
     )
 
 
 def test_sees_pictures_as_it_was_trained_on_them(data: Dataset, tmp_path: Path) -> None:
-    architecture = named_space("mobilenetv2-32").smallest
+    architecture = priced_space("mobilenetv2-32").smallest
     path = tmp_path / "weights.safetensors"
     network = build(architecture, 4)
     info = ModelInfo(architecture, data.classes, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "folder")

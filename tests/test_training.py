@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space import Architecture, InputError
-from search_space.spaces import named_space
+from search_space.spaces import priced_space
 from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from training.data import Split, load_data
 from training.evaluation import Examination
@@ -191,7 +191,7 @@ def test_learning_rate_warms_up_and_falls_to_zero(picture_folder: Path, tmp_path
 
 def test_standalone_training(picture_folder: Path, tmp_path: Path) -> None:
     data = load_data(f"folder:{picture_folder}", 32, torch.device("cpu"))
-    architecture = named_space("mobilenetv2-32").smallest
+    architecture = priced_space("mobilenetv2-32").smallest
     recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.05)
 
     def train(folder: Path) -> Any:
@@ -225,7 +225,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
 
     monkeypatch.setattr("training.standalone._examine", scripted)
     recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.05)
-    architecture = named_space("mobilenetv2-32").smallest
+    architecture = priced_space("mobilenetv2-32").smallest
     train_standalone(architecture, data, recipe, seed=0, folder=tmp_path, reporter=QUIET, what="found")
     kept, _ = load_weights(tmp_path / "weights.safetensors")
     equal = [all(torch.equal(kept[name], tensor) for name, tensor in weights.items()) for weights in validated]

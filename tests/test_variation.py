@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from search_space import Architecture, Attention, Budget, InputError
 from search_space.network import Network
-from search_space.space import SearchSpace
-from search_space.spaces import SPACES, named_space
+from search_space.priced_space import PricedSpace
+from search_space.spaces import SPACES, priced_space
 from search_space.variation import crossover, mutate
 
 
 @functools.cache
-def _named(name: str) -> SearchSpace:
-    return named_space(name)
+def _named(name: str) -> PricedSpace:
+    return priced_space(name)
 
 
 def _network(architecture: Architecture) -> tuple[int, str, tuple[torch.Size, ...]]:
@@ -33,7 +33,7 @@ def _network(architecture: Architecture) -> tuple[int, str, tuple[torch.Size, ..
 @given(seed=st.integers(0, 2**32))
 def test_distinct_architectures_are_distinct_networks(name: str, seed: int) -> None:
     space, rng = _named(name), random.Random(seed)
-    one = space.assemble(lambda key, options: rng.choice(options))
+    one = space.space.assemble(lambda key, options: rng.choice(options))
     # Near each other, where twins would be: a decision or two apart.
     other = mutate(space, one, rng, rate=0.02)
     assert one != other
@@ -41,65 +41,69 @@ def test_distinct_architectures_are_distinct_networks(name: str, seed: int) -> N
 
 
 @pytest.fixture(scope="module")
-def small_space(tiny_space: SearchSpace) -> SearchSpace:
+def small_space(tiny_space: PricedSpace) -> PricedSpace:
     """A few hundred architectures."""
     options = dataclasses.replace(
-        tiny_space.stages[0], attention=(Attention("none"), Attention("se", 4), Attention("ca", 2)), kernel_size=(3,)
+        tiny_space.space.stages[0],
+        attention=(Attention("none"), Attention("se", 4), Attention("ca", 2)),
+        kernel_size=(3,),
     )
-    return dataclasses.replace(tiny_space, name="small", resolution=(16,), stages=(options, options))
+    return PricedSpace(
+        dataclasses.replace(tiny_space.space, name="small", resolution=(16,), stages=(options, options)), 4
+    )
 
 
-def _half(space: SearchSpace) -> Budget:
-    costs = sorted(space.cost(architecture).macs for architecture in space.enumerate())
+def _half(space: PricedSpace) -> Budget:
+    costs = sorted(space.cost(architecture).macs for architecture in space.space.enumerate())
     return Budget(max_macs=costs[len(costs) // 2])
 
 
-def test_mutation_reaches_everything_within_the_budget(small_space: SearchSpace) -> None:
+def test_mutation_reaches_everything_within_the_budget(small_space: PricedSpace) -> None:
     budget = _half(small_space)
-    within = {a for a in small_space.enumerate() if budget.allows(small_space.cost(a))}
+    within = {a for a in small_space.space.enumerate() if budget.allows(small_space.cost(a))}
     assert 100 < len(within) < 1000
     rng = random.Random(0)
     architecture = small_space.smallest
     reached = {architecture}
     for _ in range(40 * len(within)):
-        child = mutate(small_space, architecture, rng, budget, rate=0.3)
+        child = mutate(small_space.within(budget), architecture, rng, rate=0.3)
         assert child != architecture
         architecture = child
         reached.add(child)
     assert reached == within
 
 
-def test_mutation_keeps_most_decisions(small_space: SearchSpace) -> None:
+def test_mutation_keeps_most_decisions(small_space: PricedSpace) -> None:
     rng = random.Random(1)
     parent = small_space.sample(rng)
-    made = small_space.choices(parent)
+    made = small_space.space.choices(parent)
     kept = []
     for _ in range(200):
-        child = small_space.choices(mutate(small_space, parent, rng, rate=0.1))
+        child = small_space.space.choices(mutate(small_space, parent, rng, rate=0.1))
         kept.append(sum(child.get(name) == choice for name, choice in made.items()) / len(made))
     assert 0.6 < sum(kept) / len(kept) < 1
 
 
-def test_crossover_takes_from_both_parents(small_space: SearchSpace) -> None:
+def test_crossover_takes_from_both_parents(small_space: PricedSpace) -> None:
     rng = random.Random(2)
     one, other = small_space.smallest, small_space.largest
     children = [crossover(small_space, one, other, rng) for _ in range(100)]
     for child in children:
-        for name, choice in small_space.choices(child).items():
-            parents = [small_space.choices(parent).get(name) for parent in (one, other)]
+        for name, choice in small_space.space.choices(child).items():
+            parents = [small_space.space.choices(parent).get(name) for parent in (one, other)]
             assert choice in parents or None in parents
     assert len(set(children)) > 20
     assert crossover(small_space, one, one, rng) == one
 
 
-def test_budgets_hold(small_space: SearchSpace) -> None:
+def test_budgets_hold(small_space: PricedSpace) -> None:
     rng = random.Random(3)
     budget = _half(small_space)
     for _ in range(100):
-        child = crossover(small_space, small_space.largest, small_space.smallest, rng, budget)
+        child = crossover(small_space.within(budget), small_space.largest, small_space.smallest, rng)
         assert budget.allows(small_space.cost(child))
     # Nearly everything is over this one: the bounded number of tries ends in a draw from the budget.
     tight = Budget(max_macs=small_space.cost(small_space.smallest).macs)
-    assert mutate(small_space, small_space.largest, rng, tight, rate=0.05) == small_space.smallest
+    assert mutate(small_space.within(tight), small_space.largest, rng, rate=0.05) == small_space.smallest
     with pytest.raises(InputError, match="smallest network"):
-        mutate(small_space, small_space.largest, rng, Budget(max_macs=10))
+        mutate(small_space.within(Budget(max_macs=10)), small_space.largest, rng)

@@ -19,8 +19,8 @@ from optuna.trial import TrialState, create_trial
 from benchmarks import postgres
 from benchmarks.workers import Written, faults, started
 from evaluators.base import Metrics
-from search_space import Budget, InputError
-from search_space.space import SearchSpace
+from search_space import InputError
+from search_space.priced_space import PricedSpace
 from studies import run_folder
 from studies.leases import ATTRIBUTE, Leases
 from studies.loop import MAX_FAILURES, search
@@ -45,16 +45,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server
         yield running
 
 
-def _study(space: SearchSpace, url: str, *, shared: bool = True, lease: float = LEASE, name: str = "s") -> OptunaStudy:
-    task = Task(space, Budget(), seed=0, startup=1000)
+def _study(space: PricedSpace, url: str, *, shared: bool = True, lease: float = LEASE, name: str = "s") -> OptunaStudy:
+    task = Task(space, seed=0, startup=1000)
     return OptunaStudy(make_sampler("random", task), url, name=name, shared=shared, lease=lease)
 
 
-def _draw(space: SearchSpace, seed: int = 0) -> Proposal:
+def _draw(space: PricedSpace, seed: int = 0) -> Proposal:
     return Proposal(space.sample(random.Random(seed)))
 
 
-def _accepted(study: OptunaStudy, space: SearchSpace, proposal: Proposal) -> Candidate:
+def _accepted(study: OptunaStudy, space: PricedSpace, proposal: Proposal) -> Candidate:
     claim = study.claim(proposal, None)
     assert claim is not None
     candidate = Candidate(claim.architecture, claim.cost, Metrics(0.5, 0.5))
@@ -66,7 +66,7 @@ URLS = ("sqlite:///{}/study.db", "journal:{}/study.log")
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_an_architecture_is_claimed_once(tiny_space: SearchSpace, tmp_path: Path, url: str) -> None:
+def test_an_architecture_is_claimed_once(tiny_space: PricedSpace, tmp_path: Path, url: str) -> None:
     one, other = (_study(tiny_space, url.format(tmp_path)) for _ in range(2))
     proposal = _draw(tiny_space)
     claim = one.claim(proposal, None)
@@ -87,7 +87,7 @@ def test_an_architecture_is_claimed_once(tiny_space: SearchSpace, tmp_path: Path
     other.close()
 
 
-def test_no_more_than_enough_are_claimed(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_no_more_than_enough_are_claimed(tiny_space: PricedSpace, tmp_path: Path) -> None:
     one, other = (_study(tiny_space, f"sqlite:///{tmp_path}/study.db") for _ in range(2))
     _accepted(one, tiny_space, _draw(tiny_space, 0))
     assert one.claim(_draw(tiny_space, 1), 2) is not None
@@ -97,7 +97,7 @@ def test_no_more_than_enough_are_claimed(tiny_space: SearchSpace, tmp_path: Path
     other.close()
 
 
-def test_what_a_lost_worker_claimed_is_claimed_again(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_what_a_lost_worker_claimed_is_claimed_again(tiny_space: PricedSpace, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     proposal = _draw(tiny_space)
     gone, left = _study(tiny_space, url, lease=0.4), _study(tiny_space, url, lease=0.4)
@@ -127,7 +127,7 @@ def test_what_a_lost_worker_claimed_is_claimed_again(tiny_space: SearchSpace, tm
     left.close()
 
 
-def test_an_architecture_that_kills_its_workers_is_given_up(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_an_architecture_that_kills_its_workers_is_given_up(tiny_space: PricedSpace, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     proposal = _draw(tiny_space)
     for turn in range(3):
@@ -152,7 +152,7 @@ def _until_lost(study: OptunaStudy, count: int) -> None:
     assert len(study._lost) == count
 
 
-def test_a_process_alone_takes_up_what_workers_left(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_a_process_alone_takes_up_what_workers_left(tiny_space: PricedSpace, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     gone = _study(tiny_space, url)
     proposal = _draw(tiny_space)
@@ -233,7 +233,7 @@ class TestFailures:
             return super().evaluate(architecture)
 
     @pytest.mark.parametrize("shared", [False, True])
-    def test_the_search_goes_on(self, tiny_space: SearchSpace, tmp_path: Path, shared: bool) -> None:
+    def test_the_search_goes_on(self, tiny_space: PricedSpace, tmp_path: Path, shared: bool) -> None:
         study = _study(tiny_space, f"sqlite:///{tmp_path}/study.db", shared=shared)
         candidates = search(study, self.Failing(tmp_path / "evaluated", 1), trials=9, reporter=QUIET)
         study.close()
@@ -243,7 +243,7 @@ class TestFailures:
         assert [trial.user_attrs["failed"] for trial in failed] == ["RuntimeError: bad luck"] * 4
         assert len({trial.user_attrs["digest"] for trial in trials}) == 13
 
-    def test_several_in_a_row_end_it(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
+    def test_several_in_a_row_end_it(self, tiny_space: PricedSpace, tmp_path: Path) -> None:
         study = _study(tiny_space, f"sqlite:///{tmp_path}/study.db", shared=False)
         evaluator = self.Failing(tmp_path / "evaluated", 3)
         with pytest.raises(InputError, match=f"the last {MAX_FAILURES} evaluations failed: RuntimeError: bad luck"):
@@ -278,7 +278,7 @@ class TestStorages:
         assert "cret" not in without_password("postgresql://me:se@cret@host/db")
         assert without_password("sqlite:///runs/study.db") == "sqlite:///runs/study.db"
 
-    def test_a_torn_line_of_a_journal_is_cut(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
+    def test_a_torn_line_of_a_journal_is_cut(self, tiny_space: PricedSpace, tmp_path: Path) -> None:
         path = tmp_path / "study.log"
         study = _study(tiny_space, f"journal:{path}")
         _accepted(study, tiny_space, _draw(tiny_space))
@@ -306,8 +306,8 @@ class TestStorages:
         storage = open_storage("journal:runs/study.log")
         assert storage._backend._file_path == str(tmp_path / "runs" / "study.log")  # type: ignore[attr-defined]
 
-    def test_another_runs_study_is_refused(self, tiny_space: SearchSpace, tmp_path: Path) -> None:
-        sampler = make_sampler("random", Task(tiny_space, Budget(), seed=0, startup=1))
+    def test_another_runs_study_is_refused(self, tiny_space: PricedSpace, tmp_path: Path) -> None:
+        sampler = make_sampler("random", Task(tiny_space, seed=0, startup=1))
         url = f"sqlite:///{tmp_path}/study.db"
         OptunaStudy(sampler, url, identity={"budget": {"max_macs": 5}})
         OptunaStudy(sampler, url, identity={"budget": {"max_macs": 5}})
@@ -360,7 +360,7 @@ def test_workers_on_postgresql_that_is_restarted_and_one_that_is_killed(
 
 
 def test_a_worker_that_was_not_lost_and_tells_first(
-    tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another took it for lost, but it tells between that one's look and its claim: there is one trial, for all."""
     url = f"sqlite:///{tmp_path}/study.db"

@@ -21,7 +21,7 @@ from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
 from search_space.blocks import attend
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from studies import run_folder
 from studies.front import pareto_front
 from studies.loop import search
@@ -40,12 +40,12 @@ def data(picture_folder: Path) -> Dataset:
 
 
 @pytest.fixture
-def scorer(tiny_space: SearchSpace, data: Dataset) -> Scorer:
-    return Scorer(tiny_space, Budget(), data, seed=3, batch=Batch(size=16, reference=3))
+def scorer(tiny_space: PricedSpace, data: Dataset) -> Scorer:
+    return Scorer(tiny_space, data, seed=3, batch=Batch(size=16, reference=3))
 
 
 @pytest.mark.parametrize("name", names())
-def test_contract(scorer: Scorer, tiny_space: SearchSpace, name: str) -> None:
+def test_contract(scorer: Scorer, tiny_space: PricedSpace, name: str) -> None:
     torch.manual_seed(11)
     state = torch.get_rng_state()
     value = scorer.score(tiny_space.largest, name)
@@ -53,7 +53,7 @@ def test_contract(scorer: Scorer, tiny_space: SearchSpace, name: str) -> None:
     assert math.isfinite(value)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(12)
-    again = Scorer(tiny_space, Budget(), scorer.data, seed=3, batch=scorer.batch)
+    again = Scorer(tiny_space, scorer.data, seed=3, batch=scorer.batch)
     assert again.score(tiny_space.smallest, name) != value
     assert again.score(tiny_space.largest, name) == value
     assert torch.is_grad_enabled()
@@ -61,7 +61,7 @@ def test_contract(scorer: Scorer, tiny_space: SearchSpace, name: str) -> None:
 
 @pytest.mark.parametrize("activation", ["relu6", "silu"])
 def test_every_score_of_every_attention_and_activation(
-    tiny_space: SearchSpace, scorer: Scorer, activation: str
+    tiny_space: PricedSpace, scorer: Scorer, activation: str
 ) -> None:
     for kind in kinds():
         attention = Attention(kind, 4) if takes_reduction(kind) else Attention(kind)
@@ -75,15 +75,15 @@ def test_every_score_of_every_attention_and_activation(
             assert math.isfinite(scorer.score(architecture, name)), (kind, name)
 
 
-def test_counts_are_those_of_the_cost_table(scorer: Scorer, tiny_space: SearchSpace) -> None:
+def test_counts_are_those_of_the_cost_table(scorer: Scorer, tiny_space: PricedSpace) -> None:
     for architecture in scorer.sample():
         cost = tiny_space.cost(architecture)
         assert scorer.score(architecture, "macs") == cost.macs
         assert scorer.score(architecture, "params") == cost.params
 
 
-def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: SearchSpace) -> None:
-    other = Scorer(tiny_space, Budget(), scorer.data, seed=4, batch=scorer.batch)
+def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: PricedSpace) -> None:
+    other = Scorer(tiny_space, scorer.data, seed=4, batch=scorer.batch)
     for name in COMPUTED:
         assert other.score(tiny_space.largest, name) != scorer.score(tiny_space.largest, name)
 
@@ -91,7 +91,7 @@ def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: SearchSpace) -> N
 @pytest.mark.parametrize("name", COMPUTED)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_cannot_be_computed_is_an_error(
-    scorer: Scorer, tiny_space: SearchSpace, monkeypatch: pytest.MonkeyPatch, name: str, value: float
+    scorer: Scorer, tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ) -> None:
     def broken(architecture: Architecture, num_classes: int) -> nn.Module:
         network = build(architecture, num_classes)
@@ -106,7 +106,7 @@ def test_what_cannot_be_computed_is_an_error(
         scorer.score(tiny_space.largest, name)
 
 
-def _plain(tiny_space: SearchSpace) -> nn.Module:
+def _plain(tiny_space: PricedSpace) -> nn.Module:
     """No skip, no attention: a chain of convolutions and a linear layer."""
     architecture = tiny_space.smallest
     assert all(stage.depth == 1 and stage.stride == 2 for stage in architecture.stages)
@@ -114,7 +114,7 @@ def _plain(tiny_space: SearchSpace) -> nn.Module:
     return build(architecture, 4).train()
 
 
-def test_synflow_of_a_chain(tiny_space: SearchSpace) -> None:
+def test_synflow_of_a_chain(tiny_space: PricedSpace) -> None:
     network = _plain(tiny_space)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     (linear,) = [module for module in network.modules() if isinstance(module, nn.Linear)]
@@ -129,7 +129,7 @@ def test_synflow_of_a_chain(tiny_space: SearchSpace) -> None:
     assert SCORES.get("synflow")(network, images, labels) == pytest.approx(expected, rel=1e-9)
 
 
-def test_synflow_sees_magnitudes_only(tiny_space: SearchSpace) -> None:
+def test_synflow_sees_magnitudes_only(tiny_space: PricedSpace) -> None:
     images, labels = torch.randn(4, 3, 16, 16), torch.zeros(4, dtype=torch.int64)
     found = []
     for factor in (1.0, -1.0, 8.0):
@@ -206,7 +206,7 @@ def test_trainability_of_a_known_jacobian(factor: float, stride: int) -> None:
     assert value == pytest.approx(2 - factor - 1 / factor, abs=0.03 * (factor + 1 / factor))
 
 
-def test_an_aggregate_is_made_of_ranks(scorer: Scorer, tiny_space: SearchSpace) -> None:
+def test_an_aggregate_is_made_of_ranks(scorer: Scorer, tiny_space: PricedSpace) -> None:
     architecture = scorer.sample()[2]
     expected = 0.0
     for component in AGGREGATES["az_nas"]:
@@ -235,13 +235,13 @@ def test_registry() -> None:
 
 
 def test_the_evaluator_keeps_its_reference(
-    scorer: Scorer, tiny_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scorer: Scorer, tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = ZeroCostEvaluator(scorer, "az_nas", tmp_path, QUIET)
     evaluator.prepare()
     score = evaluator.evaluate(tiny_space.largest)
     assert score == Score("az_nas", scorer.score(tiny_space.largest, "az_nas"))
-    later = Scorer(tiny_space, Budget(), scorer.data, seed=3, batch=scorer.batch)
+    later = Scorer(tiny_space, scorer.data, seed=3, batch=scorer.batch)
     again = ZeroCostEvaluator(later, "az_nas", tmp_path, QUIET)
     again.prepare()
     monkeypatch.setattr(Scorer, "sample", lambda self: pytest.fail("scored again"))
@@ -260,10 +260,10 @@ def test_identity_tells_scores_apart(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("name", ["synflow", "macs"])
-def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: SearchSpace, tmp_path: Path, name: str) -> None:
+def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: PricedSpace, tmp_path: Path, name: str) -> None:
     def opened() -> OptunaStudy:
         storage = f"sqlite:///{tmp_path}/study.db"
-        task = Task(tiny_space, Budget(), seed=0, startup=3, objectives=(name, "macs"))
+        task = Task(tiny_space, seed=0, startup=3, objectives=(name, "macs"))
         return OptunaStudy(make_sampler("tpe", task), storage)
 
     evaluator = ZeroCostEvaluator(scorer, name, tmp_path, QUIET)

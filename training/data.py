@@ -16,14 +16,12 @@ from training.held import HeldSplit
 from training.pictures import Listed
 from training.preparation import View
 from training.progress import Reporter
+from training.specs import DATA
 from training.split import Split
 
 if TYPE_CHECKING:
     from training.loaders import Loaders
 
-SPECS = "digits, digits:clutter, cifar10[:ROOT], cifar100[:ROOT], fashion-mnist[:ROOT], folder:PATH, imagenet:PATH"
-SKIP_CORRUPT = "pass over pictures that cannot be decoded, and say how many"
-LOADERS = "processes that decode pictures (default: one a processor)"
 MOST_LOADERS = 16  # unless more are asked for
 PREPARED = "prepared by Pillow"
 """In the identity of pictures in files since `training.preparation` prepares them all: before, pixels were others."""
@@ -119,7 +117,7 @@ def load_data(
             device=device,
         )
     if kind not in ("folder", "imagenet"):
-        raise InputError(f"`data` {spec}: unknown; known: {SPECS}")
+        raise InputError(f"`data` {spec}: unknown; known: {DATA}")
 
     @cache
     def processes() -> "Loaders":

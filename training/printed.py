@@ -8,6 +8,7 @@ import io
 import re
 import sys
 
+LONGEST_LINE = 1_000  # characters of a complaint
 ESCAPED = "escaped"  # `errors` of an encoding
 
 
@@ -65,3 +66,11 @@ def escape_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ESCAPED)
+
+
+def complain(text: str) -> None:
+    """One line on standard error, of bounded length; see `message`."""
+    line = message(" ".join(text.split()))
+    if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
+        line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+    print(line, file=sys.stderr, flush=True)

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.printed import message, printable
 
-LONGEST_LINE = 1_000  # characters of a complaint
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
 Advance = Callable[[str], None]
@@ -114,14 +113,6 @@ def duration(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60}h {minutes % 60}m"
     return f"{minutes}m {rest}s" if minutes else f"{rest}s"
-
-
-def complain(text: str) -> None:
-    """One line on standard error, of bounded length; see `message`."""
-    line = message(" ".join(text.split()))
-    if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
-        line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
-    print(line, file=sys.stderr, flush=True)
 
 
 class _Printable:

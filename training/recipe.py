@@ -5,90 +5,57 @@ from typing import Self
 
 from search_space.errors import InputError
 from training.augmentation import Augmentation
+from training.setting import check, same, setting
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-
-_RANGES = {
-    "epochs": (1, 100_000),
-    "batch_size": (2, 65_536),
-    "micro_batch": (0, 65_536),
-    "learning_rate": (1e-6, 100.0),
-    "momentum": (0.0, 0.999),
-    "weight_decay": (0.0, 1.0),
-    "warmup": (0.0, 0.9),
-    "label_smoothing": (0.0, 0.9),
-    "clip_norm": (0.0, 1e6),
-    "ema_decay": (0.0, 0.999999),
-    "mixup": (0.0, 100.0),
-    "cutmix": (0.0, 100.0),
-    "drop_path": (0.0, 0.9),
-    "distillation": (0.0, 1.0),
-    "temperature": (0.01, 100.0),
-}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """SGD with momentum; the learning rate warms up linearly and then falls to zero along a cosine.
 
+    What each setting is stands at its field; here is what more there is to say.
+
     Attributes:
-        epochs: passes over the training pictures.
-        batch_size: pictures a step, of all processes together.
-        micro_batch: pictures that a process takes at a time, the gradients of a step's added up; 0 for all at once.
-            Batch statistics are those of a micro-batch.
-        learning_rate: the highest.
-        nesterov: whether momentum is Nesterov's.
-        weight_decay: on weights of two or more dimensions; norms and biases have none.
-        warmup: share of the steps.
-        label_smoothing: share of a label that is spread over all classes.
-        clip_norm: bound on the norm of the whole gradient; 0 for none.
-        ema_decay: of the exponential moving average of the weights, a step; 0 for none.
+        micro_batch: batch statistics are those of a micro-batch.
+        weight_decay: norms and biases are what has one dimension.
         augmentation, rand_augment, erasing: what is done to single training pictures, see `Augmentation`.
-        mixup, cutmix: α of the beta distribution by which two pictures are mixed (arXiv:1710.09412), or a rectangle of
-            one put into another (arXiv:1905.04899); 0 for none. With both, each step draws one of them.
-        drop_path: probability that the last block's residual branch is left out of a picture's pass, growing linearly
-            from 0 at the first block (stochastic depth, arXiv:1603.09382).
-        distillation: weight of the teacher's predictions beside the labels', where there is a teacher; `temperature`
-            softens both sides (arXiv:1503.02531).
-        sync_batch_norm: whether batch statistics are of the whole batch where several processes share it; else each
-            process normalises by its own share's, as is usual on GPUs with many pictures each.
-        precision: `float32`, `bfloat16` (autocast), or `auto`: bfloat16 on a GPU.
-        compile: whether torch's compiler makes the training step's network.
+        mixup, cutmix: of the beta distribution by which two pictures are mixed (arXiv:1710.09412), or a rectangle of
+            one put into another (arXiv:1905.04899). With both, each step draws one of them.
+        drop_path: grows linearly from 0 at the first block (stochastic depth, arXiv:1603.09382).
+        distillation: beside the labels', where there is a teacher; `temperature` softens both sides (arXiv:1503.02531).
+        sync_batch_norm: without it each process normalises by its own share's, as is usual on GPUs with many pictures
+            each.
+        precision: bfloat16 is by autocast.
     """
 
-    epochs: int = 10
-    batch_size: int = 128
-    micro_batch: int = 0
-    learning_rate: float = 0.2
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 2e-4
-    warmup: float = 0.1
-    label_smoothing: float = 0.0
-    clip_norm: float = 5.0
-    ema_decay: float = 0.0
-    augmentation: str = "none"
-    rand_augment: int = 0
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    drop_path: float = 0.0
-    distillation: float = 0.5
-    temperature: float = 1.0
-    sync_batch_norm: bool = False
-    precision: str = "auto"
-    compile: bool = False
+    epochs: int = setting(10, "passes over the training pictures", 1, 100_000)
+    batch_size: int = setting(128, "pictures a step, of all processes", 2, 65_536)
+    micro_batch: int = setting(0, "pictures a process takes at a time, gradients added up; 0: all at once", 0, 65_536)
+    learning_rate: float = setting(0.2, "the highest learning rate", 1e-6, 100.0)
+    momentum: float = setting(0.9, "momentum of SGD", 0.0, 0.999)
+    nesterov: bool = setting(True, "whether momentum is Nesterov's")
+    weight_decay: float = setting(2e-4, "weight decay, on weights, not on norms and biases", 0.0, 1.0)
+    warmup: float = setting(0.1, "share of the steps in which the learning rate rises", 0.0, 0.9)
+    label_smoothing: float = setting(0.0, "share of a label spread over all classes", 0.0, 0.9)
+    clip_norm: float = setting(5.0, "bound on the gradient's norm; 0: none", 0.0, 1e6)
+    ema_decay: float = setting(0.0, "share that the moving average of weights keeps, a step; 0: none", 0.0, 0.999999)
+    augmentation: str = same(Augmentation, "crop")
+    rand_augment: int = same(Augmentation, "rand_augment")
+    erasing: float = same(Augmentation, "erasing")
+    mixup: float = setting(0.0, "α of MixUp, which mixes two pictures; 0: none", 0.0, 100.0)
+    cutmix: float = setting(0.0, "α of CutMix, which puts a part of one picture into another; 0: none", 0.0, 100.0)
+    drop_path: float = setting(0.0, "probability that the last block's branch is dropped", 0.0, 0.9)
+    distillation: float = setting(0.5, "weight of the teacher's predictions, 0 to 1", 0.0, 1.0)
+    temperature: float = setting(1.0, "divides logits before they are compared with the teacher's", 0.01, 100.0)
+    sync_batch_norm: bool = setting(False, "batch statistics of all processes' pictures")
+    precision: str = setting("auto", f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU)", choices=PRECISIONS)
+    compile: bool = setting(False, "train a network made by torch's compiler")
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name}: expected {low} to {high}, got {value}")
+        check(self)
         if self.micro_batch == 1:
             raise InputError("micro_batch: expected 0, or at least 2 for batch statistics, got 1")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision: {self.precision!r} is unknown; known: {', '.join(PRECISIONS)}")
-        _ = self.augment
 
     def lasting(self, epochs: int) -> Self:
         """The same training over so many epochs."""

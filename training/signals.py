@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 ENDING = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -38,7 +40,29 @@ def end_at_once() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+class _Held:
+    """Whether signals wait, and the one that does."""
+
+    held = False
+    waiting: int | None = None
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Has TERM and HUP wait until the end of what must not be cut in two, such as starting a process and noting it."""
+    _Held.held = True
+    try:
+        yield
+    finally:
+        _Held.held = False
+        if _Held.waiting is not None:
+            _raise(_Held.waiting, None)
+
+
 def _raise(number: int, _frame: FrameType | None) -> None:
+    if _Held.held:
+        _Held.waiting = number
+        return
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise EndedError(number)

@@ -11,8 +11,7 @@ from search_space.errors import InputError, first_line, one_line
 from training.data import Dataset
 from training.model_file import load_model
 from training.resize import resized
-
-FORMS = "torchvision:NAME, timm:NAME, each also with =FILE for weights of your own, or a weights.safetensors"
+from training.specs import TEACHERS
 
 # What torchvision's and timm's published classifiers expect unless they say otherwise.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -69,7 +68,7 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
         resolution = _fixed_resolution(network)
     else:
         if not Path(spec).is_file():
-            raise InputError(f"`teacher` {spec}: no such file; expected {FORMS}")
+            raise InputError(f"`teacher` {spec}: no such file; expected {TEACHERS}")
         network, info = load_model(Path(spec))
         own, outputs, resolution = (info.mean, info.std), len(info.classes), info.architecture.resolution
         if info.classes != data.classes:
@@ -90,7 +89,7 @@ def _torchvision(spec: str, name: str, file: str, num_classes: int) -> nn.Module
     from torchvision import models
 
     if name not in models.list_models(module=models):
-        raise InputError(f"`teacher` {spec}: torchvision has no classifier {name!r}; expected {FORMS}")
+        raise InputError(f"`teacher` {spec}: torchvision has no classifier {name!r}; expected {TEACHERS}")
     if file:
         return _filled(spec, models.get_model(name, num_classes=num_classes), file)
     try:
@@ -105,7 +104,7 @@ def _timm(spec: str, name: str, file: str, num_classes: int) -> nn.Module:
     except ImportError:
         raise InputError(f"`teacher` {spec}: timm is not installed; get it by: pip install timm") from None
     if not timm.is_model(name):
-        raise InputError(f"`teacher` {spec}: timm has no model {name!r}; expected {FORMS}")
+        raise InputError(f"`teacher` {spec}: timm has no model {name!r}; expected {TEACHERS}")
     if file:
         return _filled(spec, timm.create_model(name, num_classes=num_classes), file)
     try:

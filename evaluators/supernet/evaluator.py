@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from evaluators.prior import Prior
 from evaluators.supernet.given import WEIGHTS, GivenWeights
-from evaluators.supernet.sandwich import Sandwich, SupernetRecipe
+from evaluators.supernet.sandwich import Sandwich
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.pretrained import published
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training import distributed
 from training.checkpoint import load_weights, save_weights
 from training.data import Dataset
@@ -33,21 +33,6 @@ from training.seeds import derive
 from training.sizing import epoch_steps
 
 CHECKPOINT = "supernet.checkpoint"
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How many pictures a score takes.
-
-    Attributes:
-        calibration: training pictures from which batch statistics are recomputed.
-        validation: validation pictures for ranking the many; a thorough score takes all of them.
-        batch_size: pictures a forward pass.
-    """
-
-    calibration: int = 512
-    validation: int = 1000
-    batch_size: int = 256
 
 
 class SupernetEvaluator:
@@ -65,7 +50,7 @@ class SupernetEvaluator:
 
     def __init__(
         self,
-        space: SearchSpace,
+        priced: PricedSpace,
         data: Dataset,
         recipe: SupernetRecipe,
         scoring: Scoring,
@@ -73,25 +58,26 @@ class SupernetEvaluator:
         seed: int,
         folder: Path,
         reporter: Reporter,
-        budget: Budget | None = None,
         init: str = "scratch",
         prior: Prior | None = None,
         given: GivenWeights | None = None,
     ):
-        self.space = space
+        self.priced = priced
         self.data = data
         self.recipe = recipe if given is None else given.recipe
         self.scoring = scoring
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
-        self.budget = budget or Budget()
         self.init = init if given is None else given.about["init"]
         self.prior = prior
         self.given = given
         torch.manual_seed(derive(seed, "supernet"))
         self.store = WeightStore(
-            space, own_kernels=self.recipe.own_kernels, sync_batch_norm=self.recipe.sync_batch_norm
+            priced.space,
+            priced.num_classes,
+            own_kernels=self.recipe.own_kernels,
+            sync_batch_norm=self.recipe.sync_batch_norm,
         ).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
 
@@ -139,27 +125,27 @@ class SupernetEvaluator:
             distributed.from_first(lambda: self._finished(path, described))
             return described
         trained = {
-            "space": self.space.to_dict(),
+            "space": self.priced.to_dict(),
             "data": self.data.identity,
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "init": self.init,
         }
         if self.recipe.within_budget:
-            trained["budget"] = asdict(self.budget)
-            if self.budget.max_latency_ns is not None and self.space.latency is not None:
-                trained["latency"] = self.space.latency.digest
+            trained["budget"] = asdict(self.priced.budget)
+            if self.priced.budget.max_latency_ns is not None and self.priced.latency is not None:
+                trained["latency"] = self.priced.latency.digest
         described = json.dumps(trained, sort_keys=True)
         if distributed.from_first(lambda: self._finished(path, described)):
             return described
         if first and self.init == "torchvision" and not (self.folder / CHECKPOINT).exists():
-            for kind, report in self.store.carry_over(published(self.space.largest)).items():
+            for kind, report in self.store.carry_over(published(self.priced.largest)).items():
                 self.reporter.say(f"init torchvision, attention {kind}: {report}")
         step = Sandwich(
             self.store,
             self.recipe,
             seed=self.seed,
-            budget=self.budget,
+            priced=self.priced,
             largest_steps=self.recipe.largest_epochs * epoch_steps(len(self.data.train), self.recipe.batch_size),
         )
         store, _ = fit(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.supernet.sandwich import SupernetRecipe
+from evaluators.supernet.settings import SupernetRecipe
 from search_space.cost import Budget
 from search_space.errors import InputError
 from search_space.json_files import parse_json
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.checkpoint import load_weights
 from training.data import Dataset
 from training.files import write_atomically
@@ -59,7 +59,7 @@ class GivenWeights:
         shutil.copyfile(self.path, target)
 
 
-def given_weights(run: Path, own: Path, space: SearchSpace, data: Dataset) -> GivenWeights:
+def given_weights(run: Path, own: Path, priced: PricedSpace, data: Dataset) -> GivenWeights:
     """The weights of the run's folder, or what the own folder has of them where that one is gone.
 
     Raises InputError for a folder without finished weights, or weights of another space, other classes or other data.
@@ -74,20 +74,20 @@ def given_weights(run: Path, own: Path, space: SearchSpace, data: Dataset) -> Gi
     given = GivenWeights(run, path, trained, hashlib.sha256(path.read_bytes()).hexdigest())
     try:
         about = given.about
-        theirs = SearchSpace.from_dict(about["space"])
+        theirs = PricedSpace.from_dict(about["space"])
         pictures = str(about["data"])
         _ = str(given)  # its recipe, budget and seed are there, and what they should be
     except (KeyError, TypeError, ValueError, AttributeError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights, or of another version; train them again") from None
     wanted = "give a run of the same space and data, or leave `supernet` out"
-    if theirs.name != space.name:
-        raise InputError(f"{named}: its weights are of space {theirs.name}, not {space.name}; {wanted}")
-    if theirs.num_classes != space.num_classes:
+    if theirs.space.name != priced.space.name:
+        raise InputError(f"{named}: its weights are of space {theirs.space.name}, not {priced.space.name}; {wanted}")
+    if theirs.num_classes != priced.num_classes:
         raise InputError(
-            f"{named}: its weights are for {theirs.num_classes} classes, not {space.num_classes}; {wanted}"
+            f"{named}: its weights are for {theirs.num_classes} classes, not {priced.num_classes}; {wanted}"
         )
-    if theirs.to_dict() != space.to_dict():
-        raise InputError(f"{named}: its weights are of another version of space {space.name}; {wanted}")
+    if theirs.space != priced.space:
+        raise InputError(f"{named}: its weights are of another version of space {priced.space.name}; {wanted}")
     # Whether pictures are held in memory is no difference between them.
     then, now = (identity.replace("streamed ", "") for identity in (pictures, data.identity))
     if then != now:

@@ -13,69 +13,24 @@ the kind, so that every kind is trained equally often (strict fairness, FairNAS,
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor, nn
 
+from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import SubNetwork, WeightStore
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.decisions import decided, dimension
 from search_space.errors import InputError
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training import distributed
 from training.lanes import side_by_side
 from training.precision import autocast
-from training.recipe import Recipe
 from training.resize import resized
 from training.seeds import derive
 
 MAX_REDRAWS = 10_000
-
-
-@dataclass(frozen=True)
-class SupernetRecipe(Recipe):
-    """A recipe for the shared weights.
-
-    Attributes:
-        largest: whether every step trains the space's largest network, on the labels.
-        smallest: whether every step trains its smallest.
-        random_networks: networks of a step beside these.
-        distillation: whether the others learn from the largest's predictions, not from the labels.
-        largest_epochs: epochs at the start in which the largest network trains alone, as in once-for-all
-            (arXiv:1908.09791, section 3.3): a third of a step's cost while there is nothing yet to distil.
-        within_budget: whether random networks are drawn uniformly from the budget, or else decision by decision.
-        own_kernels: whether each kernel size has depthwise weights of its own, not the centre of the largest's. Of 64
-            networks of equal MACs the supernet then ranks with τ .19 instead of -.11, see docs/ranking.md
-            (`python -m benchmarks.rank_correlation`).
-        window: random networks have at least this share of the budget's MACs; 0 for no lower bound.
-    """
-
-    largest: bool = True
-    smallest: bool = True
-    random_networks: int = 2
-    distillation: bool = True
-    largest_epochs: int = 0
-    within_budget: bool = True
-    window: float = 0.0
-    own_kernels: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.random_networks <= 64:
-            raise InputError(f"random_networks: expected 0 to 64, got {self.random_networks}")
-        if not self.largest + self.smallest + self.random_networks:
-            raise InputError("random_networks: 0 without largest and smallest leaves a step nothing to train")
-        if not 0 <= self.largest_epochs <= 100_000:
-            raise InputError(f"largest_epochs: expected 0 to 100000, got {self.largest_epochs}")
-        if not 0 <= self.window < 1:
-            raise InputError(f"window: expected a share from 0 to below 1, got {self.window}")
-
-    def lasting(self, epochs: int) -> Self:
-        """The same training over so many epochs, of which the largest network alone has its share."""
-        return replace(self, epochs=epochs, largest_epochs=round(self.largest_epochs * epochs / self.epochs))
 
 
 class Sandwich:
@@ -91,13 +46,13 @@ class Sandwich:
         recipe: SupernetRecipe,
         *,
         seed: int,
-        budget: Budget | None = None,
+        priced: PricedSpace | None = None,
         largest_steps: int = 0,
     ):
         self.store = store
         self.recipe = recipe
         self.seed = seed
-        self.budget = budget or Budget()
+        self.priced = priced or PricedSpace(store.space, store.num_classes)
         self.largest_steps = largest_steps
         self._sizes = ["largest"] * recipe.largest + ["smallest"] * recipe.smallest
         self._sizes += ["random"] * recipe.random_networks
@@ -148,7 +103,7 @@ class Sandwich:
         """The network of a turn; every network that is trained has one."""
         space = self.store.space
         rng = random.Random(derive(self.seed, "sandwich", turn))
-        drawn = self._drawn(space, rng) if size == "random" and self.recipe.within_budget else None
+        drawn = self._drawn(rng) if size == "random" and self.recipe.within_budget else None
 
         def choose(name: str, options: Sequence[Any]) -> Any:
             what = dimension(name)
@@ -160,12 +115,12 @@ class Sandwich:
 
         return space.assemble(choose) if size == "random" else space.extreme(choose, largest=size == "largest")
 
-    def _drawn(self, space: SearchSpace, rng: random.Random) -> Architecture:
+    def _drawn(self, rng: random.Random) -> Architecture:
         """A uniform draw from the budget, or from its window."""
-        least = math.ceil(self.recipe.window * (self.budget.max_macs or 0))
+        least = math.ceil(self.recipe.window * (self.priced.budget.max_macs or 0))
         for _ in range(MAX_REDRAWS):
-            architecture = space.sample(rng, self.budget)
-            if not least or space.cost(architecture).macs >= least:
+            architecture = self.priced.sample(rng)
+            if not least or self.priced.cost(architecture).macs >= least:
                 return architecture
         raise InputError(f"window: {MAX_REDRAWS} draws met no network of {least} MACs or more; lower it")
 

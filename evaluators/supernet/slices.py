@@ -10,7 +10,7 @@ from search_space.architecture import Architecture
 from search_space.errors import InputError
 from search_space.json_files import parse_json
 from search_space.network import Network, check
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.checkpoint import load_weights
 
 
@@ -26,9 +26,9 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
     tensors, metadata = load_weights(path)
     try:
         trained: dict[str, Any] = parse_json(metadata["trained"])
-        space = replace(SearchSpace.from_dict(trained["space"]), num_classes=num_classes)
-        check(space.largest, num_classes)  # a file's space could be of any size
-        store = WeightStore(space, own_kernels=trained["recipe"]["own_kernels"])
+        priced = replace(PricedSpace.from_dict(trained["space"]), num_classes=num_classes)
+        check(priced.largest, num_classes)  # a file's space could be of any size
+        store = WeightStore(priced.space, num_classes, own_kernels=trained["recipe"]["own_kernels"])
     except (KeyError, TypeError, ValueError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights; search again, or start from scratch") from None
     try:
@@ -36,7 +36,7 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
     except RuntimeError:
         raise InputError(f"`init` supernet: {path} is not of {num_classes} classes, or of another version") from None
     try:
-        space.choices(architecture)
+        priced.space.choices(architecture)
     except InputError:
-        raise InputError(f"`init` supernet: the architecture is not in space {space.name} of {path}") from None
+        raise InputError(f"`init` supernet: the architecture is not in space {priced.space.name} of {path}") from None
     return store.extract(architecture)

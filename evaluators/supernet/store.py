@@ -71,16 +71,19 @@ class WeightStore(nn.Module):
         sync_batch_norm: whether sub-networks normalise by the statistics of every process's share of a batch.
     """
 
-    def __init__(self, space: SearchSpace, *, own_kernels: bool = False, sync_batch_norm: bool = False):
+    def __init__(
+        self, space: SearchSpace, num_classes: int, *, own_kernels: bool = False, sync_batch_norm: bool = False
+    ):
         super().__init__()
         self.space = space
+        self.num_classes = num_classes
         self.own_kernels = own_kernels
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_caches: list[_Cache] = [OrderedDict() for _ in range(lanes.MOST)]
         channels = _most_channels(space)
         for _, architecture in _widest(space, own_kernels):
-            for name, part in parts(architecture, space.num_classes):
+            for name, part in parts(architecture, num_classes):
                 for (role, piece), module in zip(_pieces(part), _widened(name, part, channels), strict=True):
                     initialise(module)
                     for local, parameter in module.named_parameters():
@@ -94,6 +97,7 @@ class WeightStore(nn.Module):
         memo[id(self)] = copied
         nn.Module.__init__(copied)
         copied.space = self.space
+        copied.num_classes = self.num_classes
         copied.own_kernels = self.own_kernels
         copied.sync_batch_norm = self.sync_batch_norm
         copied.tensors = copy.deepcopy(self.tensors, memo)
@@ -122,7 +126,7 @@ class WeightStore(nn.Module):
         No module is constructed except for parts not seen lately, and nothing but gradients is written.
         """
         # Made in training mode, and never set to another.
-        return cast(Tensor, Network(architecture, self.space.num_classes, self._on_views)(images))
+        return cast(Tensor, Network(architecture, self.num_classes, self._on_views)(images))
 
     def sub_network(self, architecture: Architecture) -> SubNetwork:
         """The sub-network on leaves of its own; what they gather reaches the store by `add_gradients`."""
@@ -136,7 +140,7 @@ class WeightStore(nn.Module):
                 leaves.append((view, leaf))
             return module
 
-        return SubNetwork(Network(architecture, self.space.num_classes, on_leaves), leaves)
+        return SubNetwork(Network(architecture, self.num_classes, on_leaves), leaves)
 
     @torch.no_grad()
     def add_gradients(self, leaves: Sequence[tuple[_View, Tensor]]) -> None:
@@ -153,14 +157,14 @@ class WeightStore(nn.Module):
         """The sub-network's parameters by the names its module has for them, as views of the stored tensors."""
         return {
             f"{name}.{view.path}": self._cut(view)
-            for name, part in parts(architecture, self.space.num_classes)
+            for name, part in parts(architecture, self.num_classes)
             for view in self._part(name, part)[1]
         }
 
     def extract(self, architecture: Architecture) -> Network:
         """An ordinary network of its own with copies of the views. Its batch statistics are still to be computed."""
         with torch.device("meta"):
-            network = Network(architecture, self.space.num_classes)
+            network = Network(architecture, self.num_classes)
         network.to_empty(device=next(iter(self.tensors.values())).device)
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

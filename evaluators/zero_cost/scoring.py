@@ -12,10 +12,9 @@ from torch import Tensor
 
 from evaluators.zero_cost.registry import AGGREGATES, SCORES, components
 from search_space.architecture import Architecture
-from search_space.cost import Budget
 from search_space.errors import InputError, first_line
 from search_space.network import build
-from search_space.space import SearchSpace
+from search_space.priced_space import PricedSpace
 from training.data import Dataset
 from training.resize import resized
 from training.seeds import derive
@@ -50,8 +49,7 @@ class Scorer:
     Torch's global random state is left as it was.
     """
 
-    space: SearchSpace
-    budget: Budget
+    priced: PricedSpace
     data: Dataset
     seed: int
     batch: Batch = Batch()
@@ -85,7 +83,7 @@ class Scorer:
     def sample(self) -> list[Architecture]:
         """The reference networks."""
         rng = random.Random(derive(self.seed, "zero-cost reference"))
-        return [self.space.sample(rng, self.budget) for _ in range(self.batch.reference)]
+        return [self.priced.sample(rng) for _ in range(self.batch.reference)]
 
     def _single(self, architecture: Architecture, name: str) -> float:
         values = [self._drawn(architecture, name, draw) for draw in range(self.batch.draws)]

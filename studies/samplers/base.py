@@ -5,8 +5,8 @@ A sampler of one's own is a class and a line, in a file that a search is given a
     @register("cheapest-first")
     class CheapestFirst(Sampler):
         def propose(self, turn, running):
-            draws = (self.task.space.sample(self.rng(turn), self.task.budget) for _ in range(10))
-            return Proposal(min(draws, key=self.task.space.cost))
+            draws = (self.task.priced.sample(self.rng(turn)) for _ in range(10))
+            return Proposal(min(draws, key=self.task.priced.cost))
 
 The search loop sees to budget and repeats: a proposal over the budget, or seen before, is told as rejected, and the
 sampler is asked again, `asks` times in all; then an architecture is drawn uniformly from the budget.
@@ -23,6 +23,7 @@ from search_space.architecture import Architecture
 from search_space.cost import Budget, Cost
 from search_space.errors import InputError
 from search_space.plugins import load_plugin
+from search_space.priced_space import PricedSpace
 from search_space.registry import Registry
 from search_space.space import SearchSpace
 from training.seeds import derive
@@ -41,11 +42,20 @@ class Task:
         objectives: what is maximised, and then the costs (fields of Cost) that are minimised, if any.
     """
 
-    space: SearchSpace
-    budget: Budget
+    priced: PricedSpace
     seed: int
     startup: int
     objectives: tuple[str, ...] = ("accuracy", "macs")
+
+    @property
+    def space(self) -> SearchSpace:
+        """Which architectures there are."""
+        return self.priced.space
+
+    @property
+    def budget(self) -> Budget:
+        """What they are to meet."""
+        return self.priced.budget
 
     @property
     def costs(self) -> tuple[str, ...]:

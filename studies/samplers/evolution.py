@@ -26,7 +26,7 @@ class RegularizedEvolution(Sampler):
         rng = self.rng(turn)
         task = self.task
         if not self._population:
-            return Proposal(task.space.sample(rng, task.budget))
+            return Proposal(task.priced.sample(rng))
         drawn = rng.sample(list(self._population), min(TOURNAMENT, len(self._population)))
         values = [(-told.values(task.objectives)[0], *told.values(task.objectives)[1:]) for told in drawn]
         front = [
@@ -34,7 +34,7 @@ class RegularizedEvolution(Sampler):
             for told, own in zip(drawn, values, strict=True)
             if not any(other != own and all(a <= b for a, b in zip(other, own, strict=True)) for other in values)
         ]
-        return Proposal(mutate(task.space, rng.choice(front).architecture, rng, task.budget))
+        return Proposal(mutate(task.priced, rng.choice(front).architecture, rng))
 
     def tell(self, told: Told) -> None:
         if told.score is not None:

@@ -30,12 +30,12 @@ from search_space.decisions import Choose, every_outcome
 from search_space.errors import InputError
 from search_space.space import SearchSpace
 from search_space.stage_program import Group, Shape, StageProgram
+from studies.choices import FRAMEWORKS
 from studies.samplers.base import OVER_BUDGET, Proposal, Sampler, Task, Told, register, sampler_names
 from training.seeds import derive
 
 _Option = TypeVar("_Option", bound=Hashable)
 
-FRAMEWORKS = ("optuna", "nni")
 PREFIX = "nni:"
 LOSER = "nni:loser"  # in a proposal's memo: the digest of the individual that it replaces
 
@@ -232,7 +232,7 @@ class NNIEvolution(NNISampler):
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         if not self._population:
-            return Proposal(self.task.space.sample(self.rng(turn), self.task.budget))
+            return Proposal(self.task.priced.sample(self.rng(turn)))
         architecture = self.read(self.values(self.seed(turn), running))
         left = set(map(id, self._tuner.population))
         losers = [digest for digest, individual in self._population.items() if id(individual) not in left]
@@ -301,7 +301,7 @@ class NNIRegularizedEvolution(NNISampler):
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         if not self._strategy._population:
-            return Proposal(self.task.space.sample(self.rng(turn), self.task.budget))
+            return Proposal(self.task.priced.sample(self.rng(turn)))
         return super().propose(turn, running)
 
     def values(self, seed: int, running: Sequence[Architecture]) -> dict[str, Any]:

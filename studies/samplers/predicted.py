@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evaluators.best_predicted import best_within
 from evaluators.predictor import FEWEST, Parameters, Predictor
 from search_space.architecture import Architecture
-from search_space.encoding import COLUMNS, Codes, encoding
+from search_space.encoding import Codes, encoding
 from studies.samplers.base import Proposal, Sampler, Task, Told, register
 from training.seeds import derive
 
@@ -53,7 +53,7 @@ class Predicted(Sampler):
                 best = self._best(self._fitted(telling, earlier.parameters), telling, rng, running)
                 if best:
                     return Proposal(best[0])
-        return Proposal(task.space.sample(rng, task.budget))
+        return Proposal(task.priced.sample(rng))
 
     def _fitted_earlier(self) -> Predictor:
         """A predictor of the first candidates; its parameters and test hold until there are a tenth more."""
@@ -66,7 +66,7 @@ class Predicted(Sampler):
 
     def _fitted(self, evaluated: Sequence[Told], parameters: Parameters | None = None) -> Predictor:
         scores = [told.score for told in evaluated if told.score is not None]
-        predictor = Predictor(self.task.space, self.task.seed, parameters)
+        predictor = Predictor(self.task.priced, self.task.seed, parameters)
         return predictor.fit([told.architecture for told in evaluated], scores)
 
     def _best(
@@ -79,8 +79,7 @@ class Predicted(Sampler):
             front = _Front(telling, predictor, self._cost)
             good, merit = front.architectures, front.gain
         return best_within(
-            task.space,
-            task.budget,
+            task.priced,
             predictor,
             CANDIDATES,
             rng.getrandbits(62),
@@ -107,14 +106,14 @@ class Predicted(Sampler):
 
     @property
     def _cost(self) -> str:
-        """The cost that is weighed against the score: one that an encoding knows, so MACs stand for latency."""
-        return next((cost for cost in self.task.costs if cost in COLUMNS), "macs")
+        """The cost that is weighed against the score."""
+        return next(iter(self.task.costs), "macs")
 
     @cached_property
     def _draws(self) -> Codes:
         task = self.task
         rng = random.Random(derive(task.seed, "predictor's draws"))
-        return encoding(task.space).encode(task.space.sample(rng, task.budget) for _ in range(DRAWS))
+        return encoding(task.priced).encode(task.priced.sample(rng) for _ in range(DRAWS))
 
 
 def _best_first(evaluated: Sequence[Told]) -> NDArray[np.int64]:
@@ -137,13 +136,14 @@ class _Front:
         costs = np.array([getattr(told.cost, cost) for told in evaluated])
         front = _front(costs, means)
         self.architectures = [evaluated[index].architecture for index in front]
-        self._space, self._column = predictor.space, COLUMNS.index(cost)
+        self._encoding = encoding(predictor.priced)
+        self._column = self._encoding.columns.index(cost)
         # From one edge to the next the best that costs no more has this value; below the cheapest, the lowest.
         self._edges = np.concatenate([[0], costs[front], [BEYOND * costs.max()]])
         self._values = np.concatenate([[means.min()], means[front]])
 
     def gain(self, codes: Codes, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """By how much the area under the front would grow with each of the codes, if it had that value."""
-        costs = encoding(self._space).costs(codes)[:, self._column]
+        costs = self._encoding.costs(codes)[:, self._column]
         widths = np.maximum(self._edges[1:] - np.maximum(self._edges[:-1], costs[:, None]), 0)
         return (widths * np.maximum(values[:, None] - self._values, 0)).sum(axis=1)

@@ -1,67 +1,39 @@
 """The settings of a search, and the presets that set all of them at once."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
-from command_line import (
-    bound,
-    flag,
-    hours,
-    milliseconds,
-    nonnegative,
-    objectives,
-    positional,
-    share,
-    typed,
-    whole,
-    wholes,
-)
-from deployment.runtimes import RUNTIMES
-from evaluators import zero_cost
-from evaluators.base import Halving
-from evaluators.choice import EVALUATORS
-from evaluators.proxy import ProxySettings
-from evaluators.supernet import Scoring, SupernetRecipe
+from commands import flags
+from commands.command_line import Command, flag, flag_name, overriding, positional
+from commands.registered import evaluators, samplers, scores, spaces
+from commands.values import bound, hours, milliseconds, nonnegative, objectives, typed, whole
+from deployment.choices import RUNTIMES
+from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.supernet.settings import Scoring, SupernetRecipe
 from search_space.errors import InputError
-from search_space.pretrained import INIT
-from search_space.spaces import SPACES
-from studies.samplers import sampler_names
-from studies.samplers.nni_tuners import FRAMEWORKS
-from studies.storages import KINDS
-from training.data import LOADERS, SKIP_CORRUPT, SPECS
+from studies.choices import ENGINES, FRAMEWORKS, STORAGES
 from training.recipe import Recipe
-
-# Those of --framework nni are named by their own names there.
-SAMPLERS = ", ".join(name for name in sampler_names() if ":" not in name)
-ENGINES = ("processes", "ray", "nni")
-ONLY_FOR = {
-    "score": "zero-cost",
-    "table": "tabular",
-    "proxy_epochs": "proxy",
-    "proxy_pictures": "proxy",
-    "proxy_resolution": "proxy",
-    "generation": "proxy",
-    "supernet_epochs": "supernet",
-    "batch_size": "supernet",
-    "supernet": "supernet",
-    "prior": "supernet",
-    "anchors": "supernet",
-}
-"""The evaluator that a setting is for, where it is for one alone."""
+from training.specs import DATA
 
 
-def _by_preset(setting: str, settings: "SearchSettings | None") -> str:
-    chosen = PRESETS[settings.preset if settings else "digits"]
-    return {
-        "proxy_epochs": typed(chosen.proxy.halving.epochs),
-        "proxy_pictures": typed(chosen.proxy.pictures),
-        "proxy_resolution": typed(chosen.proxy.resolution),
-        "generation": typed(chosen.proxy.halving.generation),
-        "supernet_epochs": typed(chosen.recipe.epochs),
-        "batch_size": typed(chosen.recipe.batch_size),
-    }[setting]
+def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
+    """A flag for one evaluator that overrides a setting of the preset's.
+
+    Args:
+        place: where it is in a `Preset`.
+        settings: the dataclass that it is a setting of.
+    """
+    name = place.rpartition(".")[2]
+    shown = partial(_by_preset, attrgetter(place))
+    return overriding(settings, name, group="scoring", only_for=("evaluator", evaluator), shown=shown)
+
+
+def _by_preset(value: Callable[["Preset"], object], _: str, settings: "SearchSettings | None") -> str:
+    return typed(value(PRESETS[settings.preset if settings else "digits"]))
 
 
 @dataclass(frozen=True)
@@ -72,8 +44,8 @@ class SearchSettings:
         "settings that the flags override: digits, cifar10, photos, imagenet (of your own files, what suits them)",
         "digits",
     )
-    space: str = flag("mobilenetv2-32", f"{', '.join(SPACES)}, or your own FILE.toml", group="main")
-    data: str = flag("digits", f"pictures: {SPECS}", group="main")
+    space: str = flag("mobilenetv2-32", f"{', '.join(spaces())}, or your own FILE.toml", group="main")
+    data: str = flag("digits", f"pictures: {DATA}", group="main")
     max_macs: int | None = flag(
         1_200_000, "budget of multiply-accumulates a picture, e.g. 300M; none if another is given", bound, group="main"
     )
@@ -87,34 +59,26 @@ class SearchSettings:
     runtime: str = flag(
         "eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}", group="latency"
     )
-    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(EVALUATORS)}", group="main")
-    score: str = flag("az_nas", f"what --evaluator zero-cost ranks by: {', '.join(zero_cost.names())}", group="scoring")
+    evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(evaluators())}", group="main")
+    score: str = flag(
+        "az_nas",
+        f"what --evaluator zero-cost ranks by: {', '.join(scores())}",
+        group="scoring",
+        only_for=("evaluator", "zero-cost"),
+    )
     table: str = flag(
-        "digits", "where --evaluator tabular looks trained networks up: digits, or a file FILE.json", group="scoring"
-    )
-    proxy_epochs: tuple[int, ...] | None = flag(
-        None,
-        "passes of the proxy training by the end of each rung, e.g. 1,3,9",
-        wholes(1, 100_000),
+        "digits",
+        "where --evaluator tabular looks trained networks up: digits, or a file FILE.json",
         group="scoring",
-        shown=_by_preset,
+        only_for=("evaluator", "tabular"),
     )
-    proxy_pictures: float | None = flag(
-        None, "share of the training pictures that a proxy training sees", share, group="scoring", shown=_by_preset
-    )
-    proxy_resolution: float | None = flag(
-        None, "share of its resolution that a proxy training has", share, group="scoring", shown=_by_preset
-    )
-    generation: int | None = flag(
-        None,
-        "candidates that compete for the proxy's later rungs",
-        whole(1, 100_000),
-        group="scoring",
-        shown=_by_preset,
-    )
+    proxy_epochs: tuple[int, ...] | None = of_preset("proxy.halving.epochs", Halving, evaluator="proxy")
+    proxy_pictures: float | None = of_preset("proxy.pictures", ProxySettings, evaluator="proxy")
+    proxy_resolution: float | None = of_preset("proxy.resolution", ProxySettings, evaluator="proxy")
+    generation: int | None = of_preset("proxy.halving.generation", Halving, evaluator="proxy")
     framework: str = flag("optuna", f"whose samplers --sampler names: {', '.join(FRAMEWORKS)}", group="proposing")
     sampler: str = flag(
-        "predictor", f"who proposes candidates: {SAMPLERS}, or your own FILE.py:NAME", group="proposing"
+        "predictor", f"who proposes candidates: {', '.join(samplers())}, or your own FILE.py:NAME", group="proposing"
     )
     objectives: tuple[str, ...] | None = flag(
         None,
@@ -123,23 +87,30 @@ class SearchSettings:
         group="proposing",
     )
     storage: str | None = flag(
-        None, f"study that several processes share (default: the run's own): {KINDS}", group="workers"
+        None, f"study that several processes share (default: the run's own): {STORAGES}", group="workers"
     )
     engine: str = flag(
         "processes",
         "what runs the workers: processes, ray (actors, here or on a cluster), or nni (trials of an experiment)",
         group="workers",
+        choices=ENGINES,
     )
     nni_port: int | None = flag(
         None,
         "of the web page of --engine nni (default: one that is free)",
         whole(1024, 65_535),
         group="workers",
+        only_for=("engine", "nni"),
     )
     ray_address: str | None = flag(
-        None, "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)", group="workers"
+        None,
+        "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)",
+        group="workers",
+        only_for=("engine", "ray"),
     )
-    worker_gpus: float = flag(0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative, group="workers")
+    worker_gpus: float = flag(
+        0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative, group="workers", only_for=("engine", "ray")
+    )
     workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256), group="workers")
     trials: int = flag(240, "distinct candidates to evaluate", whole(1), group="main")
     startup: int = flag(
@@ -152,43 +123,38 @@ class SearchSettings:
         group="main",
     )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
-    supernet_epochs: int | None = flag(
-        None,
-        "passes over the training pictures for the shared weights",
-        whole(1, 10_000),
-        group="scoring",
-        shown=_by_preset,
-    )
-    batch_size: int | None = flag(
-        None, "pictures a step of the supernet", whole(2, 65_536), group="scoring", shown=_by_preset
-    )
+    supernet_epochs: int | None = of_preset("recipe.epochs", SupernetRecipe, evaluator="supernet")
+    batch_size: int | None = of_preset("recipe.batch_size", SupernetRecipe, evaluator="supernet")
     supernet: str | None = flag(
         None,
         "a run's folder, whose finished shared weights are used: of the same space and data (default: trained here)",
         group="scoring",
+        only_for=("evaluator", "supernet"),
     )
     prior: str = flag(
         "progressivity",
         "zero-cost score by which the supernet's are corrected, see --score, or none",
         group="scoring",
+        only_for=("evaluator", "supernet"),
     )
     anchors: int = flag(
         0,
         "networks trained by themselves, by which the supernet's scores are corrected; 0, or at least 10",
         whole(0, 100_000),
         group="scoring",
+        only_for=("evaluator", "supernet"),
     )
-    init: str = flag("scratch", INIT, group="scoring")
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
-    loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
+    init: str = flag("scratch", flags.INIT, group="scoring")
+    skip_corrupt: bool = flags.skip_corrupt(group="device")
+    loaders: int | None = flags.loaders(group="device")
+    device: str = flags.device(group="device")
     out: str | None = flag(
         None, "the run's folder (default: runs/PRESET); the same command again continues it", group="main"
     )
     dry_run: bool = flag(
         False, "say what would be done, how long it takes and in how much memory; write nothing", group="main"
     )
-    quiet: bool = flag(False, "print errors only")
+    quiet: bool = flags.quiet()
 
 
 @dataclass(frozen=True)
@@ -332,10 +298,19 @@ def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
     words = ["python", "search.py", settings.preset]
     for name, value in vars(settings).items():
         if name not in _ABOUT_THE_RUN | _ABOUT_WORKERS and value != changed[name]:
-            words.append(f"--{name.replace('_', '-')}")
+            words.append(flag_name(name))
             if name == "objectives":  # which are kept as the names of Cost's fields
                 value = tuple(objective.removesuffix("_ns") for objective in value)
             words += [] if value is True else [typed(value)]
     for path in plugins:
         words += ["--plugin", path]
     return shlex.join(words)
+
+
+SEARCH = Command(
+    "search",
+    SearchSettings,
+    "example: python search.py digits --max-macs 1M --trials 300 --out runs/small",
+    continues=True,
+    defaults=usual,
+)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from presets import PRESETS
-from search_space.cost import Budget, human
+from commands.presets import PRESETS
+from search_space.amounts import human
+from search_space.cost import Budget
 from search_space.errors import InputError
-from search_space.spaces import named_space
+from search_space.spaces import named_space, priced_space
 from training.picture_sizes import PictureSizes, picture_sizes
 
 PHOTOGRAPH = 64
@@ -33,7 +34,7 @@ def suited(given: Mapping[str, Any]) -> tuple[str, str] | None:
     budgets = {bound: given[bound] for bound in ("max_macs", "max_params") if given.get(bound) is not None}
     space = PRESETS[name].settings.space
     try:
-        named_space(space).table(Budget(**budgets))
+        _ = priced_space(space).within(Budget(**budgets)).table
     except InputError:
         name, found = "digits", f"{found}, but space {space} has nothing within the budget given"
     settings = PRESETS[name].settings

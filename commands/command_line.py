@@ -1,4 +1,4 @@
-"""Command lines from dataclasses, and the one way in which a command ends badly.
+"""Command lines from dataclasses.
 
 A field of a settings dataclass is a flag; its metadata, made by `flag` or `positional`, holds the help text, the parser
 of its value, and the group that `--help GROUP` shows it in. `--help` alone shows the group `main` and names the others;
@@ -7,29 +7,21 @@ a command none of whose flags is in `main` shows them all.
 
 import argparse
 import dataclasses
+import difflib
 import os
 import re
 import shutil
-import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-from optuna.exceptions import OptunaError
-from sqlalchemy.exc import SQLAlchemyError
-
-from search_space.cost import human
-from search_space.errors import InputError, first_line
+from commands.ending import SaidError, complain_once
+from commands.values import real, share, typed, whole, wholes, word, yes_or_no
+from search_space.errors import InputError
 from search_space.plugins import load_plugin
-from training import distributed
-from training.files import no_room_left
-from training.loop import DivergedError
-from training.memory import keep_freed_memory, out_of_memory
-from training.printed import escape_output, name_flags
-from training.progress import complain
-from training.signals import EndedError, raise_on_signals
+from training.printed import name_flags
+from training.setting import Setting, field_of
 
 _Settings = TypeVar("_Settings")
 
@@ -43,9 +35,11 @@ PLUGIN = (
 def flag(
     default: Any,
     text: str,
-    parse: Callable[[str], Any] = str,
+    parse: Callable[[str], Any] = word,
     *,
     group: str = OTHER,
+    choices: Collection[str] = (),
+    only_for: tuple[str, str] | None = None,
     shown: Callable[[str, Any], str] | None = None,
 ) -> Any:
     """A field that is a flag; a boolean default makes a switch.
@@ -53,112 +47,57 @@ def flag(
     Args:
         text: for the help; the default is added, unless it says `(default: …)` itself.
         group: what `--help GROUP` shows it in, any name.
+        choices: the values that it may have, where no plugin can add to them.
+        only_for: another field and the value of it that this one is for, see `for_one_alone`.
         shown: makes what the help says of the default, when it is asked for, from the field's name and the settings
             that the flags override (None where these are the fields' own defaults).
     """
-    return dataclasses.field(default=default, metadata={"help": text, "parse": parse, "group": group, "shown": shown})
+    metadata = {"help": text, "parse": parse, "group": group, "choices": choices, "only_for": only_for, "shown": shown}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def overriding(
+    settings: type, name: str, *, group: str, only_for: tuple[str, str] | None = None, shown: Callable[[str, Any], str]
+) -> Any:
+    """A flag that overrides a setting of another dataclass, whose text and range are that field's; None overrides none.
+
+    Args:
+        name: of that field.
+    """
+    field = field_of(settings, name)
+    told: Setting = field.metadata["setting"]
+    text = f"yes or no: {told.text}" if field.type is bool else told.text
+    return flag(None, text, _parser_of(field.type, told), group=group, only_for=only_for, shown=shown)
+
+
+def _parser_of(kind: Any, told: Setting) -> Callable[[str], Any]:
+    """Reads a value of the setting. Integers are held to the range here, other numbers by the setting's dataclass."""
+    if kind in (int, tuple[int, ...]):
+        assert told.low is not None
+        assert told.high is not None
+        return (whole if kind is int else wholes)(int(told.low), int(told.high))
+    if kind is bool:
+        return yes_or_no
+    if kind is float:
+        return share if told.share else real
+    return word
+
+
+def for_one_alone(settings: type, other: str) -> dict[str, str]:
+    """Of the fields that are for one value of another field alone, such as `evaluator`: that value, by their names."""
+    told = {field.name: field.metadata.get("only_for") for field in dataclasses.fields(settings)}
+    return {name: pair[1] for name, pair in told.items() if pair is not None and pair[0] == other}
+
+
+def flag_name(name: str) -> str:
+    """A field's name as it is typed."""
+    return f"--{name.replace('_', '-')}"
 
 
 def positional(text: str, default: Any = dataclasses.MISSING, *, several: bool = False) -> Any:
     """A field given without a flag's name; required if it has no default. With `several` it is one value or more."""
-    metadata = {"help": text, "parse": str, "positional": True, "several": several}
+    metadata = {"help": text, "parse": word, "positional": True, "several": several}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def count(text: str) -> int:
-    """A count as people write it: 300M, 1.2G, 850k, 1000000."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kMG]?)", text)
-    if not match:
-        raise ValueError("expected a count such as 300M or 1200000")
-    factor = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
-    value = round(float(match[1]) * factor)
-    if value > 10**15:
-        raise ValueError("expected at most 1000000G")
-    return value
-
-
-def bound(text: str) -> int | None:
-    """A count, or `none`."""
-    return None if text == "none" else count(text)
-
-
-def milliseconds(text: str) -> float:
-    """A time such as 20 or 1.5, in milliseconds."""
-    if not re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", text) or float(text) == 0:
-        raise ValueError("expected milliseconds such as 20 or 1.5")
-    return float(text)
-
-
-def hours(text: str) -> float:
-    """A time such as 12 or 0.5, in hours."""
-    if not re.fullmatch(r"\d{1,5}(?:\.\d{1,6})?", text) or float(text) == 0:
-        raise ValueError("expected hours such as 12 or 0.5")
-    return float(text)
-
-
-def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
-    """Parser of an integer within bounds."""
-
-    def integer(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"expected an integer from {low} to {high}")
-        return int(text)
-
-    return integer
-
-
-def wholes(low: int, high: int = 10**9) -> Callable[[str], tuple[int, ...]]:
-    """Parser of integers within bounds, with commas between."""
-    one = whole(low, high)
-
-    def integers(text: str) -> tuple[int, ...]:
-        return tuple(one(part) for part in text.split(","))
-
-    return integers
-
-
-def share(text: str) -> float:
-    """A share above 0 and up to 1, e.g. 0.5."""
-    if not re.fullmatch(r"\d{1,3}(\.\d{1,9})?", text) or not 0 < float(text) <= 1:
-        raise ValueError("expected a share above 0 and up to 1, such as 0.5")
-    return float(text)
-
-
-def objectives(text: str) -> tuple[str, ...]:
-    """Objectives such as `accuracy,macs`: accuracy, and any costs, as names of Cost's fields."""
-    names = {"macs": "macs", "params": "params", "latency": "latency_ns"}
-    first, *costs = text.split(",")
-    if first != "accuracy" or len(set(costs)) < len(costs) or not set(costs) <= names.keys():
-        raise ValueError("expected accuracy, then any of macs, params and latency, such as accuracy,macs")
-    return (first, *(names[cost] for cost in costs))
-
-
-def nonnegative(text: str) -> float:
-    """A number from 0, such as 1 or 0.25."""
-    if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text):
-        raise ValueError("expected a number such as 1 or 0.25")
-    return float(text)
-
-
-def real(text: str) -> float:
-    """A number from 0, such as 0.05, 4e-5 or 12."""
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,9})?(e-?\d{1,2})?", text):
-        raise ValueError("expected a number from 0, such as 0.05 or 4e-5")
-    return float(text)
-
-
-def yes_or_no(text: str) -> bool:
-    """`yes` or `no`."""
-    if text not in ("yes", "no"):
-        raise ValueError("expected yes or no")
-    return text == "yes"
-
-
-def micro_batch(text: str) -> str:
-    """A number of pictures from 2, or `auto`."""
-    if text != "auto":
-        whole(2, 65_536)(text)
-    return text
 
 
 def at_home(arguments: Sequence[str]) -> list[str]:
@@ -168,6 +107,37 @@ def at_home(arguments: Sequence[str]) -> list[str]:
     """
     begins = r"(^|=|:|:///)(~[^/=:]*)(?=/|$)"
     return [re.sub(begins, lambda found: found[1] + os.path.expanduser(found[2]), text) for text in arguments]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command(Generic[_Settings]):
+    """A command, as far as it is known without what it does.
+
+    Attributes:
+        name: of the file that starts it and of the module of its body, without the `.py`.
+        settings: a dataclass of flags; its docstring is the help's first line.
+        example: shown before it.
+        continues: whether the same command again goes on where it stopped.
+        defaults: makes the settings that flags override, for presets, from what was given of them.
+    """
+
+    name: str
+    settings: type[_Settings]
+    example: str
+    continues: bool
+    defaults: Callable[[Mapping[str, Any]], _Settings] | None = None
+
+    def check(self, arguments: Sequence[str]) -> None:
+        """Ends where the arguments ask for help or cannot be read. Runs no plugin."""
+        given = _given(self.settings, arguments, self.example, self.defaults)
+        if self.defaults:
+            self.defaults(given)
+
+    def parse(
+        self, arguments: Sequence[str], complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    ) -> _Settings:
+        """The settings that the arguments say, see `parse_settings`."""
+        return parse_settings(self.settings, arguments, example=self.example, defaults=self.defaults, complete=complete)
 
 
 def parse_settings(
@@ -186,91 +156,49 @@ def parse_settings(
         complete: adds to what was given what follows from it; not asked for help.
     """
     name_flags()
+    given = _given(settings, arguments, example, defaults)
+    for path in given.pop("plugin", []):
+        load_plugin(Path(path))
+    given = complete(given) if complete else given
+    overridden = defaults(given) if defaults else None
+    return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
+
+
+def _given(
+    settings: type[_Settings],
+    arguments: Sequence[str],
+    example: str,
+    defaults: Callable[[Mapping[str, Any]], _Settings] | None,
+) -> dict[str, Any]:
+    """What the arguments give, by the fields' names, and the files of `--plugin`."""
     fields = dataclasses.fields(settings)  # type: ignore[arg-type]
     parser = _Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
 
-    def made(given: dict[str, Any]) -> _Settings | None:
-        """The settings that the flags override; None where these are the fields' own."""
-        return defaults(given) if defaults else None
-
     def show(group: str, given: dict[str, Any]) -> str:
         about = " ".join((settings.__doc__ or "").split())
-        return _help_text(fields, group, f"{example}\n\n{about}", made(given))
+        overridden = defaults(given) if defaults else None  # None where the fields' own are the defaults
+        return _help_text(fields, group, f"{example}\n\n{about}", overridden)
 
     parser.add_argument("-h", "--help", nargs="?", const=MAIN, default=argparse.SUPPRESS, action=_Help, text=show)
     _add(parser, fields)
     _add_plugin(parser)
     given = vars(parser.parse_args(at_home(arguments)))
-    _check_texts(fields, given)
-    for path in given.pop("plugin", []):
-        load_plugin(Path(path))
-    given = complete(given) if complete else given
-    overridden = made(given)
-    return settings(**given) if overridden is None else dataclasses.replace(overridden, **given)  # type: ignore[type-var]
+    _check(fields, given)
+    return given
 
 
-def _check_texts(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
-    """Raises InputError for what is given as nothing."""
+def _check(fields: "Sequence[dataclasses.Field[Any]]", given: Mapping[str, Any]) -> None:
+    """Raises InputError for what is given as nothing, and for what is none of a flag's choices."""
     positionals = {field.name: field.name.upper() for field in fields if field.metadata.get("positional")}
     for name, value in given.items():
-        flag = positionals.get(name, "--" + name.replace("_", "-"))
+        flag = positionals.get(name, flag_name(name))
         for text in value if isinstance(value, list) else [value]:
             if text == "":
                 raise InputError(f"{flag}: expected a value, got nothing")
-
-
-def run(main: Callable[[Sequence[str]], None], *, continues: bool) -> NoReturn:
-    """Runs a command: bad input ends it with one line and exit code 2, Ctrl-C with 130, a signal with 128 + its number.
-
-    Args:
-        continues: whether the same command again goes on where it stopped; said after Ctrl-C and signals.
-    """
-    raise_on_signals()
-    keep_freed_memory()
-    escape_output()
-    again = "; run the same command again to continue" if continues else ""
-    try:
-        with distributed.joined():
-            main(sys.argv[1:])
-    except InputError as error:
-        _complain(f"error: {error}")
-        sys.exit(2)
-    except _SaidError:
-        raise
-    except SystemExit as error:  # the commands end here alone
-        _complain(f"error: a Python file that this command was given ended it, by sys.exit({error.code!r:.60})")
-        sys.exit(2)
-    except DivergedError as error:
-        _complain(f"error: {error}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        _complain(f"stopped{again}")
-        sys.exit(130)
-    except EndedError as ended:
-        with suppress(OSError):  # the terminal may be gone
-            _complain(f"stopped by {ended.signal.name}{again}")
-        sys.exit(ended.exit_code)
-    except (OSError, SQLAlchemyError, OptunaError, RuntimeError) as error:
-        if no_room_left(error):
-            _complain(
-                f"error: no room left on the disk ({first_line(error)}); free some and run the same command again"
-            )
-        elif isinstance(error, BrokenPipeError):  # who read the output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif out_of_memory(error):
-            _complain(f"error: out of memory ({first_line(error)}); give a smaller batch, or use a smaller network")
-        elif isinstance(error, OSError) and error.filename is not None:
-            _complain(f"error: {error.filename}: {error.strerror}")
-        elif distributed.is_first_to_complain():
-            raise
-        sys.exit(2)
-    sys.exit(0)
-
-
-def _complain(message: str) -> None:
-    """One line for all processes that work together."""
-    if distributed.is_first_to_complain():
-        complain(message)
+    for field in fields:
+        choices = field.metadata.get("choices")
+        if choices and field.name in given and given[field.name] not in choices:
+            raise InputError(f"{flag_name(field.name)} {given[field.name]}: unknown; known: {', '.join(choices)}")
 
 
 def _add(
@@ -284,12 +212,12 @@ def _add(
             nargs = "+" if field.metadata["several"] else "?" if optional else None
             parser.add_argument(field.name, metavar=field.name.upper(), nargs=nargs, **options)
             continue
-        name = "--" + field.name.replace("_", "-")
+        name = flag_name(field.name)
         if field.default is False:
             parser.add_argument(name, dest=field.name, action="store_true", **options)
         else:
             parse = field.metadata["parse"]
-            metavar = _METAVARS.get(parse.__name__, "VALUE")
+            metavar = getattr(parse, "metavar", "VALUE")
             parser.add_argument(name, dest=field.name, type=_parser(parse), metavar=metavar, **options)
 
 
@@ -330,7 +258,7 @@ def _help_text(fields: "Sequence[dataclasses.Field[Any]]", group: str, descripti
         more = parser.add_argument_group("more flags")
         for name, members in groups.items():
             if name != MAIN:
-                flags = ["--" + field.name.replace("_", "-") for field in members] + ["--plugin"] * (name == OTHER)
+                flags = [flag_name(field.name) for field in members] + ["--plugin"] * (name == OTHER)
                 more.add_argument(f"--help {name}", action="store_true", help=" ".join(flags))
         more.add_argument(f"--help {ALL}", action="store_true", help="every flag")
     return parser.format_help()
@@ -354,17 +282,8 @@ def _help(field: "dataclasses.Field[Any]", overridden: object = None) -> str:
     if shown is not None:
         text = f"{text} (default: {shown(field.name, overridden)})"
     elif "(default" not in text and default is not dataclasses.MISSING:
-        text = f"{text} (default: {human(default) if field.metadata['parse'] is bound and default else typed(default)})"
+        text = f"{text} (default: {getattr(field.metadata['parse'], 'shown', typed)(default)})"
     return text.replace("%", "%%")
-
-
-def typed(value: object) -> str:
-    """A value as a user would type it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -375,27 +294,6 @@ def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
     return checked
-
-
-# What stands for a value in the help, by the name of its parser.
-_METAVARS = {
-    "str": "NAME",
-    "bound": "COUNT",
-    "milliseconds": "MS",
-    "hours": "HOURS",
-    "integer": "N",
-    "integers": "N,N,…",
-    "share": "SHARE",
-    "real": "NUMBER",
-    "nonnegative": "NUMBER",
-    "objectives": "NAME,…",
-    "yes_or_no": "YES|NO",
-    "micro_batch": "N|auto",
-}
-
-
-class _SaidError(SystemExit):
-    """The parser has said all that there is to say."""
 
 
 class _Help(argparse.Action):
@@ -428,9 +326,29 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake in one line."""
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What argparse's own does, and the flags that misspelt ones are near to are named."""
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            words = " ".join(unknown)
+            near = dict.fromkeys(found for found in map(self._near, unknown) if found)
+            if near:
+                complain_once(f"error: unrecognized arguments: {words}; did you mean {', '.join(near)}?")
+                self.exit(2)
+            self.error(f"unrecognized arguments: {words}")
+        return given
+
+    def _near(self, text: str) -> str | None:
+        """The flag whose name is most like that of a misspelt one; None if none is like it."""
+        if not text.startswith("--"):
+            return None
+        names = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
+        found = difflib.get_close_matches(text[2:].partition("=")[0].replace("_", "-"), names, n=1)
+        return f"--{found[0]}" if found else None
+
     def error(self, message: str) -> NoReturn:
-        _complain(f"error: {message}; see {self.prog} --help")
+        complain_once(f"error: {message}; see {self.prog} --help")
         self.exit(2)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        raise _SaidError(status)
+        raise SaidError(status)

@@ -1,6 +1,7 @@
 """What of a search's settings does not go together, found before anything is read."""
 
-from presets import ENGINES, ONLY_FOR, SearchSettings, preset
+from commands.command_line import flag_name, for_one_alone
+from commands.presets import SearchSettings, preset
 from search_space.errors import InputError
 from studies.storages import check_address
 
@@ -10,32 +11,32 @@ def without_effect(settings: SearchSettings) -> list[str]:
     usual = preset(settings.preset).settings
     given = [name for name in vars(usual) if getattr(settings, name) != getattr(usual, name)]
     unused = [
-        f"--{name.replace('_', '-')} (it is for --evaluator {ONLY_FOR[name]})"
-        for name in given
-        if name in ONLY_FOR and ONLY_FOR[name] != settings.evaluator
+        f"{flag_name(name)} (it is for --evaluator {evaluator})"
+        for name, evaluator in for_one_alone(SearchSettings, "evaluator").items()
+        if name in given and evaluator != settings.evaluator
     ]
     if "runtime" in given and (settings.max_latency_ms is None or settings.latency_table is not None):
         unused.append("--runtime (it is for --max-latency-ms without --latency-table)")
     if settings.supernet and settings.evaluator == "supernet":
         told = [name for name in given if name in ("supernet_epochs", "batch_size", "init")]
-        unused += [f"--{name.replace('_', '-')} (the weights of --supernet are trained)" for name in told]
+        unused += [f"{flag_name(name)} (the weights of --supernet are trained)" for name in told]
     if "init" in given and settings.evaluator == "tabular":
         unused.append("--init (the table's networks are trained)")
     return unused
 
 
 def check_engine(settings: SearchSettings) -> None:
-    """Raises InputError for an unknown engine, or what it cannot do."""
-    if settings.engine not in ENGINES:
-        raise InputError(f"--engine {settings.engine}: unknown; known: {', '.join(ENGINES)}")
+    """Raises InputError for what the engine cannot do."""
     if settings.engine != "processes" and settings.evaluator == "proxy":
         raise InputError(
             f"--engine {settings.engine}: the proxy's candidates compete in one process; use --engine processes"
         )
-    if settings.engine != "nni" and settings.nni_port is not None:
-        raise InputError("--nni-port is for --engine nni")
-    if settings.engine != "ray" and (settings.ray_address or settings.worker_gpus):
-        raise InputError("--ray-address and --worker-gpus are for --engine ray")
+    its_own = for_one_alone(SearchSettings, "engine")
+    for engine in dict.fromkeys(its_own.values()):
+        names = [name for name, of in its_own.items() if of == engine]
+        if settings.engine != engine and any(getattr(settings, name) for name in names):
+            flags = " and ".join(map(flag_name, names))
+            raise InputError(f"{flags} {'is' if len(names) == 1 else 'are'} for --engine {engine}")
 
 
 def check_latency(settings: SearchSettings) -> None:

@@ -1,18 +1,17 @@
 """The settings of a retraining, and the recipes that set most of them at once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from command_line import flag, micro_batch, positional, real, typed, whole, yes_or_no
-from deployment.export import FORMATS, parse_formats
-from search_space.backbones import BACKBONES
+from commands import flags
+from commands.command_line import Command, flag, overriding, positional
+from commands.registered import backbones
+from commands.values import parser, typed, whole
+from deployment.choices import FORMATS, parse_formats
 from search_space.errors import InputError
-from search_space.pretrained import INIT
-from training.augmentation import CROPS
-from training.data import LOADERS, SKIP_CORRUPT, SPECS
-from training.recipe import PRECISIONS, Recipe
-from training.teacher import FORMS as TEACHERS
+from training.recipe import Recipe
+from training.setting import field_of
+from training.specs import DATA, TEACHERS
 
 RECIPES = {
     # A few minutes on two cores, for small pictures.
@@ -63,9 +62,17 @@ MADE_FOR = {"quick": 12_000, "photos": 2_000, "paper": 1_271_167, "modern": 1_27
 """Training pictures that each recipe's epochs are for: those of `digits`, of the preset `photos`, and of ImageNet."""
 
 
-def of_recipe(text: str, parse: Callable[[str], Any] = str, *, group: str) -> Any:
-    """A flag that overrides the recipe's setting of the field's name. The help shows what the recipes say."""
-    return flag(None, text, parse, group=group, shown=_by_recipe)
+def of_recipe(name: str, *, group: str) -> Any:
+    """A flag that overrides the recipe's setting of that name. The help shows what the recipes say."""
+    return overriding(Recipe, name, group=group, shown=_by_recipe)
+
+
+@parser("N|auto")
+def micro_batch(text: str) -> str:
+    """A number of pictures from 2, or `auto`."""
+    if text != "auto":
+        whole(2, int(field_of(Recipe, "micro_batch").metadata["setting"].high))(text)
+    return text
 
 
 def _by_recipe(setting: str, _: object) -> str:
@@ -81,57 +88,47 @@ class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
     source: str = positional(
-        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(BACKBONES)}, each also with -none, "
-        "-se, -ca"
+        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(backbones())}, each also with "
+        "-none, -se, -ca"
     )
-    data: str | None = flag(None, f"pictures (default: those of the run): {SPECS}", group="main")
+    data: str | None = flag(None, f"pictures (default: those of the run): {DATA}", group="main")
     recipe: str | None = flag(
         None,
         "quick, photos, paper (the CA paper's) or modern; other flags override it "
         "(default: the run's preset's, or quick)",
         group="main",
     )
-    epochs: int | None = of_recipe("passes over the training pictures", whole(1, 100_000), group="main")
-    batch_size: int | None = of_recipe("pictures a step, of all processes", whole(2, 65_536), group="training")
+    epochs: int | None = of_recipe("epochs", group="main")
+    batch_size: int | None = of_recipe("batch_size", group="training")
     micro_batch: str | None = flag(
         None,
         "pictures a process takes at a time (default: all), gradients added up; auto: halved where memory runs out",
         micro_batch,
         group="training",
     )
-    learning_rate: float | None = of_recipe("the highest learning rate", real, group="training")
-    momentum: float | None = of_recipe("momentum of SGD", real, group="training")
-    nesterov: bool | None = of_recipe("yes or no: whether momentum is Nesterov's", yes_or_no, group="training")
-    weight_decay: float | None = of_recipe("weight decay, on weights, not on norms and biases", real, group="training")
-    warmup: float | None = of_recipe("share of the steps in which the learning rate rises", real, group="training")
-    label_smoothing: float | None = of_recipe("share of a label spread over all classes", real, group="training")
-    clip_norm: float | None = of_recipe("bound on the gradient's norm; 0: none", real, group="training")
-    ema_decay: float | None = of_recipe(
-        "share that the moving average of weights keeps, a step; 0: none", real, group="training"
-    )
-    augmentation: str | None = of_recipe(f"{', '.join(CROPS)}", group="augmentation")
-    rand_augment: int | None = of_recipe(
-        "magnitude of RandAugment, 1 to 30; 0: none", whole(0, 30), group="augmentation"
-    )
-    erasing: float | None = of_recipe("probability that a rectangle is erased", real, group="augmentation")
-    mixup: float | None = of_recipe("α of MixUp, which mixes two pictures; 0: none", real, group="augmentation")
-    cutmix: float | None = of_recipe(
-        "α of CutMix, which puts a part of one picture into another; 0: none", real, group="augmentation"
-    )
-    drop_path: float | None = of_recipe("probability that the last block's branch is dropped", real, group="training")
+    learning_rate: float | None = of_recipe("learning_rate", group="training")
+    momentum: float | None = of_recipe("momentum", group="training")
+    nesterov: bool | None = of_recipe("nesterov", group="training")
+    weight_decay: float | None = of_recipe("weight_decay", group="training")
+    warmup: float | None = of_recipe("warmup", group="training")
+    label_smoothing: float | None = of_recipe("label_smoothing", group="training")
+    clip_norm: float | None = of_recipe("clip_norm", group="training")
+    ema_decay: float | None = of_recipe("ema_decay", group="training")
+    augmentation: str | None = of_recipe("augmentation", group="augmentation")
+    rand_augment: int | None = of_recipe("rand_augment", group="augmentation")
+    erasing: float | None = of_recipe("erasing", group="augmentation")
+    mixup: float | None = of_recipe("mixup", group="augmentation")
+    cutmix: float | None = of_recipe("cutmix", group="augmentation")
+    drop_path: float | None = of_recipe("drop_path", group="training")
     teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}", group="teacher")
-    distillation: float | None = of_recipe("weight of the teacher's predictions, 0 to 1", real, group="teacher")
-    temperature: float | None = of_recipe(
-        "divides logits before they are compared with the teacher's", real, group="teacher"
-    )
-    sync_batch_norm: bool | None = of_recipe(
-        "yes or no: batch statistics of all processes' pictures", yes_or_no, group="device"
-    )
-    precision: str | None = of_recipe(f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU)", group="device")
-    compile: bool | None = of_recipe("yes or no: train a network made by torch's compiler", yes_or_no, group="device")
+    distillation: float | None = of_recipe("distillation", group="teacher")
+    temperature: float | None = of_recipe("temperature", group="teacher")
+    sync_batch_norm: bool | None = of_recipe("sync_batch_norm", group="device")
+    precision: str | None = of_recipe("precision", group="device")
+    compile: bool | None = of_recipe("compile", group="device")
     init: str | None = flag(
         None,
-        f"{INIT}; supernet (the run's own) (default: auto for photos, else scratch)",
+        f"{flags.INIT}; supernet (the run's own) (default: auto for photos, else scratch)",
         group="main",
     )
     compare: bool = flag(
@@ -153,13 +150,13 @@ class RetrainSettings:
         parse_formats,
         group="main",
     )
-    skip_corrupt: bool = flag(False, SKIP_CORRUPT, group="device")
-    loaders: int | None = flag(None, LOADERS, whole(0, 256), group="device")
-    device: str = flag("auto", "cpu, cuda, or auto: a GPU if there is one", group="device")
+    skip_corrupt: bool = flags.skip_corrupt(group="device")
+    loaders: int | None = flags.loaders(group="device")
+    device: str = flags.device(group="device")
     out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main")
     storage: str | None = flag(None, "the study that the report tells of (default: the run's own study.db)")
     dry_run: bool = flag(False, "write nothing; say how long it would take", group="main")
-    quiet: bool = flag(False, "print errors only")
+    quiet: bool = flags.quiet()
 
 
 def resolved(settings: RetrainSettings, suited: str = "quick") -> RetrainSettings:
@@ -179,3 +176,11 @@ def recipe(settings: RetrainSettings) -> Recipe:
     if settings.micro_batch not in (None, "auto"):
         given["micro_batch"] = int(settings.micro_batch)
     return replace(chosen, **given)
+
+
+RETRAIN = Command(
+    "retrain",
+    RetrainSettings,
+    "example: python retrain.py runs/digits --compare --seeds 3",
+    continues=True,
+)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from command_line import typed
-from evaluators.proxy import ProxySettings
-from evaluators.supernet import SupernetRecipe
-from presets import PRESETS, Preset, SearchSettings
-from recipes import MADE_FOR, RetrainSettings, recipe
+from commands.presets import PRESETS, Preset, SearchSettings
+from commands.recipes import MADE_FOR, RetrainSettings, recipe
+from commands.values import typed
+from evaluators.proxy_settings import ProxySettings
+from evaluators.supernet.settings import SupernetRecipe
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
 

@@ -1,0 +1,1 @@
+"""The commands: what each is told, what it does with it, and how it ends."""

@@ -1,0 +1,142 @@
+"""Test trained networks class by class, or compare how fast they are: see `python evaluate.py --help`."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from commands.settings import EVALUATE, EvaluateSettings
+from deployment.compared_latency import compare_latency
+from deployment.confusion import Evaluation, evaluated
+from deployment.model_source import Model, check_classes, find_models, read_model
+from deployment.runtimes import device_name
+from reports.confusion_picture import draw_confusion
+from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
+from search_space.errors import InputError
+from training.data import Dataset, load_data
+from training.device import default_threads, resolve_device
+from training.files import check_folder, check_inside, write_json
+from training.lanes import use_threads
+from training.model_file import load_model
+from training.printed import printable
+from training.progress import Reporter
+from training.recorded_data import recorded_data
+from training.resize import resized
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = EVALUATE.parse(arguments)
+    reporter = Reporter(settings.quiet)
+    found = find_models(settings.source)
+    if settings.latency:
+        use_threads(settings.threads, lanes=False)
+        _compare_latency(found, settings, reporter)
+    else:
+        _evaluate(found, settings, reporter)
+
+
+def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
+    """Tests each network, and writes its results."""
+    device = resolve_device(settings.device)
+    use_threads(default_threads(), lanes=device.type == "cpu")
+    models = {name: read_model(path, device) for name, path in found.items()}
+    specs = {name: _spec(model, settings.data) for name, model in models.items()}
+    if settings.data is None:
+        reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
+    sets: dict[tuple[str, int], Dataset] = {}
+    for name, model in models.items():
+        key = (specs[name], model.info.architecture.resolution)
+        if key not in sets:
+            sets[key] = load_data(
+                *key,
+                device,
+                reporter,
+                skip_corrupt=settings.skip_corrupt,
+                loaders=settings.loaders,
+                download=settings.data is not None,
+            )
+        check_classes(model, sets[key])
+    evaluations: list[tuple[str, Model, Evaluation]] = []
+    for name, model in models.items():
+        data = sets[specs[name], model.info.architecture.resolution]
+        folder = _folder(name, model.path, settings, alone=len(models) == 1)
+        if settings.out is None:
+            check_inside(folder, model.path.parent)
+            check_folder(folder)
+        _make(folder)
+        evaluation = _tested(name, model, data, settings, reporter)
+        evaluations.append((name, model, evaluation))
+        results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
+        write_json(folder / "evaluation.json", results)
+        title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
+        by_number = draw_confusion(evaluation, printable(title), folder / "confusion.png")
+        if by_number:
+            reporter.say(
+                f"{folder / 'confusion.png'}: no installed font has the letters of {len(by_number)} of "
+                f"{len(evaluation.classes)} names ({by_number[0]}, …); those classes are shown by their numbers in "
+                "evaluation.json"
+            )
+    of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
+    counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
+    title = f"{of}: {counts} {settings.split} pictures"
+    rows = [EvaluationRow(name, model.info.architecture, evaluation) for name, model, evaluation in evaluations]
+    if len(evaluations) == 1:
+        reporter.show(class_table(evaluation))
+    reporter.show(evaluation_table(rows, title))
+    for name, model, _ in evaluations:
+        reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: evaluation.json, confusion.png")
+
+
+def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, reporter: Reporter) -> Evaluation:
+    split = getattr(data, settings.split)
+    resolution = model.info.architecture.resolution
+    with reporter.track(name, math.ceil(len(split) / settings.batch_size), "batches") as advance:
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for images, labels in split.batches(settings.batch_size):
+                yield resized(images, resolution), labels
+                advance("")
+
+        try:
+            return evaluated(model.classify, batches(), data.classes)
+        except InputError as error:
+            raise InputError(f"{model.path}: {error}") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"--out {folder}: is a file, or lies in one; choose another") from None
+
+
+def _spec(model: Model, given: str | None) -> str:
+    spec = given or model.info.data
+    if spec in ("folder", "imagenet"):
+        recorded = recorded_data(model.path.parent, spec)
+        if recorded is not None:
+            return recorded
+        raise InputError(f"{model.path}: does not say where its pictures are; give --data {spec}:PATH")
+    return spec
+
+
+def _folder(name: str, path: Path, settings: EvaluateSettings, *, alone: bool) -> Path:
+    """Where a network's results go."""
+    if settings.out is None:
+        return path.parent / "evaluation" / f"{path.stem}-{settings.split}"
+    return Path(settings.out) if alone else Path(settings.out) / name
+
+
+def _compare_latency(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
+    """Measures the networks in each runtime."""
+    for path in found.values():
+        if path.suffix == ".onnx":
+            raise InputError(f"--latency: {path}: give the network's .safetensors; its ONNX models are made from it")
+    device = resolve_device(settings.device if settings.device != "auto" else "cpu")
+    networks = [(name, load_model(path)[0]) for name, path in found.items()]
+    times = compare_latency(networks, settings.runtimes, settings.threads, device, settings.rounds, reporter)
+    threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
+    title = f"one picture, {threads}, {device_name(device)}: median (and quartiles)"
+    reporter.show(latency_table([(name, network.architecture) for name, network in networks], times, title))

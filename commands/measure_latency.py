@@ -1,0 +1,44 @@
+"""Measure a latency table on this device, or export its pieces for another: see `python measure_latency.py --help`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from commands.settings import MEASURE_LATENCY
+from deployment.latency import measure_table
+from deployment.piece_export import export_pieces
+from deployment.runtimes import Runtime
+from search_space.errors import InputError
+from search_space.priced_space import PricedSpace
+from search_space.spaces import priced_space
+from training.device import resolve_device
+from training.files import check_writable
+from training.progress import Reporter
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = MEASURE_LATENCY.parse(arguments)
+    reporter = Reporter(settings.quiet)
+    priced = priced_space(settings.space)
+    space = priced.space
+    if settings.resolution is not None:
+        if settings.resolution not in space.resolution:
+            known = ", ".join(map(str, space.resolution))
+            raise InputError(f"--resolution {settings.resolution}: not in space {space.name}; it has {known}")
+        space = replace(space, resolution=(settings.resolution,))
+    priced = PricedSpace(space, settings.classes or priced.num_classes)
+    if settings.export is not None:
+        folder = Path(settings.export)
+        export_pieces(priced, folder, reporter)
+        reporter.say(f"{folder}: measure its files, and fill their times into {folder / 'latency.json'}")
+        return
+    path = Path(settings.out)
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {path.parent}; make it first")
+    check_writable(path)
+    runtime = Runtime(settings.runtime, settings.threads, resolve_device(settings.device))
+    table = measure_table(priced, runtime, path, reporter, settings.rounds)
+    reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")
+    if settings.resolution is None:
+        reporter.say(f"next:   python search.py --space {settings.space} --latency-table {path} --max-latency-ms …")

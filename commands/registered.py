@@ -1,0 +1,59 @@
+"""The names in the program's registries, read from its source for a command's help.
+
+A registry fills where its modules are imported, and these import torch and Optuna, which takes seconds. A list of names
+beside each registry would be a second place to keep. What a plugin registers is known once the plugin was run, and is
+in no help.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def registered(place: str) -> tuple[str, ...]:
+    """What stands in `@register("…")` in a module, or in those of a folder in the order in which they are imported."""
+    at = ROOT / place
+    paths = sorted(at.glob("*.py"), key=lambda path: (path.stem != "registry", path.stem)) if at.is_dir() else [at]
+    names: list[str] = []
+    for path in paths:
+        names += re.findall(r'^@(?:\w+\.)?register\("(.+)"\)$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(names)
+
+
+def keys(module: str, name: str) -> tuple[str, ...]:
+    """The keys of the dictionary of that name in a module's source. Raises LookupError where none is written out."""
+    for node in ast.parse((ROOT / module).read_text(encoding="utf-8")).body:
+        match node:
+            case (
+                ast.AnnAssign(target=ast.Name(id=found), value=ast.Dict(keys=written))
+                | ast.Assign(targets=[ast.Name(id=found)], value=ast.Dict(keys=written))
+            ) if found == name:
+                return tuple(str(ast.literal_eval(key)) for key in written if key is not None)
+    raise LookupError(f"{module}: writes out no dictionary {name}")
+
+
+def scores() -> tuple[str, ...]:
+    """Of `evaluators.zero_cost`: the aggregates first."""
+    return (*keys("evaluators/zero_cost/registry.py", "AGGREGATES"), *registered("evaluators/zero_cost"))
+
+
+def samplers() -> tuple[str, ...]:
+    """Of `studies.samplers`, without those of `--framework nni`, which have names of their own there."""
+    return tuple(name for name in registered("studies/samplers") if ":" not in name)
+
+
+def evaluators() -> tuple[str, ...]:
+    """Of `evaluators.choice`."""
+    return registered("evaluators/choice.py")
+
+
+def spaces() -> tuple[str, ...]:
+    """Of `search_space.spaces`."""
+    return registered("search_space/spaces.py")
+
+
+def backbones() -> tuple[str, ...]:
+    """Of `search_space.backbones`."""
+    return keys("search_space/backbones.py", "BACKBONES")

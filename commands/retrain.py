@@ -1,0 +1,263 @@
+"""Train a found architecture, alone or beside hand-designed ones: see README.md, and `python retrain.py --help`."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from commands.planning import flags_of_retraining, plan_retraining, suits
+from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
+from deployment.export import calibration_pictures, check_installed, export
+from deployment.precisions import compare_precisions
+from evaluators.supernet.slices import sliced
+from reports.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
+from reports.deployed_tables import precision_table
+from reports.plan import show_retraining
+from reports.report import write_report
+from search_space.architecture import Architecture
+from search_space.baselines import compared
+from search_space.cost import measure
+from search_space.errors import InputError
+from search_space.network import Network
+from search_space.pretrained import at_hand, check_family, check_init, published, transfer
+from studies import run_folder
+from studies.identity import FILES
+from studies.source import Source, check_former, read_source
+from studies.storages import check_address, without_password
+from training import distributed
+from training.data import Dataset, load_data
+from training.device import default_threads, resolve_device
+from training.files import check_inside, write_json
+from training.lanes import use_threads
+from training.model_file import load_model
+from training.progress import Reporter, duration
+from training.resize import resized
+from training.seeds import derive
+from training.sizing import told_apart
+from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
+from training.teacher import load_teacher
+
+COMPARISON, PLOT = "comparison.json", "comparison.png"
+KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
+"""What another recipe may not take the place of."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = RETRAIN.parse(arguments)
+    started = time.monotonic()
+    reporter = Reporter(settings.quiet or distributed.rank() > 0)
+    device = resolve_device(settings.device)
+    check_init(settings.init or "scratch", "supernet")
+    chosen = recipe(settings)
+    check_installed(settings.export)
+    if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
+        raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
+    source = read_source(settings.source, settings.data, settings.network)
+    settings = resolved(settings, suits(source.preset))
+    chosen = recipe(settings)
+    if settings.storage is not None:
+        check_address(settings.storage)
+        if source.run is None:
+            raise InputError(f"--storage {without_password(settings.storage)}: {settings.source} is not a run's folder")
+    if source.recorded:
+        reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
+
+    def load(side: int) -> Dataset:
+        # Crops at random places and scales want the whole picture, so its file.
+        streamed = True if chosen.augmentation == "random-resized-crop" else None
+        return load_data(
+            source.data,
+            side,
+            device,
+            reporter,
+            streamed=streamed,
+            skip_corrupt=settings.skip_corrupt,
+            loaders=settings.loaders,
+            download=not source.recorded,
+        )
+
+    data = load(source.architecture.resolution)
+    source.check(data)
+    if source.changed(data):
+        reporter.say(
+            f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
+            "renamed or changed): its training pictures may be among the test pictures now"
+        )
+    settings = _with_init(settings, source, reporter)
+    start = _start(settings, source, data)
+    teaching = _teaching(settings.teacher, data) if settings.teacher else None
+    networks = _networks(settings, source, data)
+    # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
+    sized = {source.architecture.resolution: data}
+    for architecture in networks.values():
+        if architecture.resolution not in sized:
+            sized[architecture.resolution] = load(architecture.resolution)
+    for pictures in sized.values():
+        len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
+    chosen, said = plan_retraining(settings, len(data.train))
+    for line in (said, told_apart(len(data.test), "test")):
+        if line:
+            reporter.say(line)
+    number = "" if settings.network is None else f"-{settings.network}"
+    out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
+    if not settings.out:
+        check_inside(out, source.folder)
+    check_former(out, KEPT, source)
+    identity = {
+        "architecture": source.architecture.digest(),
+        "data": data.identity,
+        "recipe": asdict(chosen),
+        "init": settings.init,
+        "teacher": teaching.name if teaching else None,
+    }
+    free = {
+        "data": source.data,
+        "device": str(device),
+        "threads": default_threads(),
+        "processes": distributed.world(),
+        "seeds": settings.seeds,
+        FILES: dict(data.files),
+    }
+    if settings.dry_run:
+        run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
+        use_threads(default_threads(), lanes=device.type == "cpu")
+        if distributed.rank() == 0:
+            predict = teaching.predict if teaching else None
+            show_retraining(
+                networks, sized, chosen, settings.seeds, reporter, predict, adapt=settings.micro_batch == "auto"
+            )
+        reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
+        return
+    opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
+    with distributed.entered_by_first(opened) as recorded:
+        use_threads(recorded["threads"], lanes=device.type == "cpu")
+        rows = []
+        results = []
+        for name, architecture in networks.items():
+            cost = measure(architecture, data.num_classes)
+            trained: list[Trained] = []
+            for seed in range(settings.seed, settings.seed + settings.seeds):
+                result = train_standalone(
+                    architecture,
+                    sized[architecture.resolution],
+                    chosen,
+                    seed=seed,
+                    folder=out / folder_name(name, seed),
+                    reporter=reporter,
+                    what=f"{name}, seed {seed}",
+                    start=start(architecture),
+                    teaching=teaching,
+                    adapt=settings.micro_batch == "auto",
+                )
+                trained.append(result)
+                test = {"accuracy": result.test.accuracy, "top5": result.test.top5, "loss": result.test.loss}
+                described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
+                results.append({**described, "seed": seed, "test": test})
+            rows.append(_row(name, architecture, trained, sized[architecture.resolution]))
+        # Corrupt ones may have been passed over.
+        tested = len(trained[0].test.labels) if distributed.world() == 1 else len(data.test)
+        title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
+        if distributed.rank() == 0:
+            run_folder.merge_results(out, results)
+            if settings.compare:
+                write_json(out / COMPARISON, comparison(rows))
+                plot_comparison(rows, title, out / PLOT)
+            if source.run is not None:
+                write_report(source.run, reporter, storage=settings.storage, retrained=out)
+        reporter.show(comparison_table(rows, title))
+        if distributed.rank() == 0 and settings.export:
+            _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
+        reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[str, Architecture]:
+    """What is trained, by name. Under a latency bound there is no random network: a run's space does not hold times."""
+    networks = {"found" if source.priced else "given": source.architecture}
+    if settings.compare:
+        if settings.init == "supernet":
+            raise InputError(
+                "--init supernet: the networks of --compare are not in the supernet; leave one of them out"
+            )
+        macs = measure(source.architecture, data.num_classes).macs
+        networks |= compared(
+            source.architecture, source.priced.space if source.priced else None, macs, data.num_classes
+        )
+        if source.priced is not None and source.priced.budget.max_latency_ns is None:
+            rng = random.Random(derive("random architecture", source.architecture.digest()))
+            networks["random"] = source.priced.sample(rng)
+    return networks
+
+
+def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) -> RetrainSettings:
+    """The settings with the first weights that `auto` stands for here."""
+    if settings.init != "auto":
+        return settings
+    init, why = distributed.from_first(lambda: at_hand(source.architecture))
+    reporter.say(f"init {init}: {why}")
+    return replace(settings, init=init)
+
+
+def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable[[Architecture], Start]:
+    """Where each network's first weights come from."""
+    if settings.init == "torchvision":
+        check_family(source.architecture)
+        return lambda architecture: Start(
+            "torchvision", lambda network: str(transfer(published(architecture), network))
+        )
+    if settings.init == "supernet":
+        if source.run is None:
+            raise InputError(f"--init supernet: {settings.source} is not a run's folder; give the folder of a search")
+        shared = sliced(source.run, source.architecture, data.num_classes)
+
+        def fill(network: Network) -> str:
+            network.load_state_dict(shared.state_dict())
+            return f"the shared weights of {source.run}"
+
+        return lambda architecture: Start("supernet", fill)
+    return lambda architecture: SCRATCH
+
+
+def _teaching(spec: str, data: Dataset) -> Teaching:
+    """The teacher, told apart by its name and by what its file holds, not by where that lies."""
+    file = Path(spec.rpartition("=")[2])
+    name = spec
+    if file.is_file():
+        named = f"{spec.rpartition('=')[0]} " if "=" in spec else ""
+        name = f"{named}{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+    return Teaching(name, load_teacher(spec, data))
+
+
+def folder_name(network: str, seed: int) -> str:
+    """Of a network's folder among the results."""
+    return f"{network.replace(' ', '-').replace('/', '-')}-{seed}"
+
+
+def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Reporter) -> None:
+    """Writes the network of a folder in the formats that were asked for."""
+    network, info = load_model(folder / WEIGHTS)
+    side = info.architecture.resolution
+    calibration = [resized(x, side) for x in calibration_pictures(data)] if "int8" in settings.export else []
+    for path in export(network, info, settings.export, folder, reporter, calibration):
+        reporter.say(f"export: {path}")
+    if {"onnx", "int8"} <= set(settings.export):
+        reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
+
+
+def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> ComparedNetwork:
+    tests = [result.test for result in trained]
+    return ComparedNetwork(
+        name,
+        architecture,
+        measure(architecture, data.num_classes),
+        tuple(test.accuracy for test in tests),
+        tuple(result.seconds for result in trained),
+        tuple((test.predicted == test.labels).numpy() for test in tests) if distributed.world() == 1 else (),
+        None if data.test.sources is None else data.test.sources.numpy(),
+    )
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"

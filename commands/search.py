@@ -1,0 +1,433 @@
+"""Search for the best architectures within a budget: see README.md, and `python search.py --help`."""
+
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from commands.planning import flags_of_search, plan_search
+from commands.presets import SEARCH, SearchSettings, command, preset
+from commands.search_checks import check_engine, check_latency, check_shared, without_effect
+from commands.suited import suited
+from deployment.latency import kept_table, measure_table
+from deployment.runtimes import Runtime
+from evaluators.anchored import AnchoredEvaluator, AnchorSettings
+from evaluators.base import Evaluator
+from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
+from evaluators.forecast import Search
+from evaluators.prior import check_prior
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.zero_cost import check_score
+from reports.plan import show_plan
+from reports.report import write_report
+from reports.tables import front_table, front_title, scored_on
+from search_space.amounts import human, nanoseconds
+from search_space.cost import Budget
+from search_space.counting_work import counting_seconds
+from search_space.errors import InputError
+from search_space.latency import LatencyTable, read_latency_table
+from search_space.plugins import loaded_plugins
+from search_space.pretrained import at_hand, check_family, check_init
+from search_space.priced_space import PricedSpace
+from search_space.space_pieces import check_complete
+from search_space.spaces import named_space
+from studies import run_folder
+from studies.front import pareto_front, rescore
+from studies.identity import FILES
+from studies.loop import search
+from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
+from studies.optuna_study import STUDY_NAME, OptunaStudy
+from studies.ray_actors import RayActors
+from studies.samplers import Sampler, make_sampler, sampler_class
+from studies.samplers import Task as SamplerTask
+from studies.samplers.nni_tuners import of_framework
+from studies.storages import without_password
+from studies.trials import Candidate
+from studies.workers import helpers, is_helper, started
+from training import distributed
+from training.data import load_data
+from training.device import default_threads, resolve_device
+from training.lanes import use_threads
+from training.progress import Reporter, duration
+from training.sizing import told_apart
+
+LONG = 5.0  # seconds of counting that a user is told of
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    begun = time.monotonic()
+    settings = SEARCH.parse(arguments, _with_preset)
+    reproducing = command(settings, loaded_plugins())
+    settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
+    _check(settings)
+    reporter = _reporter(settings.quiet)
+    device = resolve_device(settings.device)
+    task = _task(settings, device, reporter)
+    evaluator = EVALUATORS[settings.evaluator](task)
+    if is_trial():
+        use_threads(trial_threads(), lanes=device.type == "cpu")
+        run_trial(task.priced.space, evaluator)
+        return
+    bounded = tuple(name for name, _ in task.priced.budget.bounds()) or ("macs",)
+    objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
+    sampled = SamplerTask(task.priced, settings.seed, settings.startup, objectives)
+    sampler = make_sampler(settings.sampler, sampled)
+    identity = _identity(settings, task, evaluator, objectives)
+    threads = max(1, default_threads() // settings.workers)
+    free = {
+        "command": reproducing,
+        "preset": settings.preset,
+        "data": settings.data,
+        "trials": settings.trials,
+        "device": str(device),
+        "threads": threads,
+        "storage": settings.storage and without_password(settings.storage),
+        "processes": distributed.world(),
+        FILES: dict(task.data.files),
+    }
+    if settings.dry_run:
+        run_folder.check_same(task.folder, identity, free, flags=flags_of_search)
+        use_threads(threads, lanes=device.type == "cpu")
+        _show_plan(settings, task, evaluator)
+        return
+    opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings), flags=flags_of_search)
+    with distributed.entered_by_first(opened) as recorded:
+        use_threads(recorded["threads"], lanes=device.type == "cpu")
+        _announce(settings, task, evaluator)
+        if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
+            if not distributed.from_first(lambda: False) and isinstance(
+                evaluator, SupernetEvaluator | AnchoredEvaluator
+            ):
+                evaluator.prepare()
+            return
+        candidates, front = _candidates(settings, task, evaluator, sampler, identity, recorded["threads"])
+        if is_helper() or not candidates:
+            return
+        costs = objectives[1:] or bounded  # what a front is of
+        _finish(settings, task, evaluator, candidates, front, costs)
+        took = f" ({reporter.took()})" if reporter.seconds else ""
+        reporter.say(f"{task.folder}: done in {duration(time.monotonic() - begun)}{took}")
+        reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, task.folder)))}")
+        plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
+        reporter.say(f"next:   python retrain.py {shlex.quote(str(task.folder))} --compare{plugins}")
+
+
+def _with_preset(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, with the preset that suits the pictures where neither it nor a space was."""
+    chosen = suited(given)
+    if chosen is None:
+        return given
+    name, why = chosen
+    _reporter(given.get("quiet", False)).say(why)
+    return {**given, "preset": name}
+
+
+def _reporter(quiet: bool) -> Reporter:
+    """Of several processes one speaks."""
+    return Reporter(quiet or distributed.rank() > 0 or is_helper() or is_trial())
+
+
+def _check(settings: SearchSettings) -> None:
+    """Refuses what can be refused before anything is read."""
+    sampler_class(settings.sampler)
+    check_init(settings.init)
+    check_evaluator(settings.evaluator)
+    check_engine(settings)
+    check_shared(settings)
+    check_latency(settings)
+    check_score(settings.score)
+    check_prior(settings.prior)
+    run_folder.check_name(_folder(settings))
+
+
+def _folder(settings: SearchSettings) -> Path:
+    return Path(settings.out or f"runs/{settings.preset}")
+
+
+def _is_elsewhere(settings: SearchSettings) -> bool:
+    """Whether candidates are evaluated by an engine, not by processes that take part in the study."""
+    return settings.engine != "processes"
+
+
+def _is_shared(settings: SearchSettings) -> bool:
+    """Whether several processes work in the folder."""
+    return settings.storage is not None or (settings.workers > 1 and not _is_elsewhere(settings))
+
+
+def _storage(settings: SearchSettings, folder: Path) -> str:
+    return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
+
+
+def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) -> Task:
+    """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
+    chosen, folder = preset(settings.preset), _folder(settings)
+    space = named_space(settings.space)
+    data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
+    if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
+        _ = data.train, data.validation
+    if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
+        reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
+    untimed = PricedSpace(space, data.num_classes, budget=Budget(settings.max_macs, settings.max_params))
+    _ = untimed.table  # refuses a budget below the smallest network
+    init = _init(settings, untimed, reporter)
+    max_latency_ms = settings.max_latency_ms
+    if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
+        if max_latency_ms is not None:
+            reporter.say("latency: its bound is left out here, for a dry run measures no table")
+        max_latency_ms = None
+    measured = replace(settings, max_latency_ms=max_latency_ms)
+    known = distributed.from_first(lambda: _latency(measured, untimed, folder, reporter))
+    budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
+    priced = PricedSpace(space, data.num_classes, None if known is None else LatencyTable.from_dict(known), budget)
+    _ = priced.table  # refuses a budget that nothing meets
+    plan = plan_search(chosen, settings, data.count("train"))
+    return Task(
+        priced=priced,
+        data=data,
+        seed=settings.seed,
+        folder=folder,
+        reporter=reporter,
+        init=init,
+        supernet=plan.supernet,
+        scoring=chosen.scoring,
+        prior=settings.prior,
+        anchors=AnchorSettings(settings.anchors, plan.anchor),
+        proxy=plan.proxy,
+        score=settings.score,
+        table=settings.table,
+        given=Path(settings.supernet) if settings.supernet else None,
+    )
+
+
+def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> str:
+    """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
+    if settings.init == "auto":
+        if settings.evaluator in ("zero-cost", "tabular"):  # which train nothing
+            return "scratch"
+        init, why = distributed.from_first(lambda: at_hand(priced.largest))
+        reporter.say(f"init {init}: {why}")
+        return init
+    if settings.init == "torchvision":
+        check_family(priced.largest)
+    return settings.init
+
+
+def _identity(
+    settings: SearchSettings, task: Task, evaluator: Evaluator, objectives: tuple[str, ...]
+) -> dict[str, Any]:
+    """All that makes two runs the same."""
+    return {
+        "space": task.priced.to_dict(),
+        "latency": task.priced.latency and task.priced.latency.digest,
+        "data": task.data.identity,
+        "budget": asdict(task.priced.budget),
+        "evaluator": evaluator.identity(),
+        "sampler": {
+            "name": settings.sampler,
+            "startup": settings.startup,
+            "objectives": objectives,
+            "rescored": preset(settings.preset).rescored,
+        },
+        "seed": settings.seed,
+    }
+
+
+def _candidates(
+    settings: SearchSettings,
+    task: Task,
+    evaluator: Evaluator,
+    sampler: Sampler,
+    identity: dict[str, Any],
+    threads: int,
+) -> tuple[list[Candidate], list[Candidate] | None]:
+    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few.
+
+    Returns:
+        the candidates, and their front where an earlier command has finished with it.
+    """
+    folder, reporter, elsewhere = task.folder, task.reporter, _is_elsewhere(settings)
+    until = started() + 3600 * (settings.max_hours or math.inf)
+
+    def is_over() -> bool:
+        return time.time() > until
+
+    with run_folder.turn(folder, "study", reporter):
+        study = OptunaStudy(
+            sampler,
+            _storage(settings, folder),
+            name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
+            identity=identity,
+            shared=_is_shared(settings),
+            say=reporter.say,
+        )
+    finished = len(study.candidates()) >= settings.trials
+    front = None
+    if finished and not is_helper():
+        with run_folder.turn(folder, "results", reporter):
+            front = _finished_front(task, evaluator, study.candidates())
+    # What has its front already evaluates nothing.
+    if not distributed.from_first(lambda: front is not None):
+        with run_folder.turn(folder, "preparation", reporter):
+            evaluator.prepare()
+    distributed.leave()
+    with ExitStack() as working:
+        evaluation: RayActors | NNIExperiment | None = None
+        if not elsewhere and not is_helper() and not finished:
+            working.enter_context(helpers(settings.workers - 1, folder, reporter))
+        elif elsewhere and not finished:
+            engine = _actors if settings.engine == "ray" else _experiment
+            evaluation = working.enter_context(closing(engine(settings, task, evaluator.objective, threads)))
+        candidates = search(
+            study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
+        )
+    stopped = is_over() and len(candidates) < settings.trials
+    if stopped:
+        study.refresh()  # others may have been evaluating still
+        candidates = study.candidates()
+        reporter.say(
+            f"--max-hours {settings.max_hours:g}: over after {len(candidates)} of {settings.trials} candidates; "
+            "the same command goes on"
+        )
+    study.close()
+    if not candidates and not stopped and not is_helper():
+        raise InputError(f"{folder}: not one architecture within {task.priced.budget} could be evaluated")
+    return candidates, front
+
+
+def _finished_front(task: Task, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
+    """The front in the folder, where it is one of these candidates."""
+    return run_folder.finished_front(
+        task.folder, candidates, evaluator.objective, task.priced.budget, task.data, task.reporter
+    )
+
+
+def _finish(
+    settings: SearchSettings,
+    task: Task,
+    evaluator: Evaluator,
+    candidates: list[Candidate],
+    front: list[Candidate] | None,
+    costs: tuple[str, ...],
+) -> None:
+    """Writes the front, unless it is there, and the report; shows the front."""
+    folder, reporter = task.folder, task.reporter
+    if front is None:
+        with run_folder.turn(folder, "results", reporter):
+            front = _finished_front(task, evaluator, candidates)  # of another process that has just finished
+            if front is None:
+                best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
+                front = pareto_front(best_again, costs)
+                run_folder.write_results(folder, front, len(candidates), task.priced.budget, task.data)
+    scored_by = scored_on(evaluator.identity(), evaluator.objective, task.data.count("validation"))
+    title = front_title(len(candidates), task.priced.budget, scored_by)
+    reporter.show(front_table(front, title, evaluator.objective))
+    with run_folder.turn(folder, "report", reporter):
+        write_report(folder, reporter, storage=_storage(settings, folder))
+
+
+def _reading(settings: SearchSettings) -> dict[str, Any]:
+    """How `load_data` is to go about the pictures."""
+    chosen = preset(settings.preset)
+    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
+    return {
+        # Crops at random places and scales want the whole picture, so its file.
+        "streamed": True if trained_on.augmentation == "random-resized-crop" else None,
+        "skip_corrupt": settings.skip_corrupt,
+        "loaders": settings.loaders,
+    }
+
+
+def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
+    """Says what is searched, and how."""
+    priced, data, say = task.priced, task.data, task.reporter.say
+    say(f"space {priced.space.name}: {_about(*priced.unbounded.count())} architectures")
+    say(f"within {priced.budget}: {_about(*priced.count())} architectures")
+    training, validation = data.count("train"), data.count("validation")
+    say(f"data {data.name}: {training} training, {validation} validation pictures")
+    if planned := plan_search(preset(settings.preset), settings, training).said:
+        say(planned)
+    if evaluator.objective == "accuracy" and (few := told_apart(validation, "validation")):
+        say(few)
+    if unused := without_effect(settings):
+        say(f"without effect: {', '.join(unused)}")
+    say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
+
+
+def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
+    """What a dry run says."""
+    _announce(settings, task, evaluator)
+    if distributed.rank() == 0:
+        rescored = preset(settings.preset).rescored
+        sought = Search(task.priced, settings.seed, settings.trials, settings.workers, rescored)
+        show_plan(evaluator, sought, task.reporter)
+    task.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {task.folder}")
+
+
+def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
+    """Ray actors, as many as there are workers, each with the task's evaluator."""
+    fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
+    fields |= {"folder": task.folder.resolve(), "given": task.given and task.given.resolve()}
+    side = max(task.priced.space.resolution)
+    make = Elsewhere(
+        settings.evaluator,
+        fields,
+        settings.data,
+        side,
+        _reading(settings),
+        settings.device,
+        threads,
+        loaded_plugins(),
+    )
+    return RayActors(
+        make,
+        settings.workers,
+        objective=objective,
+        address=settings.ray_address,
+        resources={"num_cpus": threads, "num_gpus": settings.worker_gpus},
+        say=task.reporter.say,
+    )
+
+
+def _experiment(settings: SearchSettings, task: Task, objective: str, threads: int) -> NNIExperiment:
+    """An NNI experiment of as many trials at once as there are workers."""
+    experiment = NNIExperiment(
+        task.priced.space,
+        task.folder,
+        settings.workers,
+        sampler=settings.sampler,
+        threads=threads,
+        objective=objective,
+        port=settings.nni_port,
+    )
+    task.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")
+    return experiment
+
+
+def _latency(settings: SearchSettings, priced: PricedSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
+    """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
+    if settings.latency_table is not None:
+        table = read_latency_table(Path(settings.latency_table))
+        check_complete(table, priced.space, priced.num_classes, settings.latency_table)
+        reporter.say(f"latency by {settings.latency_table}: {table}")
+        return table.to_dict()
+    if settings.max_latency_ms is None:
+        return None
+    runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
+    if run_folder.begun(folder):
+        return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
+    with run_folder.locked(folder, shared=_is_shared(settings)), run_folder.turn(folder, "latency", reporter):
+        return measure_table(priced, runtime, folder / run_folder.LATENCY, reporter).to_dict()
+
+
+def _about(low: int, high: int) -> str:
+    if low == high:
+        return f"{low:,}"
+    few, many = (f"{count:.3g}" if count >= 10**15 else human(count) for count in (low, high))
+    return f"about {few}" if few == many else f"between {few} and {many}"

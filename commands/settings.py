@@ -1,0 +1,117 @@
+"""The settings of the commands that have few: a search's are in `presets`, a retraining's in `recipes`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from commands import flags
+from commands.command_line import Command, flag, positional
+from commands.registered import backbones, spaces
+from commands.values import whole
+from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
+from training.specs import DATA
+
+SPLITS = ("test", "validation", "train")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
+
+    source: str = positional(
+        "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
+    )
+    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {DATA}")
+    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS)
+    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
+    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
+    latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
+    runtimes: tuple[str, ...] | None = flag(
+        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
+    )
+    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
+    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
+    skip_corrupt: bool = flags.skip_corrupt()
+    loaders: int | None = flags.loaders()
+    device: str = flags.device()
+    quiet: bool = flags.quiet()
+
+
+EVALUATE = Command(
+    "evaluate",
+    EvaluateSettings,
+    "example: python evaluate.py runs/digits/retrain, or python evaluate.py runs/digits/retrain --latency",
+    continues=False,
+)
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Say what a trained network sees in pictures."""
+
+    source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
+    pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
+    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
+    device: str = flags.device()
+
+
+PREDICT = Command(
+    "predict",
+    PredictSettings,
+    "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3",
+    continues=False,
+)
+
+
+@dataclass(frozen=True)
+class DescribeSettings:
+    """Draw and cost a network, stage by stage, without training it and without data."""
+
+    source: str = positional(
+        "a run's folder or its front.json, a training's folder, an architecture's JSON file, or "
+        f"{', '.join(backbones())}, each also with -none, -se, -ca"
+    )
+    network: int | None = flag(
+        None, "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best)", whole(1)
+    )
+    resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
+    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
+    svg: str | None = flag(None, "write the drawing into this file")
+    json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
+    quiet: bool = flags.quiet()
+
+
+DESCRIBE = Command(
+    "describe",
+    DescribeSettings,
+    "example: python describe.py mobilenetv2-ca --svg mobilenetv2-ca.svg",
+    continues=False,
+)
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """Measure how long each piece of a space's networks takes, alone and on one picture, into a latency table.
+
+    Or export the pieces as ONNX files, for a device that this program does not run on.
+    """
+
+    space: str = flag("mobilenetv2-32", f"search space: {', '.join(spaces())}, or a file FILE.toml")
+    classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
+    resolution: int | None = flag(
+        None, "measure at this one of the space's resolutions; a search needs all (default: all)", whole(1, 4096)
+    )
+    runtime: str = flag("eager", f"what the pieces run in: {', '.join(RUNTIMES)}")
+    threads: int = flag(1, "threads of the runtime", whole(1, 4096))
+    device: str = flags.device("cpu")
+    rounds: int = flag(ROUNDS, "times that each piece has its turn, of which the quickest counts", whole(1, 10_000))
+    out: str = flag("latency.json", "the table's file; the same command again continues it")
+    export: str | None = flag(None, "write the pieces into this folder instead, with a table to fill in")
+    quiet: bool = flags.quiet()
+
+
+MEASURE_LATENCY = Command(
+    "measure_latency",
+    LatencySettings,
+    "example: python measure_latency.py --space mobilenetv2 --resolution 224 --runtime onnxruntime",
+    continues=True,
+)

@@ -1,0 +1,5 @@
+"""What a user chooses from: frameworks, storages, engines. Without Optuna, for a command's help shows it."""
+
+FRAMEWORKS = ("optuna", "nni")
+STORAGES = "sqlite:///FILE, journal:FILE, postgresql://USER@HOST/DATABASE, grpc://HOST:PORT"
+ENGINES = ("processes", "ray", "nni")

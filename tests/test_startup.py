@@ -1,0 +1,84 @@
+"""A command line is answered before torch is imported; names in a help are those of the registries all the same."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import registered
+from deployment import choices, export
+from evaluators import zero_cost
+from evaluators.choice import EVALUATORS
+from search_space.backbones import BACKBONES
+from search_space.spaces import SPACES
+from studies.samplers import sampler_names
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ("search", "retrain", "evaluate", "predict", "describe", "measure_latency")
+HEAVY = {"torch", "torchvision", "numpy", "optuna", "sklearn", "scipy", "sqlalchemy", "rich", "PIL", "matplotlib"}
+
+
+def _imported(command: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """What the command came to, and the top packages that it imported, of which Python itself keeps the account."""
+    result = subprocess.run(
+        [sys.executable, str(ROOT / f"{command}.py"), *arguments],
+        env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return result, set(re.findall(r"^import time:.*\| +([a-zA-Z_]\w*)", result.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--help"], 0), (["--help", "all"], 0), (["x", "x", "--devise", "cpu"], 2), (["x", "x", "--quiet=y"], 2)],
+    ids=["help", "help all", "misspelt", "of no value"],
+)
+def test_help_and_mistakes_import_nothing_heavy(command: str, arguments: list[str], code: int) -> None:
+    result, imported = _imported(command, *arguments)
+    assert result.returncode == code, result.stderr
+    assert {"argparse", "commands"} <= imported
+    assert not imported & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("search", ["--trials", "many"]),
+        ("search", ["imagenet", "--help", "scoring"]),
+        ("search", ["--help", "absent"]),
+        ("search", ["absent"]),
+        ("search", ["--out="]),
+        ("retrain", ["x", "--epochs", "0"]),
+        ("retrain", ["x", "--export", "absent"]),
+        ("evaluate", ["x", "--runtimes", "absent"]),
+        ("predict", ["x"]),
+        ("describe", ["x", "--classes", "none"]),
+        ("measure_latency", ["--threads", "0"]),
+    ],
+)
+def test_a_wrong_value_is_told_as_early(command: str, arguments: list[str]) -> None:
+    result, imported = _imported(command, *arguments)
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("import time:")]
+    assert (result.returncode, len(lines)) == ((0, 0) if "scoring" in arguments else (2, 1))
+    assert not imported & HEAVY
+
+
+def test_names_in_a_help_are_those_of_the_registries() -> None:
+    assert registered.scores() == zero_cost.names()
+    assert registered.samplers() == tuple(name for name in sampler_names() if ":" not in name)
+    assert registered.registered("studies/samplers") == sampler_names()
+    assert registered.evaluators() == tuple(EVALUATORS)
+    assert registered.spaces() == tuple(SPACES)
+    assert registered.backbones() == tuple(BACKBONES)
+    assert tuple(export._FORMATS) == choices.FORMATS
+
+
+def test_a_dictionary_that_is_not_written_out() -> None:
+    with pytest.raises(LookupError, match=r"search_space/spaces\.py: writes out no dictionary ABSENT"):
+        registered.keys("search_space/spaces.py", "ABSENT")
