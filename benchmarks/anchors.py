@@ -23,8 +23,8 @@ from evaluators.anchored import REFERENCES, Anchoring
 from evaluators.predictor import FEWEST
 from evaluators.ranking import Truth, kendall
 from evaluators.table import GROUPS, TABLES, read_table
-from search_space.cost import Budget
-from search_space.json_files import read_json
+from foundation.json_files import read_json
+from search_space.cost.cost import Budget
 from search_space.spaces import priced_space
 
 REGRET_AT = 5

@@ -33,16 +33,16 @@ from evaluators.prior import Prior
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.zero_cost import Scorer
-from search_space.cost import Budget
+from foundation.memory import keep_freed_memory
+from foundation.progress import Reporter
+from search_space.cost.cost import Budget
 from search_space.network import build
 from search_space.spaces import priced_space
 from studies.samplers import Task, make_sampler
 from studies.samplers.base import Proposal, Told
-from training.data import load_data
-from training.label_step import LabelStep
+from training.data.datasets import load_data
 from training.lanes import use_threads
-from training.memory import keep_freed_memory
-from training.progress import Reporter
+from training.methods.label_step import LabelStep
 from training.recipe import Recipe
 
 PARTS = ("largest alone", "sandwich", "proposal", "candidate", "retraining")

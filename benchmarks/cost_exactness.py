@@ -17,7 +17,7 @@ from collections import Counter as Tally
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_space.cost import Cost, Counter
+from search_space.cost.cost import Cost, Counter
 from search_space.network import Network
 from search_space.spaces import priced_space
 

@@ -23,10 +23,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_space.architecture import Architecture
-from search_space.cost import Budget, measure
-from search_space.encoding import encoding
+from search_space.cost.cost import Budget, measure
+from search_space.cost.encoding import encoding
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
-from search_space.priced_space import PricedSpace
 from search_space.spaces import priced_space
 
 _Input = TypeVar("_Input")

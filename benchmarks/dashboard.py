@@ -24,10 +24,10 @@ import optuna
 import optuna_dashboard
 import sqlalchemy
 
+from foundation.progress import Reporter
 from reports import dashboard
 from reports.record import read_record
-from studies.run_folder import STUDY
-from training.progress import Reporter
+from studies.runs.run_folder import STUDY
 
 COMMAND = (sys.executable, "search.py", "--evaluator", "tabular", "--sampler", "random", "--quiet")
 

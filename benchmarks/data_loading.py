@@ -31,16 +31,16 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from training.augmentation import PLAIN, Augmentation
-from training.decoding import training_crop
-from training.device import processors
-from training.draws import draw_alterations
-from training.folders import MEAN, STD
-from training.loaders import Loaders
-from training.preparation import MARGINS, View, prepared
-from training.progress import Reporter
-from training.rectangles import crop
-from training.streamed import StreamedSplit
+from foundation.device import processors
+from foundation.progress import Reporter
+from training.augmentation.draws import draw_alterations
+from training.augmentation.recipe import PLAIN, Augmentation
+from training.augmentation.rectangles import crop
+from training.data.decoding import training_crop
+from training.data.folders import MEAN, STD
+from training.data.loaders import Loaders
+from training.data.preparation import MARGINS, View, prepared
+from training.data.streamed import StreamedSplit
 
 MARGIN = MARGINS["imagenet"]
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "imagenet-samples-100.tar"

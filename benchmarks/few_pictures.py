@@ -19,14 +19,14 @@ from PIL import Image
 
 from commands.recipes import MADE_FOR, RECIPES
 from commands.values import wholes
+from foundation.progress import Reporter
 from search_space.architecture import Architecture, Attention
 from search_space.baselines import at_macs, uniform
 from search_space.spaces import named_space
-from training import digits
-from training.data import Dataset, Split, load_data
-from training.held import HeldSplit
-from training.pictures import Pictures
-from training.progress import Reporter
+from training.data import digits
+from training.data.datasets import Dataset, Split, load_data
+from training.data.held import HeldSplit
+from training.data.pictures import Pictures
 from training.recipe import Recipe
 from training.sizing import epoch_steps, planned
 from training.standalone import train_standalone

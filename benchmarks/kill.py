@@ -22,8 +22,8 @@ from typing import Any
 
 import optuna
 
-from studies.optuna_study import STUDY_NAME
-from studies.run_folder import BEST, CONFIG, FRONT, STUDY
+from studies.runs.run_folder import BEST, CONFIG, FRONT, STUDY
+from studies.storage.optuna_study import STUDY_NAME
 
 COMMAND = (sys.executable, "search.py", "--evaluator", "tabular", "--startup", "10", "--quiet")
 

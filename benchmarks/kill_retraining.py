@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from benchmarks.kill import run
 from search_space.spaces import priced_space
-from studies.run_folder import RESULTS
+from studies.runs.run_folder import RESULTS
 from training.standalone import METRICS, PREDICTIONS, WEIGHTS
 
 SETTINGS = shlex.split(

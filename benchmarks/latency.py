@@ -21,11 +21,11 @@ import torch
 from deployment.choices import ROUNDS
 from deployment.latency import measure_table, network_calls, quickest
 from deployment.runtimes import Runtime
-from search_space.amounts import milliseconds
-from search_space.cost import measure
+from foundation.amounts import milliseconds
+from foundation.progress import Reporter
+from foundation.seeds import derive
+from search_space.cost.cost import measure
 from search_space.spaces import priced_space
-from training.progress import Reporter
-from training.seeds import derive
 
 
 def main() -> None:

@@ -29,16 +29,16 @@ from commands.values import whole
 from evaluators.base import Metrics
 from evaluators.best_predicted import best_within
 from evaluators.predictor import Predictor
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.encoding import encoding
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Budget
+from search_space.cost.encoding import encoding
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
+from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
-from training.progress import Reporter
 
 BUDGET = Budget(max_macs=1_200_000)
 NOISE = 0.5

@@ -30,15 +30,15 @@ from sqlalchemy.orm import Session
 from benchmarks.predictor import BUDGET, Target
 from commands.values import wholes
 from evaluators.base import Metrics
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
-from studies.records import new_trial
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler
+from studies.storage.optuna_study import OptunaStudy
+from studies.storage.records import new_trial
 from studies.trials import Candidate, Claim
-from training.progress import Reporter
 
 SPACE = "mobilenetv2-32"
 STARTUP = 40

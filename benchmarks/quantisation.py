@@ -26,7 +26,7 @@ from deployment.quantisation import quantised
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.network import build
-from training.data import load_data
+from training.data.datasets import load_data
 from training.model_file import load_model
 
 PLAIN = ("Conv", "Gemm", "MatMul")

@@ -53,16 +53,16 @@ from evaluators.ranking import RESAMPLES, Truth, kendall, reachable, resampled_a
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.table import Entry, Table, read_table, write_table
-from search_space.amounts import human
+from foundation.amounts import human
+from foundation.files import write_json
+from foundation.json_files import read_json
+from foundation.progress import Reporter, duration
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.json_files import read_json
-from search_space.priced_space import PricedSpace
-from training.data import Dataset, load_data
-from training.files import write_json
-from training.progress import Reporter, duration
+from search_space.cost.cost import Budget
+from search_space.cost.priced_space import PricedSpace
+from training.data.datasets import Dataset, load_data
 from training.recipe import Recipe
-from training.seeds import derive
 
 # At 4 or 5 epochs one seed differs from another by more than one network from another: all wait a while before they
 # learn anything, and how long is luck.

@@ -38,16 +38,16 @@ from commands.values import whole
 from evaluators.base import Evaluator, number
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
+from foundation.files import write_atomically
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from search_space.variation import mutate
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler, sampler_names
-from training.files import write_atomically
-from training.progress import Reporter
-from training.seeds import derive
+from studies.storage.optuna_study import OptunaStudy
 
 SPACE = "mobilenetv2-32"
 STARTUP = 40

@@ -22,21 +22,21 @@ import torch
 from numpy.typing import NDArray
 
 from evaluators.table import Table
+from foundation.errors import InputError
+from foundation.files import write_atomically, write_json
+from foundation.json_files import read_json
+from foundation.progress import Reporter, duration
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.errors import InputError
-from search_space.json_files import read_json
+from search_space.cost.cost import Budget
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
-from search_space.priced_space import PricedSpace
 from search_space.spaces import priced_space
-from training import digits
 from training.checkpoint import load_weights, remove_checkpoints
-from training.data import Dataset, HeldSplit, Split, load_data
-from training.files import write_atomically, write_json
-from training.progress import Reporter, duration
+from training.data import digits
+from training.data.datasets import Dataset, HeldSplit, Split, load_data
 from training.recipe import Recipe
 from training.resize import resized
-from training.seeds import derive
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 
 NETWORKS = "networks.json"

@@ -31,7 +31,7 @@ from search_space.blocks import NO_ATTENTION
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from search_space.stage_program import StageOptions
-from training.data import load_data
+from training.data.datasets import load_data
 
 BATCH = 64
 WARM_UP = 24  # steps

@@ -23,14 +23,14 @@ from optuna.trial import TrialState
 
 from benchmarks import postgres
 from evaluators.base import Metrics
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.cost import Budget, Cost
+from search_space.cost.cost import Budget, Cost
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.optuna_study import STUDY_NAME, OptunaStudy
 from studies.samplers import Task, make_sampler
-from studies.storages import close_storage, open_storage
-from training.progress import Reporter
+from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
+from studies.storage.storages import close_storage, open_storage
 
 BUDGET = Budget(max_macs=1_200_000)
 STARTUP = 40

@@ -18,9 +18,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from commands.ending import SaidError, complain_once
 from commands.values import real, share, typed, whole, wholes, word, yes_or_no
-from search_space.errors import InputError
-from search_space.plugins import load_plugin
-from training.printed import name_flags
+from foundation.errors import InputError
+from foundation.plugins import load_plugin
+from foundation.printed import name_flags
 from training.setting import Setting, field_of
 
 _Settings = TypeVar("_Settings")

@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from commands.settings import DESCRIBE
-from reports.description import attention_table, lines, stage_table
-from reports.drawing import draw
-from search_space.amounts import human
-from search_space.cost import measure
-from search_space.errors import InputError
+from foundation.amounts import human
+from foundation.errors import InputError
+from foundation.files import check_writable, write_json, write_text
+from foundation.progress import Reporter
+from reports.html.drawing import draw
+from reports.terminal.description import attention_table, lines, stage_table
+from search_space.cost.cost import measure
 from search_space.network import check
-from studies.run_folder import BEST, FRONT
-from studies.source import read_source
+from studies.runs.run_folder import BEST, FRONT
+from studies.runs.source import read_source
 from training.checkpoint import load_weights
-from training.files import check_writable, write_json, write_text
 from training.model_file import ModelInfo
-from training.progress import Reporter
 from training.standalone import WEIGHTS
 
 

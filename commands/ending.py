@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NoReturn
 
-from search_space.errors import InputError, first_line
-from training.files import no_room_left
-from training.printed import complain, escape_output
-from training.signals import EndedError, raise_on_signals
+from foundation.errors import InputError, first_line
+from foundation.files import no_room_left
+from foundation.printed import complain, escape_output
+from foundation.signals import EndedError, raise_on_signals
 
 
 class SaidError(SystemExit):
@@ -84,18 +84,18 @@ def _together() -> AbstractContextManager[None]:
     """This process as one of torchrun's, if there are several: then they read the command line together."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    from training import distributed
+    from foundation import distributed
 
     return distributed.joined()
 
 
 def _is_first_to_complain() -> bool:
-    distributed = sys.modules.get("training.distributed")
+    distributed = sys.modules.get("foundation.distributed")
     return distributed is None or distributed.is_first_to_complain()
 
 
 def _keep_freed_memory() -> None:
-    from training.memory import keep_freed_memory
+    from foundation.memory import keep_freed_memory
 
     keep_freed_memory()
 
@@ -115,6 +115,6 @@ def _diverged(error: Exception) -> bool:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    from training.memory import out_of_memory
+    from foundation.memory import out_of_memory
 
     return out_of_memory(error)

@@ -11,16 +11,16 @@ from deployment.compared_latency import compare_latency
 from deployment.confusion import Evaluation, evaluated
 from deployment.model_source import Model, check_classes, find_models, read_model
 from deployment.runtimes import device_name
-from reports.confusion_picture import draw_confusion
-from reports.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
-from search_space.errors import InputError
-from training.data import Dataset, load_data
-from training.device import default_threads, resolve_device
-from training.files import check_folder, check_inside, write_json
+from foundation.device import default_threads, resolve_device
+from foundation.errors import InputError
+from foundation.files import check_folder, check_inside, write_json
+from foundation.printed import printable
+from foundation.progress import Reporter
+from reports.terminal.confusion_picture import draw_confusion
+from reports.terminal.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
+from training.data.datasets import Dataset, load_data
 from training.lanes import use_threads
 from training.model_file import load_model
-from training.printed import printable
-from training.progress import Reporter
 from training.recorded_data import recorded_data
 from training.resize import resized
 

@@ -8,12 +8,12 @@ from commands.settings import MEASURE_LATENCY
 from deployment.latency import measure_table
 from deployment.piece_export import export_pieces
 from deployment.runtimes import Runtime
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from foundation.device import resolve_device
+from foundation.errors import InputError
+from foundation.files import check_writable
+from foundation.progress import Reporter
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
-from training.device import resolve_device
-from training.files import check_writable
-from training.progress import Reporter
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from commands.settings import PREDICT
 from deployment.model_source import find_model, read_model
 from deployment.prediction import find_pictures, predict
-from search_space.errors import InputError
-from training.device import default_threads, resolve_device
+from foundation.device import default_threads, resolve_device
+from foundation.errors import InputError
+from foundation.printed import complain, printable
 from training.lanes import use_threads
-from training.printed import complain, printable
 
 
 def main(arguments: Sequence[str]) -> None:

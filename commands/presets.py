@@ -14,7 +14,7 @@ from commands.values import bound, hours, milliseconds, nonnegative, objectives,
 from deployment.choices import RUNTIMES
 from evaluators.proxy_settings import Halving, ProxySettings
 from evaluators.supernet.settings import Scoring, SupernetRecipe
-from search_space.errors import InputError
+from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, STORAGES
 from training.recipe import Recipe
 from training.specs import DATA

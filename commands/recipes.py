@@ -8,7 +8,7 @@ from commands.command_line import Command, flag, overriding, positional
 from commands.registered import backbones
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
-from search_space.errors import InputError
+from foundation.errors import InputError
 from training.recipe import Recipe
 from training.setting import field_of
 from training.specs import DATA, TEACHERS

@@ -12,32 +12,32 @@ from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.supernet.slices import sliced
-from reports.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
-from reports.deployed_tables import precision_table
-from reports.plan import show_retraining
+from foundation import distributed
+from foundation.device import default_threads, resolve_device
+from foundation.errors import InputError
+from foundation.files import check_inside, write_json
+from foundation.progress import Reporter, duration
+from foundation.seeds import derive
 from reports.report import write_report
+from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
+from reports.terminal.deployed_tables import precision_table
+from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.baselines import compared
-from search_space.cost import measure
-from search_space.errors import InputError
+from search_space.cost.cost import measure
 from search_space.network import Network
 from search_space.pretrained import at_hand, check_family, check_init, published, transfer
-from studies import run_folder
-from studies.identity import FILES
-from studies.source import Source, check_former, read_source
-from studies.storages import check_address, without_password
-from training import distributed
-from training.data import Dataset, load_data
-from training.device import default_threads, resolve_device
-from training.files import check_inside, write_json
+from studies.runs import run_folder
+from studies.runs.identity import FILES
+from studies.runs.source import Source, check_former, read_source
+from studies.storage.storages import check_address, without_password
+from training.data.datasets import Dataset, load_data
 from training.lanes import use_threads
+from training.methods.teacher import load_teacher
 from training.model_file import load_model
-from training.progress import Reporter, duration
 from training.resize import resized
-from training.seeds import derive
 from training.sizing import told_apart
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
-from training.teacher import load_teacher
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)

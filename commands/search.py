@@ -24,37 +24,37 @@ from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.zero_cost import check_score
-from reports.plan import show_plan
+from foundation import distributed
+from foundation.amounts import human, nanoseconds
+from foundation.device import default_threads, resolve_device
+from foundation.errors import InputError
+from foundation.plugins import loaded_plugins
+from foundation.progress import Reporter, duration
 from reports.report import write_report
-from reports.tables import front_table, front_title, scored_on
-from search_space.amounts import human, nanoseconds
-from search_space.cost import Budget
+from reports.terminal.plan import show_plan
+from reports.terminal.tables import front_table, front_title, scored_on
+from search_space.cost.cost import Budget
+from search_space.cost.latency import LatencyTable, read_latency_table
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import check_complete
 from search_space.counting_work import counting_seconds
-from search_space.errors import InputError
-from search_space.latency import LatencyTable, read_latency_table
-from search_space.plugins import loaded_plugins
 from search_space.pretrained import at_hand, check_family, check_init
-from search_space.priced_space import PricedSpace
-from search_space.space_pieces import check_complete
 from search_space.spaces import named_space
-from studies import run_folder
+from studies.engines.ray_actors import RayActors
+from studies.engines.workers import helpers, is_helper, started
 from studies.front import pareto_front, rescore
-from studies.identity import FILES
 from studies.loop import search
-from studies.nni_experiment import NNIExperiment, is_trial, run_trial, trial_threads
-from studies.optuna_study import STUDY_NAME, OptunaStudy
-from studies.ray_actors import RayActors
+from studies.nni.experiment import NNIExperiment, is_trial, run_trial, trial_threads
+from studies.nni.tuners import of_framework
+from studies.runs import run_folder
+from studies.runs.identity import FILES
 from studies.samplers import Sampler, make_sampler, sampler_class
 from studies.samplers import Task as SamplerTask
-from studies.samplers.nni_tuners import of_framework
-from studies.storages import without_password
+from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
+from studies.storage.storages import without_password
 from studies.trials import Candidate
-from studies.workers import helpers, is_helper, started
-from training import distributed
-from training.data import load_data
-from training.device import default_threads, resolve_device
+from training.data.datasets import load_data
 from training.lanes import use_threads
-from training.progress import Reporter, duration
 from training.sizing import told_apart
 
 LONG = 5.0  # seconds of counting that a user is told of

@@ -2,8 +2,8 @@
 
 from commands.command_line import flag_name, for_one_alone
 from commands.presets import SearchSettings, preset
-from search_space.errors import InputError
-from studies.storages import check_address
+from foundation.errors import InputError
+from studies.storage.storages import check_address
 
 
 def without_effect(settings: SearchSettings) -> list[str]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from commands.presets import PRESETS
-from search_space.amounts import human
-from search_space.cost import Budget
-from search_space.errors import InputError
+from foundation.amounts import human
+from foundation.errors import InputError
+from search_space.cost.cost import Budget
 from search_space.spaces import named_space, priced_space
-from training.picture_sizes import PictureSizes, picture_sizes
+from training.data.picture_sizes import PictureSizes, picture_sizes
 
 PHOTOGRAPH = 64
 """Pixels of the shorter side from which a picture is more than an icon: a network for 32 would see less than half."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from search_space.amounts import human
+from foundation.amounts import human
 
 _Value = TypeVar("_Value", covariant=True)
 

@@ -11,9 +11,9 @@ from deployment.latency import settled_times
 from deployment.onnx_export import onnx_models
 from deployment.quantisation import quantised, without_log
 from deployment.runtimes import Call, Runtime
-from search_space.errors import InputError, first_line
+from foundation.errors import InputError, first_line
+from foundation.progress import Reporter
 from search_space.network import Network
-from training.progress import Reporter
 
 
 class Spread(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_space.errors import InputError
+from foundation.errors import InputError
 from training.lanes import each_batch
 
 TOP = 5

@@ -19,14 +19,14 @@ from torch import Tensor
 from deployment.onnx_export import onnx_module, onnx_network
 from deployment.onnx_session import OnnxNetwork
 from deployment.quantisation import BATCH, CALIBRATION, quantised
-from search_space.errors import InputError, first_line
+from foundation.errors import InputError, first_line
+from foundation.files import remove_leftovers, write_atomically
+from foundation.progress import Reporter
 from search_space.network import Network
 from training.checkpoint import save_weights
-from training.data import Dataset
-from training.files import remove_leftovers, write_atomically
+from training.data.datasets import Dataset
+from training.data.preparation import View
 from training.model_file import ModelInfo, load_model
-from training.preparation import View
-from training.progress import Reporter
 
 TOLERANCE = 1e-5
 AGREEING = 8  # batches of calibration pictures in which integers are compared with the network

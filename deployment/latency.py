@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from deployment.choices import ROUNDS
 from deployment.runtimes import Call, Runtime, device_name
+from foundation.errors import InputError
+from foundation.files import remove_leftovers, write_json
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.cost import measure
-from search_space.errors import InputError
-from search_space.latency import LatencyTable, Timed, fitted, read_latency_table
+from search_space.cost.cost import measure
+from search_space.cost.latency import LatencyTable, Timed, fitted, read_latency_table
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import space_pieces
 from search_space.network import Network, initialise
-from search_space.priced_space import PricedSpace
-from search_space.space_pieces import space_pieces
-from training.files import remove_leftovers, write_json
-from training.progress import Reporter
-from training.seeds import derive
 
 BURST = 3  # calls in a row: the first finds other pieces' data in the caches
 NETWORKS = 12

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from deployment.onnx_session import OnnxNetwork
-from search_space.errors import InputError, one_line
-from training.data import Dataset
+from foundation.errors import InputError, one_line
+from training.data.datasets import Dataset
 from training.model_file import ModelInfo, load_model
 
 NAMES = ("weights.safetensors", "model.safetensors", "model.onnx", "model.int8.onnx")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_space.errors import InputError
+from foundation.errors import InputError
 
 OPSET = 18
 INPUT, OUTPUT, LOGITS = "images", "result", "logits"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deployment.onnx_export import INPUT, onnx_module
-from search_space.errors import InputError, one_line
+from foundation.errors import InputError, one_line
 
 
 class OnnxNetwork:

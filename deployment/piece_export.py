@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from deployment.latency import settled
 from deployment.onnx_export import onnx_models
-from search_space.priced_space import PricedSpace
-from search_space.space_pieces import space_pieces
-from training.files import remove_leftovers, write_atomically, write_json
-from training.progress import Reporter
+from foundation.files import remove_leftovers, write_atomically, write_json
+from foundation.progress import Reporter
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import space_pieces
 
 TABLE, FILES = "latency.json", "files.json"
 CALL = "call.onnx"

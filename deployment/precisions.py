@@ -13,7 +13,7 @@ from deployment.confusion import Evaluation, evaluated
 from deployment.latency import settled_times
 from deployment.onnx_session import OnnxNetwork
 from deployment.runtimes import Runtime
-from training.data import Dataset
+from training.data.datasets import Dataset
 from training.model_file import ModelInfo
 from training.resize import resized
 

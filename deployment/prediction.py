@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 
 from deployment.model_source import Model
-from search_space.errors import InputError
-from training.picture_files import Finder, add_formats
-from training.preprocessing import read_picture
+from foundation.errors import InputError
+from training.data.picture_files import Finder, add_formats
+from training.data.preprocessing import read_picture
 
 BATCH = 16
 

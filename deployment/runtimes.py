@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deployment.choices import RUNTIMES
 from deployment.onnx_export import INPUT, OUTPUT, onnx_models, onnx_module
-from search_space.errors import InputError
+from foundation.errors import InputError
 
 Call = Callable[[], object]
 """One forward pass, finished when it returns."""

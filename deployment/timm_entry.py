@@ -20,13 +20,13 @@ from typing import Any, cast
 import timm.models
 from torch import Tensor, nn
 
+from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.blocks import Classifier
-from search_space.errors import InputError
 from search_space.network import Network, check, initialise
 from training.checkpoint import load_weights
+from training.data.preprocessing import read_picture
 from training.model_file import ModelInfo
-from training.preprocessing import read_picture
 
 CLASSIFIER, FIRST = "classifier", "stem.conv"
 WEIGHTS = "model.safetensors"

@@ -18,14 +18,14 @@ from evaluators.predictor import FEWEST, Predictor
 from evaluators.proxy import ProxyEvaluator
 from evaluators.proxy_settings import Halving, ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
+from foundation import distributed
+from foundation.errors import InputError
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
-from training import distributed
+from search_space.cost.priced_space import PricedSpace
 from training.evaluation import Metrics
 from training.loop import DivergedError
 from training.recipe import Recipe
-from training.seeds import derive
 
 FOLDER = "anchors"
 REFERENCES = 500  # architectures by which the spread of the regression's predictions is known

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, SupportsFloat, TypeVar, cast, runtime_checkable
 
 from evaluators.proxy_settings import Halving
+from foundation.errors import InputError
 from search_space.architecture import Architecture
-from search_space.errors import InputError
 from training.evaluation import Metrics
 
 __all__ = [

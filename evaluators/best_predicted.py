@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.predictor import CHUNK, Predictor
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.encoding import Codes, encoding
-from search_space.priced_space import PricedSpace
+from search_space.cost.encoding import Codes, encoding
+from search_space.cost.priced_space import PricedSpace
 from search_space.variation import mutate
-from training.seeds import derive
 
 MUTATIONS = 24
 SURENESS = 1.0

@@ -16,14 +16,14 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.table import TABLES, read_table
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import Batch, Scorer, ZeroCostEvaluator
-from search_space.errors import InputError
-from search_space.plugins import load_plugin
-from search_space.priced_space import PricedSpace
-from search_space.registry import Registry
-from training.data import Dataset, load_data
-from training.device import resolve_device
+from foundation.device import resolve_device
+from foundation.errors import InputError
+from foundation.plugins import load_plugin
+from foundation.progress import Reporter
+from foundation.registry import Registry
+from search_space.cost.priced_space import PricedSpace
+from training.data.datasets import Dataset, load_data
 from training.lanes import use_threads
-from training.progress import Reporter
 
 PRIOR_BATCH = Batch(reference=32, draws=4)
 
@@ -114,7 +114,7 @@ class Elsewhere:
         data: the specification that the data are loaded by, at `side` pixels, onto the device, with the options of
             `load_data` that `reading` says.
         threads: of torch.
-        plugins: files that are run first, see `search_space.plugins`.
+        plugins: files that are run first, see `foundation.plugins`.
     """
 
     name: str

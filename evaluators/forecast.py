@@ -25,18 +25,18 @@ from evaluators.supernet.sandwich import Sandwich
 from evaluators.tabular import TabularEvaluator
 from evaluators.zero_cost import ZeroCostEvaluator
 from evaluators.zero_cost.registry import AGGREGATES, components
+from foundation import distributed
+from foundation.errors import InputError
+from foundation.memory import free_memory, kept_bytes
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network, build
-from search_space.priced_space import PricedSpace
-from training import distributed
-from training.data import Dataset, Split
+from training.data.datasets import Dataset, Split
 from training.evaluation import evaluate
-from training.label_step import LabelStep, Predict
-from training.memory import free_memory, kept_bytes
+from training.methods.label_step import LabelStep, Predict
 from training.recipe import Recipe
 from training.resize import resized
-from training.seeds import derive
 from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.errors import InputError
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.encoding import Codes, encoding
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.encoding import Codes, encoding
+from search_space.cost.priced_space import PricedSpace
 from training.linear_algebra import on_one_thread
-from training.seeds import derive
 
 if TYPE_CHECKING:
     from sklearn.gaussian_process import GaussianProcessRegressor

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from evaluators.zero_cost import Scorer, names
+from foundation.errors import InputError
+from foundation.files import remove_leftovers, write_json
+from foundation.json_files import read_json
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.json_files import read_json
-from training.files import remove_leftovers, write_json
-from training.progress import Reporter
 
 REFERENCE = "prior.json"
 NONE = "none"

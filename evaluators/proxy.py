@@ -10,21 +10,21 @@ from typing import Any
 import torch
 
 from evaluators.proxy_settings import Halving, ProxySettings
+from foundation.errors import InputError
+from foundation.files import remove_leftovers, write_json
+from foundation.json_files import MAX_OF_A_RUN, read_json
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.json_files import MAX_OF_A_RUN, read_json
 from search_space.network import Network, build
 from search_space.pretrained import published, transfer
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
-from training.data import Dataset
+from training.data.datasets import Dataset
+from training.data.split import Split
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
-from training.files import remove_leftovers, write_json
-from training.label_step import LabelStep
 from training.loop import fit
-from training.progress import Reporter
+from training.methods.label_step import LabelStep
 from training.resize import resized
-from training.seeds import derive
-from training.split import Split
 from training.standalone import EVALUATION_BATCH
 
 RESULTS, FOLDER = "proxy.json", "proxy"

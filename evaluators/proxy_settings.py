@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from search_space.errors import InputError
+from foundation.errors import InputError
 from training.recipe import Recipe
 from training.setting import check, setting
 

@@ -20,10 +20,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import InputError
+from foundation.files import write_atomically
+from foundation.json_files import read_json, shown
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.json_files import read_json, shown
-from training.files import write_atomically
 
 TABLES = Path(__file__).parent / "tables"
 """The folder of the tables that come with the project."""

@@ -4,9 +4,9 @@ from typing import Any
 
 from evaluators.predictor import Predictor
 from evaluators.table import Table
+from foundation.errors import InputError
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from training.evaluation import Metrics
 
 

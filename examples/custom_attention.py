@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from commands import command_line, ending, search
+from foundation.json_files import read_json
 from search_space.architecture import Architecture
-from search_space.json_files import read_json
 
 HERE = Path(__file__).parent
 

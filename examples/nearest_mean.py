@@ -11,10 +11,10 @@ from torch import nn
 
 from evaluators.base import Metrics
 from evaluators.choice import EVALUATORS, Task
+from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.network import build
 from training.resize import resized
-from training.seeds import derive
 
 PICTURES = 500  # of each of the training and the validation pictures
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from commands import command_line, ending, retrain, search
-from training.digits import source
+from training.data.digits import source
 
 SIDE = 32
 

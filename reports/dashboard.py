@@ -20,20 +20,20 @@ from optuna_dashboard._note import get_note_from_system_attrs, note_str_key_pref
 from sqlalchemy.exc import SQLAlchemyError
 
 from evaluators.base import Score
+from foundation.amounts import human, milliseconds
+from foundation.errors import InputError, first_line
+from foundation.progress import Reporter
 from reports import analysis
-from reports.answer import question
+from reports.html.answer import question
+from reports.html.palette import look, short, strength
 from reports.notation import COST_NAMES, attention_by_stage, score
-from reports.palette import look, short, strength
 from reports.record import Record, accuracy_name
-from search_space.amounts import human, milliseconds
 from search_space.architecture import Architecture, Attention
 from search_space.blocks import strided
-from search_space.errors import InputError, first_line
-from studies.annotations import annotate
 from studies.front import promising
-from studies.storages import close_storage, open_storage
+from studies.storage.annotations import annotate
+from studies.storage.storages import close_storage, open_storage
 from studies.trials import Candidate
-from training.progress import Reporter
 
 OURS = "coordnas:note"
 """The study's attribute that holds the digest of its note as it was written here."""

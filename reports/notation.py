@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from search_space.amounts import human, milliseconds
+from foundation.amounts import human, milliseconds
 from search_space.architecture import Architecture
 
 COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}

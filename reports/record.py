@@ -18,19 +18,19 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.base import read_numbers
-from reports.comparison import Lead
-from reports.tables import correction
+from foundation.errors import InputError
+from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
+from reports.terminal.comparison import Lead
+from reports.terminal.tables import correction
 from search_space.architecture import Architecture
-from search_space.cost import Budget, Cost
-from search_space.errors import InputError
-from search_space.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
-from search_space.priced_space import PricedSpace
-from studies.bulk_reading import read_trials
-from studies.optuna_study import STUDY_NAME
-from studies.own_study import own_study
-from studies.records import read_briefs, read_candidate
-from studies.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
-from studies.storages import cause_of, close_storage, open_storage, without_password
+from search_space.cost.cost import Budget, Cost
+from search_space.cost.priced_space import PricedSpace
+from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
+from studies.storage.bulk_reading import read_trials
+from studies.storage.optuna_study import STUDY_NAME
+from studies.storage.own_study import own_study
+from studies.storage.records import read_briefs, read_candidate
+from studies.storage.storages import cause_of, close_storage, open_storage, without_password
 from studies.trials import Candidate
 from training.standalone import MAX_METRICS, METRICS
 

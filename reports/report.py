@@ -3,20 +3,20 @@
 import hashlib
 from pathlib import Path
 
-from reports.answer import answer
-from reports.choices import attention, decisions_section
-from reports.drawing import kinds_of
-from reports.front_section import front
-from reports.markup import concatenated, element, text
-from reports.page import page
+from foundation.errors import InputError
+from foundation.files import check_inside, remove_leftovers, write_text
+from foundation.progress import Reporter
+from reports.html.answer import answer
+from reports.html.choices import attention, decisions_section
+from reports.html.drawing import kinds_of
+from reports.html.front_section import front
+from reports.html.markup import concatenated, element, text
+from reports.html.page import page
+from reports.html.reproduction import reproduction
+from reports.html.search_course import progress, trust
+from reports.html.times import times
+from reports.html.training_curves import training
 from reports.record import Record, read_record
-from reports.reproduction import reproduction
-from reports.search_course import progress, trust
-from reports.times import times
-from reports.training_curves import training
-from search_space.errors import InputError
-from training.files import check_inside, remove_leftovers, write_text
-from training.progress import Reporter
 
 REPORT = "report.html"
 PROGRAM = Path(__file__).parent

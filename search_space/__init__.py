@@ -4,11 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foundation.errors import InputError
     from search_space.architecture import Architecture, Attention, Stage
-    from search_space.cost import Budget, Cost, measure
-    from search_space.errors import InputError
+    from search_space.cost.cost import Budget, Cost, measure
+    from search_space.cost.priced_space import PricedSpace
     from search_space.network import Network, build
-    from search_space.priced_space import PricedSpace
     from search_space.space import SearchSpace
 
 __all__ = [

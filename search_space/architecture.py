@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from search_space.errors import InputError
-from search_space.json_files import parse_json, shown
+from foundation.errors import InputError
+from foundation.json_files import parse_json, shown
 
 MAX_WIDTH = 8192
 MAX_STAGES = 32

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from search_space.amounts import human
+from foundation.amounts import human
+from foundation.errors import InputError
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.backbones import COMPARED_ATTENTIONS
 from search_space.blocks import NO_ATTENTION, attend, divisible
-from search_space.cost import Cost, measure
-from search_space.errors import InputError
+from search_space.cost.cost import Cost, measure
 from search_space.space import SearchSpace
 
 TOLERANCE = 0.01

@@ -20,11 +20,10 @@ from functools import cached_property, lru_cache
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foundation.errors import InputError
+from foundation.registry import Registry
 from search_space import attention as attention_ops
-from search_space import further_attention  # noqa: F401 (its ops register themselves)
 from search_space.architecture import Attention, Stage
-from search_space.errors import InputError
-from search_space.registry import Registry
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

@@ -8,7 +8,7 @@ products of what is offered, so a legal file of a few lines could ask for hours.
 import math
 from collections.abc import Sequence
 
-from search_space.errors import InputError
+from foundation.errors import InputError
 from search_space.stage_program import StageOptions
 
 MOST = 1_000_000

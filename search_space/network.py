@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.blocks import ClassifierPart, ConvPart, Part, stage_blocks
-from search_space.errors import InputError
 
 # A hostile file can describe a network of any size within the fields' limits; 500M parameters are 2 GB.
 MAX_PARAMETERS = 500_000_000

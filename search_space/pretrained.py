@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from search_space.amounts import human
+from foundation.amounts import human
+from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.backbones import efficientnet_b0, mobilenetv2
 from search_space.blocks import Block, ConvNormActivation
-from search_space.errors import InputError
 from search_space.network import Network, build
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+from foundation.errors import InputError
+from foundation.json_files import shown
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.blocks import (
     ACTIVATIONS,
@@ -16,8 +18,6 @@ from search_space.blocks import (
 )
 from search_space.counting_work import counting_work
 from search_space.decisions import Choose, decide, decided, every_outcome
-from search_space.errors import InputError
-from search_space.json_files import shown
 from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, StageProgram, check_options
 
 _Option = TypeVar("_Option", bound=Hashable)

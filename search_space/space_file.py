@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import InputError
+from foundation.json_files import check_values, read_text, shown
 from search_space.architecture import Attention
-from search_space.errors import InputError
-from search_space.json_files import check_values, read_text, shown
 from search_space.space import SearchSpace
 from search_space.stage_program import ATTENTION_PER, StageOptions
 

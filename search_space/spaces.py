@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from foundation.errors import InputError
+from foundation.registry import Registry
 from search_space.architecture import Attention
 from search_space.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
 from search_space.blocks import NO_ATTENTION
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
-from search_space.registry import Registry
+from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.space_file import read_space
 from search_space.stage_program import StageOptions

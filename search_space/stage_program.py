@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from foundation.errors import InputError
+from foundation.json_files import shown
 from search_space import attention as attention_ops
 from search_space.architecture import MAX_DEPTH, Attention, Stage
 from search_space.blocks import NO_ATTENTION, block_structure, blocks, stage_blocks
 from search_space.decisions import Choose, decide, every_outcome
-from search_space.errors import InputError
-from search_space.json_files import shown
 
 ATTENTION_PER = ("stage", "block")
 MOST_OPTIONS = 4096  # in one dimension

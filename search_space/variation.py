@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from search_space.architecture import Architecture
+from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import decided
-from search_space.priced_space import PricedSpace
 
 MAX_TRIES = 200
 

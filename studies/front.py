@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from evaluators.base import Evaluator, checked
-from search_space.errors import InputError
+from foundation.errors import InputError
+from foundation.files import no_room_left
+from foundation.progress import Reporter
 from studies.trials import Candidate, failure_reason
-from training.files import no_room_left
-from training.progress import Reporter
 
 
 def pareto_front(candidates: Sequence[Candidate], costs: Sequence[str] = ("macs",)) -> list[Candidate]:

@@ -9,11 +9,11 @@ import itertools
 from collections.abc import Sequence
 
 from evaluators.base import Metrics, StagedEvaluator, checked
+from foundation.files import no_room_left
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.cost import Cost
+from search_space.cost.cost import Cost
 from studies.trials import Candidate, Failure, failure_reason
-from training.files import no_room_left
-from training.progress import Reporter
 
 
 def halve(

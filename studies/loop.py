@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 from evaluators.base import Evaluator
+from foundation.errors import InputError
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from studies.evaluation import Engine, Here
+from studies.engines.evaluation import Engine, Here
 from studies.samplers.base import OVER_BUDGET, SEEN, Proposal, Task
 from studies.trials import Candidate, Claim, Study
-from training.progress import Reporter
-from training.seeds import derive
 
 MAX_DRAWS = 2_000  # from the budget, before what is left is listed
 MAX_FAILURES = 3  # evaluations in a row

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from evaluators.base import Metrics, Score, number
 from search_space.architecture import Architecture
-from search_space.cost import Cost
+from search_space.cost.cost import Cost
 from studies.samplers.base import Proposal, Task
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from search_space.architecture import Attention
 from search_space.blocks import NO_ATTENTION
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.stage_program import StageOptions
-from training.digits import source
+from training.data.digits import source
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def _seeded() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _fields_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that a test runs has this process's messages name flags; not beyond the test."""
-    monkeypatch.setattr("training.printed._flags_are_named", False)
+    monkeypatch.setattr("foundation.printed._flags_are_named", False)
 
 
 @pytest.fixture(scope="session")

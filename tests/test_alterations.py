@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from training.alterations import erase, resized_crops
-from training.augmentation import Augmentation
-from training.data import Split, load_data
-from training.draws import OPERATIONS, Draws, draw_alterations
-from training.rand_augment import rand_augment
-from training.rectangles import crop, erasure
+from training.augmentation.alterations import erase, resized_crops
+from training.augmentation.draws import OPERATIONS, Draws, draw_alterations
+from training.augmentation.rand_augment import rand_augment
+from training.augmentation.recipe import Augmentation
+from training.augmentation.rectangles import crop, erasure
+from training.data.datasets import Split, load_data
 
 CPU = torch.device("cpu")
 

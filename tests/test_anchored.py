@@ -15,12 +15,12 @@ from evaluators.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSett
 from evaluators.ranking import kendall
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
-from search_space.cost import Budget
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from foundation.errors import InputError
+from foundation.progress import Reporter
+from search_space.cost.cost import Budget
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
-from training.data import Dataset, load_data
-from training.progress import Reporter
+from training.data.datasets import Dataset, load_data
 from training.recipe import Recipe
 
 QUIET = Reporter(quiet=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from commands import describe, retrain, search
+from foundation.errors import InputError
+from foundation.files import write_json
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.latency import read_latency_table
-from studies.identity import difference
+from search_space.cost.latency import read_latency_table
+from studies.runs.identity import difference
 from training.checkpoint import load_weights
-from training.files import write_json
 
 CHANGED = "the pictures are not those that it began with (files were added, removed, renamed or changed"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundation.errors import InputError
+from foundation.json_files import read_json
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.backbones import mobilenetv2
-from search_space.errors import InputError
-from search_space.json_files import read_json
 
 attentions = st.builds(Attention, st.sampled_from(["none", "se", "ca"]), st.none() | st.integers(1, 1024))
 stages = st.builds(

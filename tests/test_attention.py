@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from evaluators.supernet.store import WeightStore
+from foundation.errors import InputError
 from search_space import Architecture, Stage, build, measure
 from search_space import attention as attention_ops
 from search_space.architecture import Attention
 from search_space.attention import CoordinateAttention, SqueezeExcitation
-from search_space.cost import Counter
-from search_space.decisions import dimension
-from search_space.errors import InputError
-from search_space.further_attention import (
+from search_space.attention.further import (
     BlockAttention,
     EfficientChannelAttention,
     EfficientLocalAttention,
@@ -30,7 +28,9 @@ from search_space.further_attention import (
     PlaneGate,
     TripletAttention,
 )
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Counter
+from search_space.cost.priced_space import PricedSpace
+from search_space.decisions import dimension
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space
 from search_space.stage_program import StageOptions

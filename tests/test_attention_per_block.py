@@ -12,12 +12,12 @@ import scipy.stats
 import torch
 
 from search_space import Architecture, Attention, Budget, Cost, InputError, measure
-from search_space.cost import Counter as CostCounter
-from search_space.cost_table import COLUMNS
+from search_space.cost.cost import Counter as CostCounter
+from search_space.cost.cost_table import COLUMNS
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.sampling import BUCKETS, FEWER, BudgetTable
 from search_space.decisions import decided, dimension
 from search_space.network import Network
-from search_space.priced_space import PricedSpace
-from search_space.sampling import BUCKETS, FEWER, BudgetTable
 from search_space.space import SearchSpace
 from search_space.spaces import named_space, priced_space
 from search_space.stage_program import StageOptions

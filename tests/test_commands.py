@@ -129,7 +129,7 @@ def test_a_search_killed_in_training_and_in_searching_ends_alike(
     run = tmp_path / "runs" / "digits"
     _kill_after(tmp_path, small, "training.loop", "save_checkpoint", 1)
     assert not (run / "supernet.safetensors").exists()
-    _kill_after(tmp_path, small, "studies.optuna_study", "OptunaStudy.accept", 9)
+    _kill_after(tmp_path, small, "studies.storage.optuna_study", "OptunaStudy.accept", 9)
     assert not (run / "front.json").exists()
     result = _run(tmp_path, "search.py", *small)
     assert result.returncode == 0, result.stderr

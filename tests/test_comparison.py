@@ -12,13 +12,13 @@ from PIL import Image
 from rich.console import Console
 from scipy import stats
 
-from reports.comparison import ComparedNetwork, comparison, comparison_table, lead, plot_comparison
+from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, lead, plot_comparison
 from search_space.architecture import Attention
 from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
 from search_space.blocks import NO_ATTENTION
-from search_space.cost import Cost, measure
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Cost, measure
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import named_space, priced_space
 
 NETWORK = priced_space("mobilenetv2-32").smallest

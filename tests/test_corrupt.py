@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from foundation.progress import Reporter
 from search_space import InputError
-from training.data import load_data
-from training.folders import scan
-from training.progress import Reporter
+from training.data.datasets import load_data
+from training.data.folders import scan
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_space import Architecture, Cost, measure
-from search_space.cost import Counter
+from search_space.cost.cost import Counter
 from search_space.network import Network
 from search_space.spaces import priced_space
 

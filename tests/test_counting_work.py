@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from search_space import Attention, InputError
+from search_space.cost.priced_space import PricedSpace
 from search_space.counting_work import A_SECOND, counting_seconds, counting_work
-from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space
 from search_space.stage_program import MOST_OPTIONS, StageOptions

@@ -12,15 +12,15 @@ from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from optuna_dashboard._note import get_note_from_system_attrs
 
 from evaluators.base import Metrics
+from foundation.progress import Reporter
 from reports import dashboard
 from reports.dashboard import ATTENTION_PLOT, FRONT_PLOT, drawn_in_text, study_note, trial_note, write_notes
 from reports.record import Evaluated, Record
 from search_space.architecture import Attention
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front
-from studies.storages import close_storage, open_storage
+from studies.storage.storages import close_storage, open_storage
 from studies.trials import Candidate
-from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
 COUNT = 12

@@ -18,15 +18,15 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundation.printed import printable
+from foundation.progress import Reporter
 from search_space import InputError
-from training import digits
-from training.augmentation import Augmentation
-from training.data import HeldSplit, load_data
-from training.folders import scan
-from training.hold_out import hold_out
-from training.printed import printable
-from training.progress import Reporter
-from training.streamed import StreamedSplit
+from training.augmentation.recipe import Augmentation
+from training.data import digits
+from training.data.datasets import HeldSplit, load_data
+from training.data.folders import scan
+from training.data.hold_out import hold_out
+from training.data.streamed import StreamedSplit
 
 CPU = torch.device("cpu")
 
@@ -212,7 +212,7 @@ class TestFolder:
         held, forced = load_data(spec, 32, CPU), load_data(spec, 32, CPU, streamed=True, loaders=0)
         assert isinstance(held.train, HeldSplit)
         assert isinstance(held.test, HeldSplit)
-        monkeypatch.setattr("training.folders.MAX_BYTES", 1000)
+        monkeypatch.setattr("training.data.folders.MAX_BYTES", 1000)
         streamed = load_data(spec, 32, CPU, loaders=0)
         with pytest.raises(InputError, match="GiB of memory"):
             _ = load_data(spec, 32, CPU, streamed=False).train

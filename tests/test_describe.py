@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from commands import describe
-from reports.description import attention_table, lines, stage_table
+from foundation.errors import InputError
+from foundation.files import write_json
+from reports.terminal.description import attention_table, lines, stage_table
 from search_space.architecture import Architecture
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, hand_designed
-from search_space.cost import Cost, measure
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Cost, measure
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
-from studies.source import read_source
-from training.files import write_json
+from studies.runs.source import read_source
 from training.model_file import ModelInfo, save_model
 
 

@@ -22,16 +22,16 @@ from torch.distributed import HashStore
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
+from foundation import distributed
+from foundation.device import resolve_device
+from foundation.progress import Reporter
 from search_space import InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
-from training import distributed
-from training.augmentation import Augmentation
+from training.augmentation.recipe import Augmentation
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.data import Split, load_data
-from training.device import resolve_device
+from training.data.datasets import Split, load_data
 from training.loop import DivergedError, fit
-from training.progress import Reporter
 from training.recipe import Recipe
 from training.standalone import train_standalone
 from training.synchronised_norm import SynchronisedBatchNorm, synchronise
@@ -343,7 +343,7 @@ def test_each_process_here_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_pictures_that_do_not_fit_on_the_device_move_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: asked.append(device) or (1000, 2000))
-    from training.held import _fits
+    from training.data.held import _fits
 
     gpu = torch.device("cuda")
     assert _fits(300, gpu)
@@ -361,7 +361,7 @@ class TestOnAGPU:
     ) -> None:
         gpu = torch.device("cuda")
         near: Split = load_data(f"folder:{picture_folder}", 32, gpu).train
-        monkeypatch.setattr("training.held.SHARE_OF_GPU", 0.0)
+        monkeypatch.setattr("training.data.held.SHARE_OF_GPU", 0.0)
         far: Split = load_data(f"folder:{picture_folder}", 32, gpu).train
         assert (near.images.device.type, far.images.device.type) == ("cuda", "cpu")
         batches = (split.batches(16, seed=1, augmentation=Augmentation("crop-flip")) for split in (near, far))

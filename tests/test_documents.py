@@ -19,8 +19,8 @@ from commands import command_line
 from commands.recipes import RetrainSettings
 from commands.settings import LatencySettings
 from evaluators.choice import EVALUATORS
+from foundation.json_files import read_json
 from search_space import attention
-from search_space.json_files import read_json
 from search_space.spaces import SPACES
 
 ROOT = Path(__file__).parent.parent
@@ -132,7 +132,7 @@ def _run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("training.digits.SIZES", {"train": 1000, "validation": 400, "test": 400})
+    monkeypatch.setattr("training.data.digits.SIZES", {"train": 1000, "validation": 400, "test": 400})
     ran: list[str] = []
     absent: set[str] = set()  # runs on pictures that are not here
     for block in _blocks("README.md"):
@@ -161,9 +161,9 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.setattr("training.digits.SIZES", {"train": 400, "validation": 200, "test": 200})
+    monkeypatch.setattr("training.data.digits.SIZES", {"train": 400, "validation": 200, "test": 200})
     monkeypatch.setattr(attention.OPS, "_things", dict(attention.OPS._things))
-    monkeypatch.setattr("search_space.plugins._LOADED", {})
+    monkeypatch.setattr("foundation.plugins._LOADED", {})
     for registry in (EVALUATORS, SPACES):
         monkeypatch.setattr(registry, "_things", dict(registry._things))
     first = ["docs/first-search.md", "docs/own-pictures.md"]  # later pages go on with their runs

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.drawing import WIDTH, draw, kinds_of, legend
-from reports.palette import look, patterns, short, strength
+from reports.html.drawing import WIDTH, draw, kinds_of, legend
+from reports.html.palette import look, patterns, short, strength
 from search_space import attention
 from search_space.architecture import Architecture, Attention, Stage
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS

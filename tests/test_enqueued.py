@@ -12,14 +12,14 @@ from optuna.trial import FrozenTrial, TrialState
 from commands import search as command
 from evaluators.base import Metrics
 from evaluators.proxy_settings import Halving
+from foundation.progress import Reporter
 from search_space import Architecture, Budget
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
+from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
-from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
 URLS = ("sqlite:///{}/study.db", "journal:{}/study.log")

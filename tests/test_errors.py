@@ -2,7 +2,7 @@
 
 import pytest
 
-from search_space.errors import first_line, one_line
+from foundation.errors import first_line, one_line
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,16 @@ from deployment.compared_latency import spread
 from deployment.confusion import Evaluation, evaluated
 from deployment.export import export
 from deployment.model_source import find_models, read_model
+from foundation.files import write_json
+from foundation.progress import Reporter
 from reports import fonts
-from reports.confusion_picture import draw_confusion
-from reports.deployed_tables import class_table
+from reports.terminal.confusion_picture import draw_confusion
+from reports.terminal.deployed_tables import class_table
 from search_space import Architecture, Attention, InputError, Stage, build
 from training.checkpoint import save_weights
-from training.data import load_data
+from training.data.datasets import load_data
 from training.evaluation import evaluate as training_evaluate
-from training.files import write_json
 from training.model_file import ModelInfo, save_model
-from training.progress import Reporter
 
 CPU = torch.device("cpu")
 CLASSES = ("digit0", "digit1", "digit2", "digit3")

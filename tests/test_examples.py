@@ -52,8 +52,8 @@ def test_custom_attention_is_searched(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(attention.OPS, "_things", dict(attention.OPS._things))
-    monkeypatch.setattr("search_space.plugins._LOADED", {})
-    monkeypatch.setattr("training.digits.SIZES", {"train": 200, "validation": 100, "test": 100})
+    monkeypatch.setattr("foundation.plugins._LOADED", {})
+    monkeypatch.setattr("training.data.digits.SIZES", {"train": 200, "validation": 100, "test": 100})
     _example("custom_attention").main(["--out", "rows", *FEW, "--trials", "12"])
     front = json.loads(Path("rows/front.json").read_text())["front"]
     last = capsys.readouterr().out.split("attention at the ")[1]

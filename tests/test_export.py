@@ -20,14 +20,14 @@ from deployment import export as exporting
 from deployment.choices import FORMATS, parse_formats
 from deployment.export import calibration_pictures, check_installed, check_same_outputs, export
 from deployment.onnx_session import OnnxNetwork
+from foundation.progress import Reporter
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES, hand_designed
 from search_space.blocks import NO_ATTENTION, blocks
 from training.checkpoint import load_weights
-from training.data import load_data
+from training.data.datasets import load_data
+from training.data.preprocessing import read_picture
 from training.model_file import ModelInfo, load_model
-from training.preprocessing import read_picture
-from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
 CPU = torch.device("cpu")

@@ -14,10 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.attention import authors, maps, saved_bytes
 from evaluators.supernet.store import WeightStore
-from search_space import strips
-from search_space.attention import CoordinateAttention
-from search_space.cost import Counter
-from search_space.priced_space import PricedSpace
+from search_space.attention import CoordinateAttention, strips
+from search_space.cost.cost import Counter
+from search_space.cost.priced_space import PricedSpace
 
 LAYOUTS = {"rows": torch.contiguous_format, "channels last": torch.channels_last}
 layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)

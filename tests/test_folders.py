@@ -12,15 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
+from foundation.progress import Reporter
 from search_space import InputError
-from training import equal_pictures as equal_pictures_module
-from training.data import Dataset, load_data
-from training.equal_pictures import equal_pictures
-from training.folders import Tree, scan
-from training.imagenet import scan_imagenet
-from training.pictures import Listed
-from training.progress import Reporter
-from training.split_folders import NAMES
+from training.data import equal_pictures as equal_pictures_module
+from training.data.datasets import Dataset, load_data
+from training.data.equal_pictures import equal_pictures
+from training.data.folders import Tree, scan
+from training.data.imagenet import scan_imagenet
+from training.data.pictures import Listed
+from training.data.split_folders import NAMES
 
 CPU = torch.device("cpu")
 CAFE = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")

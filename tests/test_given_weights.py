@@ -12,13 +12,13 @@ from evaluators.supernet import evaluator as supernet
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import WEIGHTS, given_weights
 from evaluators.supernet.settings import Scoring
+from foundation.errors import InputError
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.cost import Budget, measure
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Budget, measure
+from search_space.cost.priced_space import PricedSpace
 from training.checkpoint import load_weights, save_weights
-from training.data import load_data
-from training.progress import Reporter
+from training.data.datasets import load_data
 
 CPU = torch.device("cpu")
 

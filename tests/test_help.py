@@ -12,8 +12,8 @@ from commands import command_line, presets, recipes
 from commands.command_line import flag, positional
 from commands.settings import MEASURE_LATENCY
 from commands.values import whole
-from search_space.amounts import human
-from search_space.errors import InputError
+from foundation.amounts import human
+from foundation.errors import InputError
 
 COMMANDS = {
     f"{command.name}.py": (command.settings, command.example)

@@ -19,16 +19,16 @@ from PIL import Image
 
 from commands import describe, ending, evaluate, predict, retrain, search
 from evaluators.table import TABLES, read_table
+from foundation.files import write_json
+from foundation.progress import Reporter
 from reports.report import REPORT, write_report
 from search_space.architecture import Architecture
-from search_space.latency import LatencyTable, read_latency_table
+from search_space.cost.latency import LatencyTable, read_latency_table
 from search_space.network import build
 from search_space.space_file import read_space
 from tests.conftest import NARROW_SPACE
 from training.checkpoint import load_weights, save_weights
-from training.files import write_json
 from training.model_file import ModelInfo, save_model
-from training.progress import Reporter
 
 onnx = pytest.importorskip("onnx")
 
@@ -128,7 +128,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run with a retraining, of which the trained network is not trained."""
     run = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.digits.SIZES", {"train": 60, "validation": 30, "test": 30})
+        patch.setattr("training.data.digits.SIZES", {"train": 60, "validation": 30, "test": 30})
         patch.setattr("commands.retrain.show_retraining", lambda *_, **__: None)
         search.main([*FLAGS, "--quiet", "--out", str(run)])
         best = json.loads((run / "best.json").read_text())

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search_space.errors import InputError
-from training.label_step import LabelStep
-from training.mixing import Mixing
+from foundation.errors import InputError
+from training.augmentation.mixing import Mixing
+from training.methods.label_step import LabelStep
 from training.recipe import Recipe
 
 

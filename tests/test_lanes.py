@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
-from search_space.priced_space import PricedSpace
-from training.drop_path import add_drop_path
 from training.evaluation import examine
-from training.label_step import LabelStep
 from training.lanes import available, current, each_batch, side_by_side, use_threads
+from training.methods.drop_path import add_drop_path
+from training.methods.label_step import LabelStep
 from training.recipe import Recipe
 
 

@@ -18,16 +18,16 @@ from deployment.latency import calibrators, measure_table
 from deployment.runtimes import Runtime, device_name
 from evaluators.best_predicted import best_within
 from evaluators.predictor import Predictor
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space import Architecture, Budget, InputError, build
-from search_space.cost import measure
-from search_space.encoding import encoding
-from search_space.latency import LatencyTable, fitted, read_latency_table, timed_pieces
+from search_space.cost.cost import measure
+from search_space.cost.encoding import encoding
+from search_space.cost.latency import LatencyTable, fitted, read_latency_table, timed_pieces
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import check_complete, space_pieces
 from search_space.network import parts
-from search_space.priced_space import PricedSpace
-from search_space.space_pieces import check_complete, space_pieces
 from search_space.spaces import SPACES, priced_space
-from training.progress import Reporter
-from training.seeds import derive
 
 CPU = torch.device("cpu")
 

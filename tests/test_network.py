@@ -7,10 +7,10 @@ import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
+from foundation.amounts import human
 from search_space import Attention, InputError, build, measure
-from search_space.amounts import human
 from search_space.backbones import hand_designed, mobilenetv2
-from search_space.cost import Budget, Cost
+from search_space.cost.cost import Budget, Cost
 from search_space.network import MAX_PARAMETERS
 
 # Parameters and MACs at 224×224 and 1000 classes, in millions as the tables print them.

@@ -13,16 +13,16 @@ import pytest
 
 from commands import search as command
 from evaluators.base import Metrics
+from foundation.progress import Reporter
 from search_space import Architecture, Budget, InputError
+from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import every_outcome
-from search_space.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
+from studies.nni.tuners import every_decision, of_framework
 from studies.samplers import Task, make_sampler
-from studies.samplers.nni_tuners import every_decision, of_framework
+from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
-from training.progress import Reporter
 
 SAMPLERS = ("nni:tpe", "nni:evolution", "nni:random", "nni:regularized-evolution")
 needs_nni = pytest.mark.skipif(importlib.util.find_spec("nni") is None, reason="nni is not installed")
@@ -171,7 +171,7 @@ def test_it_learns(tiny_space: PricedSpace, tmp_path: Path, sampler: str) -> Non
 def test_tpe_forgets_early_rejections_alike(
     tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from studies.samplers.nni_tuners import NNITPE
+    from studies.nni.tuners import NNITPE
 
     monkeypatch.setattr(NNITPE, "rejected", 3)
     (tmp_path / "whole").mkdir()

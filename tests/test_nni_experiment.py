@@ -17,16 +17,16 @@ import pytest
 
 from commands import search as command
 from evaluators.base import Metrics
+from foundation.progress import Reporter
 from search_space import Architecture, Budget, InputError
-from search_space.priced_space import PricedSpace
-from studies import nni_experiment
+from search_space.cost.priced_space import PricedSpace
 from studies.loop import search
-from studies.nni_experiment import NNIExperiment, read_parameters, run_trial
-from studies.nni_server import NNIServer
-from studies.optuna_study import OptunaStudy
+from studies.nni import experiment as nni_experiment
+from studies.nni.experiment import NNIExperiment, read_parameters, run_trial
+from studies.nni.server import NNIServer
 from studies.samplers import Task, make_sampler
+from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
-from training.progress import Reporter
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("nni") is None, reason="nni is not installed")
 
@@ -185,7 +185,7 @@ def _proposal(space: PricedSpace) -> Any:
 
 def test_its_server_ends_with_the_search(tmp_path: Path, trial: list[str]) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from studies.nni_server import NNIServer\n"
+        "import sys, time; from pathlib import Path; from studies.nni.server import NNIServer\n"
         "settings = dict(search_space={'a': {'_type': 'choice', '_value': [1]}}, trial_command='sleep 600', "
         "trial_code_directory='.', trial_concurrency=1, tuner={'name': 'TPE'})\n"
         f"server = NNIServer(Path({str(tmp_path)!r}), settings)\n"

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from commands import describe, measure_latency
-from search_space.errors import InputError
+from foundation.errors import InputError
+from foundation.files import remove_leftovers, write_atomically, write_json, write_text
 from training.checkpoint import load_weights, save_weights
-from training.files import remove_leftovers, write_atomically, write_json, write_text
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,7 +67,7 @@ def test_a_pipe_takes_what_is_written(tmp_path: Path) -> None:
 def test_the_standard_output_is_written_into(tmp_path: Path, led: str) -> None:
     """A file that the output is led into keeps what was printed before, and what comes after."""
     program = (
-        "from pathlib import Path; from training.files import write_json\n"
+        "from pathlib import Path; from foundation.files import write_json\n"
         "print('before'); write_json(Path('/dev/stdout'), [1]); print('after')"
     )
     out = tmp_path / "out"

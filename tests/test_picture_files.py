@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from search_space import InputError
-from training.picture_files import Finder, suffixes
+from training.data.picture_files import Finder, suffixes
 
 PICTURE = Image.new("RGB", (6, 5), "red")
 
@@ -23,7 +23,7 @@ def _without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
     monkeypatch.setattr(Image, "OPEN", {name: how for name, how in Image.OPEN.items() if name != "HEIF"})
     monkeypatch.setattr(Image, "EXTENSION", {end: name for end, name in Image.EXTENSION.items() if name != "HEIF"})
-    monkeypatch.setattr("training.picture_files.find_spec", lambda name: None)
+    monkeypatch.setattr("training.data.picture_files.find_spec", lambda name: None)
 
 
 def _written(root: Path, *names: str) -> Path:
@@ -106,7 +106,7 @@ def test_a_plugins_format_is_read(tmp_path: Path) -> None:
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = SimpleNamespace(register_heif_opener=lambda: _register("HEIF", ".heic"))
     monkeypatch.setitem(sys.modules, "pillow_heif", installed)
-    monkeypatch.setattr("training.picture_files.find_spec", lambda name: name == "pillow_heif")
+    monkeypatch.setattr("training.data.picture_files.find_spec", lambda name: name == "pillow_heif")
     (tmp_path / "a.HEIC").touch()
     assert _found(tmp_path) == (["a.HEIC"], "")
 
@@ -162,7 +162,7 @@ def test_a_folder_without_permission_ends_it(tmp_path: Path, monkeypatch: pytest
             raise PermissionError(13, "Permission denied", path)
         return listed(path)
 
-    monkeypatch.setattr("training.picture_files.os.scandir", scandir)
+    monkeypatch.setattr("training.data.picture_files.os.scandir", scandir)
     with pytest.raises(InputError) as told:
         _found(tmp_path)
     expected = "closed: cannot be read (Permission denied); give the right to read it, or move it away"
@@ -182,7 +182,7 @@ def test_no_file_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (tmp_path / name).touch()
     asked: list[object] = []
     real = os.stat
-    monkeypatch.setattr("training.picture_files.os.stat", lambda path: asked.append(path) or real(path))
+    monkeypatch.setattr("training.data.picture_files.os.stat", lambda path: asked.append(path) or real(path))
     monkeypatch.setattr("builtins.open", lambda *arguments, **options: pytest.fail("a file was opened"))
     assert len(_found(tmp_path)[0]) == 50
     assert len(asked) == 1

@@ -12,17 +12,17 @@ from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
 from evaluators.proxy_settings import Halving
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
-from reports.plan import cost_table, show_retraining
-from search_space.amounts import human
+from foundation.amounts import human
+from foundation.errors import InputError
+from foundation.files import write_json
+from foundation.progress import Reporter, duration
+from reports.terminal.plan import cost_table, show_retraining
 from search_space.architecture import Architecture
-from search_space.cost import Budget
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Budget
+from search_space.cost.priced_space import PricedSpace
 from studies.halving import halve
-from training.data import load_data
-from training.files import write_json
-from training.label_step import LabelStep
-from training.progress import Reporter, duration
+from training.data.datasets import load_data
+from training.methods.label_step import LabelStep
 from training.recipe import Recipe
 
 QUIET = Reporter(quiet=True)
@@ -174,7 +174,7 @@ def test_a_retraining_s_time_is_that_of_its_parts(
     said: list[str] = []
     reporter = Reporter(quiet=True)
     monkeypatch.setattr(reporter, "say", said.append)
-    monkeypatch.setattr("reports.plan.epoch_seconds", lambda *args: (9.0, 1.0))
+    monkeypatch.setattr("reports.terminal.plan.epoch_seconds", lambda *args: (9.0, 1.0))
     data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
     networks = {"one": tiny_space.smallest, "other": tiny_space.largest}
     show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, reporter)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import search_space.plugins
+import foundation.plugins
 from commands import command_line
 from commands.command_line import flag
 from evaluators.choice import EVALUATORS, Elsewhere
+from foundation.errors import InputError
+from foundation.plugins import load_plugin, loaded_plugins
 from search_space import attention
 from search_space.architecture import Attention
-from search_space.errors import InputError
-from search_space.plugins import load_plugin, loaded_plugins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _Settings:
 
 @pytest.fixture(autouse=True)
 def _unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_space.plugins, "_LOADED", {})
+    monkeypatch.setattr(foundation.plugins, "_LOADED", {})
 
 
 def test_a_plugin_is_run_once_before_the_settings_are_used(

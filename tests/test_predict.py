@@ -19,11 +19,11 @@ from deployment.export import timm_config
 from deployment.model_source import read_model
 from deployment.prediction import find_pictures
 from search_space import Architecture, Attention, InputError, Stage, build
-from training import digits
-from training.data import load_data
+from training.data import digits
+from training.data.datasets import load_data
+from training.data.preparation import View
+from training.data.preprocessing import normalised, read_picture
 from training.model_file import ModelInfo, save_model
-from training.preparation import View
-from training.preprocessing import normalised, read_picture
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

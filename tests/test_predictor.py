@@ -12,18 +12,18 @@ from scipy.stats import kendalltau
 from evaluators.base import Metrics
 from evaluators.best_predicted import best_within
 from evaluators.predictor import Predictor
+from foundation.progress import Reporter
 from search_space import Architecture, Budget, InputError
-from search_space.cost import measure
-from search_space.encoding import Encoding, encoding
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import measure
+from search_space.cost.encoding import Encoding, encoding
+from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.spaces import mobilenetv2_32, mobilenext
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
 from studies.samplers import Proposal, Task, Told, make_sampler
 from studies.samplers.predicted import Predicted
+from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
-from training.progress import Reporter
 
 BUDGET = Budget(max_macs=1_200_000)
 

@@ -17,15 +17,15 @@ from torch import Tensor
 from deployment import export as exporting
 from deployment.model_source import Model
 from deployment.prediction import predict
+from foundation.progress import Reporter
 from search_space import Architecture, Attention, Stage
 from training.checkpoint import save_weights
-from training.data import load_data
-from training.decoding import training_crop
+from training.data.datasets import load_data
+from training.data.decoding import training_crop
+from training.data.preparation import View, eight_bits, prepared
+from training.data.remarks import Remarks
+from training.data.streamed import StreamedSplit
 from training.model_file import ModelInfo
-from training.preparation import View, eight_bits, prepared
-from training.progress import Reporter
-from training.remarks import Remarks
-from training.streamed import StreamedSplit
 
 CPU = torch.device("cpu")
 SIDE = 24

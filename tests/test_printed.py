@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from foundation.files import write_json
+from foundation.json_files import read_json
+from foundation.printed import complain, escape_output, name_flags, printable, with_flags
+from foundation.progress import Reporter
 from search_space import InputError
-from search_space.json_files import read_json
-from training.data import load_data
-from training.files import write_json
-from training.printed import complain, escape_output, name_flags, printable, with_flags
-from training.progress import Reporter
+from training.data.datasets import load_data
 from training.recorded_data import recorded_data
 
 NAME = os.fsdecode(b"caf\xe9.png")

@@ -15,12 +15,12 @@ from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
 from evaluators.zero_cost.registry import SCORES, ScoreFunction
+from foundation.errors import InputError
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
-from search_space.priced_space import PricedSpace
-from training.data import Dataset, load_data
-from training.progress import Reporter
+from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
 

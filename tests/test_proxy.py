@@ -14,15 +14,15 @@ from evaluators import proxy
 from evaluators.base import Metrics, StagedEvaluator
 from evaluators.proxy import ProxyEvaluator
 from evaluators.proxy_settings import Halving, ProxySettings
+from foundation.progress import Reporter
 from search_space import Architecture, Budget, Cost, InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from studies.halving import cost_bins, halve
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler, predicted
+from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
-from training.data import Dataset, load_data
-from training.progress import Reporter
+from training.data.datasets import Dataset, load_data
 from training.recipe import Recipe
 
 QUIET = Reporter(quiet=True)

@@ -15,11 +15,11 @@ from deployment.export import calibration_pictures, export
 from deployment.onnx_session import OnnxNetwork
 from deployment.precisions import compare_precisions
 from deployment.quantisation import quantised
-from reports.deployed_tables import precision_table
+from foundation.progress import Reporter
+from reports.terminal.deployed_tables import precision_table
 from search_space import Architecture, Attention, InputError, Network, Stage, build
-from training.data import Dataset, load_data
+from training.data.datasets import Dataset, load_data
 from training.model_file import ModelInfo
-from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from evaluators.base import Evaluator, Metrics
+from foundation.progress import Reporter
 from search_space import Architecture, InputError
-from search_space.priced_space import PricedSpace
-from studies import ray_actors
+from search_space.cost.priced_space import PricedSpace
+from studies.engines import ray_actors
+from studies.engines.ray_actors import RayActors
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
-from studies.ray_actors import RayActors
 from studies.samplers import Task, make_sampler
-from training.progress import Reporter
+from studies.storage.optuna_study import OptunaStudy
 
 # Ray's own, at its import and in its processes
 pytestmark = [

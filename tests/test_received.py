@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from commands import retrain, search
+from foundation.errors import InputError
+from foundation.files import write_json
+from foundation.progress import Reporter
 from reports.record import read_record
 from reports.report import REPORT, write_report
-from search_space.errors import InputError
-from studies.own_study import own_study
-from studies.run_folder import locked
-from training.files import write_json
-from training.progress import Reporter
+from studies.runs.run_folder import locked
+from studies.storage.own_study import own_study
 
 QUIET = Reporter(quiet=True)
 SIZES = {"train": 200, "validation": 100, "test": 100}
@@ -28,7 +28,7 @@ SIZES = {"train": 200, "validation": 100, "test": 100}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tabular"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.digits.SIZES", SIZES)
+        patch.setattr("training.data.digits.SIZES", SIZES)
         flags = ["--evaluator", "tabular", "--sampler", "random", "--trials", "6", "--startup", "6", "--quiet"]
         search.main([*flags, "--out", str(folder)])
     return folder
@@ -201,7 +201,7 @@ def test_links_inside_the_folder_are_fine(run: Path) -> None:
 def test_results_do_not_go_where_a_received_link_leads(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.digits.SIZES", SIZES)
+    monkeypatch.setattr("training.data.digits.SIZES", SIZES)
     other = tmp_path / "other"
     other.mkdir()
     (run / "retrain").symlink_to(other)

@@ -20,17 +20,17 @@ from commands import describe, ending, predict, search
 from deployment.model_source import Model
 from deployment.prediction import predict as predictions
 from evaluators import forecast
+from foundation.errors import InputError
+from foundation.json_files import MAX_NESTING, check_values, parse_json, read_json
+from foundation.memory import free_memory, kept_bytes
+from foundation.printed import LONGEST_LINE, complain, printable
+from foundation.progress import Reporter
 from reports.record import read_record
 from search_space.backbones import mobilenetv2
-from search_space.errors import InputError
-from search_space.json_files import MAX_NESTING, check_values, parse_json, read_json
 from search_space.space_file import read_space
-from studies.run_folder import check_name
-from studies.storages import check_address, open_storage
-from training.memory import free_memory, kept_bytes
+from studies.runs.run_folder import check_name
+from studies.storage.storages import check_address, open_storage
 from training.model_file import ModelInfo
-from training.printed import LONGEST_LINE, complain, printable
-from training.progress import Reporter
 
 SIZES = {"train": 200, "validation": 100, "test": 100}
 FLAGS = ("--evaluator", "tabular", "--sampler", "random", "--trials", "6", "--startup", "6")
@@ -40,14 +40,14 @@ FLAGS = ("--evaluator", "tabular", "--sampler", "random", "--trials", "6", "--st
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tabular"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.digits.SIZES", SIZES)
+        patch.setattr("training.data.digits.SIZES", SIZES)
         search.main([*FLAGS, "--quiet", "--out", str(folder)])
     return folder
 
 
 @pytest.fixture
 def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("training.digits.SIZES", SIZES)
+    monkeypatch.setattr("training.data.digits.SIZES", SIZES)
     return shutil.copytree(made, tmp_path / "run")
 
 
@@ -318,7 +318,7 @@ def test_nothing_that_a_terminal_acts_on_is_printed(capsys: pytest.CaptureFixtur
 def test_postgresql_without_its_driver(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from studies.storages import open_storage\n"
+        "from studies.storage.storages import open_storage\n"
         "try: open_storage('postgresql://me@localhost/x')\n"
         "except ValueError as error: print(error)"
     )

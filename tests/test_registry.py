@@ -4,10 +4,10 @@ import pytest
 
 from evaluators.choice import EVALUATORS
 from evaluators.zero_cost.registry import SCORES
+from foundation.errors import InputError
+from foundation.registry import Registry
 from search_space.attention import OPS
 from search_space.blocks import BLOCKS
-from search_space.errors import InputError
-from search_space.registry import Registry
 from search_space.spaces import SPACES
 from studies.samplers.base import SAMPLERS
 

@@ -15,18 +15,18 @@ import pytest
 
 from commands import search
 from evaluators.base import Metrics, Score
+from foundation.files import write_json
+from foundation.progress import Reporter
 from reports import analysis
-from reports.comparison import Lead
-from reports.markup import VOID
+from reports.html.markup import VOID
 from reports.record import Evaluated, Place, Record, Retrained, read_record
 from reports.report import REPORT, report, write_report
+from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture, Attention
-from search_space.cost import Cost
-from search_space.priced_space import PricedSpace
+from search_space.cost.cost import Cost
+from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front
 from studies.trials import Candidate
-from training.files import write_json
-from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
 
@@ -253,7 +253,7 @@ def test_equal_records_give_equal_pages_but_for_the_time(record: Record) -> None
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tabular"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.digits.SIZES", {"train": 200, "validation": 100, "test": 100})
+        patch.setattr("training.data.digits.SIZES", {"train": 200, "validation": 100, "test": 100})
         flags = ["--evaluator", "tabular", "--sampler", "random", "--trials", "24", "--startup", "24", "--quiet"]
         search.main([*flags, "--out", str(folder)])
     return folder

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from commands import recipes, retrain
 from commands.recipes import RECIPES, RetrainSettings
-from search_space.errors import InputError
-from search_space.json_files import read_json
+from foundation.errors import InputError
+from foundation.files import write_json
+from foundation.json_files import read_json
+from foundation.progress import Reporter
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
-from search_space.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
-from training.data import Dataset, files_of, load_data
-from training.drop_path import add_drop_path
-from training.files import write_json
-from training.label_step import LabelStep
+from training.data.datasets import Dataset, files_of, load_data
+from training.methods.drop_path import add_drop_path
+from training.methods.label_step import LabelStep
 from training.model_file import load_model
-from training.progress import Reporter
 from training.recipe import Recipe
 from training.standalone import Start, Trained, train_standalone
 
@@ -206,7 +206,7 @@ class TestLastTwoCheckpoints:
 # Kills its process in a step after the first checkpoint, whatever the machine is busy with.
 DEADLY = """
 import os, signal
-from training.label_step import LabelStep
+from training.methods.label_step import LabelStep
 
 step, calls = LabelStep.__call__, 0
 
@@ -248,10 +248,10 @@ import os, signal, sys, time
 from pathlib import Path
 import torch
 from search_space.spaces import priced_space
-from training import distributed
-from training.data import load_data
-from training.label_step import LabelStep
-from training.progress import Reporter
+from foundation import distributed
+from training.data.datasets import load_data
+from training.methods.label_step import LabelStep
+from foundation.progress import Reporter
 from training.recipe import Recipe
 from training.standalone import train_standalone
 

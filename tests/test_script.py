@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from deployment.timm_entry import TimmNetwork
 from evaluators.supernet.store import WeightStore
-from search_space import Architecture, Attention, Network, Stage, attention, build, plugins
+from foundation import plugins
+from foundation.plugins import load_plugin
+from search_space import Architecture, Attention, Network, Stage, attention, build
 from search_space.backbones import BACKBONES
 from search_space.blocks import ACTIVATIONS, NO_ATTENTION, blocks
-from search_space.plugins import load_plugin
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from training.model_file import ModelInfo, load_model, save_model
 
 SIZES = ((2, 3, 24, 24), (1, 3, 9, 17), (1, 3, 1, 1))

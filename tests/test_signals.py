@@ -110,7 +110,7 @@ def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
 def test_a_signal_waits_for_what_must_not_be_cut_in_two() -> None:
     program = (
         "import os, signal\n"
-        "from training.signals import EndedError, held, raise_on_signals\n"
+        "from foundation.signals import EndedError, held, raise_on_signals\n"
         "raise_on_signals()\n"
         "try:\n"
         "    with held():\n"

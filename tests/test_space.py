@@ -13,10 +13,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_space import Architecture, Attention, Budget, Cost, InputError, build
+from search_space.cost.exact_counts import LIMB_BITS, Counts, convolved, padded, spectrum
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.sampling import BUCKETS, budget_table
 from search_space.decisions import dimension, every_outcome
-from search_space.exact_counts import LIMB_BITS, Counts, convolved, padded, spectrum
-from search_space.priced_space import PricedSpace
-from search_space.sampling import BUCKETS, budget_table
 from search_space.spaces import SPACES, named_space, priced_space
 
 
@@ -150,7 +150,7 @@ def test_count_of_parameters_and_of_both(tiny_space: PricedSpace) -> None:
 
 def test_coarse_buckets_bound_the_count(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BUCKETS, 1, 50)
-    monkeypatch.setattr("search_space.sampling.MAX_LISTED", 0)
+    monkeypatch.setattr("search_space.cost.sampling.MAX_LISTED", 0)
     budget_table.cache_clear()
     budget = Budget(
         max_macs=(tiny_space.cost(tiny_space.smallest).macs + tiny_space.cost(tiny_space.largest).macs) // 2
@@ -205,7 +205,7 @@ def test_impossible_joint_budgets_end(tiny_space: PricedSpace, monkeypatch: pyte
     assert space.within(Budget(max_macs=macs)).count()[1] > 0
     assert space.within(Budget(max_params=params)).count()[1] > 0
     assert not any(budget.allows(space.cost(architecture)) for architecture in space.space.enumerate())
-    monkeypatch.setattr("search_space.sampling.MAX_REDRAWS", 50)
+    monkeypatch.setattr("search_space.cost.sampling.MAX_REDRAWS", 50)
     with pytest.raises(InputError, match="loosen one"):
         space.within(budget).sample(random.Random(0))
 

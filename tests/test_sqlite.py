@@ -13,13 +13,13 @@ import pytest
 
 from evaluators.base import Metrics
 from search_space import Budget
-from search_space.priced_space import PricedSpace
-from studies import storages
-from studies.bulk_reading import read_trials
-from studies.optuna_study import OptunaStudy
+from search_space.cost.priced_space import PricedSpace
 from studies.samplers import Task, make_sampler
 from studies.samplers.base import Proposal
-from studies.storages import close_storage, on_network, open_storage
+from studies.storage import storages
+from studies.storage.bulk_reading import read_trials
+from studies.storage.optuna_study import OptunaStudy
+from studies.storage.storages import close_storage, on_network, open_storage
 from studies.trials import Candidate
 
 
@@ -119,7 +119,7 @@ def test_network_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_told_outlives_a_kill(tmp_path: Path) -> None:
     program = (
-        "import os, optuna; from studies.storages import open_storage\n"
+        "import os, optuna; from studies.storage.storages import open_storage\n"
         f"study = optuna.create_study(storage=open_storage('sqlite:///{tmp_path}/study.db'), study_name='coordnas')\n"
         "for value in range(20): study.add_trial(optuna.trial.create_trial(value=float(value)))\n"
         "os.kill(os.getpid(), 9)"

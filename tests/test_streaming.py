@@ -24,20 +24,20 @@ from torchvision.transforms import v2
 
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
+from foundation.progress import Reporter
 from search_space import InputError
-from search_space.priced_space import PricedSpace
-from training import loaders as loaders_module
-from training.augmentation import PLAIN, Augmentation
-from training.corrupt import CorruptError
-from training.data import Dataset, load_data
-from training.decoding import training_crop
-from training.folders import MEAN, STD
+from search_space.cost.priced_space import PricedSpace
+from training.augmentation.recipe import PLAIN, Augmentation
+from training.augmentation.rectangles import crop
+from training.data import loaders as loaders_module
+from training.data.corrupt import CorruptError
+from training.data.datasets import Dataset, load_data
+from training.data.decoding import training_crop
+from training.data.folders import MEAN, STD
+from training.data.preparation import MARGINS, Bytes, View, prepared
+from training.data.streamed import CHUNK, StreamedSplit
 from training.loop import fit
-from training.preparation import MARGINS, Bytes, View, prepared
-from training.progress import Reporter
 from training.recipe import Recipe
-from training.rectangles import crop
-from training.streamed import CHUNK, StreamedSplit
 
 ROOT = Path(__file__).parent.parent
 MARGIN = MARGINS["imagenet"]
@@ -124,7 +124,7 @@ class TestTheSameBits:
     ) -> None:
         alone = _batches(_data(tree).train, seed=3, augmentation=augmentation)
         assert len(alone) == len(_data(tree).train) // 10 == 4
-        monkeypatch.setattr("training.streamed.CHUNK", 3)  # so that batches come in parts
+        monkeypatch.setattr("training.data.streamed.CHUNK", 3)  # so that batches come in parts
         assert _same(alone, _batches(processes.train, seed=3, augmentation=augmentation))
         assert not _same(alone, _batches(processes.train, seed=4, augmentation=augmentation))
         assert _same(_batches(_data(tree).test), _batches(processes.test))
@@ -422,7 +422,7 @@ class TestProcesses:
         script = tmp_path / "script.py"
         script.write_text(
             "import time, sys, torch\n"
-            "from training.data import load_data\n"
+            "from training.data.datasets import load_data\n"
             "if __name__ == '__main__':\n"
             f"    train = load_data('imagenet:{tree}', 32, torch.device('cpu'), loaders=2).train\n"
             "    next(train.batches(5, seed=1))\n"

@@ -13,17 +13,17 @@ import torch
 from optuna.trial import TrialState
 
 from evaluators.base import Metrics, Score
+from foundation.progress import Reporter
 from search_space import Architecture, Budget, Cost, InputError
-from search_space.priced_space import PricedSpace
-from studies import run_folder
+from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front, promising, rescore
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
-from studies.records import is_ours, occupies
+from studies.runs import run_folder
 from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
+from studies.storage.optuna_study import OptunaStudy
+from studies.storage.records import is_ours, occupies
 from studies.trials import Candidate
-from training.data import PREPARED, load_data
-from training.progress import Reporter
+from training.data.datasets import PREPARED, load_data
 
 QUIET = Reporter(quiet=True)
 

@@ -15,14 +15,14 @@ from commands.planning import flags_of_retraining, flags_of_search
 from commands.presets import PRESETS
 from commands.recipes import RECIPES, RetrainSettings, resolved
 from commands.suited import suited
+from foundation.errors import InputError
+from foundation.files import write_json
 from search_space.backbones import mobilenetv2
-from search_space.cost import Budget, measure
-from search_space.errors import InputError
+from search_space.cost.cost import Budget, measure
 from search_space.network import build
 from search_space.pretrained import at_hand, check_family, transfer
 from search_space.spaces import priced_space
-from training.files import write_json
-from training.picture_sizes import SAMPLE, picture_sizes
+from training.data.picture_sizes import SAMPLE, picture_sizes
 from training.recipe import Recipe
 
 
@@ -55,8 +55,8 @@ def test_a_sample_is_read_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (folder / "class0" / "broken.png").write_bytes(b"no picture")
     opened: list[object] = []
     real = Image.open
-    monkeypatch.setattr("training.picture_sizes.SAMPLE", 5)
-    monkeypatch.setattr("training.picture_sizes.Image.open", lambda file: opened.append(file) or real(file))
+    monkeypatch.setattr("training.data.picture_sizes.SAMPLE", 5)
+    monkeypatch.setattr("training.data.picture_sizes.Image.open", lambda file: opened.append(file) or real(file))
     sizes = picture_sizes(f"folder:{folder}")
     assert sizes is not None
     assert len(opened) == 5 < sizes.training

@@ -18,8 +18,8 @@ from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.backbones import mobilenetv2
 from search_space.blocks import stage_blocks
+from search_space.cost.priced_space import PricedSpace
 from search_space.pretrained import published
-from search_space.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space
 from search_space.stage_program import StageOptions

@@ -11,13 +11,13 @@ import pytest
 
 from evaluators.table import TABLES, Entry, Table, read_table, write_table
 from evaluators.tabular import TabularEvaluator
+from foundation.progress import Reporter
 from search_space import Budget, InputError
-from search_space.priced_space import PricedSpace
+from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
 from studies.samplers import Task, make_sampler
-from training.progress import Reporter
+from studies.storage.optuna_study import OptunaStudy
 
 
 @pytest.fixture(scope="module")

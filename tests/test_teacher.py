@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_space.errors import InputError
+from foundation.errors import InputError
+from foundation.progress import Reporter
 from search_space.network import build
 from search_space.spaces import priced_space
-from training.data import Dataset, load_data
+from training.data.datasets import Dataset, load_data
+from training.methods.teacher import load_teacher
 from training.model_file import ModelInfo, save_model
-from training.progress import Reporter
 from training.recipe import Recipe
 from training.standalone import Teaching, Trained, train_standalone
-from training.teacher import load_teacher
 
 QUIET = Reporter(quiet=True)
 CPU = torch.device("cpu")

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from foundation.files import remove_leftovers, write_json
+from foundation.progress import Reporter, duration
+from foundation.seeds import derive
 from search_space import Architecture, InputError
 from search_space.spaces import priced_space
 from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-from training.data import Split, load_data
+from training.data.datasets import Split, load_data
 from training.evaluation import Examination
-from training.files import remove_leftovers, write_json
 from training.loop import DivergedError, fit
-from training.progress import Reporter, duration
 from training.recipe import Recipe
-from training.seeds import derive
 from training.standalone import train_standalone
 
 QUIET = Reporter(quiet=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from foundation.errors import InputError
+from foundation.printed import with_flags
 from search_space.attention import OPS
 from search_space.blocks import BLOCKS
-from search_space.errors import InputError
-from training.printed import with_flags
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()

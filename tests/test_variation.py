@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_space import Architecture, Attention, Budget, InputError
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
-from search_space.priced_space import PricedSpace
 from search_space.spaces import SPACES, priced_space
 from search_space.variation import crossover, mutate
 

@@ -19,16 +19,16 @@ from optuna.trial import TrialState, create_trial
 from benchmarks import postgres
 from benchmarks.workers import Written, faults, started
 from evaluators.base import Metrics
+from foundation.progress import Reporter
 from search_space import InputError
-from search_space.priced_space import PricedSpace
-from studies import run_folder
-from studies.leases import ATTRIBUTE, Leases
+from search_space.cost.priced_space import PricedSpace
 from studies.loop import MAX_FAILURES, search
-from studies.optuna_study import OptunaStudy
+from studies.runs import run_folder
 from studies.samplers import Proposal, Task, make_sampler
-from studies.storages import open_storage, patiently, without_password
+from studies.storage.leases import ATTRIBUTE, Leases
+from studies.storage.optuna_study import OptunaStudy
+from studies.storage.storages import open_storage, patiently, without_password
 from studies.trials import Candidate
-from training.progress import Reporter
 
 QUIET = Reporter(quiet=True)
 LEASE = 2.0

@@ -16,19 +16,19 @@ from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, s
 from evaluators.zero_cost.az_nas import _entropy
 from evaluators.zero_cost.registry import SCORES, register
 from evaluators.zero_cost.scoring import Batch
-from reports.tables import front_table, front_title, scored_on
+from foundation.progress import Reporter
+from reports.terminal.tables import front_table, front_title, scored_on
 from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
 from search_space.blocks import attend
-from search_space.priced_space import PricedSpace
-from studies import run_folder
+from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front
 from studies.loop import search
-from studies.optuna_study import OptunaStudy
+from studies.runs import run_folder
 from studies.samplers import Task, make_sampler
-from training.data import Dataset, load_data
-from training.progress import Reporter
+from studies.storage.optuna_study import OptunaStudy
+from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
 COMPUTED = [name for name in single_scores() if name not in ("macs", "params")]

@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from search_space.errors import InputError, first_line
-from training.files import write_atomically
+from foundation.errors import InputError, first_line
+from foundation.files import write_atomically
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

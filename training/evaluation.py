@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training import distributed
+from foundation import distributed
+from foundation.memory import out_of_memory
 from training.lanes import each_batch
-from training.memory import out_of_memory
 from training.precision import autocast
 
 

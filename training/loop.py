@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from foundation import distributed
+from foundation.errors import InputError, first_line
+from foundation.files import write_json
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError, first_line
-from training import distributed
 from training.checkpoint import latest_checkpoint, save_checkpoint
-from training.data import Split
-from training.files import write_json
-from training.progress import Reporter
+from training.data.datasets import Split
 from training.recipe import Recipe
-from training.seeds import derive
 from training.sizing import epoch_steps
 
 Step = Callable[[Tensor, Tensor, int], float]
@@ -60,7 +60,7 @@ def fit(
     A killed training that is started again ends with the same weights bit for bit (on CPU with the same number of
     threads): every draw is seeded by (seed, epoch), and the checkpoint of each finished epoch holds all other state.
 
-    Of several processes (`training.distributed`) each takes its share of every batch, and all end with the same
+    Of several processes (`foundation.distributed`) each takes its share of every batch, and all end with the same
     weights; the first alone reads and writes files. Continued by as many processes it ends with the same bits, too.
 
     Args:

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from foundation.errors import InputError, one_line
+from foundation.json_files import parse_json, shown
 from search_space.architecture import Architecture
-from search_space.errors import InputError, one_line
-from search_space.json_files import parse_json, shown
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from search_space.errors import InputError
-from training.augmentation import Augmentation
+from foundation.errors import InputError
+from training.augmentation.recipe import Augmentation
 from training.setting import check, same, setting
 
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from search_space.json_files import read_json
+from foundation.json_files import read_json
 
-CONFIG = "config.json"  # as `studies.run_folder` writes it
+CONFIG = "config.json"  # as `studies.runs.run_folder` writes it
 
 
 def recorded_data(folder: Path, kind: str | None = None) -> str | None:

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from search_space.errors import InputError
+from foundation.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from foundation import distributed
+from foundation.errors import InputError
+from foundation.files import remove_leftovers, write_atomically, write_json
+from foundation.json_files import parse_json, read_json, read_text
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.json_files import parse_json, read_json, read_text
 from search_space.network import Network, build
-from training import distributed
 from training.checkpoint import load_weights, save_weights
-from training.data import Dataset, Split
-from training.drop_path import add_drop_path
+from training.data.datasets import Dataset, Split
 from training.evaluation import Examination, examine
-from training.files import remove_leftovers, write_atomically, write_json
-from training.label_step import LabelStep, Predict
 from training.loop import History, fit
+from training.methods.drop_path import add_drop_path
+from training.methods.label_step import LabelStep, Predict
 from training.model_file import ModelInfo, save_model
-from training.progress import Reporter
 from training.recipe import Recipe
 from training.resize import resized
-from training.seeds import derive
 from training.synchronised_norm import synchronise
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor, nn
 
-from training.distributed import gathered, world
+from foundation.distributed import gathered, world
 
 
 class SynchronisedBatchNorm(nn.BatchNorm2d):

@@ -16,20 +16,20 @@ from evaluators.supernet.given import WEIGHTS, GivenWeights
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.supernet.store import WeightStore
+from foundation import distributed
+from foundation.errors import InputError
+from foundation.files import remove_leftovers
+from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
+from search_space.cost.priced_space import PricedSpace
 from search_space.pretrained import published
-from search_space.priced_space import PricedSpace
-from training import distributed
 from training.checkpoint import load_weights, save_weights
-from training.data import Dataset
+from training.data.datasets import Dataset
 from training.evaluation import Metrics, evaluate, recompute_batch_statistics
-from training.files import remove_leftovers
 from training.lanes import side_by_side
 from training.loop import fit
-from training.progress import Reporter
 from training.resize import resized
-from training.seeds import derive
 from training.sizing import epoch_steps
 
 CHECKPOINT = "supernet.checkpoint"
@@ -101,7 +101,7 @@ class SupernetEvaluator:
     def prepare(self) -> None:
         """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior.
 
-        Several processes train together (`training.distributed`). The first can then score; the others have no part in
+        Several processes train together (`foundation.distributed`). The first can then score; the others have no part in
         that, and may end.
         """
         first = distributed.rank() == 0

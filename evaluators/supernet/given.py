@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.supernet.settings import SupernetRecipe
-from search_space.cost import Budget
-from search_space.errors import InputError
-from search_space.json_files import parse_json
-from search_space.priced_space import PricedSpace
+from foundation.errors import InputError
+from foundation.files import write_atomically
+from foundation.json_files import parse_json
+from search_space.cost.cost import Budget
+from search_space.cost.priced_space import PricedSpace
 from training.checkpoint import load_weights
-from training.data import Dataset
-from training.files import write_atomically
+from training.data.datasets import Dataset
 
 WEIGHTS = "supernet.safetensors"
 

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import SubNetwork, WeightStore
+from foundation import distributed
+from foundation.errors import InputError
+from foundation.seeds import derive
 from search_space.architecture import Architecture
+from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import decided, dimension
-from search_space.errors import InputError
-from search_space.priced_space import PricedSpace
-from training import distributed
 from training.lanes import side_by_side
 from training.precision import autocast
 from training.resize import resized
-from training.seeds import derive
 
 MAX_REDRAWS = 10_000
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from search_space.errors import InputError
+from foundation.errors import InputError
 from training.recipe import Recipe
 from training.setting import setting
 

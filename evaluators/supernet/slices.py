@@ -6,11 +6,11 @@ from typing import Any
 
 from evaluators.supernet.given import WEIGHTS
 from evaluators.supernet.store import WeightStore
+from foundation.errors import InputError
+from foundation.json_files import parse_json
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.json_files import parse_json
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network, check
-from search_space.priced_space import PricedSpace
 from training.checkpoint import load_weights
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from evaluators.base import Score
 from evaluators.zero_cost.registry import AGGREGATES, check_score, components
 from evaluators.zero_cost.scoring import Scorer, scores
+from foundation.errors import InputError
+from foundation.files import remove_leftovers, write_json
+from foundation.json_files import read_json
+from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.errors import InputError
-from search_space.json_files import read_json
-from training.files import remove_leftovers, write_json
-from training.progress import Reporter
 
 REFERENCE = "reference.json"
 TIMED = 3  # candidates

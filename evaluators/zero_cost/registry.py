@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from search_space.cost import measure
-from search_space.errors import InputError
+from foundation.errors import InputError
+from foundation.registry import Registry
+from search_space.cost.cost import measure
 from search_space.network import Network
-from search_space.registry import Registry
 
 ScoreFunction = Callable[[Network, Tensor, Tensor], float]
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from evaluators.zero_cost.registry import AGGREGATES, SCORES, components
+from foundation.errors import InputError, first_line
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError, first_line
+from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
-from search_space.priced_space import PricedSpace
-from training.data import Dataset
+from training.data.datasets import Dataset
 from training.resize import resized
-from training.seeds import derive
 
 
 @dataclass(frozen=True)

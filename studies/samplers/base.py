@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from foundation.errors import InputError
+from foundation.plugins import load_plugin
+from foundation.registry import Registry
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.cost import Budget, Cost
-from search_space.errors import InputError
-from search_space.plugins import load_plugin
-from search_space.priced_space import PricedSpace
-from search_space.registry import Registry
+from search_space.cost.cost import Budget, Cost
+from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
-from training.seeds import derive
 
 OVER_BUDGET, SEEN = "over budget", "evaluated before"
 REJECTIONS = (OVER_BUDGET, SEEN)

@@ -19,10 +19,10 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
+from foundation.errors import InputError
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.errors import InputError
 from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told, register
-from training.seeds import derive
 
 GENERATION = "NSGAIISampler:generation"
 

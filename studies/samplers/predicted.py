@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from evaluators.best_predicted import best_within
 from evaluators.predictor import FEWEST, Parameters, Predictor
+from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.encoding import Codes, encoding
+from search_space.cost.encoding import Codes, encoding
 from studies.samplers.base import Proposal, Sampler, Task, Told, register
-from training.seeds import derive
 
 DRAWS = 1000  # from the budget, once a search
 CANDIDATES = 2000  # ranked for a proposal

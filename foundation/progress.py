@@ -1,0 +1,126 @@
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from foundation.printed import message, printable
+
+PLAIN_INTERVAL = 10.0  # seconds between plain lines
+
+Advance = Callable[[str], None]
+
+
+class Reporter:
+    """Where a run's progress and messages go."""
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+        # Where the output is no terminal, nothing has to fit in 80 columns.
+        width = None if sys.stdout.isatty() else 200
+        self.console = Console(highlight=False, soft_wrap=True, width=width)
+        self.seconds: dict[str, float] = {}
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """One line, unless quiet; see `message`."""
+        self.show(message(text))
+
+    def say_once(self, text: str) -> bool:
+        """One line, unless quiet or it was said before. Whether it was said now."""
+        if self.quiet or text in self._said:
+            return False
+        self._said.add(text)
+        self.say(text)
+        return True
+
+    def show(self, what: RenderableType) -> None:
+        """A line or a table, unless quiet; see `printable`."""
+        if not self.quiet:
+            self.console.print(printable(what) if isinstance(what, str) else _Printable(what), markup=False)
+
+    def took(self) -> str:
+        """How long each tracked work took: `supernet 3m 2s, search 25s`."""
+        return ", ".join(f"{what} {duration(seconds)}" for what, seconds in self.seconds.items())
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        """Shows `done` of `total` units of work. Yields a function to call after each unit, with a short note."""
+        start = time.monotonic()
+        if self.quiet:
+            yield lambda note: None
+        elif self.console.is_terminal:
+            yield from self._bar(what, total, unit, done)
+        else:
+            yield from self._lines(what, total, unit, done)
+        self.seconds[what] = time.monotonic() - start
+
+    def _bar(self, what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self.console, transient=False, refresh_per_second=4) as progress:
+            task = progress.add_task(printable(what), total=total, completed=done, note="", rate="")
+            start = time.monotonic()
+            finished = 0
+
+            def advance(note: str) -> None:
+                nonlocal finished
+                finished += 1
+                progress.update(task, advance=1, note=printable(note), rate=_rate(finished, start))
+
+            yield advance
+
+    def _lines(self, what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+        start = last = time.monotonic()
+        finished = 0
+
+        def advance(note: str) -> None:
+            nonlocal finished, last
+            finished += 1
+            now = time.monotonic()
+            complete = done + finished == total
+            if now - last >= PLAIN_INTERVAL or (complete and now - start >= 2.0):
+                last = now
+                left = (total - done - finished) * (now - start) / finished
+                line = f"{what}: {done + finished}/{total} {unit}, {_rate(finished, start)}, {duration(left)} left"
+                print(printable(f"{line}  {note}".rstrip()), flush=True)
+
+        yield advance
+
+
+def _rate(finished: int, start: float) -> str:
+    seconds = max(time.monotonic() - start, 1e-9)
+    rate = finished / seconds
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it: 2h 5m, 2m 10s, 7s, 0.4s."""
+    if seconds < 1:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60}h {minutes % 60}m"
+    return f"{minutes}m {rest}s" if minutes else f"{rest}s"
+
+
+class _Printable:
+    """A line or a table of which every part is printable."""
+
+    def __init__(self, what: RenderableType):
+        self.what = what
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.what, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))

@@ -1,0 +1,286 @@
+"""The first screen: the question, the network that won, and how it does beside hand-designed ones."""
+
+import shlex
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from foundation.amounts import human, milliseconds
+from foundation.errors import InputError
+from reports.html.drawing import kinds_of, legend, scrolled
+from reports.html.markup import Markup, concatenated, element, text
+from reports.html.page import Cell, TableRow, command_block, figures, paragraph, table, titled
+from reports.html.palette import short
+from reports.notation import attention_by_stage, listed, plural, points, score, signed
+from reports.record import Place, Record, Retrained, accuracy_name
+from reports.terminal.comparison import Lead
+from search_space.cost.cost import Budget
+from studies.trials import Candidate
+
+FOUND, RANDOM = "found", "random"
+MOST_DIFFERENCES = 4
+
+
+def question(record: Record) -> str:
+    """What the run was to find."""
+    bounds = Budget(**{f"max_{name}": bound for name, bound in record.bounds.items()})
+    within = f" within {bounds}".replace(" MACs", "\N{NO-BREAK SPACE}MACs") if record.bounds else ""
+    data = f" for {record.data}" if record.data else ""
+    if record.identity:
+        return f"Which network{within} is best{data}?"
+    return f"What do these networks come to{data}?"
+
+
+def answer(record: Record) -> list[Markup]:
+    """The first screen: question, best architecture, its numbers, and the hand-designed networks of the same cost."""
+    parts = [element("h1", text(question(record)))]
+    place, means = trained_beside(record)
+    if record.best is None:
+        if record.identity:
+            parts.append(paragraph("The search has not finished: start the same command again, and it goes on."))
+        elif means:
+            parts += [_first_of(record, place, means), _beside(record, place, means)]
+        return parts
+    best = record.best
+    parts.append(element("p", _what_won(record, best), class_="lead"))
+    cost = best.cost
+    bound = record.bounds.get("macs")
+    of_budget = f" · {100 * cost.macs / bound:.0f} % of the budget" if bound else ""
+    shown_figures = []
+    if FOUND in means:
+        accuracies = [one.accuracy for one in means[FOUND]]
+        shown_figures.append((_trained(record, place), _mean(accuracies)))
+    by = (
+        f"{accuracy_name(record)} in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
+    )
+    shown_figures += [(by, score(record.objective, best.score)), (f"MACs{of_budget}", human(cost.macs))]
+    shown_figures.append(("parameters", human(cost.params)))
+    if cost.latency_ns:
+        shown_figures.append(("latency", milliseconds(cost.latency_ns)))
+    parts.append(figures(shown_figures))
+    parts.append(scrolled(best.architecture, "The best architecture", record.num_classes))
+    parts.append(element("div", legend(kinds_of([best.architecture])), class_="scroll"))
+    parts.append(_beside(record, place, means))
+    return parts
+
+
+def _what_won(record: Record, best: Candidate) -> Markup:
+    stages = best.architecture.stages
+    where: dict[str, list[str]] = defaultdict(list)
+    for number, stage in enumerate(stages, 1):
+        for kind in dict.fromkeys(attention.kind for attention in stage.attention if attention.kind != "none"):
+            where[kind].append(str(number))
+    told = [f"{short(kind)} at {_stages(numbers)}" for kind, numbers in where.items()]
+    attention = f"It has {'; '.join(told)}." if told else "It has no attention anywhere."
+    evaluated = len(record.evaluated)
+    among = f"This one: the best of {evaluated:,} evaluated" if evaluated else "This one"
+    return text(f"{among}{_of_how_many(record)}. {attention}")
+
+
+def _stages(numbers: Sequence[str]) -> str:
+    return f"stage{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
+
+
+def _of_how_many(record: Record) -> str:
+    space = record.space
+    if space is None or not set(record.bounds) <= {"macs", "params"}:
+        return ""
+    try:
+        low, high = space.within(Budget(record.bounds.get("macs"), record.bounds.get("params"))).count()
+    except InputError:
+        return ""
+    exact = f"{low:,}" if low == high < 10**6 else f"about {human(high)}"
+    return f", out of {exact} within the budget"
+
+
+def trained_beside(record: Record) -> tuple[str, dict[str, list[Retrained]]]:
+    """The folder in which the best network was trained longest, and what was trained there, by name, one a seed.
+
+    The best is named `found`. Of folders with as many epochs it is the newest; where the best has not been trained,
+    any folder. Trainings of other folders can have other recipes, and are no more seeds.
+    """
+    places = _places(record)
+    if not places:
+        return "", {}
+    return places[0], _networks(record, places[0])
+
+
+def _places(record: Record) -> list[str]:
+    """The folders in which the best was trained, or all where it was in none; the one to speak of first."""
+    best = _digest(record)
+    of_best = {one.place for one in record.retrained if one.architecture.digest() == best}
+    return record.longest(of_best or {one.place for one in record.retrained})
+
+
+def _digest(record: Record) -> str | None:
+    return record.best.architecture.digest() if record.best is not None else None
+
+
+def _networks(record: Record, place: str) -> dict[str, list[Retrained]]:
+    """What was trained in the folder, by name, one a seed."""
+    best = _digest(record)
+    front = {one.architecture.digest(): number for number, one in enumerate(record.front, 1)}
+    found: dict[str, list[Retrained]] = defaultdict(list)
+    for one in record.retrained:
+        digest = one.architecture.digest()
+        name = one.network
+        if digest == best:
+            name = FOUND
+        elif record.identity and name in (FOUND, "given"):  # of another file, or of a search that has gone on since
+            name = f"network {front[digest]} of the front" if digest in front else f"{name}, {digest[:6]}"
+        if one.place == place:
+            found[name].append(one)
+    return dict(found)
+
+
+def _trained(record: Record, place: str) -> str:
+    """What an accuracy of the folder's trainings is."""
+    return f"test accuracy, trained from scratch{_for_epochs(record, place)}"
+
+
+def _for_epochs(record: Record, place: str) -> str:
+    epochs = record.place(place).epochs
+    return f" for {epochs:,} {plural('epoch', epochs)}" if epochs else ""
+
+
+def _elsewhere(record: Record, place: str) -> list[Markup]:
+    """A line for each other folder: its accuracies, and how its recipe differs."""
+    lines = []
+    for other in _places(record):
+        if other == place:
+            continue
+        told = []
+        for name, runs in _networks(record, other).items():
+            seeds = f"{len(runs)} {plural('seed', len(runs))}"
+            told.append(f"{name} {_mean([one.accuracy for one in runs])} ({seeds})")
+        changed = _changed(record.place(place), record.place(other))
+        lines.append(
+            paragraph(
+                text(
+                    f"Trained apart in {other}{_for_epochs(record, other)}{f' ({changed})' if changed else ''}, so not "
+                    f"averaged with these: {', '.join(told)}."
+                )
+            )
+        )
+    return lines
+
+
+def _changed(here: Place, there: Place) -> str:
+    """In what the other recipe differs, but for its epochs: `learning rate 0.1 for 0.2, …`."""
+    if not here.recipe or not there.recipe:
+        return ""
+    names = [name for name in here.recipe if name != "epochs" and here.recipe[name] != there.recipe.get(name)]
+    told = [f"{name.replace('_', ' ')} {there.recipe.get(name)} for {here.recipe[name]}" for name in names]
+    return ", ".join(told[:MOST_DIFFERENCES] + ["…"] * (len(told) > MOST_DIFFERENCES))
+
+
+def _recipe(place: Place) -> str:
+    """The main settings of a recipe in words."""
+    parts = [
+        (f"{place.epochs:,} {plural('epoch', place.epochs)}", place.epochs),
+        (f"batches of {place.recipe.get('batch_size')}", place.recipe.get("batch_size")),
+        (f"learning rate {place.recipe.get('learning_rate')}", place.recipe.get("learning_rate")),
+        (f"weights from {place.recipe.get('init')}", place.recipe.get("init") not in (None, "scratch")),
+        (f"teacher {place.recipe.get('teacher')}", place.recipe.get("teacher")),
+    ]
+    return ", ".join(words for words, known in parts if known)
+
+
+def _mean(accuracies: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * statistics.mean(accuracies):.2f}{spread} %"
+
+
+def _first_of(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
+    name, trained = next(iter(means.items()))
+    cost = trained[0].cost
+    return concatenated(
+        figures(
+            [
+                (_trained(record, place), _mean([one.accuracy for one in trained])),
+                ("MACs", human(cost.macs)),
+                ("parameters", human(cost.params)),
+            ]
+        ),
+        scrolled(trained[0].architecture, name, None),
+    )
+
+
+def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
+    """The found network beside the others of the folder, which were trained by the same recipe."""
+    elsewhere = _elsewhere(record, place)
+    leads = record.place(place).leads
+    others = [name for name in means if name != FOUND]
+    if not means or (FOUND in means and not others):
+        apart = any(len(_networks(record, other)) > 1 for other in _places(record) if other != place)
+        todo = (
+            f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the "
+            "same cost, each trained from scratch, is what the next command measures."
+        )
+        asked = command_block(f"python retrain.py {shlex.quote(str(record.folder))} --compare")
+        return concatenated(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
+    averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
+    designed = [name for name in others if name != RANDOM]
+    sentence = ""
+    if FOUND in averages and designed:
+        best = max(designed, key=lambda name: averages[name])
+        once = " One seed: differences of a percent are within what another gives." if len(means[FOUND]) == 1 else ""
+        ahead_by = points(averages[FOUND] - averages[best])
+        sentence = (
+            f"Trained from scratch{_for_epochs(record, place)} by the same recipe, it is {ahead_by} "
+            f"against the best hand-designed network of the same cost, {best}{_sure(leads.get(best))}.{once}"
+        )
+    rows = []
+    for name in sorted(means, key=lambda name: -averages[name]):
+        runs = means[name]
+        cost = runs[0].cost
+        rows.append(
+            TableRow(
+                (
+                    name,
+                    Cell(_mean([one.accuracy for one in runs]), averages[name]),
+                    *([_ahead(leads.get(name))] if leads else []),
+                    Cell(str(len(runs)), len(runs)),
+                    Cell(human(cost.macs), cost.macs),
+                    Cell(human(cost.params), cost.params),
+                    attention_by_stage(runs[0].architecture),
+                ),
+                look="found" if name == FOUND else None,
+            )
+        )
+    ahead = ("found is ahead by",) if leads else ()
+    columns = ("network", "test accuracy", *ahead, "seeds", "MACs", "params", "attention by stage")
+    heading = "Beside hand-designed networks" if len(means) > 1 else "Trained from scratch"
+    recipe = _recipe(record.place(place))
+    by = [paragraph(text(f"The recipe of {place}: {recipe}."))] if recipe else []
+    return concatenated(
+        titled(heading, paragraph(text(sentence)) if sentence else Markup("")),
+        table(columns, rows, words=("network", "attention by stage")),
+        *by,
+        *elsewhere,
+    )
+
+
+def _sure(lead: Lead | None) -> str:
+    """How sure a lead is, in brackets."""
+    if lead is None:
+        return ""
+    known = []
+    if lead.half_width is not None:
+        ends = (lead.difference - lead.half_width, lead.difference + lead.half_width)
+        known.append(f"95 % interval {signed(100 * ends[0], '.2f')} to {signed(100 * ends[1], '.2f')}")
+    if lead.p is not None:
+        known.append(f"p {_p(lead.p)}")
+    return f" ({', '.join([*known, lead.test])})" if known else ""
+
+
+def _ahead(lead: Lead | None) -> Cell:
+    """A lead in a table, in points."""
+    if lead is None:
+        return Cell("", 0.0)
+    half = "" if lead.half_width is None else f" ± {100 * lead.half_width:.2f}"
+    return Cell(f"{signed(100 * lead.difference, '.2f')}{half}", lead.difference)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "below 0.001"

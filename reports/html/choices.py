@@ -1,0 +1,141 @@
+"""What the good architectures choose at each stage, and how much each choice matters."""
+
+from collections.abc import Sequence
+
+from reports import analysis
+from reports.html.charts import DrawnInterval, interval_chart
+from reports.html.markup import Markup, element, text
+from reports.html.page import Section, pair, paragraph, titled
+from reports.html.palette import short, strength
+from reports.notation import signed
+from reports.record import Record
+from search_space.architecture import Attention
+from studies.trials import Candidate
+
+
+def attention(record: Record) -> Section | None:
+    """Which attention the good architectures have at each stage, and what each is worth."""
+    candidates = [one.candidate for one in record.evaluated]
+    if len(candidates) < 2:
+        return None
+    good = analysis.top(candidates)
+    bars = []
+    for index in range(len(candidates[0].architecture.stages)):
+        if index:
+            bars.append(element("div", class_="between"))
+        bars.append(element("div", text(f"stage {index + 1}"), class_="stage"))
+        for who, some, look in (
+            (f"best {len(good)}", good, "bar"),
+            (f"all {len(candidates):,}", candidates, "bar all"),
+        ):
+            bars.append(element("div", text(who), class_="who"))
+            bars.append(_bar(analysis.attention_shares(some, index), look))
+    content = [
+        paragraph(
+            text(
+                f"Share of the blocks with each attention, of the {len(good)} candidates that scored best and of all "
+                f"{len(candidates):,}. The search looks where candidates score well, so both lean towards what it "
+                "believed in early; what follows below takes the other decisions into account."
+            )
+        ),
+        element("div", *bars, class_="bars"),
+    ]
+    content += _worth(record, candidates)
+    return Section("attention", "Attention", "Which attention the good architectures choose", content)
+
+
+def _bar(shares: dict[Attention, float], look: str) -> Markup:
+    fields = []
+    for attention, share in shares.items():
+        name = "none" if attention.kind == "none" else short(attention.kind)
+        ratio = f" /{attention.reduction}" if attention.reduction else ""
+        style = f"flex:{share:.4f} 0 0;--kind:var(--kind-{attention.kind});--strong:{strength(attention.reduction):.2f}"
+        told = f"{name}{ratio}: {100 * share:.0f} % of the blocks"
+        kind = "none" if attention.kind == "none" else None
+        fields.append(element("span", element("b", text(f"{name}{ratio}")), style=style, class_=kind, data_tip=told))
+    return element("div", *fields, class_=look)
+
+
+def _worth(record: Record, candidates: Sequence[Candidate]) -> list[Markup]:
+    by_kind = analysis.effects(candidates, lambda attention: attention.kind)
+    by_ratio = analysis.effects(candidates, lambda attention: attention.label)
+    found = [effect for stage in (*by_kind, *by_ratio) for effect in stage]
+    if not found:
+        few = "What each is worth is not told from so few candidates: there are more decisions than they could tell."
+        return [paragraph(text(few), quiet=True)]
+    factor = 100 if record.objective == "accuracy" else 1
+    unit = "points of accuracy" if record.objective == "accuracy" else record.objective
+    reach = (_spread([effect.low for effect in found], 0.05), _spread([effect.high for effect in found], 0.95))
+    panels = []
+    none: list[list[analysis.Effect]] = [[] for _ in by_kind]
+    for index, (kinds, ratios) in enumerate(zip(by_kind, by_ratio or none, strict=True), 1):
+        rows = []
+        for effect in kinds:
+            own = [ratio for ratio in ratios if ratio.kind == effect.kind]
+            rows.append(_interval(effect, short(effect.kind), factor, unit))
+            if [ratio.label for ratio in own] != [effect.label]:
+                for ratio in own:
+                    rows.append(_interval(ratio, f"ratio {ratio.label.rpartition('/')[2]}", factor, unit))
+        if rows:
+            limits = (factor * min(reach[0], 0.0), factor * max(reach[1], 0.0))
+            chart = interval_chart(rows, limits, lambda value: signed(value) if value else "0", f"stage {index}")
+            panels.append(titled(f"Stage {index}", chart))
+    said = (
+        f"What a stage's attention is worth against none there, in {unit}, with all other decisions held equal: a "
+        f"ridge regression over the {len(candidates):,} candidates, with 95 % intervals from {analysis.RESAMPLES} "
+        "resamples of them. Open circles are not told apart from zero. A score of the search, not of trained networks."
+    )
+    return [titled("What each is worth", paragraph(text(said))), pair(*panels)]
+
+
+def _spread(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def _interval(effect: analysis.Effect, label: str, factor: float, unit: str) -> DrawnInterval:
+    value, low, high = (factor * number for number in (effect.value, effect.low, effect.high))
+    told = f"{effect.label}: {signed(value)} {unit}\n95 %: {signed(low)} to {signed(high)}\nin {effect.seen} candidates"
+    return DrawnInterval(label, value, low, high, f"var(--kind-{effect.kind})", told)
+
+
+def decisions_section(record: Record) -> Section | None:
+    """How much each decision matters, by Optuna's importances."""
+    found = analysis.importances([one.candidate for one in record.evaluated])
+    if not found:
+        return None
+    content = [
+        paragraph(
+            text(
+                "fANOVA: the share of the score's variance over the candidates that a decision explains by itself. "
+                "PED-ANOVA: how much it tells the best tenth from the rest. Both are Optuna's and sum to 100 %."
+            )
+        )
+    ]
+    for name, field in (("fANOVA", "fanova"), ("PED-ANOVA", "ped_anova")):
+        content.append(titled(name, _matrix(found, field)))
+    return Section("decisions", "Decisions", "How much each decision matters", content)
+
+
+def _matrix(found: Sequence[analysis.Importance], field: str) -> Markup:
+    """Decisions by stages, the darker the more they matter."""
+    values = {(one.stage, one.decision): getattr(one, field) for one in found}
+    most = max(values.values()) or 1.0
+    stages = sorted({one.stage for one in found})
+    names = [name for name in ("resolution", *analysis.DECISIONS) if any(one.decision == name for one in found)]
+    heads = ["", *(f"stage {stage}" if stage else "input" for stage in stages), "all"]
+    rows = []
+    for name in names:
+        cells = [element("td", text(name), class_="words")]
+        for stage in stages:
+            value = values.get((stage, name))
+            if value is None:
+                cells.append(element("td"))
+                continue
+            cells.append(
+                element("td", text(f"{100 * value:.1f}"), class_="heat", style=f"--heat:{55 * value / most:.0f}")
+            )
+        total = sum(value for (_, decision), value in values.items() if decision == name)
+        rows.append(element("tr", *cells, element("td", element("b", text(f"{100 * total:.1f} %")))))
+    head = element("tr", *(element("th", text(name), scope="col") for name in heads))
+    whole = element("table", element("thead", head), element("tbody", *rows), class_="matrix")
+    return element("div", whole, class_="scroll")

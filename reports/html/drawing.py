@@ -1,0 +1,247 @@
+"""A network as a picture: a row of stages, each a tower of its blocks on the facts that they share.
+
+A block's field has the colour of its attention's kind, the darker the smaller the reduction ratio; its edge has the
+kind's pattern, and its label says both, so the drawing can be read in grey. Fields are the wider the more channels a
+stage has. The first block stands on top.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reports.html.markup import Markup, concatenated, element, text
+from reports.html.palette import fills, look, patterns, short, strength, variables
+from search_space.architecture import Architecture, Attention
+from search_space.blocks import strided
+
+WIDTH = 900
+FONT = "ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','DejaVu Sans',sans-serif"
+NO_KIND = "none"
+
+_MARGIN, _GAP = 12, 10
+_BLOCK, _BETWEEN = 26, 4  # pixels: a block's field, and between two
+_EDGE = 9
+_FACTS = 74  # pixels below the towers
+_WIDEST, _END = 128, 0.72  # a stage's column at most, and an end's beside it
+_MOST_COLUMNS = 11
+_LEGEND = 640  # a page's legend is as wide
+_SMALL = 10.5
+_MARKS = (
+    "/4: ratio, the darker the smaller",
+    "16: channels",
+    "5×5: kernel",
+    "e: expansion",
+    "s: stride",
+    "8²: map",
+)
+_NARROW = 0.56  # of a font's size, as wide as the letters of a line of words are on average
+_LETTER = 0.66  # the same of labels in capitals
+
+
+class _Column(NamedTuple):
+    """A stage, or an end of the network.
+
+    Attributes:
+        blocks: the attention of each block; None for a part that has no place for one.
+        facts: lines below, the most important first.
+    """
+
+    title: str
+    blocks: tuple[Attention | None, ...]
+    channels: int
+    facts: tuple[str, str]
+    size: int
+    share: float
+    told: str
+
+
+def kinds_of(architectures: Sequence[Architecture]) -> tuple[str, ...]:
+    """The kinds of attention in them, sorted."""
+    found = {attention.kind for one in architectures for stage in one.stages for attention in stage.attention}
+    return tuple(sorted(found))
+
+
+def draw(architecture: Architecture, title: str, num_classes: int | None = None, *, standalone: bool = False) -> Markup:
+    """The drawing as an SVG element, 900 pixels wide at most.
+
+    Args:
+        title: for those who cannot see it, and where the pointer rests.
+        standalone: whether it is a file of its own, with colours, patterns and a legend; else the page has them.
+    """
+    columns = _columns(architecture, num_classes)
+    rows = _rows(columns)
+    kinds = kinds_of([architecture])
+    y = 10.0
+    drawn: list[Markup] = []
+    width = 0.0
+    for row in rows:
+        unit = min(_WIDEST, (WIDTH - 2 * _MARGIN - _GAP * (len(row) - 1)) / sum(column.share for column in row))
+        blocks = max(len(column.blocks) for column in row)
+        floor = y + blocks * (_BLOCK + _BETWEEN)
+        x = float(_MARGIN)
+        for column in row:
+            drawn.append(_column(column, x, floor, column.share * unit, _filled(architecture, column)))
+            x += column.share * unit + _GAP
+        drawn.append(_line(_MARGIN, floor + 1, x - _GAP, floor + 1))
+        width = max(width, x - _GAP + _MARGIN)
+        y = floor + _FACTS + 10
+    if standalone:
+        marks, y = _legend(kinds, _MARGIN, y - 4, width - 2 * _MARGIN)
+        drawn.append(marks)
+    height = y
+    if standalone:
+        # First, so that all else lies on it. A viewer with a background of its own shows the drawing on ours.
+        drawn.insert(0, element("rect", width=width, height=height, class_="f-paper", fill="#fff"))
+        style = f"{variables(kinds)}{fills(kinds)}text{{font-family:{FONT}}}"
+        drawn.insert(0, concatenated(element("style", style), patterns()))
+    return element(
+        "svg",
+        element("title", text(title)),
+        *drawn,
+        xmlns="http://www.w3.org/2000/svg" if standalone else None,
+        viewBox=f"0 0 {width:.0f} {height:.0f}",
+        width=f"{width:.0f}" if standalone else None,
+        height=f"{height:.0f}" if standalone else None,
+        role="img",
+        class_="drawing",
+    )
+
+
+def scrolled(architecture: Architecture, title: str, num_classes: int | None) -> Markup:
+    """The drawing for a page, scrolled where the page is too narrow for it."""
+    return element("div", draw(architecture, title, num_classes), class_="scroll")
+
+
+def legend(kinds: Sequence[str]) -> Markup:
+    """What the marks mean, as a drawing of its own for a page."""
+    drawn, height = _legend(kinds, 0, 2, _LEGEND)
+    return element("svg", drawn, viewBox=f"0 0 {_LEGEND} {height:.0f}", role="img", class_="legend")
+
+
+def _columns(architecture: Architecture, num_classes: int | None) -> list[_Column]:
+    size = strided(architecture.resolution, architecture.stem_stride)
+    facts = ("3×3", f"s{architecture.stem_stride}")
+    told = f"stem: 3×3 convolution to {architecture.stem_width} channels, stride {architecture.stem_stride}"
+    columns = [_Column("stem", (None,), architecture.stem_width, facts, size, _END, told)]
+    for index, stage in enumerate(architecture.stages):
+        size = strided(size, stage.stride)
+        facts = (f"{stage.kernel_size}×{stage.kernel_size}", f"e{stage.expansion} s{stage.stride}")
+        told = (
+            f"stage {index + 1}: {stage.depth} × {stage.block}, {stage.width} channels, expansion {stage.expansion}, "
+            f"kernel {stage.kernel_size}, stride {stage.stride}, attention {stage.attention_label}, map {size}×{size}"
+        )
+        columns.append(_Column(f"{index + 1}", stage.attention, stage.width, facts, size, 1.0, told))
+    if architecture.head_width is not None:
+        told = f"head: 1×1 convolution to {architecture.head_width} channels"
+        columns.append(_Column("head", (None,), architecture.head_width, ("1×1", ""), size, _END, told))
+    if num_classes is not None:
+        told = f"classifier: mean over the map, {num_classes} classes"
+        columns.append(_Column("classes", (None,), num_classes, ("linear", ""), 1, _END, told))
+    return columns
+
+
+def _rows(columns: Sequence[_Column]) -> list[Sequence[_Column]]:
+    """As few rows as hold them, of nearly equal length."""
+    count = -(-len(columns) // _MOST_COLUMNS)
+    bounds = [len(columns) * row // count for row in range(count + 1)]
+    return [columns[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def _filled(architecture: Architecture, column: _Column) -> float:
+    """Share of its column that a field takes, by the logarithm of the channels among those of the stages."""
+    widths = [stage.width for stage in architecture.stages]
+    low, high = math.log(min(widths)), math.log(max(widths))
+    place = 1.0 if high == low else min(1.0, max(0.0, (math.log(column.channels) - low) / (high - low)))
+    return 0.7 + 0.3 * place
+
+
+def _column(column: _Column, x: float, floor: float, width: float, filled: float) -> Markup:
+    drawn: list[Markup] = [element("title", text(column.told))]
+    middle = x + width / 2
+    own = width * filled
+    y = floor - len(column.blocks) * (_BLOCK + _BETWEEN) + _BETWEEN / 2
+    for attention in column.blocks:
+        drawn.append(_block(attention, middle - own / 2, y, own))
+        y += _BLOCK + _BETWEEN
+    first, second = column.facts
+    drawn += [
+        _text(middle, floor + 22, f"{column.channels}", 16, weight=600),
+        _text(middle, floor + 40, " ".join(filter(None, column.facts)), 12)
+        if width > 7.2 * len(f"{first} {second}")
+        else concatenated(_text(middle, floor + 37, first, 11), _text(middle, floor + 50, second, 11)),
+        _text(middle, floor + 63, f"{column.title} · {column.size}²", 11, muted=True),
+    ]
+    return element("g", *drawn)
+
+
+def _block(attention: Attention | None, x: float, y: float, width: float) -> Markup:
+    box = {"x": x, "y": y, "width": width, "height": _BLOCK, "rx": 3}
+    if attention is None:
+        return element("rect", **box, class_="f-rule", fill="#dfe2e6", fill_opacity=0.55)
+    if attention.kind == NO_KIND:
+        outline = element("rect", **box, fill="none", stroke="#a8adb4", class_="l-muted", stroke_dasharray="3 3")
+        return concatenated(outline, _text(x + width / 2, y + 17.5, "none", 11.5, muted=True))
+    kind = f"k-{attention.kind}"
+    colour = look(attention.kind).light
+    ratio = "" if attention.reduction is None else f" /{attention.reduction}"
+    words = f"{short(attention.kind)}{ratio}"
+    room = (width - _EDGE - 4) / _LETTER
+    size = max(8.5, min(12.5, room / len(words)))
+    name = _fitted(short(attention.kind), room / size - len(ratio))
+    edge = {"x": x, "y": y, "width": _EDGE, "height": _BLOCK, "rx": 3}
+    return concatenated(
+        element("rect", **box, class_=kind, fill=colour, fill_opacity=strength(attention.reduction)),
+        element("rect", **edge, class_=kind, fill=colour),
+        element("rect", **edge, fill=f"url(#pattern-{look(attention.kind).pattern})"),
+        _text(x + _EDGE / 2 + width / 2, y + 17.5, f"{name}{ratio}", size, weight=600),
+    )
+
+
+def _legend(kinds: Sequence[str], x: float, y: float, width: float) -> tuple[Markup, float]:
+    """The kinds and the abbreviations in as many rows as they need, and where they end below."""
+    drawn = []
+    right = x
+    for kind in kinds:
+        own = max(64.0, 22 + 8.5 * len(kind))
+        if right > x and right + own > x + width:
+            right, y = x, y + _BLOCK + _BETWEEN
+        drawn.append(_block(Attention(kind), right, y, min(own, width)))
+        right += own + 8
+    y += _BLOCK + 16
+    line = ""
+    for mark in _MARKS:
+        longer = f"{line} · {mark}" if line else mark
+        if line and len(longer) * _SMALL * _NARROW > width:
+            drawn.append(_text(x, y, line, _SMALL, muted=True, anchor="start"))
+            line, y = mark, y + 15
+        else:
+            line = longer
+    drawn.append(_text(x, y, line, _SMALL, muted=True, anchor="start"))
+    return element("g", *drawn), y + 8
+
+
+def _text(
+    x: float, y: float, words: str, size: float, *, weight: int = 400, muted: bool = False, anchor: str = "middle"
+) -> Markup:
+    return element(
+        "text",
+        text(words),
+        x=x,
+        y=y,
+        font_size=size,
+        font_weight=None if weight == 400 else weight,
+        text_anchor=None if anchor == "start" else anchor,
+        class_="f-muted" if muted else "f-ink",
+        fill="#646b74" if muted else "#1b1f24",
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="l-rule", stroke="#dfe2e6")
+
+
+def _fitted(words: str, letters: float) -> str:
+    """As much of it as so many letters hold."""
+    room = max(1, int(letters))
+    return words if len(words) <= room else f"{words[: room - 1]}…"

@@ -1,0 +1,91 @@
+"""The curves of the networks that were trained by themselves."""
+
+from reports.html.answer import FOUND
+from reports.html.charts import Series, line_chart
+from reports.html.markup import element, text
+from reports.html.page import Section, pair, paragraph, titled
+from reports.notation import plural
+from reports.record import Record
+
+OTHER = "other"
+
+
+def training(record: Record) -> Section | None:
+    """The curves of the networks that were trained by themselves."""
+    if not record.curves:
+        return None
+    charts = []
+    for name, label in (("validation_accuracy", "validation accuracy"), ("loss", "training loss")):
+        lines = []
+        for folder, entries in sorted(record.curves.items(), key=lambda item: _look(item[0]) == FOUND):
+            steps = [(entry["epoch"], entry[name]) for entry in entries if {"epoch", name} <= entry.keys()]
+            if steps:
+                lines.append(Series(folder, steps, f"line-{_look(folder)}"))
+        if lines:
+            as_share = name == "validation_accuracy"
+            charts.append(
+                titled(
+                    label,
+                    line_chart(
+                        lines,
+                        x_label="epoch",
+                        y_label="",
+                        x_format=lambda value: f"{value:g}",
+                        y_format=(lambda value: f"{100 * value:.4g} %") if as_share else (lambda value: f"{value:.3g}"),
+                        told=f"{label} by epoch",
+                        counts=True,
+                    ),
+                )
+            )
+    if not charts:
+        return None
+    looks = {_look(folder) for folder in record.curves}
+    others = {_network_name(folder) for folder in record.curves if _look(folder) == OTHER}
+    keys = [
+        element("li", text(_key(look, others)), style=f"--key:{_stroke(look)}")
+        for look in sorted(looks, key=lambda look: (look != FOUND, look == OTHER, look))
+    ]
+    css = "".join(_rules(look) for look in sorted(looks))
+    epochs = max(len(entries) for entries in record.curves.values())
+    each = f"up to {epochs} {plural('epoch', epochs)}"
+    said = f"{len(record.curves)} {plural('training', len(record.curves))} of {each}; a line for each."
+    return Section(
+        "training",
+        "Training",
+        "How the networks were trained",
+        [paragraph(text(said)), element("style", css), element("ul", *keys, class_="keys"), pair(*charts)],
+    )
+
+
+def _network_name(folder: str) -> str:
+    """`uniform ca` of `uniform-ca-0`."""
+    name, _, seed = folder.rpartition("-")
+    return (name if seed.isdigit() else folder).replace("-", " ")
+
+
+def _look(folder: str) -> str:
+    """A name for CSS: of the found network, of a kind of attention, or of anything else."""
+    name = _network_name(folder)
+    if name == FOUND:
+        return FOUND
+    first, _, rest = name.partition(" ")
+    kind = rest.partition(" ")[0]
+    return f"kind-{kind}" if first == "uniform" and kind.isidentifier() and kind.isascii() else OTHER
+
+
+def _key(look: str, others: set[str]) -> str:
+    """What the lines of a look are of: a kind's ratios look alike, and a point says which it is."""
+    if look == OTHER:
+        return "others" if len(others) > 1 else min(others)
+    return look if look == FOUND else f"uniform {look.removeprefix('kind-')}"
+
+
+def _stroke(look: str) -> str:
+    return {FOUND: "var(--ink)", OTHER: "var(--muted)"}.get(look, f"var(--{look})")
+
+
+def _rules(look: str) -> str:
+    name, stroke = f"line-{look}", _stroke(look)
+    width = "stroke-width:3" if look == FOUND else "opacity:.85"
+    dots = f"circle.{name}{{stroke:none}}circle.alone.{name}{{fill:{stroke}}}"
+    return f".{name}{{stroke:{stroke};{width}}}{dots}"

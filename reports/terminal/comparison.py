@@ -1,0 +1,166 @@
+"""A found network beside others that were trained alike: the table, paired tests, and the plot."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from foundation.amounts import human
+from foundation.files import write_atomically
+from reports.notation import attention_by_stage, percent
+from reports.terminal.tables import plain_table
+from search_space.architecture import Architecture
+from search_space.cost.cost import Cost
+
+
+@dataclass(frozen=True)
+class ComparedNetwork:
+    """A network trained with some seeds.
+
+    Attributes:
+        accuracies: on the test pictures, one a seed.
+        right: whether each test picture was classified rightly, one array a seed; empty where that is not known.
+        originals: of each test picture, the number of the one it is made from; None where all are independent.
+        seconds: of training, one a seed.
+    """
+
+    name: str
+    architecture: Architecture
+    cost: Cost
+    accuracies: tuple[float, ...]
+    seconds: tuple[float, ...]
+    right: tuple[NDArray[np.bool_], ...] = ()
+    originals: NDArray[np.int64] | None = None
+
+
+class Lead(NamedTuple):
+    """How much more accurate one network is than another, and how sure that is.
+
+    Attributes:
+        difference: of mean accuracies, in 0 to 1.
+        half_width: of its 95% interval; None where there is none.
+        p: two-sided; None where no test is possible.
+        test: in words.
+    """
+
+    difference: float
+    half_width: float | None
+    p: float | None
+    test: str
+
+
+def lead(first: ComparedNetwork, other: ComparedNetwork) -> Lead:
+    """By a paired t-test over the seeds, or of a single seed by McNemar's test over the test pictures.
+
+    Of several seeds it speaks of trainings like these; of one, of these two sets of weights on pictures like these.
+    Pictures made from one original count together: they are not independent.
+    """
+    from scipy import stats  # takes a second to import
+
+    differences = [one - two for one, two in zip(first.accuracies, other.accuracies, strict=True)]
+    mean, count = statistics.mean(differences), len(differences)
+    if count > 1:
+        test = f"paired t over {count} seeds"
+        if max(differences) - min(differences) < 1e-9:  # equal but for rounding: of the spread nothing is known
+            return Lead(mean, None, None, test)
+        error = statistics.stdev(differences) / math.sqrt(count)
+        half_width = float(stats.t.ppf(0.975, count - 1)) * error
+        return Lead(mean, half_width, float(stats.ttest_rel(first.accuracies, other.accuracies).pvalue), test)
+    if not first.right or not other.right or len(first.right[0]) != len(other.right[0]):
+        return Lead(mean, None, None, "one seed")
+    won = first.right[0].astype(np.int64) - other.right[0].astype(np.int64)
+    pictures = len(won)
+    originals = np.arange(pictures) if first.originals is None else first.originals
+    by_original = np.bincount(originals, weights=won)
+    by_original = by_original[np.bincount(originals) > 0]
+    spread = float((by_original**2).sum())
+    # McNemar's (b - c)² / (b + c), where the counts are sums over what is independent.
+    p = float(stats.chi2.sf(by_original.sum() ** 2 / spread, 1)) if spread else None
+    error = math.sqrt(((by_original - by_original.mean()) ** 2).sum()) / pictures
+    of = f"{pictures} test pictures" + ("" if first.originals is None else f" of {len(by_original)} originals")
+    return Lead(mean, 1.96 * error, p, f"McNemar over {of}, one seed")
+
+
+def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
+    """Trained networks in the order given: mean test accuracy (± standard deviation over seeds), costs, seconds.
+
+    Beside all but the first: how far the first is ahead of it in percentage points, with the 95% interval and p.
+    """
+    leads = [None, *(lead(rows[0], other) for other in rows[1:])]
+    compared = ("first ahead by", "p") if len(rows) > 1 else ()
+    table = plain_table(
+        title, ("network", "test accuracy", *compared, "MACs", "params", "seconds", "attention by stage")
+    )
+    for row, ahead in zip(rows, leads, strict=True):
+        accuracy = percent(statistics.mean(row.accuracies))
+        if len(row.accuracies) > 1:
+            accuracy += f" ± {100 * statistics.stdev(row.accuracies):.2f}"
+        table.add_row(
+            row.name,
+            accuracy,
+            *(_lead_cells(ahead) if compared else ()),
+            human(row.cost.macs),
+            human(row.cost.params),
+            f"{statistics.mean(row.seconds):.0f}",
+            attention_by_stage(row.architecture),
+        )
+    return table
+
+
+def _lead_cells(ahead: Lead | None) -> tuple[str, str]:
+    if ahead is None:
+        return "", ""
+    text = f"{100 * ahead.difference:+.2f}"
+    if ahead.half_width is not None:
+        text += f" ± {100 * ahead.half_width:.2f}"
+    return text, "" if ahead.p is None else f"{ahead.p:.3f}" if ahead.p >= 0.001 else "<0.001"
+
+
+def comparison(rows: Sequence[ComparedNetwork]) -> list[dict[str, Any]]:
+    """What the table says, as plain values: accuracies by seed, and how far the first is ahead of each other."""
+    described = []
+    for row in rows:
+        entry: dict[str, Any] = {
+            "network": row.name,
+            "digest": row.architecture.digest(),
+            "macs": row.cost.macs,
+            "params": row.cost.params,
+            "accuracies": list(row.accuracies),
+        }
+        if row is not rows[0]:
+            entry["first_ahead"] = lead(rows[0], row)._asdict()
+        described.append(entry)
+    return described
+
+
+def plot_comparison(rows: Sequence[ComparedNetwork], title: str, path: Path) -> None:
+    """Writes a PNG: test accuracy against MACs, a point a network, a small one a seed."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context({"font.size": 10, "svg.hashsalt": "coordnas"}):
+        figure, axes = pyplot.subplots(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+        for index, row in enumerate(rows):
+            mean = 100 * statistics.mean(row.accuracies)
+            macs = row.cost.macs / 1e6
+            marker, colour = ("D", "#b3412a") if index == 0 else ("o", "#33527a")
+            if len(row.accuracies) > 1:
+                axes.scatter([macs] * len(row.accuracies), [100 * a for a in row.accuracies], s=9, c=colour, alpha=0.4)
+            axes.scatter([macs], [mean], s=52, c=colour, marker=marker, zorder=3)
+            axes.annotate(row.name, (macs, mean), (7, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.set_xlabel("MACs a picture, millions")
+        axes.set_ylabel("test accuracy, %")
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.margins(x=0.25, y=0.12)
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+        pyplot.close(figure)

@@ -1,0 +1,70 @@
+"""A confusion matrix as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from deployment.confusion import Evaluation
+from foundation.files import write_atomically
+from reports.fonts import families
+
+COUNTED = 20  # classes up to which every cell has its number
+NAMED = 200  # classes up to which every row and column has its name
+LONGEST = 22  # characters of a name
+DOTS = 150  # an inch
+
+
+def draw_confusion(evaluation: Evaluation, title: str, path: Path) -> list[str]:
+    """Writes a PNG: a row a true class, a column what its pictures were taken for, dark where many were.
+
+    Colours are shares of the row, on a scale that shows a percent. Returns the classes that are shown by their numbers,
+    from 0, since no installed font has all letters of their names.
+    """
+    number = len(evaluation.classes)
+    fonts, missing = families([*evaluation.classes, title, "…"])
+    unwritable = [name for name in evaluation.classes if not missing.isdisjoint(name)] if number <= NAMED else []
+    matrix = evaluation.matrix.numpy()
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    side = min(22.0, max(5.0, 2.0 + (0.42 if number <= COUNTED else 0.12) * number))
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1), interpolation="nearest")
+    axes.set_title(_plain("".join("?" if letter in missing else letter for letter in title)), family=fonts)
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("class")
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
+    bar.set_label("share of the class's pictures")
+    if number <= NAMED:
+        size = 9 if number <= COUNTED else min(7.5, max(3.5, 72 * 0.8 * (side - 2) / number))
+        names = [
+            _plain(_short(name)) if missing.isdisjoint(name) else str(index)
+            for index, name in enumerate(evaluation.classes)
+        ]
+        longest = max(map(len, names))
+        axes.set_xticks(range(number), names, rotation=90 if longest > 2 else 0, fontsize=size, family=fonts)
+        axes.set_yticks(range(number), names, fontsize=size, family=fonts)
+    if number <= COUNTED:
+        _count(axes, matrix, shares)
+    canvas = FigureCanvasAgg(figure)
+    write_atomically(path, lambda temporary: canvas.print_figure(temporary, dpi=DOTS, format="png"))
+    return unwritable
+
+
+def _count(axes: Any, matrix: "np.ndarray[Any, Any]", shares: "np.ndarray[Any, Any]") -> None:
+    for row, column in zip(*matrix.nonzero(), strict=True):
+        colour = "white" if shares[row, column] > 0.35 else "black"
+        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=colour)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Dollars begin a formula otherwise."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,97 @@
+"""What a search or a retraining would do: sizes, costs, time and memory, before anything is begun."""
+
+import random
+import statistics
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from evaluators.base import Evaluator
+from evaluators.forecast import Search, epoch_seconds, forecast, peak_memory
+from foundation.amounts import human, milliseconds
+from foundation.progress import Reporter, duration
+from foundation.seeds import derive
+from reports.terminal.tables import plain_table
+from search_space.architecture import Architecture
+from search_space.cost.cost import measure
+from search_space.cost.priced_space import PricedSpace
+from training.data.datasets import Dataset
+from training.methods.label_step import Predict
+from training.recipe import Recipe
+from training.sizing import epoch_steps
+
+DRAWS = 500
+
+
+def show_plan(evaluator: Evaluator, search: Search, reporter: Reporter) -> None:
+    """Prints what networks within the budget cost, and how long the search would take here."""
+    reporter.show(cost_table(search.priced, search.seed))
+    expected = forecast(evaluator, search)
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
+    reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
+    reporter.say(f"memory:  about {expected.memory / 2**30:.1f} GiB a process")
+
+
+def show_retraining(
+    networks: Mapping[str, Architecture],
+    sized: Mapping[int, Dataset],
+    recipe: Recipe,
+    seeds: int,
+    reporter: Reporter,
+    teacher: Predict | None = None,
+    adapt: bool = False,
+) -> None:
+    """Prints what the networks cost, and how long each one's training and all of them would take here.
+
+    Args:
+        sized: the pictures at each network's side.
+        adapt: whether a step that runs out of memory is taken in smaller parts.
+    """
+    table = plain_table("networks to train", ("network", "pixels", "MACs", "params", "a training"))
+    total = 0.0
+    for name, architecture in networks.items():
+        side = architecture.resolution
+        data = sized[side]
+        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt)
+        each = recipe.epochs * (training + validation)
+        total += seeds * each
+        cost = measure(architecture, data.num_classes)
+        table.add_row(name, str(side), human(cost.macs), human(cost.params), duration(each))
+    reporter.show(table)
+    trainings = len(networks) * seeds
+    each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
+    steps = epoch_steps(len(data.train), recipe.batch_size)
+    reporter.say(
+        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs of {steps} steps), "
+        "without the test"
+    )
+    reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
+
+
+def cost_table(priced: PricedSpace, seed: int) -> Table:
+    """The smallest, the middle and the largest network within the budget.
+
+    The largest is the space's where the budget allows that; else the dearest of 500 drawn, and so a lower bound.
+    """
+    rng = random.Random(derive(seed, "plan"))
+    drawn = [priced.cost(priced.sample(rng)) for _ in range(DRAWS)]
+    largest = priced.cost(priced.largest)
+    smallest = [priced.cost(priced.cheapest(name)) for name in ("macs", "params")]
+    names = ["macs", "params", *(["latency_ns"] if priced.latency is not None else [])]
+    table = plain_table("networks within the budget", ("", *map(_title, names)), words=("",))
+    least = [min(getattr(cost, name) for cost in (*drawn, *smallest)) for name in names]
+    middle = [round(statistics.median(getattr(cost, name) for cost in drawn)) for name in names]
+    allowed = [largest] if priced.budget.allows(largest) else []
+    most = [max(getattr(cost, name) for cost in (*drawn, *allowed)) for name in names]
+    for row, values in (("smallest", least), (f"median of {DRAWS} drawn", middle), ("largest", most)):
+        known = row if row != "largest" or allowed else f"largest of {DRAWS} drawn"
+        table.add_row(known, *(_shown(name, value) for name, value in zip(names, values, strict=True)))
+    return table
+
+
+def _title(name: str) -> str:
+    return {"macs": "MACs", "params": "params", "latency_ns": "latency"}[name]
+
+
+def _shown(name: str, value: int) -> str:
+    return milliseconds(value) if name == "latency_ns" else human(value)

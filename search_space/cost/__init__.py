@@ -1,0 +1,1 @@
+"""What a space's architectures cost, and how many meet a budget."""

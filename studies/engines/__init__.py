@@ -1,0 +1,1 @@
+"""Who evaluates candidates: this process, others on this machine, Ray's actors."""

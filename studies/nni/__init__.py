@@ -1,0 +1,1 @@
+"""NNI: its tuners as samplers, and its experiments as an engine."""

@@ -1,0 +1,107 @@
+"""What makes two runs the same, compared, and said in words where the values are digests."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training.data.datasets import PREPARED
+
+FILES = "files"  # of each split, as a run's configuration records them beside its identity
+
+_OTHERWISE = "use another `out`, or give the same settings"
+_CHANGED = {
+    "architecture": ("the network is not the one that is trained there", "use another `out`, or give that network"),
+    "latency": (
+        "the latency table is not the one that it began with: pieces or times differ",
+        "use another `out`, or give that table",
+    ),
+    "table": (
+        "the table of trained networks is not the one that it began with",
+        "use another `out`, or give that table",
+    ),
+    "teacher": ("the teacher's file is not the one that it began with", "use another `out`, or give that file"),
+    "weights": (
+        "the shared weights are not those that it began with",
+        "use another `out`, or give `supernet` the run that they came from",
+    ),
+}
+"""What happened, and what to do, where only a digest tells two values apart: by the last part of the place."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first place where two identities differ, with the value there and the value here."""
+
+    place: str
+    there: Any
+    here: Any
+
+    def told(self, there: object = None, here: object = None) -> str:
+        """What differs, and what to do about it.
+
+        Args:
+            there, here: how many files each split has, by its name; None where that is not known.
+        """
+        if self.place == "data" and isinstance(self.there, str) and isinstance(self.here, str):
+            return self._of_data(there, here)
+        changed = _CHANGED.get(self.place.rpartition(".")[2])
+        if changed and _without_digest(self.there) == _without_digest(self.here) is not None:
+            return "; ".join(changed)
+        return f"{self.place} is {_shown(self.there)} there and {_shown(self.here)} here; {_OTHERWISE}"
+
+    def _of_data(self, there: object, here: object) -> str:
+        if self.here == f"{self.there} {PREPARED}":
+            return (
+                "data: begun when pictures were decoded and scaled otherwise (see CHANGELOG.md), so to other pixels; "
+                "use another `out`"
+            )
+        was, given = (text.removesuffix(f" {PREPARED}") for text in (self.there, self.here))
+        before, now = _without_digest(was), _without_digest(given)
+        kinds = [text.partition(" ")[0] for text in (was, given)]
+        if before is None or now is None or kinds[0] != kinds[1]:
+            return f"data is {before or was!r} there and {now or given!r} here; {_OTHERWISE}"
+        if was.rpartition(" ")[2] == given.rpartition(" ")[2]:
+            return f"its pictures are prepared otherwise: {before!r} there and {now!r} here; {_OTHERWISE}"
+        counts = f": {_counted(there)} then, {_counted(here)} now" if there and here and there != here else ""
+        return (
+            f"the pictures are not those that it began with (files were added, removed, renamed or changed{counts}); "
+            "use another `out`, or bring the pictures back as they were"
+        )
+
+
+def difference(old: Any, new: Any, place: str = "") -> Difference | None:
+    """The first place where two plain values differ; a name, and given weights, before what may follow from them."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys(), key=lambda name: (name != "name", name != "weights", name)):
+            found = difference(old.get(name), new.get(name), f"{place}.{name}" if place else name)
+            if found:
+                return found
+        return None
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (left, right) in enumerate(zip(old, new, strict=True)):
+            found = difference(left, right, f"{place}[{index}]")
+            if found:
+                return found
+        return None
+    return None if old == new else Difference(place, old, new)
+
+
+def _without_digest(value: object) -> str | None:
+    """What a text says before the digest that it ends with; None for anything else."""
+    found = re.fullmatch(r"(.*?) ?[0-9a-f]{16,64}", value) if isinstance(value, str) else None
+    return found[1] if found else None
+
+
+def _shown(value: object) -> str:
+    """A value in a line; of a digest what stands before it."""
+    if value is None:
+        return "none"
+    named = _without_digest(value)
+    return f"{value!r:.200}" if named is None else f"{named!r:.200}" if named else "given"
+
+
+def _counted(files: object) -> str:
+    """`70 train, 15 validation, 15 test`."""
+    known = files if isinstance(files, Mapping) else {}
+    return ", ".join(f"{known[split]} {split}" for split in ("train", "validation", "test") if split in known)

@@ -1,0 +1,403 @@
+"""A study kept in Optuna storage, where the dashboard reads it.
+
+Alone in its folder, a process writes each trial once, whole, when it has been told: a kill leaves no half-told trial,
+and what is proposed depends on nothing but the seed and the trials told. Where several processes share a study, an
+architecture is claimed before it is evaluated: by a running trial with its digest, written in one transaction, so that
+its number says who came first. A process that is lost is known by its lease (`studies.storage.leases`), and its architecture is
+claimed again by another.
+
+What the sampler learns from is kept in memory: proposing does not slow down with the storage. A proposal that was not
+evaluated, being over the budget or a repeat, is no trial of its own: the next trial has an attribute that lists them.
+"""
+
+import itertools
+import json
+import random
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from evaluators.base import numbers
+from foundation.errors import InputError, first_line
+from foundation.files import no_room_left
+from search_space.architecture import Architecture
+from studies.runs.identity import difference
+from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
+from studies.samplers.optuna_samplers import directions
+from studies.storage.bulk_reading import read_trials
+from studies.storage.enqueued import Enqueued
+from studies.storage.leases import ATTRIBUTE as LEASE
+from studies.storage.leases import SECONDS, Leases
+from studies.storage.records import (
+    brief,
+    described,
+    is_ours,
+    new_trial,
+    occupies,
+    read_brief,
+    read_briefs,
+    read_cost,
+    read_proposal,
+    read_told,
+)
+from studies.storage.storages import close_storage, collecting_later, is_away, open_storage, patiently, without_password
+from studies.storage.storing import end_trial, store
+from studies.trials import Candidate, Claim
+
+STUDY_NAME = "coordnas"
+IDENTITY = "identity"
+MAX_RETRIES = 2
+"""Times that an architecture is claimed again after its process was lost; then it may be what kills them."""
+
+_COSTS = {"macs": "MACs", "params": "parameters", "latency_ns": "latency (ns)"}
+
+
+class OptunaStudy:
+    """Opens the study in `storage`, or makes it.
+
+    Args:
+        sampler: proposes; its task says for what.
+        name: of the study in its storage.
+        identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
+        shared: whether other processes may work on the study as well.
+        lease: seconds without a sign after which another process's trial counts as lost.
+        say: is told, in a line, what was queued by a user and is not evaluated.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        storage: str,
+        *,
+        name: str = STUDY_NAME,
+        identity: Mapping[str, Any] | None = None,
+        shared: bool = False,
+        lease: float = SECONDS,
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        self.sampler = sampler
+        self.shared = shared
+        # Processes that share a study and know the same would propose the same, and only one of them could have it.
+        self._first_turn = random.SystemRandom().getrandbits(48) if shared else 0
+        self._told: list[Told] = []
+        self._rejected: list[Told] = []  # since a trial was stored
+        self._candidates: list[Candidate] = []
+        self._digests: set[str] = set()  # evaluated or failed
+        self._claims: dict[str, Claim] = {}
+        self._elsewhere: dict[str, FrozenTrial] = {}  # running in other processes, by digest
+        self._lost: deque[FrozenTrial] = deque()
+        self._predecessors: dict[str, FrozenTrial] = {}  # of claims, by digest: the trials of lost processes
+        self._taken: set[int] = set()  # numbers of the stored trials that have been taken in
+        self._untold: deque[FrozenTrial] = deque()
+        self._leases: Leases | None = None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            with collecting_later():
+                self._open(storage, name, identity)
+        except InputError as error:
+            if str(error).startswith(("trial ", "attribute ")):
+                raise InputError(f"{without_password(storage)}: {error}; use another `out`") from None
+            raise
+        except Exception as error:
+            if no_room_left(error):
+                raise
+            if is_away(error) and not storage.startswith("sqlite"):
+                raise InputError(f"{without_password(storage)}: cannot be reached ({first_line(error)})") from None
+            if isinstance(error, OSError | ImportError):
+                raise
+            # A database of another program, or of another version of Optuna, raises nearly anything.
+            raise InputError(
+                f"{without_password(storage)}: not this run's study ({first_line(error)}); move it away, or "
+                "use another `out`"
+            ) from None
+        self._enqueued = Enqueued(self._storage, self._study_id, self.task, say)
+        if shared:
+            self._leases = Leases(self._storage, self._study_id, lease)
+            self._leases.beat()
+
+    @property
+    def task(self) -> Task:
+        """What is proposed for."""
+        return self.sampler.task
+
+    @property
+    def asks(self) -> int:
+        """Proposals in a row that may be rejected, before one is drawn from the budget."""
+        return self.sampler.asks
+
+    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None) -> None:
+        wanted = directions(self.task.objectives)
+        self._storage = open_storage(url)
+        study = optuna.create_study(study_name=name, storage=self._storage, directions=wanted, load_if_exists=True)
+        self._storage, self._study_id = study._storage, study._study_id
+        if study.directions != wanted:
+            raise InputError(
+                f"{without_password(url)}: study {name!r} has {len(study.directions)} objectives, "
+                f"this search {len(wanted)}; use another `out`, or give the same settings"
+            )
+        if identity is not None:
+            own = json.loads(json.dumps(identity))
+            found = study.user_attrs.get(IDENTITY)
+            if found is None:
+                study.set_user_attr(IDENTITY, own)
+            elif other := difference(found, own):
+                raise InputError(f"{without_password(url)}: study {name!r} is of another run: {other.told()}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if study.metric_names is None:
+                named = [self.task.objectives[0], *(_COSTS[cost] for cost in self.task.costs)]
+                study.set_metric_names(named)
+        self._take_in(read_trials(self._storage, self._study_id))
+
+    def close(self) -> None:
+        """Ends what runs beside the search, and gives up the storage."""
+        if self._leases is not None:
+            self._leases.close()
+        close_storage(self._storage)
+
+    # What is known
+
+    def keep_whole(self, generation: int) -> None:
+        """Forgets what was told of a generation of so many candidates that was not told to its end.
+
+        Its trials stay in the storage, and are not written a second time.
+        """
+        if generation == 1 or self.shared:
+            return
+        stored = [trial for trial in self._storage.get_all_trials(self._study_id, deepcopy=False) if is_ours(trial)]
+        kept = len(stored) // generation * generation
+        self._told, self._candidates, self._digests = [], [], set()
+        self.sampler = type(self.sampler)(self.task)
+        for trial in stored[:kept]:
+            self._take(trial)
+        self._untold = deque(stored[kept:])
+
+    def refresh(self) -> None:
+        """Takes in what other processes told, and what a user queued."""
+        if self.shared:
+            self._take_in(patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False)))
+        # A generation that was not told to its end had no part of what was queued since.
+        only = [trial.params for trial in self._untold] if self._untold else None
+        self._enqueued.look(self.known, self.running(), self._candidates, only)
+
+    def candidates(self) -> list[Candidate]:
+        """Every evaluated candidate, in the order they were told."""
+        return list(self._candidates)
+
+    def told(self) -> int:
+        """Number of proposals told so far, evaluated or not."""
+        return len(self._told)
+
+    def turn(self) -> int:
+        """A number for the next proposal's random numbers that no other proposal of the search has had."""
+        return self._first_turn + len(self._told) + len(self.running())
+
+    def rejected_in_a_row(self) -> int:
+        """Number of proposals rejected since the last one that was not."""
+        return sum(1 for _ in itertools.takewhile(lambda told: told.reason in REJECTIONS, reversed(self._told)))
+
+    def running(self) -> Sequence[str]:
+        """Digests of what is being evaluated, here or by another process that is alive."""
+        return [*self._claims, *self._elsewhere]
+
+    def known(self, digest: str) -> bool:
+        """Whether an architecture has been evaluated, has failed, or is being evaluated."""
+        return digest in self._digests or digest in self._claims or digest in self._elsewhere
+
+    # What is proposed, and what becomes of it
+
+    def orphan(self) -> Proposal | None:
+        """A proposal whose process was lost before it told; None if there is none."""
+        while self._lost:
+            trial = self._lost.popleft()
+            digest = trial.user_attrs["digest"]
+            if self.known(digest):
+                self._end_lost(trial)
+            elif trial.user_attrs.get("retries", 0) >= MAX_RETRIES:
+                reason = f"its process was lost {MAX_RETRIES + 1} times"
+                if self._end_lost(trial, failed=reason):
+                    excess = trial.constraints["budget"]
+                    self._tell(Told(read_proposal(trial), read_cost(trial), None, excess, f"failed: {reason}"))
+            else:
+                self._predecessors[digest] = trial
+                return read_proposal(trial)
+        return None
+
+    def queued(self) -> Proposal | None:
+        """The next proposal that a user queued; None if there is none."""
+        return self._enqueued.next(self.known)
+
+    def waiting(self) -> int:
+        """How many proposals of a user's wait in the queue."""
+        return len(self._enqueued)
+
+    def ask(self) -> Proposal:
+        """The sampler's next proposal."""
+        running = [claim.architecture for claim in self._claims.values()]
+        running += [Architecture.from_json(trial.user_attrs["architecture"]) for trial in self._elsewhere.values()]
+        return self.sampler.propose(self.turn(), running)
+
+    def reject(self, proposal: Proposal, reason: str) -> None:
+        """Tells the sampler that the proposal is infeasible or a repeat."""
+        told = self._of(proposal, None, reason)
+        self._rejected.append(told)
+        self._tell(told)
+
+    def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
+        """The right to evaluate it; None if another process has that, or if there are `limit` candidates already."""
+        cost = self.task.priced.cost(proposal.architecture)
+        digest = proposal.architecture.digest()
+        if not self.shared:
+            self._claims[digest] = Claim(proposal, cost)
+            return self._claims[digest]
+        token = uuid.uuid4().hex
+        lost = [trial for trial in self._stored() if self._is_lost(trial) and trial.user_attrs["digest"] == digest]
+        attributes = {**described(proposal.architecture, cost), "claim": token, LEASE: 0}
+        if lost:
+            attributes["retries"] = 1 + max(trial.user_attrs.get("retries", 0) for trial in lost)
+        trial_id = self._written(
+            new_trial(self.task, TrialState.RUNNING, self._of(proposal, None, None), attributes), token
+        )
+        assert self._leases is not None
+        self._leases.hold(trial_id)
+        number = patiently(lambda: self._storage.get_trial_number_from_id(trial_id))
+        lower = [trial for trial in self._stored() if trial.number < number and not self._is_lost(trial)]
+        entered = [trial for trial in lower if trial.state in (TrialState.RUNNING, TrialState.COMPLETE)]
+        rivals = [trial for trial in lower if trial.user_attrs["digest"] == digest and occupies(trial)]
+        own = [trial for trial in rivals if trial.user_attrs.get("claim") == token]
+        for twin in own:  # of an attempt of Optuna's own that took effect although the storage did not answer
+            self._end(twin._trial_id, TrialState.FAIL, None, {"withdrawn": "written twice"})
+        rivals = [trial for trial in rivals if trial not in own]
+        entered = [trial for trial in entered if trial not in own]
+        if rivals or (limit is not None and len(entered) >= limit):
+            reason = f"claimed by trial {rivals[0].number}" if rivals else "there are enough"
+            self._end(trial_id, TrialState.FAIL, None, {"withdrawn": reason})
+            return None
+        ended = [self._end_lost(trial) for trial in lost]
+        if not all(ended):  # it was alive, and has just told
+            self._end(trial_id, TrialState.FAIL, None, {"withdrawn": "its process was not lost"})
+            return None
+        if patiently(lambda: self._storage.get_trial(trial_id)).state != TrialState.RUNNING:
+            return None  # so slow that another took it for lost
+        self._predecessors.pop(digest, None)
+        self._claims[digest] = Claim(proposal, cost, trial_id)
+        return self._claims[digest]
+
+    def accept(self, claim: Claim, candidate: Candidate) -> None:
+        """Tells the sampler, and stores the trial."""
+        told = self._of(claim.proposal, candidate.score, None)
+        attributes: dict[str, Any] = {"rungs": list(candidate.rungs)} if candidate.rungs else {}
+        self._finish(claim, TrialState.COMPLETE, told, {**numbers(candidate.metrics), **attributes}, candidate)
+
+    def fail(self, claim: Claim, reason: str) -> None:
+        """Tells that the evaluation failed, and why: stored as a failed trial."""
+        self._finish(
+            claim, TrialState.FAIL, self._of(claim.proposal, None, f"failed: {reason}"), {"failed": reason}, None
+        )
+
+    # The storage
+
+    def _finish(
+        self, claim: Claim, state: TrialState, told: Told, attributes: dict[str, Any], candidate: Candidate | None
+    ) -> None:
+        if self._rejected:
+            attributes["rejected"] = [brief(self.task, rejected) for rejected in self._rejected]
+        if claim.trial_id is None:
+            counts = described(claim.architecture, claim.cost)
+            self._add(state, told, {**attributes, **counts}, claim.started)  # a score may be one of the counts
+            predecessor = self._predecessors.pop(counts["digest"], None)
+            if predecessor is not None:
+                self._end_lost(predecessor)
+        else:
+            values = told.values(self.task.objectives) if told.score is not None else None
+            counts = described(claim.architecture, claim.cost)
+            attributes = {name: value for name, value in attributes.items() if name not in counts}
+            if not self._end(claim.trial_id, state, values, attributes):
+                # Not heard of for too long, this process was taken for lost: another evaluates it.
+                del self._claims[claim.architecture.digest()]
+                return
+        del self._claims[claim.architecture.digest()]
+        self._rejected = []
+        self._tell(told, candidate)
+
+    def _tell(self, told: Told, candidate: Candidate | None = None) -> None:
+        self._told.append(told)
+        if told.reason not in REJECTIONS:
+            self._digests.add(told.architecture.digest())
+        if candidate is not None:
+            self._candidates.append(candidate)
+        self.sampler.tell(told)
+
+    def _of(self, proposal: Proposal, score: float | None, reason: str | None) -> Told:
+        cost = self.task.priced.cost(proposal.architecture)
+        return Told(proposal, cost, score, self.task.budget.excess(cost), reason)
+
+    def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:
+        trial = new_trial(self.task, state, told, attributes, started)
+        if self._untold:
+            if self._untold.popleft().params != trial.params:
+                raise InputError(
+                    f"trial {self.told()}: another than the one that this study was told before it was stopped; use "
+                    "another `out`"
+                )
+            return
+        self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
+
+    def _written(self, trial: FrozenTrial, token: str | None) -> int:
+        if not self.shared:
+            return self._storage.create_new_trial(self._study_id, trial)
+        return store(self._storage, self._study_id, trial, token)
+
+    def _end(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None, attributes: Mapping[str, Any]
+    ) -> bool:
+        """Ends a running trial; False if another process has ended it."""
+        ended = end_trial(self._storage, trial_id, state, values, attributes)
+        if self._leases is not None:
+            self._leases.let_go(trial_id)
+        if ended:
+            self._taken.add(patiently(lambda: self._storage.get_trial_number_from_id(trial_id)))
+        return ended
+
+    def _end_lost(self, trial: FrozenTrial, **attributes: str) -> bool:
+        return self._end(trial._trial_id, TrialState.FAIL, None, attributes or {"withdrawn": "its process was lost"})
+
+    def _stored(self) -> list[FrozenTrial]:
+        trials = patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False))
+        return [trial for trial in trials if "digest" in trial.user_attrs]
+
+    def _is_lost(self, trial: FrozenTrial) -> bool:
+        if trial.state != TrialState.RUNNING:
+            return False
+        # Whoever is alone in a folder knows that whatever is running there is not.
+        return self._leases.is_lost(trial) if self._leases is not None else not self.shared
+
+    def _take_in(self, trials: Sequence[FrozenTrial]) -> None:
+        """What has been told since the last time, and what is running elsewhere."""
+        self._elsewhere = {}
+        self._lost.clear()
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and "digest" in trial.user_attrs:
+                digest = trial.user_attrs["digest"]
+                if digest in self._claims:
+                    continue
+                if self._is_lost(trial):
+                    self._lost.append(trial)
+                else:
+                    self._elsewhere[digest] = trial
+            elif trial.number not in self._taken and trial.state.is_finished():
+                self._taken.add(trial.number)
+                if is_ours(trial):
+                    self._take(trial)
+
+    def _take(self, trial: FrozenTrial) -> None:
+        """A stored trial, and the proposals rejected before it, as what was told."""
+        for rejected in read_briefs(trial):
+            self._tell(read_brief(self.task, rejected))
+        self._tell(*read_told(trial, self.task.objectives[0]))

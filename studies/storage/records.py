@@ -1,0 +1,139 @@
+"""A told proposal as a trial in Optuna storage, and back.
+
+A trial's user attributes hold the architecture, its digest, its costs and its metrics, and the proposals that were
+rejected since the trial before; its system attributes hold what the sampler wants to be told again.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from evaluators.base import read_numbers
+from foundation.errors import InputError
+from foundation.json_files import shown
+from search_space.architecture import Architecture
+from search_space.cost.cost import Cost
+from studies.samplers.base import REJECTIONS, Proposal, Task, Told
+from studies.samplers.optuna_samplers import decisions
+from studies.trials import Candidate
+
+
+def new_trial(
+    task: Task, state: TrialState, told: Told, attributes: Mapping[str, Any], started: datetime | None = None
+) -> FrozenTrial:
+    """The trial that tells this."""
+    params, distributions = decisions(task, told.architecture)
+    trial = create_trial(
+        state=state,
+        values=told.values(task.objectives) if told.score is not None else None,
+        params=params,
+        distributions=distributions,
+        user_attrs=dict(attributes),
+        system_attrs=dict(told.proposal.memo),
+        # Optuna takes a trial without any constraint for feasible.
+        constraints={"budget": told.excess},
+    )
+    if started is not None:
+        trial.datetime_start = started
+    return trial
+
+
+def described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
+    """The attributes of an architecture."""
+    return {
+        "architecture": architecture.to_json(),
+        "digest": architecture.digest(),
+        "attention": " ".join(stage.attention_label for stage in architecture.stages),
+        **cost.to_dict(),
+    }
+
+
+def is_ours(trial: FrozenTrial) -> bool:
+    """Whether the search told the trial; one that a user queued or told by hand is not."""
+    if "digest" not in trial.user_attrs or "withdrawn" in trial.user_attrs:
+        return False
+    return trial.state == TrialState.COMPLETE or "failed" in trial.user_attrs
+
+
+def occupies(trial: FrozenTrial) -> bool:
+    """Whether the trial keeps others from evaluating its architecture."""
+    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE) or is_ours(trial)
+
+
+def read_proposal(trial: FrozenTrial) -> Proposal:
+    """What was proposed."""
+    with _told_of(trial):
+        memo = {name: value for name, value in trial.system_attrs.items() if not name.startswith("constraints")}
+        return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), memo)
+
+
+def read_told(trial: FrozenTrial, objective: str) -> tuple[Told, Candidate | None]:
+    """What one of our trials tells, and the candidate if it was evaluated."""
+    proposal, candidate = read_proposal(trial), None
+    if trial.state == TrialState.COMPLETE:
+        candidate = read_candidate(trial, objective)
+    with _told_of(trial):
+        reason = None if candidate else f"failed: {trial.user_attrs['failed']}"
+        excess = trial.constraints["budget"]
+        if type(excess) not in (int, float) or not math.isfinite(excess):
+            raise InputError(f"constraints: expected a number, got {shown(excess)}")
+    score = candidate.score if candidate else None
+    return Told(proposal, read_cost(trial), score, excess, reason), candidate
+
+
+def read_cost(trial: FrozenTrial) -> Cost:
+    """What the architecture costs."""
+    with _told_of(trial):
+        return Cost.from_dict(trial.user_attrs)
+
+
+def brief(task: Task, told: Told) -> list[Any]:
+    """A rejected proposal as plain values: why, its decisions in the program's order, and the sampler's memo."""
+    memo = dict(told.proposal.memo)
+    return [told.reason, list(task.space.choices(told.architecture).values()), *([memo] if memo else ())]
+
+
+def read_brief(task: Task, values: Sequence[Any]) -> Told:
+    """The rejected proposal that `brief` made plain."""
+    reason, decided, *memo = values
+    if reason not in REJECTIONS or not isinstance(decided, list):
+        raise InputError(f"not a rejected proposal: {shown(values)}")
+    following = iter(decided)
+    architecture = task.space.assemble(lambda name, options: next(following))
+    cost = task.priced.cost(architecture)
+    proposal = Proposal(architecture, memo[0] if memo else {})
+    return Told(proposal, cost, None, task.budget.excess(cost), reason)
+
+
+def read_briefs(trial: FrozenTrial) -> list[list[Any]]:
+    """The rejected proposals that a trial lists, as `brief` made them plain."""
+    found = trial.user_attrs.get("rejected", [])
+    with _told_of(trial):
+        if not isinstance(found, list) or not all(isinstance(one, list) and len(one) >= 2 for one in found):
+            raise InputError(f"rejected: expected a list of proposals, got {shown(found)}")
+    return found
+
+
+def read_candidate(trial: FrozenTrial, objective: str) -> Candidate:
+    """The candidate of a trial that is complete."""
+    architecture, cost, attributes = read_proposal(trial).architecture, read_cost(trial), trial.user_attrs
+    with _told_of(trial):
+        named = attributes if objective == "accuracy" else {objective: trial.values[0]}
+        rungs = attributes.get("rungs", [])
+        if not isinstance(rungs, list) or not all(type(rung) is float for rung in rungs):
+            raise InputError(f"rungs: expected a list of numbers, got {shown(rungs)}")
+        return Candidate(architecture, cost, read_numbers(objective, named), tuple(rungs))
+
+
+@contextmanager
+def _told_of(trial: FrozenTrial) -> Iterator[None]:
+    """Whatever a trial lacks, or holds of another kind, is an InputError that names the trial."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        lacks = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"trial {trial.number} is not as a search stores it ({lacks})") from None
