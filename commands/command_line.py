@@ -20,6 +20,7 @@ from commands.ending import SaidError, complain_once
 from commands.values import real, share, typed, whole, wholes, word, yes_or_no
 from foundation.errors import InputError
 from foundation.plugins import load_plugin
+from foundation.printed import name_flags
 from training.setting import Setting, field_of
 
 _Settings = TypeVar("_Settings")
@@ -172,6 +173,7 @@ def parse_settings(
         defaults: makes the settings that flags override, for presets, from what was given of them.
         complete: adds to what was given what follows from it; not asked for help.
     """
+    name_flags()
     given = _given(settings, arguments, example, defaults)
     for path in given.pop("plugin", []):
         load_plugin(Path(path))

@@ -46,7 +46,7 @@ class AnchorSettings:
 
     def __post_init__(self) -> None:
         if self.count and self.count < FEWEST:
-            raise InputError(f"--anchors {self.count}: expected 0, or at least {FEWEST}")
+            raise InputError(f"`anchors` {self.count}: expected 0, or at least {FEWEST}")
 
 
 class Anchoring:
@@ -116,7 +116,7 @@ class AnchoredEvaluator:
         self.anchors = list(drawn.values())
         if len(self.anchors) < FEWEST:
             raise InputError(
-                f"--anchors {settings.count}: {len(self.anchors)} architectures were met within the budget, "
+                f"`anchors` {settings.count}: {len(self.anchors)} architectures were met within the budget, "
                 f"and at least {FEWEST} are needed; search without anchors"
             )
         self._anchoring = Anchoring(priced, [priced.sample(rng) for _ in range(REFERENCES)], supernet.seed)
@@ -160,7 +160,7 @@ class AnchoredEvaluator:
                     advance(f"accuracy {accuracies[architecture]:.3f}")
         if len(accuracies) < FEWEST:
             raise InputError(
-                f"--anchors {self.settings.count}: {len(accuracies)} of them could be trained, and at least {FEWEST} "
+                f"`anchors` {self.settings.count}: {len(accuracies)} of them could be trained, and at least {FEWEST} "
                 "are needed; search without anchors"
             )
         scores = [self.supernet.evaluate(architecture).accuracy for architecture in accuracies]

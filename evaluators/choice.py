@@ -1,4 +1,4 @@
-"""The evaluators that `--evaluator` names, and what they are made from."""
+"""The evaluators that a search can be given by name, and what they are made from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Task:
 
 
 EVALUATORS: Registry[Callable[[Task], Evaluator]] = Registry("evaluator")
-"""Those of `--evaluator`: what makes each from the task."""
+"""What makes an evaluator from the task, by the evaluator's name."""
 
 
 @EVALUATORS.register("supernet")
@@ -83,7 +83,7 @@ def _proxy(task: Task) -> Evaluator:
 @EVALUATORS.register("zero-cost")
 def _zero_cost(task: Task) -> Evaluator:
     if task.init != "scratch":
-        raise InputError(f"--init {task.init}: zero-cost scores are those of untrained networks; use --init scratch")
+        raise InputError(f"`init` {task.init}: zero-cost scores are those of untrained networks; use `init` scratch")
     scorer = Scorer(task.priced, task.data, task.seed)
     return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
 
@@ -93,13 +93,13 @@ def _tabular(task: Task) -> Evaluator:
     path = Path(task.table) if task.table.endswith(".json") else TABLES / f"{task.table}.json"
     if path.parent == TABLES and not path.exists():
         known = ", ".join(sorted(file.stem for file in TABLES.glob("*.json")))
-        raise InputError(f"--table {task.table}: unknown; known: {known}, or a file FILE.json")
+        raise InputError(f"`table` {task.table}: unknown; known: {known}, or a file FILE.json")
     table = read_table(path)
     kind = table.data.partition(":")[0]
     if task.data.name != (table.data if kind == "digits" else kind):  # others go by their kind alone
         raise InputError(
-            f"--table {task.table}: its networks were trained on {table.data}, and this search is on {task.data.name}; "
-            f"give --data {table.data}, or another table"
+            f"`table` {task.table}: its networks were trained on {table.data}, and this search is on {task.data.name}; "
+            f"give `data` {table.data}, or another table"
         )
     return TabularEvaluator(task.priced, table, surrogate=True)
 
@@ -141,4 +141,4 @@ class Elsewhere:
 def check_evaluator(name: str) -> None:
     """Raises InputError for an unknown evaluator."""
     if name not in EVALUATORS:
-        raise InputError(f"--evaluator {name}: unknown; known: {EVALUATORS.known()}")
+        raise InputError(f"`evaluator` {name}: unknown; known: {EVALUATORS.known()}")

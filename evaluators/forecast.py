@@ -108,8 +108,8 @@ def check_memory(
     needed, free = round(MORE * pictures * kept), free_memory(device)
     if free is not None and needed > free:
         raise InputError(
-            f"--batch-size: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "
-            f"memory, and {free / 2**30:.0f} are free here; give a smaller one, or a --micro-batch where there is one"
+            f"`batch_size`: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "
+            f"memory, and {free / 2**30:.0f} are free here; give a smaller one, or a `micro_batch` where there is one"
         )
 
 

@@ -98,7 +98,7 @@ class ProxyEvaluator:
                 for digest, rungs in read_json(path, MAX_OF_A_RUN).items()
             }
         except (AttributeError, TypeError, ValueError):
-            raise InputError(f"{path}: not the results of a proxy; use another --out") from None
+            raise InputError(f"{path}: not the results of a proxy; use another `out`") from None
 
     def rung(self, architecture: Architecture, rung: int) -> Metrics:
         """Validation metrics after the candidate's rung (from 0), which goes on from the rung before it."""

@@ -58,7 +58,7 @@ def search(
             if len(evaluated) >= trials and not evaluation.busy():
                 if study.waiting():
                     reporter.say(
-                        f"enqueued trials that wait: {study.waiting()}; the same command with more --trials goes on"
+                        f"enqueued trials that wait: {study.waiting()}; the same command with more `trials` goes on"
                     )
                 return evaluated
             if is_over() and not evaluation.busy():

@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_with_its_anchors(
 
 
 def test_too_few_anchors_are_refused() -> None:
-    with pytest.raises(InputError, match="--anchors 9: expected 0, or at least 10"):
+    with pytest.raises(InputError, match="`anchors` 9: expected 0, or at least 10"):
         AnchorSettings(9, Recipe())
 
 

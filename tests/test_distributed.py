@@ -248,7 +248,7 @@ def test_a_loss_that_breaks_on_one_rank_ends_both(ranks: Ranks, folder: Path, ti
     assert ranks[0]["diverged"] == (
         f"DivergedError: supernet: the loss became nan at step 5 (epoch 2), training networks {digests} "
         f"(see {folder}/diverged/diverged.json); the checkpoint of the last whole epoch is kept; "
-        "lower the learning rate, with another --out"
+        "lower the learning rate, with another `out`"
     )
     written = json.loads((folder / "diverged" / "diverged.json").read_text())
     assert written == {"step": 5, "architectures": [architecture.to_dict() for architecture in trained]}
@@ -264,7 +264,7 @@ def test_what_the_first_rank_reads_the_others_know(ranks: Ranks) -> None:
         assert torch.equal(found["from first"]["weights"], torch.arange(3))
         assert found["input error"] == "InputError: only the first knows"
         assert found["uneven"] == (
-            "InputError: --batch-size 15: 2 processes cannot share it evenly; give a multiple of 2"
+            "InputError: `batch_size` 15: 2 processes cannot share it evenly; give a multiple of 2"
         )
     assert sorted(found["first to complain"] for found in ranks) == [False, True]
 
@@ -396,7 +396,7 @@ def test_each_process_here_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert resolve_device("auto") == torch.device("cuda:1")
     assert chosen == [torch.device("cuda:1")]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    with pytest.raises(InputError, match="--device auto: 3 processes, but 2 GPUs here"):
+    with pytest.raises(InputError, match="`device` auto: 3 processes, but 2 GPUs here"):
         resolve_device("auto")
 
 

@@ -194,9 +194,9 @@ def test_names() -> None:
     if importlib.util.find_spec("nni") is not None:
         assert of_framework("nni", "tpe") == of_framework("nni", "nni:tpe") == of_framework("optuna", "nni:tpe")
     known = "tpe, evolution, random, regularized-evolution"
-    with pytest.raises(InputError, match=f"^--framework nni: has no sampler 'gp'; known: {known}$"):
+    with pytest.raises(InputError, match=f"^`framework` nni: has no sampler 'gp'; known: {known}$"):
         command.main(["digits", "--framework", "nni", "--sampler", "gp"])
-    with pytest.raises(InputError, match=r"^--framework magic: unknown; known: optuna, nni$"):
+    with pytest.raises(InputError, match=r"^`framework` magic: unknown; known: optuna, nni$"):
         command.main(["digits", "--framework", "magic"])
 
 
@@ -204,7 +204,7 @@ def test_names() -> None:
 def test_where_nni_is_missing(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "nni", None)
-    message = r"^--framework nni: needs nni; pip install 'coordnas\[nni\]'$"
+    message = r"^`framework` nni: needs nni; pip install 'coordnas\[nni\]'$"
     with pytest.raises(InputError, match=message):
         command.main(["digits", "--framework", "nni", "--sampler", sampler.removeprefix("nni:")])
     with pytest.raises(InputError, match=message):

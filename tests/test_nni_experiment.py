@@ -211,7 +211,7 @@ def taken() -> Iterator[int]:
 
 
 def test_what_it_refuses(tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=rf"^--nni-port {taken}: is in use; choose another, or leave it out$"):
+    with pytest.raises(InputError, match=rf"^`nni_port` {taken}: is in use; choose another, or leave it out$"):
         NNIServer(tmp_path, {}, taken)
     with pytest.raises(InputError, match=r"^--nni-port is for --engine nni$"):
         command.main(["digits", "--nni-port", "8080"])
@@ -221,7 +221,7 @@ def test_what_it_refuses(tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyP
         command.main(["digits", "--engine", "magic"])
     monkeypatch.setitem(sys.modules, "nni", None)
     monkeypatch.setitem(sys.modules, "nni.experiment", None)
-    with pytest.raises(InputError, match=r"^--engine nni: needs nni.*; pip install 'coordnas\[nni\]'$"):
+    with pytest.raises(InputError, match=r"^`engine` nni: needs nni.*; pip install 'coordnas\[nni\]'$"):
         NNIServer(tmp_path, {})
 
 

@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(
     source = tmp_path / "small.json"
     write_json(source, tiny_space.smallest.to_dict())
     flags = [str(source), "--data", f"folder:{picture_folder}", "--batch-size", "16", "--dry-run"]
-    with pytest.raises(InputError, match="--micro-batch 8"):
+    with pytest.raises(InputError, match="`micro_batch` 8"):
         retrain.main(flags)
     retrain.main([*flags, "--micro-batch", "auto"])
 

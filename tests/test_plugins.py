@@ -63,9 +63,9 @@ def test_a_plugin_may_define_dataclasses_and_register_an_op(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"--plugin .*mine\.py: there is no file .*mine\.py"),
-        ("raise ValueError('too bad')", r"--plugin .*mine\.py: .*mine\.py failed: ValueError: too bad"),
-        ("def broken(:", r"--plugin .*mine\.py: .*mine\.py failed: SyntaxError: "),
+        (None, r"`plugin` .*mine\.py: there is no file .*mine\.py"),
+        ("raise ValueError('too bad')", r"`plugin` .*mine\.py: .*mine\.py failed: ValueError: too bad"),
+        ("def broken(:", r"`plugin` .*mine\.py: .*mine\.py failed: SyntaxError: "),
         (
             "from search_space.attention import NoAttention, register\nregister('ca')(NoAttention)",
             r"failed: ValueError: attention 'ca' is registered already, by CoordinateAttention",
@@ -100,7 +100,7 @@ def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pyt
     assert "mine" in EVALUATORS
 
 
-def test_an_unknown_op_names_the_flag() -> None:
-    known = "known: none, se, ca, .*, or your own by --plugin FILE.py"
+def test_an_unknown_op_names_the_field() -> None:
+    known = "known: none, se, ca, .*, or your own by `plugin` FILE.py"
     with pytest.raises(InputError, match=f"attention 'absent' is unknown; {known}"):
         attention.takes_reduction("absent")

@@ -368,5 +368,5 @@ class TestTraining:
     def test_broken_results_are_refused(self, data: Dataset, tmp_path: Path) -> None:
         for text in ("[]", '{"a": [1]}', '{"a": [["x", 1]]}'):
             (tmp_path / "proxy.json").write_text(text)
-            with pytest.raises(InputError, match=r"proxy.json: not the results of a proxy; use another --out"):
+            with pytest.raises(InputError, match=r"proxy.json: not the results of a proxy; use another `out`"):
                 self._evaluator(data, tmp_path)

@@ -103,7 +103,7 @@ def test_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     ray.init(address="local", num_cpus=2, num_gpus=0, log_to_driver=False, include_dashboard=False)
     try:
-        with pytest.raises(InputError, match=r"^--engine ray: no room within 3 s for an actor of 1 cpus, 1 gpus"):
+        with pytest.raises(InputError, match=r"^`engine` ray: no room within 3 s for an actor of 1 cpus, 1 gpus"):
             RayActors(Make(tmp_path), 2, resources={"num_gpus": 1})
     finally:
         ray.shutdown()
@@ -141,5 +141,5 @@ def test_where_there_is_room_for_some(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(InputError, match=r"--engine ray: needs ray; pip install 'coordnas\[ray\]'"):
+    with pytest.raises(InputError, match=r"`engine` ray: needs ray; pip install 'coordnas\[ray\]'"):
         RayActors(Make(tmp_path), 1)

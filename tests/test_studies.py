@@ -380,7 +380,7 @@ class TestRunFolder:
             pass
         monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=run_folder.MIN_FREE_BYTES - 1))
         with (
-            pytest.raises(InputError, match=r"--out .*/little: 63 MiB free on its disk, at least 64 are needed"),
+            pytest.raises(InputError, match=r"`out` .*/little: 63 MiB free on its disk, at least 64 are needed"),
             run_folder.opened(tmp_path / "little", {}, {}),
         ):
             pass
@@ -401,7 +401,7 @@ class TestRunFolder:
 
 
 def test_unknown_sampler(tiny_space: PricedSpace) -> None:
-    with pytest.raises(InputError, match=r"--sampler magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
+    with pytest.raises(InputError, match=r"`sampler` magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
         make_sampler("magic", Task(tiny_space, seed=0, startup=1))
 
 

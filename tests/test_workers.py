@@ -257,12 +257,12 @@ class TestStorages:
     @pytest.mark.parametrize(
         ("url", "message"),
         [
-            ("magic://x", "--storage magic:.*: unknown kind; known: sqlite:///FILE, journal:FILE, postgresql:"),
+            ("magic://x", "`storage` magic:.*: unknown kind; known: sqlite:///FILE, journal:FILE, postgresql:"),
             ("journal:", "expected journal:FILE"),
             ("grpc://nowhere", "expected grpc://HOST:PORT"),
             (
                 "postgresql://me:secret@127.0.0.1:9/x",
-                r"--storage postgresql://me:\*\*\*@127.0.0.1:9/x: cannot be reached",
+                r"`storage` postgresql://me:\*\*\*@127.0.0.1:9/x: cannot be reached",
             ),
         ],
     )

@@ -230,7 +230,7 @@ def test_registry() -> None:
         register("synflow")(lambda network, images, labels: 0.0)
     for name in single_scores():
         assert SCORES.get(name).__doc__
-    with pytest.raises(InputError, match="--score oracle: unknown; known: az_nas, consensus, macs, params"):
+    with pytest.raises(InputError, match="`score` oracle: unknown; known: az_nas, consensus, macs, params"):
         ZeroCostEvaluator(None, "oracle", Path(), QUIET)  # type: ignore[arg-type]
 
 

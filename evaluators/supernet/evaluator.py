@@ -197,7 +197,7 @@ class SupernetEvaluator:
             return False
         tensors, metadata = load_weights(path)
         if metadata.get("trained") != described:
-            raise InputError(f"{path}: weights of another supernet; use another --out, or remove it")
+            raise InputError(f"{path}: weights of another supernet; use another `out`, or remove it")
         self._load(path, tensors)
         return True
 
@@ -205,7 +205,7 @@ class SupernetEvaluator:
         try:
             self.store.load_state_dict(tensors)
         except RuntimeError:
-            raise InputError(f"{path}: weights of another space; use another --out, or remove it") from None
+            raise InputError(f"{path}: weights of another space; use another `out`, or remove it") from None
 
     @cached_property
     def _calibration(self) -> list[tuple[Tensor, Tensor]]:

@@ -46,11 +46,11 @@ def of_framework(framework: str, name: str) -> str:
     Raises InputError for an unknown framework, a name that is none of NNI's, and where NNI is not installed.
     """
     if framework not in FRAMEWORKS:
-        raise InputError(f"--framework {framework}: unknown; known: {', '.join(FRAMEWORKS)}")
+        raise InputError(f"`framework` {framework}: unknown; known: {', '.join(FRAMEWORKS)}")
     if framework == "nni":
         known = [known.removeprefix(PREFIX) for known in sampler_names() if known.startswith(PREFIX)]
         if name.removeprefix(PREFIX) not in known:
-            raise InputError(f"--framework nni: has no sampler {name!r}; known: {', '.join(known)}")
+            raise InputError(f"`framework` nni: has no sampler {name!r}; known: {', '.join(known)}")
         name = PREFIX + name.removeprefix(PREFIX)
     if name.startswith(PREFIX) and importlib.util.find_spec("nni") is None:
         raise _missing("nni")
@@ -337,4 +337,4 @@ def _imported(module: str) -> Any:
 
 
 def _missing(package: str) -> InputError:
-    return InputError(f"--framework nni: needs {package}; pip install 'coordnas[nni]'")
+    return InputError(f"`framework` nni: needs {package}; pip install 'coordnas[nni]'")

@@ -1,6 +1,6 @@
 """What a sampler is: it proposes architectures from what it was told of the ones before.
 
-A sampler of one's own is a class and a line, in a file that `--sampler FILE.py:NAME` names:
+A sampler of one's own is a class and a line, in a file that a search is given as its `sampler`, FILE.py:NAME:
 
     @register("cheapest-first")
     class CheapestFirst(Sampler):
@@ -147,12 +147,12 @@ def sampler_class(name: str) -> type[Sampler]:
     file, _, own = name.rpartition(":")
     if file.endswith(".py"):
         if own not in SAMPLERS:
-            load_plugin(Path(file), f"--sampler {name}")
+            load_plugin(Path(file), f"`sampler` {name}")
         name, given = own, name
         if name not in SAMPLERS:
-            raise InputError(f"--sampler {given}: {file} registers no sampler {own!r}")
+            raise InputError(f"`sampler` {given}: {file} registers no sampler {own!r}")
     if name not in SAMPLERS:
-        raise InputError(f"--sampler {name}: unknown; known: {SAMPLERS.known()}")
+        raise InputError(f"`sampler` {name}: unknown; known: {SAMPLERS.known()}")
     return SAMPLERS[name]
 
 
@@ -160,5 +160,5 @@ def make_sampler(name: str, task: Task) -> Sampler:
     """A sampler for the task. Raises InputError for an unknown one, or one that cannot weigh the task's objectives."""
     found = sampler_class(name)
     if task.costs and not found.several_objectives:
-        raise InputError(f"--sampler {name}: has one objective only; add --objectives accuracy")
+        raise InputError(f"`sampler` {name}: has one objective only; add `objectives` accuracy")
     return found(task)

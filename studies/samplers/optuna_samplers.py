@@ -201,9 +201,9 @@ class Auto(OptunaSampler):
             self._class = importlib.import_module("optunahub").load_module("samplers/auto_sampler").AutoSampler
         except ImportError as error:
             raise InputError(
-                f"--sampler auto: needs {error.name or 'optunahub'}; pip install 'coordnas[auto]'"
+                f"`sampler` auto: needs {error.name or 'optunahub'}; pip install 'coordnas[auto]'"
             ) from None
         except Exception as error:  # it fetches the sampler, and whatever comes of that is not there
             raise InputError(
-                f"--sampler auto: OptunaHub did not deliver it ({type(error).__name__}: {error})"
+                f"`sampler` auto: OptunaHub did not deliver it ({type(error).__name__}: {error})"
             ) from None

@@ -102,7 +102,7 @@ class OptunaStudy:
                 self._open(storage, name, identity)
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
-                raise InputError(f"{without_password(storage)}: {error}; use another --out") from None
+                raise InputError(f"{without_password(storage)}: {error}; use another `out`") from None
             raise
         except Exception as error:
             if no_room_left(error):
@@ -114,7 +114,7 @@ class OptunaStudy:
             # A database of another program, or of another version of Optuna, raises nearly anything.
             raise InputError(
                 f"{without_password(storage)}: not this run's study ({first_line(error)}); move it away, or "
-                "use another --out"
+                "use another `out`"
             ) from None
         self._enqueued = Enqueued(self._storage, self._study_id, self.task, say)
         if shared:
@@ -139,7 +139,7 @@ class OptunaStudy:
         if study.directions != wanted:
             raise InputError(
                 f"{without_password(url)}: study {name!r} has {len(study.directions)} objectives, "
-                f"this search {len(wanted)}; use another --out, or give the same settings"
+                f"this search {len(wanted)}; use another `out`, or give the same settings"
             )
         if identity is not None:
             own = json.loads(json.dumps(identity))
@@ -344,7 +344,7 @@ class OptunaStudy:
             if self._untold.popleft().params != trial.params:
                 raise InputError(
                     f"trial {self.told()}: another than the one that this study was told before it was stopped; use "
-                    "another --out"
+                    "another `out`"
                 )
             return
         self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
