@@ -29,7 +29,7 @@ PRIOR_BATCH = Batch(reference=32, draws=4)
 
 
 @dataclass(frozen=True)
-class Task:
+class Setup:
     """What is to be searched, and how each evaluator would go about it."""
 
     priced: PricedSpace
@@ -48,69 +48,69 @@ class Task:
     given: Path | None = None  # the run whose shared weights are used
 
 
-EVALUATORS: Registry[Callable[[Task], Evaluator]] = Registry("evaluator")
-"""What makes an evaluator from the task, by the evaluator's name."""
+EVALUATORS: Registry[Callable[[Setup], Evaluator]] = Registry("evaluator")
+"""What makes an evaluator from the setup, by the evaluator's name."""
 
 
 @EVALUATORS.register("supernet")
-def _supernet(task: Task) -> Evaluator:
+def _supernet(setup: Setup) -> Evaluator:
     supernet = SupernetEvaluator(
-        task.priced,
-        task.data,
-        task.supernet,
-        task.scoring,
-        seed=task.seed,
-        folder=task.folder,
-        reporter=task.reporter,
-        init=task.init,
-        prior=None if task.prior == NONE else _prior(task),
-        given=given_weights(task.given, task.folder, task.priced, task.data) if task.given else None,
+        setup.priced,
+        setup.data,
+        setup.supernet,
+        setup.scoring,
+        seed=setup.seed,
+        folder=setup.folder,
+        reporter=setup.reporter,
+        init=setup.init,
+        prior=None if setup.prior == NONE else _prior(setup),
+        given=given_weights(setup.given, setup.folder, setup.priced, setup.data) if setup.given else None,
     )
-    return AnchoredEvaluator(supernet, task.anchors) if task.anchors.count else supernet
+    return AnchoredEvaluator(supernet, setup.anchors) if setup.anchors.count else supernet
 
 
-def _prior(task: Task) -> Prior:
-    scorer = Scorer(task.priced, task.data, task.seed, PRIOR_BATCH, REMEDY)
-    pictures = min(task.scoring.validation, task.data.count("validation"))
-    return Prior(task.prior, scorer, task.folder, pictures)
+def _prior(setup: Setup) -> Prior:
+    scorer = Scorer(setup.priced, setup.data, setup.seed, PRIOR_BATCH, REMEDY)
+    pictures = min(setup.scoring.validation, setup.data.count("validation"))
+    return Prior(setup.prior, scorer, setup.folder, pictures)
 
 
 @EVALUATORS.register("proxy")
-def _proxy(task: Task) -> Evaluator:
-    return ProxyEvaluator(task.data, task.proxy, seed=task.seed, folder=task.folder, init=task.init)
+def _proxy(setup: Setup) -> Evaluator:
+    return ProxyEvaluator(setup.data, setup.proxy, seed=setup.seed, folder=setup.folder, init=setup.init)
 
 
 @EVALUATORS.register("zero-cost")
-def _zero_cost(task: Task) -> Evaluator:
-    if task.init != "scratch":
-        raise InputError(f"`init` {task.init}: zero-cost scores are those of untrained networks; use `init` scratch")
-    scorer = Scorer(task.priced, task.data, task.seed)
-    return ZeroCostEvaluator(scorer, task.score, task.folder, task.reporter)
+def _zero_cost(setup: Setup) -> Evaluator:
+    if setup.init != "scratch":
+        raise InputError(f"`init` {setup.init}: zero-cost scores are those of untrained networks; use `init` scratch")
+    scorer = Scorer(setup.priced, setup.data, setup.seed)
+    return ZeroCostEvaluator(scorer, setup.score, setup.folder, setup.reporter)
 
 
 @EVALUATORS.register("tabular")
-def _tabular(task: Task) -> Evaluator:
-    path = Path(task.table) if task.table.endswith(".json") else TABLES / f"{task.table}.json"
+def _tabular(setup: Setup) -> Evaluator:
+    path = Path(setup.table) if setup.table.endswith(".json") else TABLES / f"{setup.table}.json"
     if path.parent == TABLES and not path.exists():
         known = ", ".join(sorted(file.stem for file in TABLES.glob("*.json")))
-        raise InputError(f"`table` {task.table}: unknown; known: {known}, or a file FILE.json")
+        raise InputError(f"`table` {setup.table}: unknown; known: {known}, or a file FILE.json")
     table = read_table(path)
     kind = table.data.partition(":")[0]
-    if task.data.name != (table.data if kind == "digits" else kind):  # others go by their kind alone
+    if setup.data.name != (table.data if kind == "digits" else kind):  # others go by their kind alone
         raise InputError(
-            f"`table` {task.table}: its networks were trained on {table.data}, and this search is on {task.data.name}; "
-            f"give `data` {table.data}, or another table"
+            f"`table` {setup.table}: its networks were trained on {table.data}, and this search is on "
+            f"{setup.data.name}; give `data` {table.data}, or another table"
         )
-    return TabularEvaluator(task.priced, table, surrogate=True)
+    return TabularEvaluator(setup.priced, table, surrogate=True)
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Makes and prepares a task's evaluator in another process, which reads the data for itself.
+    """Makes and prepares a setup's evaluator in another process, which reads the data for itself.
 
     Attributes:
         name: of the evaluator.
-        settings: the task's fields, without data and reporter.
+        settings: the setup's fields, without data and reporter.
         data: the specification that the data are loaded by, at `side` pixels, onto the device, with the options of
             `load_data` that `reading` says.
         threads: of torch.
@@ -133,7 +133,7 @@ class Elsewhere:
         use_threads(self.threads, lanes=device.type == "cpu")
         reporter = Reporter(quiet=True)
         data = load_data(self.data, self.side, device, reporter, **self.reading)
-        evaluator = EVALUATORS[self.name](Task(**self.settings, data=data, reporter=reporter))
+        evaluator = EVALUATORS[self.name](Setup(**self.settings, data=data, reporter=reporter))
         evaluator.prepare()
         return evaluator
 

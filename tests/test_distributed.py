@@ -329,8 +329,8 @@ class Counted:
 
     objective = "counted"
 
-    def __init__(self, task):
-        self.space = task.priced
+    def __init__(self, setup):
+        self.space = setup.priced
 
     def identity(self):
         return {"name": "counted"}

@@ -16,7 +16,7 @@ from search_space.cost.priced_space import PricedSpace
 from studies.engines import ray_actors
 from studies.engines.ray_actors import RayActors
 from studies.loop import search
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 
 # Ray's own, at its import and in its processes
@@ -81,7 +81,7 @@ def actors(tmp_path: Path) -> Iterator[RayActors]:
 
 
 def test_each_candidate_once_although_an_actor_dies(tiny_space: PricedSpace, tmp_path: Path, actors: RayActors) -> None:
-    study = OptunaStudy(make_sampler("random", Task(tiny_space, seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db")
+    study = OptunaStudy(make_sampler("random", Goal(tiny_space, seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db")
     candidates = search(study, Deadly(tmp_path), trials=12, reporter=Reporter(quiet=True), evaluation=actors)
     study.close()
     assert len(candidates) == 12
