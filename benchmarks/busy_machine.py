@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from commands.presets import PRESETS
 from commands.recipes import RECIPES
-from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import Prior
 from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.room import PRIOR_BATCH
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.zero_cost import Scorer
 from foundation.memory import keep_freed_memory

@@ -36,8 +36,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from benchmarks.predictor import BUDGET, Target
 from commands.values import whole
 from evaluators.base import Evaluator, number
-from evaluators.table import TABLES, read_table
-from evaluators.tabular import TabularEvaluator
+from evaluators.tabular.evaluator import TabularEvaluator
+from evaluators.tabular.table import TABLES, read_table
 from foundation.files import write_atomically
 from foundation.progress import Reporter
 from foundation.seeds import derive

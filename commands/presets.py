@@ -12,7 +12,8 @@ from commands.command_line import Command, flag, flag_name, overriding, position
 from commands.registered import evaluators, samplers, scores, spaces
 from commands.values import bound, hours, milliseconds, nonnegative, objectives, typed, whole
 from deployment.choices import RUNTIMES
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.halving import Halving
+from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, STORAGES

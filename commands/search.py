@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 
-from commands.planning import flags_of_search, plan_search
+from commands.planning import flags_of_search, own_settings, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import check_engine, check_latency, check_shared, without_effect
 from commands.suited import suited
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.anchored import AnchorSettings
 from evaluators.base import Evaluator, prepare
 from evaluators.choice import EVALUATORS, Elsewhere, Setup, check_evaluator
 from evaluators.forecast import Search
@@ -191,14 +190,7 @@ def _setup(settings: SearchSettings, device: torch.device, reporter: Reporter) -
         folder=folder,
         reporter=reporter,
         init=init,
-        supernet=plan.supernet,
-        scoring=chosen.scoring,
-        prior=settings.prior,
-        anchors=AnchorSettings(settings.anchors, plan.anchor),
-        proxy=plan.proxy,
-        score=settings.score,
-        table=settings.table,
-        given=Path(settings.supernet) if settings.supernet else None,
+        own=own_settings(settings, chosen, plan),
     )
 
 
@@ -369,7 +361,7 @@ def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> 
 def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the setup's evaluator."""
     fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter")}
-    fields |= {"folder": setup.folder.resolve(), "given": setup.given and setup.given.resolve()}
+    fields |= {"folder": setup.folder.resolve()}
     side = max(setup.priced.space.resolution)
     make = Elsewhere(
         settings.evaluator,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, SupportsFloat, TypeVar, cast, runtime_checkable
 
-from evaluators.proxy_settings import Halving
+from evaluators.halving import Halving
 from foundation import distributed
 from foundation.errors import InputError
 from search_space.architecture import Architecture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-import evaluators.proxy as proxy
+import evaluators.proxy.evaluator as proxy
 from commands import search
-from evaluators.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.ranking import kendall
+from evaluators.supernet.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from commands import search as command
 from evaluators.base import Metrics
-from evaluators.proxy_settings import Halving
+from evaluators.halving import Halving
 from foundation.progress import Reporter
 from search_space import Architecture, Budget
 from search_space.cost.priced_space import PricedSpace

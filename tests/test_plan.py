@@ -9,7 +9,7 @@ import torch
 from commands import retrain, search
 from evaluators.base import Metrics
 from evaluators.forecast import Search, forecast
-from evaluators.proxy_settings import Halving, entrants_by_rung
+from evaluators.halving import Halving, entrants_by_rung
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.amounts import human

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from commands.values import share, wholes
-from evaluators import proxy
 from evaluators.base import Metrics, StagedEvaluator
-from evaluators.proxy import ProxyEvaluator
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.halving import Halving
+from evaluators.proxy import evaluator as proxy
+from evaluators.proxy.evaluator import ProxyEvaluator
+from evaluators.proxy.settings import ProxySettings
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.cost.priced_space import PricedSpace

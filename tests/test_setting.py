@@ -9,7 +9,7 @@ from commands import recipes
 from commands.command_line import flag, for_one_alone, overriding, parse_settings
 from commands.presets import PRESETS, Preset, SearchSettings, overridden
 from commands.values import typed
-from evaluators.proxy_settings import Halving
+from evaluators.halving import Halving
 from evaluators.supernet.settings import SupernetRecipe
 from foundation.errors import InputError
 from training.augmentation.recipe import Augmentation

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from evaluators.table import TABLES, Entry, Table, read_table, write_table
-from evaluators.tabular import TabularEvaluator
+from evaluators.tabular.evaluator import TabularEvaluator
+from evaluators.tabular.table import TABLES, Entry, Table, read_table, write_table
 from foundation.progress import Reporter
 from search_space import Budget, InputError
 from search_space.cost.priced_space import PricedSpace

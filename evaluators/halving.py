@@ -1,10 +1,9 @@
-"""How the proxy trains candidates, and which of them go on."""
+"""How many candidates of a generation go on to the next rung of training."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from foundation.errors import InputError
-from training.recipe import Recipe
 from training.setting import check, setting
 
 
@@ -27,27 +26,6 @@ class Halving:
         check(self, "proxy ")
         if list(self.epochs) != sorted(set(self.epochs)):
             raise InputError(f"proxy epochs: expected more by the end of each rung, such as 1,3,9, got {self.epochs}")
-
-
-@dataclass(frozen=True)
-class ProxySettings:
-    """How a candidate is trained.
-
-    Attributes:
-        recipe: of every rung; its epochs are those of the rung. Each rung is a cycle of the learning rate of its own,
-            from the warm-up to zero: a rung's accuracy is one of settled weights, and does not depend on how many
-            rungs follow. Where rungs grow by one factor this is SGDR with that factor (arXiv:1608.03983, section 3).
-        halving: rungs and promotions.
-        pictures: the same ones for every candidate.
-    """
-
-    recipe: Recipe = field(default_factory=Recipe)
-    halving: Halving = field(default_factory=Halving)
-    pictures: float = setting(0.5, "share of the training pictures that a proxy training sees", share=True)
-    resolution: float = setting(1.0, "share of its resolution that a proxy training has", share=True)
-
-    def __post_init__(self) -> None:
-        check(self, "proxy ")
 
 
 def entrants_by_rung(halving: Halving) -> list[int]:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.forecast import Search
+from evaluators.halving import Halving
 from evaluators.predictor import FEWEST, Predictor
-from evaluators.proxy import ProxyEvaluator
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.proxy.evaluator import ProxyEvaluator
+from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from foundation.errors import InputError
 from foundation.seeds import derive

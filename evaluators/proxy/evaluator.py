@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from evaluators.forecast import Search, epoch_seconds
-from evaluators.proxy_settings import Halving, ProxySettings, entrants_by_rung
+from evaluators.halving import Halving, entrants_by_rung
+from evaluators.proxy.settings import ProxySettings
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json

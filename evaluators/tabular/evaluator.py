@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluators.forecast import Search, scored_seconds
 from evaluators.predictor import Predictor
-from evaluators.table import Table
+from evaluators.tabular.table import Table
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
