@@ -1,4 +1,4 @@
-"""How much better a supernet ranks with some networks trained by themselves as anchors (`evaluators/anchored.py`).
+"""How much better a supernet ranks with some networks trained by themselves as anchors (`supernet/anchored.py`).
 
     python -m benchmarks.anchors --scores FILE [--truth FILE] [--counts N,N,...] [--splits N]
 
@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from commands.values import wholes
-from evaluators.anchored import REFERENCES, Anchoring
 from evaluators.predictor import FEWEST
 from evaluators.ranking import Truth, kendall
-from evaluators.table import GROUPS, TABLES, read_table
+from evaluators.supernet.anchored import REFERENCES, Anchoring
+from evaluators.tabular.table import GROUPS, TABLES, read_table
 from foundation.json_files import read_json
 from search_space.cost.cost import Budget
 from search_space.spaces import priced_space

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from commands.presets import PRESETS
 from commands.recipes import RECIPES
-from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import Prior
 from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.room import PRIOR_BATCH
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.zero_cost import Scorer
 from foundation.memory import keep_freed_memory
@@ -38,7 +38,7 @@ from foundation.progress import Reporter
 from search_space.cost.cost import Budget
 from search_space.network import build
 from search_space.spaces import priced_space
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.samplers.base import Proposal, Told
 from training.data.datasets import load_data
 from training.lanes import use_threads
@@ -94,7 +94,7 @@ def _works() -> Iterator[Callable[[int], object]]:
         yield trained
         yield lambda turn: trained(FIRST_LATER_STEP + turn)
         rng = random.Random(0)
-        sampler = make_sampler("predictor", Task(priced, 0, 20, ("accuracy", "macs")))
+        sampler = make_sampler("predictor", Goal(priced, 0, 20, ("accuracy", "macs")))
         for _ in range(EVALUATED):
             architecture = priced.sample(rng)
             cost = priced.cost(architecture)

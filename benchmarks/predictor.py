@@ -36,7 +36,7 @@ from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 
@@ -185,7 +185,7 @@ def _searches(priced: PricedSpace, target: Target, trials: int, seeds: int) -> N
     for sampler in ("random", "tpe", "predictor"):
         rows = []
         for seed in range(seeds):
-            study = OptunaStudy(make_sampler(sampler, Task(priced, seed, startup=40)), "sqlite://")
+            study = OptunaStudy(make_sampler(sampler, Goal(priced, seed, startup=40)), "sqlite://")
             reporter = Reporter(quiet=True)
             start = time.process_time()
             found = search(study, target, trials=trials, reporter=reporter)

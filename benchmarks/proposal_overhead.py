@@ -35,7 +35,7 @@ from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.samplers import Proposal, Sampler, Task, Told, make_sampler
+from studies.samplers import Goal, Proposal, Sampler, Told, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.records import new_trial
 from studies.trials import Candidate, Claim
@@ -111,8 +111,8 @@ def _compare(sizes: Sequence[int], samplers: Sequence[str]) -> None:
             for sampler in samplers:
                 shutil.copy(folder / "filled.db", folder / "study.db")
                 start = time.perf_counter()
-                task = Task(priced, seed=0, startup=STARTUP)
-                study = Clocked(make_sampler(sampler, task), f"sqlite:///{folder}/study.db", target)
+                goal = Goal(priced, seed=0, startup=STARTUP)
+                study = Clocked(make_sampler(sampler, goal), f"sqlite:///{folder}/study.db", target)
                 opened = time.perf_counter() - start
                 search(study, study, trials=size + 1 + PROPOSALS, reporter=Reporter(quiet=True))
                 study.close()
@@ -133,8 +133,8 @@ def _spread(values: NDArray[np.float64]) -> str:
 
 def _fill(path: Path, priced: PricedSpace, target: Target, architectures: Sequence[Architecture]) -> None:
     """A study of these, as a search would have stored them, but all in one transaction."""
-    task = Task(priced, seed=0, startup=STARTUP)
-    study = OptunaStudy(make_sampler("random", task), f"sqlite:///{path}")
+    goal = Goal(priced, seed=0, startup=STARTUP)
+    study = OptunaStudy(make_sampler("random", goal), f"sqlite:///{path}")
     trials = []
     for index, architecture in enumerate(architectures):
         # What NSGA-II wants to be told again: its generation.
@@ -150,7 +150,7 @@ def _fill(path: Path, priced: PricedSpace, target: Target, architectures: Sequen
             "digest": architecture.digest(),
             **claim.cost.to_dict(),
         }
-        trials.append(new_trial(task, TrialState.COMPLETE, told, attributes))
+        trials.append(new_trial(goal, TrialState.COMPLETE, told, attributes))
     rows = _rows(trials, study._study_id)
     study.close()
     engine = create_engine(f"sqlite:///{path}")

@@ -46,13 +46,13 @@ from rich.table import Table as Grid
 from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, without_trained_here
 from commands.presets import preset
 from evaluators import zero_cost
-from evaluators.choice import PRIOR_BATCH
 from evaluators.prior import NONE, Prior
-from evaluators.proxy import ProxyEvaluator
+from evaluators.proxy.evaluator import ProxyEvaluator
 from evaluators.ranking import RESAMPLES, Truth, kendall, reachable, resampled_accuracy
 from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.room import PRIOR_BATCH
 from evaluators.supernet.settings import SupernetRecipe
-from evaluators.table import Entry, Table, read_table, write_table
+from evaluators.tabular.table import Entry, Table, read_table, write_table
 from foundation.amounts import human
 from foundation.files import write_json
 from foundation.json_files import read_json

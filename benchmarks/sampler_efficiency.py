@@ -36,8 +36,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from benchmarks.predictor import BUDGET, Target
 from commands.values import whole
 from evaluators.base import Evaluator, number
-from evaluators.table import TABLES, read_table
-from evaluators.tabular import TabularEvaluator
+from evaluators.tabular.evaluator import TabularEvaluator
+from evaluators.tabular.table import TABLES, read_table
 from foundation.files import write_atomically
 from foundation.progress import Reporter
 from foundation.seeds import derive
@@ -46,7 +46,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from search_space.variation import mutate
 from studies.loop import search
-from studies.samplers import Task, make_sampler, sampler_names
+from studies.samplers import Goal, make_sampler, sampler_names
 from studies.storage.optuna_study import OptunaStudy
 
 SPACE = "mobilenetv2-32"
@@ -114,7 +114,7 @@ class Unstored(OptunaStudy):
 
 
 def _of_sampler(setting: Setting, name: str, startup: int, seed: int) -> list[Point | None]:
-    study = Unstored(make_sampler(name, Task(setting.priced, seed, startup)), "sqlite://")
+    study = Unstored(make_sampler(name, Goal(setting.priced, seed, startup)), "sqlite://")
     found = search(study, setting.evaluator, trials=EVALUATIONS, reporter=QUIET)
     return [setting.point(candidate.architecture) for candidate in found]
 

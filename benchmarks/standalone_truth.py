@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluators.table import Table
+from evaluators.tabular.table import Table
 from foundation.errors import InputError
 from foundation.files import write_atomically, write_json
 from foundation.json_files import read_json

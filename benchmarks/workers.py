@@ -28,7 +28,7 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
 from studies.storage.storages import close_storage, open_storage
 
@@ -64,8 +64,8 @@ class Written:
 
 def work(url: str, path: Path, trials: int, sampler: str = "tpe", seconds: float = 0.0, lease: float = 60.0) -> None:
     """One worker, to the end of the search."""
-    task = Task(priced_space("mobilenetv2-32").within(BUDGET), seed=0, startup=STARTUP)
-    study = OptunaStudy(make_sampler(sampler, task), url, shared=True, lease=lease)
+    goal = Goal(priced_space("mobilenetv2-32").within(BUDGET), seed=0, startup=STARTUP)
+    study = OptunaStudy(make_sampler(sampler, goal), url, shared=True, lease=lease)
     found = search(study, Written(path, seconds), trials=trials, reporter=Reporter(quiet=True))
     if len(found) != trials:
         raise AssertionError(f"{len(found)} candidates instead of {trials}")

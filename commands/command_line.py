@@ -20,6 +20,7 @@ from commands.ending import SaidError, complain_once
 from commands.values import real, share, typed, whole, wholes, word, yes_or_no
 from foundation.errors import InputError
 from foundation.plugins import load_plugin
+from foundation.printed import name_flags
 from training.setting import Setting, field_of
 
 _Settings = TypeVar("_Settings")
@@ -39,6 +40,8 @@ def flag(
     group: str = OTHER,
     choices: Collection[str] = (),
     only_for: tuple[str, str] | None = None,
+    place: str | None = None,
+    reproduced: bool = True,
     shown: Callable[[str, Any], str] | None = None,
 ) -> Any:
     """A field that is a flag; a boolean default makes a switch.
@@ -48,25 +51,41 @@ def flag(
         group: what `--help GROUP` shows it in, any name.
         choices: the values that it may have, where no plugin can add to them.
         only_for: another field and the value of it that this one is for, see `for_one_alone`.
+        place: where what it overrides is in another value, such as `proxy.pictures`.
+        reproduced: whether the command that makes the same results again has it.
         shown: makes what the help says of the default, when it is asked for, from the field's name and the settings
             that the flags override (None where these are the fields' own defaults).
     """
-    metadata = {"help": text, "parse": parse, "group": group, "choices": choices, "only_for": only_for, "shown": shown}
+    metadata = {
+        "help": text,
+        "parse": parse,
+        "group": group,
+        "choices": choices,
+        "only_for": only_for,
+        "place": place,
+        "reproduced": reproduced,
+        "shown": shown,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def overriding(
-    settings: type, name: str, *, group: str, only_for: tuple[str, str] | None = None, shown: Callable[[str, Any], str]
+    settings: type,
+    place: str,
+    *,
+    group: str,
+    only_for: tuple[str, str] | None = None,
+    shown: Callable[[str, Any], str],
 ) -> Any:
     """A flag that overrides a setting of another dataclass, whose text and range are that field's; None overrides none.
 
     Args:
-        name: of that field.
+        place: its name, after a dot if it is within another value.
     """
-    field = field_of(settings, name)
+    field = field_of(settings, place.rpartition(".")[2])
     told: Setting = field.metadata["setting"]
     text = f"yes or no: {told.text}" if field.type is bool else told.text
-    return flag(None, text, _parser_of(field.type, told), group=group, only_for=only_for, shown=shown)
+    return flag(None, text, _parser_of(field.type, told), group=group, only_for=only_for, place=place, shown=shown)
 
 
 def _parser_of(kind: Any, told: Setting) -> Callable[[str], Any]:
@@ -129,7 +148,7 @@ class Command(Generic[_Settings]):
     def check(self, arguments: Sequence[str]) -> None:
         """Ends where the arguments ask for help or cannot be read. Runs no plugin."""
         given = _given(self.settings, arguments, self.example, self.defaults)
-        if self.defaults:
+        if self.defaults and "plugin" not in given:  # one may add to what there is to choose from
             self.defaults(given)
 
     def parse(
@@ -154,6 +173,7 @@ def parse_settings(
         defaults: makes the settings that flags override, for presets, from what was given of them.
         complete: adds to what was given what follows from it; not asked for help.
     """
+    name_flags()
     given = _given(settings, arguments, example, defaults)
     for path in given.pop("plugin", []):
         load_plugin(Path(path))

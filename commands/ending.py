@@ -102,10 +102,12 @@ def _keep_freed_memory() -> None:
 
 def _is_told(error: Exception) -> bool:
     """Whether an error is of a kind that a machine may bring about."""
+    if isinstance(error, OSError | RuntimeError):
+        return True
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
-    return isinstance(error, OSError | SQLAlchemyError | OptunaError | RuntimeError)
+    return isinstance(error, SQLAlchemyError | OptunaError)
 
 
 def _diverged(error: Exception) -> bool:

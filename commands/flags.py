@@ -10,12 +10,13 @@ INIT = "first weights: scratch, torchvision (published ones of ImageNet), or aut
 
 def device(default: str = "auto", *, group: str = OTHER) -> Any:
     """`--device`."""
-    return flag(default, "cpu, cuda, or auto: a GPU if there is one", group=group)
+    return flag(default, "cpu, cuda, or auto: a GPU if there is one", group=group, reproduced=False)
 
 
 def loaders(*, group: str = OTHER) -> Any:
     """`--loaders`."""
-    return flag(None, "processes that decode pictures (default: one a processor)", whole(0, 256), group=group)
+    text = "processes that decode pictures (default: one a processor)"
+    return flag(None, text, whole(0, 256), group=group, reproduced=False)
 
 
 def skip_corrupt(*, group: str = OTHER) -> Any:
@@ -25,4 +26,4 @@ def skip_corrupt(*, group: str = OTHER) -> Any:
 
 def quiet() -> Any:
     """`--quiet`."""
-    return flag(False, "print errors only")
+    return flag(False, "print errors only", reproduced=False)

@@ -1,12 +1,16 @@
 """What is planned from the number of training pictures: a search's trainings, and a retraining's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from commands.presets import PRESETS, Preset, SearchSettings
+from commands.presets import PRESETS, Preset, SearchSettings, overridden
 from commands.recipes import MADE_FOR, RetrainSettings, recipe
 from commands.values import typed
-from evaluators.proxy_settings import ProxySettings
+from evaluators.proxy.settings import ProxySettings
+from evaluators.supernet.anchored import AnchorSettings
+from evaluators.supernet.room import SupernetSettings
 from evaluators.supernet.settings import SupernetRecipe
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
@@ -26,32 +30,33 @@ def plan_search(chosen: Preset, settings: SearchSettings, pictures: int) -> Sear
     """The preset's trainings for so many training pictures; what flags say stays as they say it."""
     flags = {"epochs": settings.supernet_epochs, "batch_size": settings.batch_size}
     given = [name for name, value in flags.items() if value is not None]
-    usual = replace(
-        chosen.recipe,
-        epochs=settings.supernet_epochs or chosen.recipe.epochs,
-        batch_size=settings.batch_size or chosen.recipe.batch_size,
-    )
-    supernet = planned(usual, chosen.pictures, pictures, given)
-    proxy, said = _proxy(proxy_settings(chosen, settings), chosen.pictures, pictures, settings.proxy_epochs is not None)
+    usual = overridden(chosen, settings)
+    supernet = planned(usual.recipe, chosen.pictures, pictures, given)
+    proxy, said = _proxy(usual.proxy, chosen.pictures, pictures, settings.proxy_epochs is not None)
     if settings.evaluator != "proxy":
         trains = settings.evaluator == "supernet"
         override = "--supernet-epochs and --batch-size"
-        said = told(usual, chosen.pictures, supernet, pictures, override) if trains else None
+        said = told(usual.recipe, chosen.pictures, supernet, pictures, override) if trains else None
     return SearchPlan(supernet, planned(chosen.anchor, chosen.pictures, pictures, given), proxy, said)
 
 
-def proxy_settings(preset: Preset, settings: SearchSettings) -> ProxySettings:
-    """The preset's, with what the flags say. Raises InputError for what cannot be."""
-    return replace(
-        preset.proxy,
-        halving=replace(
-            preset.proxy.halving,
-            epochs=settings.proxy_epochs or preset.proxy.halving.epochs,
-            generation=settings.generation or preset.proxy.halving.generation,
-        ),
-        pictures=settings.proxy_pictures or preset.proxy.pictures,
-        resolution=settings.proxy_resolution or preset.proxy.resolution,
-    )
+def own_settings(settings: SearchSettings, chosen: Preset, plan: SearchPlan) -> Any:
+    """What the chosen evaluator's room wants to know, from flags, preset and plan; None for a plugin's evaluator."""
+
+    def supernet() -> SupernetSettings:
+        given = Path(settings.supernet) if settings.supernet else None
+        if given is not None and settings.engine == "ray":  # whose actors have folders of their own
+            given = given.resolve()
+        anchors = AnchorSettings(settings.anchors, plan.anchor)
+        return SupernetSettings(plan.supernet, chosen.scoring, settings.prior, anchors, given)
+
+    made: dict[str, Callable[[], Any]] = {
+        "supernet": supernet,
+        "proxy": lambda: plan.proxy,
+        "zero-cost": lambda: settings.score,
+        "tabular": lambda: settings.table,
+    }
+    return made[settings.evaluator]() if settings.evaluator in made else None
 
 
 def _proxy(settings: ProxySettings, own: int, pictures: int, given: bool) -> tuple[ProxySettings, str | None]:

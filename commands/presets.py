@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -12,7 +12,8 @@ from commands.command_line import Command, flag, flag_name, overriding, position
 from commands.registered import evaluators, samplers, scores, spaces
 from commands.values import bound, hours, milliseconds, nonnegative, objectives, typed, whole
 from deployment.choices import RUNTIMES
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.halving import Halving
+from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, STORAGES
@@ -27,9 +28,8 @@ def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
         place: where it is in a `Preset`.
         settings: the dataclass that it is a setting of.
     """
-    name = place.rpartition(".")[2]
     shown = partial(_by_preset, attrgetter(place))
-    return overriding(settings, name, group="scoring", only_for=("evaluator", evaluator), shown=shown)
+    return overriding(settings, place, group="scoring", only_for=("evaluator", evaluator), shown=shown)
 
 
 def _by_preset(value: Callable[["Preset"], object], _: str, settings: "SearchSettings | None") -> str:
@@ -87,13 +87,17 @@ class SearchSettings:
         group="proposing",
     )
     storage: str | None = flag(
-        None, f"study that several processes share (default: the run's own): {STORAGES}", group="workers"
+        None,
+        f"study that several processes share (default: the run's own): {STORAGES}",
+        group="workers",
+        reproduced=False,
     )
     engine: str = flag(
         "processes",
         "what runs the workers: processes, ray (actors, here or on a cluster), or nni (trials of an experiment)",
         group="workers",
         choices=ENGINES,
+        reproduced=False,
     )
     nni_port: int | None = flag(
         None,
@@ -101,18 +105,27 @@ class SearchSettings:
         whole(1024, 65_535),
         group="workers",
         only_for=("engine", "nni"),
+        reproduced=False,
     )
     ray_address: str | None = flag(
         None,
         "a Ray cluster, e.g. auto or ray://HOST:10001 (default: this machine alone)",
         group="workers",
         only_for=("engine", "ray"),
+        reproduced=False,
     )
     worker_gpus: float = flag(
-        0.0, "GPUs that each Ray actor needs, e.g. 1 or 0.25", nonnegative, group="workers", only_for=("engine", "ray")
+        0.0,
+        "GPUs that each Ray actor needs, e.g. 1 or 0.25",
+        nonnegative,
+        group="workers",
+        only_for=("engine", "ray"),
+        reproduced=False,
     )
-    workers: int = flag(1, "processes that evaluate candidates side by side", whole(1, 256), group="workers")
-    trials: int = flag(240, "distinct candidates to evaluate", whole(1), group="main")
+    workers: int = flag(
+        1, "processes that evaluate candidates side by side", whole(1, 256), group="workers", reproduced=False
+    )
+    trials: int = flag(240, "distinct candidates to evaluate", whole(1), group="main", reproduced=False)
     startup: int = flag(
         20, "candidates drawn uniformly from the budget before the sampler is asked", whole(1), group="proposing"
     )
@@ -121,6 +134,7 @@ class SearchSettings:
         "no candidate (or generation of the proxy) is begun after so many hours; the same command goes on",
         hours,
         group="main",
+        reproduced=False,
     )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = of_preset("recipe.epochs", SupernetRecipe, evaluator="supernet")
@@ -149,10 +163,16 @@ class SearchSettings:
     loaders: int | None = flags.loaders(group="device")
     device: str = flags.device(group="device")
     out: str | None = flag(
-        None, "the run's folder (default: runs/PRESET); the same command again continues it", group="main"
+        None,
+        "the run's folder (default: runs/PRESET); the same command again continues it",
+        group="main",
+        reproduced=False,
     )
     dry_run: bool = flag(
-        False, "say what would be done, how long it takes and in how much memory; write nothing", group="main"
+        False,
+        "say what would be done, how long it takes and in how much memory; write nothing",
+        group="main",
+        reproduced=False,
     )
     quiet: bool = flags.quiet()
 
@@ -288,16 +308,27 @@ def usual(given: Mapping[str, Any]) -> SearchSettings:
     return replace(settings, max_macs=None) if others else settings
 
 
-_ABOUT_THE_RUN = {"preset", "out", "dry_run", "quiet", "device", "loaders", "trials", "max_hours"}
-_ABOUT_WORKERS = {"workers", "storage", "engine", "nni_port", "ray_address", "worker_gpus"}
+def overridden(chosen: Preset, settings: SearchSettings) -> Preset:
+    """The preset with what the flags say instead. Raises InputError for what cannot be."""
+    for field in fields(settings):
+        place, value = field.metadata.get("place"), getattr(settings, field.name)
+        if place is not None and value is not None:
+            chosen = _replaced(chosen, place.split("."), value)
+    return chosen
+
+
+def _replaced(whole: Any, place: Sequence[str], value: object) -> Any:
+    name, *rest = place
+    return replace(whole, **{name: _replaced(getattr(whole, name), rest, value) if rest else value})
 
 
 def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
     """The command line that makes the same run, without its trials, its folder, and what changes no result."""
     changed = vars(usual(vars(settings)))
     words = ["python", "search.py", settings.preset]
-    for name, value in vars(settings).items():
-        if name not in _ABOUT_THE_RUN | _ABOUT_WORKERS and value != changed[name]:
+    for field in fields(settings):
+        name, value = field.name, getattr(settings, field.name)
+        if field.metadata.get("reproduced") and value != changed[name]:
             words.append(flag_name(name))
             if name == "objectives":  # which are kept as the names of Cost's fields
                 value = tuple(objective.removesuffix("_ns") for objective in value)

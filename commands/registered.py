@@ -12,13 +12,17 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def registered(place: str) -> tuple[str, ...]:
-    """What stands in `@register("…")` in a module, or in those of a folder in the order in which they are imported."""
+def registered(place: str, by: str = "register") -> tuple[str, ...]:
+    """What stands in `@register("…")` in a module, or in those of a folder in the order in which they are imported.
+
+    Args:
+        by: the decorator, as it is written there.
+    """
     at = ROOT / place
     paths = sorted(at.glob("*.py"), key=lambda path: (path.stem != "registry", path.stem)) if at.is_dir() else [at]
     names: list[str] = []
     for path in paths:
-        names += re.findall(r'^@(?:\w+\.)?register\("(.+)"\)$', path.read_text(encoding="utf-8"), re.MULTILINE)
+        names += re.findall(rf'^@{re.escape(by)}\("(.+)"\)$', path.read_text(encoding="utf-8"), re.MULTILINE)
     return tuple(names)
 
 
@@ -45,13 +49,14 @@ def samplers() -> tuple[str, ...]:
 
 
 def evaluators() -> tuple[str, ...]:
-    """Of `evaluators.choice`."""
-    return registered("evaluators/choice.py")
+    """Of the evaluators' rooms."""
+    rooms = sorted(path.relative_to(ROOT) for path in (ROOT / "evaluators").glob("*/room.py"))
+    return tuple(name for room in rooms for name in registered(str(room), "EVALUATORS.register"))
 
 
 def spaces() -> tuple[str, ...]:
     """Of `search_space.spaces`."""
-    return registered("search_space/spaces.py")
+    return registered("search_space/spaces.py", "SPACES.register")
 
 
 def backbones() -> tuple[str, ...]:

@@ -11,18 +11,16 @@ from typing import Any
 
 import torch
 
-from commands.planning import flags_of_search, plan_search
+from commands.planning import flags_of_search, own_settings, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import check_engine, check_latency, check_shared, without_effect
 from commands.suited import suited
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.anchored import AnchoredEvaluator, AnchorSettings
-from evaluators.base import Evaluator
-from evaluators.choice import EVALUATORS, Elsewhere, Task, check_evaluator
+from evaluators.base import Evaluator, prepare
+from evaluators.choice import EVALUATORS, Elsewhere, Setup, check_evaluator
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
-from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.zero_cost import check_score
 from foundation import distributed
 from foundation.amounts import human, nanoseconds
@@ -48,8 +46,7 @@ from studies.nni.experiment import NNIExperiment, is_trial, run_trial, trial_thr
 from studies.nni.tuners import of_framework
 from studies.runs import run_folder
 from studies.runs.identity import FILES
-from studies.samplers import Sampler, make_sampler, sampler_class
-from studies.samplers import Task as SamplerTask
+from studies.samplers import Goal, Sampler, make_sampler, sampler_class
 from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
 from studies.storage.storages import without_password
 from studies.trials import Candidate
@@ -69,17 +66,17 @@ def main(arguments: Sequence[str]) -> None:
     _check(settings)
     reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)
-    task = _task(settings, device, reporter)
-    evaluator = EVALUATORS[settings.evaluator](task)
+    setup = _setup(settings, device, reporter)
+    evaluator = EVALUATORS[settings.evaluator](setup)
     if is_trial():
         use_threads(trial_threads(), lanes=device.type == "cpu")
-        run_trial(task.priced.space, evaluator)
+        run_trial(setup.priced.space, evaluator)
         return
-    bounded = tuple(name for name, _ in task.priced.budget.bounds()) or ("macs",)
+    bounded = tuple(name for name, _ in setup.priced.budget.bounds()) or ("macs",)
     objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
-    sampled = SamplerTask(task.priced, settings.seed, settings.startup, objectives)
+    sampled = Goal(setup.priced, settings.seed, settings.startup, objectives)
     sampler = make_sampler(settings.sampler, sampled)
-    identity = _identity(settings, task, evaluator, objectives)
+    identity = _identity(settings, setup, evaluator, objectives)
     threads = max(1, default_threads() // settings.workers)
     free = {
         "command": reproducing,
@@ -90,33 +87,31 @@ def main(arguments: Sequence[str]) -> None:
         "threads": threads,
         "storage": settings.storage and without_password(settings.storage),
         "processes": distributed.world(),
-        FILES: dict(task.data.files),
+        FILES: dict(setup.data.files),
     }
     if settings.dry_run:
-        run_folder.check_same(task.folder, identity, free, flags=flags_of_search)
+        run_folder.check_same(setup.folder, identity, free, flags=flags_of_search)
         use_threads(threads, lanes=device.type == "cpu")
-        _show_plan(settings, task, evaluator)
+        _show_plan(settings, setup, evaluator)
         return
-    opened = run_folder.opened(task.folder, identity, free, shared=_is_shared(settings), flags=flags_of_search)
+    opened = run_folder.opened(setup.folder, identity, free, shared=_is_shared(settings), flags=flags_of_search)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
-        _announce(settings, task, evaluator)
-        if distributed.rank() > 0:  # the others train the shared weights with the first, which goes on alone
-            if not distributed.from_first(lambda: False) and isinstance(
-                evaluator, SupernetEvaluator | AnchoredEvaluator
-            ):
-                evaluator.prepare()
+        _announce(settings, setup, evaluator)
+        if distributed.rank() > 0:  # the others prepare with the first, which goes on alone
+            if not distributed.from_first(lambda: False):
+                prepare(evaluator)
             return
-        candidates, front = _candidates(settings, task, evaluator, sampler, identity, recorded["threads"])
+        candidates, front = _candidates(settings, setup, evaluator, sampler, identity, recorded["threads"])
         if is_helper() or not candidates:
             return
         costs = objectives[1:] or bounded  # what a front is of
-        _finish(settings, task, evaluator, candidates, front, costs)
+        _finish(settings, setup, evaluator, candidates, front, costs)
         took = f" ({reporter.took()})" if reporter.seconds else ""
-        reporter.say(f"{task.folder}: done in {duration(time.monotonic() - begun)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, task.folder)))}")
+        reporter.say(f"{setup.folder}: done in {duration(time.monotonic() - begun)}{took}")
+        reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, setup.folder)))}")
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
-        reporter.say(f"next:   python retrain.py {shlex.quote(str(task.folder))} --compare{plugins}")
+        reporter.say(f"next:   python retrain.py {shlex.quote(str(setup.folder))} --compare{plugins}")
 
 
 def _with_preset(given: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +160,7 @@ def _storage(settings: SearchSettings, folder: Path) -> str:
     return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
 
 
-def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) -> Task:
+def _setup(settings: SearchSettings, device: torch.device, reporter: Reporter) -> Setup:
     """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
     chosen, folder = preset(settings.preset), _folder(settings)
     space = named_space(settings.space)
@@ -188,21 +183,14 @@ def _task(settings: SearchSettings, device: torch.device, reporter: Reporter) ->
     priced = PricedSpace(space, data.num_classes, None if known is None else LatencyTable.from_dict(known), budget)
     _ = priced.table  # refuses a budget that nothing meets
     plan = plan_search(chosen, settings, data.count("train"))
-    return Task(
+    return Setup(
         priced=priced,
         data=data,
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
         init=init,
-        supernet=plan.supernet,
-        scoring=chosen.scoring,
-        prior=settings.prior,
-        anchors=AnchorSettings(settings.anchors, plan.anchor),
-        proxy=plan.proxy,
-        score=settings.score,
-        table=settings.table,
-        given=Path(settings.supernet) if settings.supernet else None,
+        own=own_settings(settings, chosen, plan),
     )
 
 
@@ -220,14 +208,14 @@ def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> 
 
 
 def _identity(
-    settings: SearchSettings, task: Task, evaluator: Evaluator, objectives: tuple[str, ...]
+    settings: SearchSettings, setup: Setup, evaluator: Evaluator, objectives: tuple[str, ...]
 ) -> dict[str, Any]:
     """All that makes two runs the same."""
     return {
-        "space": task.priced.to_dict(),
-        "latency": task.priced.latency and task.priced.latency.digest,
-        "data": task.data.identity,
-        "budget": asdict(task.priced.budget),
+        "space": setup.priced.to_dict(),
+        "latency": setup.priced.latency and setup.priced.latency.digest,
+        "data": setup.data.identity,
+        "budget": asdict(setup.priced.budget),
         "evaluator": evaluator.identity(),
         "sampler": {
             "name": settings.sampler,
@@ -241,7 +229,7 @@ def _identity(
 
 def _candidates(
     settings: SearchSettings,
-    task: Task,
+    setup: Setup,
     evaluator: Evaluator,
     sampler: Sampler,
     identity: dict[str, Any],
@@ -252,7 +240,7 @@ def _candidates(
     Returns:
         the candidates, and their front where an earlier command has finished with it.
     """
-    folder, reporter, elsewhere = task.folder, task.reporter, _is_elsewhere(settings)
+    folder, reporter, elsewhere = setup.folder, setup.reporter, _is_elsewhere(settings)
     until = started() + 3600 * (settings.max_hours or math.inf)
 
     def is_over() -> bool:
@@ -271,11 +259,11 @@ def _candidates(
     front = None
     if finished and not is_helper():
         with run_folder.turn(folder, "results", reporter):
-            front = _finished_front(task, evaluator, study.candidates())
+            front = _finished_front(setup, evaluator, study.candidates())
     # What has its front already evaluates nothing.
     if not distributed.from_first(lambda: front is not None):
         with run_folder.turn(folder, "preparation", reporter):
-            evaluator.prepare()
+            prepare(evaluator)
     distributed.leave()
     with ExitStack() as working:
         evaluation: RayActors | NNIExperiment | None = None
@@ -283,7 +271,7 @@ def _candidates(
             working.enter_context(helpers(settings.workers - 1, folder, reporter))
         elif elsewhere and not finished:
             engine = _actors if settings.engine == "ray" else _experiment
-            evaluation = working.enter_context(closing(engine(settings, task, evaluator.objective, threads)))
+            evaluation = working.enter_context(closing(engine(settings, setup, evaluator.objective, threads)))
         candidates = search(
             study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
         )
@@ -297,36 +285,36 @@ def _candidates(
         )
     study.close()
     if not candidates and not stopped and not is_helper():
-        raise InputError(f"{folder}: not one architecture within {task.priced.budget} could be evaluated")
+        raise InputError(f"{folder}: not one architecture within {setup.priced.budget} could be evaluated")
     return candidates, front
 
 
-def _finished_front(task: Task, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
+def _finished_front(setup: Setup, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
     """The front in the folder, where it is one of these candidates."""
     return run_folder.finished_front(
-        task.folder, candidates, evaluator.objective, task.priced.budget, task.data, task.reporter
+        setup.folder, candidates, evaluator.objective, setup.priced.budget, setup.data, setup.reporter
     )
 
 
 def _finish(
     settings: SearchSettings,
-    task: Task,
+    setup: Setup,
     evaluator: Evaluator,
     candidates: list[Candidate],
     front: list[Candidate] | None,
     costs: tuple[str, ...],
 ) -> None:
     """Writes the front, unless it is there, and the report; shows the front."""
-    folder, reporter = task.folder, task.reporter
+    folder, reporter = setup.folder, setup.reporter
     if front is None:
         with run_folder.turn(folder, "results", reporter):
-            front = _finished_front(task, evaluator, candidates)  # of another process that has just finished
+            front = _finished_front(setup, evaluator, candidates)  # of another process that has just finished
             if front is None:
                 best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
-                run_folder.write_results(folder, front, len(candidates), task.priced.budget, task.data)
-    scored_by = scored_on(evaluator.identity(), evaluator.objective, task.data.count("validation"))
-    title = front_title(len(candidates), task.priced.budget, scored_by)
+                run_folder.write_results(folder, front, len(candidates), setup.priced.budget, setup.data)
+    scored_by = scored_on(evaluator.identity(), evaluator.objective, setup.data.count("validation"))
+    title = front_title(len(candidates), setup.priced.budget, scored_by)
     reporter.show(front_table(front, title, evaluator.objective))
     with run_folder.turn(folder, "report", reporter):
         write_report(folder, reporter, storage=_storage(settings, folder))
@@ -344,9 +332,9 @@ def _reading(settings: SearchSettings) -> dict[str, Any]:
     }
 
 
-def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
+def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> None:
     """Says what is searched, and how."""
-    priced, data, say = task.priced, task.data, task.reporter.say
+    priced, data, say = setup.priced, setup.data, setup.reporter.say
     say(f"space {priced.space.name}: {_about(*priced.unbounded.count())} architectures")
     say(f"within {priced.budget}: {_about(*priced.count())} architectures")
     training, validation = data.count("train"), data.count("validation")
@@ -360,21 +348,21 @@ def _announce(settings: SearchSettings, task: Task, evaluator: Evaluator) -> Non
     say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
 
 
-def _show_plan(settings: SearchSettings, task: Task, evaluator: Evaluator) -> None:
+def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> None:
     """What a dry run says."""
-    _announce(settings, task, evaluator)
+    _announce(settings, setup, evaluator)
     if distributed.rank() == 0:
         rescored = preset(settings.preset).rescored
-        sought = Search(task.priced, settings.seed, settings.trials, settings.workers, rescored)
-        show_plan(evaluator, sought, task.reporter)
-    task.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {task.folder}")
+        sought = Search(setup.priced, settings.seed, settings.trials, settings.workers, rescored)
+        show_plan(evaluator, sought, setup.reporter)
+    setup.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {setup.folder}")
 
 
-def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) -> RayActors:
-    """Ray actors, as many as there are workers, each with the task's evaluator."""
-    fields = {name: value for name, value in vars(task).items() if name not in ("data", "reporter")}
-    fields |= {"folder": task.folder.resolve(), "given": task.given and task.given.resolve()}
-    side = max(task.priced.space.resolution)
+def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int) -> RayActors:
+    """Ray actors, as many as there are workers, each with the setup's evaluator."""
+    fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter")}
+    fields |= {"folder": setup.folder.resolve()}
+    side = max(setup.priced.space.resolution)
     make = Elsewhere(
         settings.evaluator,
         fields,
@@ -391,22 +379,22 @@ def _actors(settings: SearchSettings, task: Task, objective: str, threads: int) 
         objective=objective,
         address=settings.ray_address,
         resources={"num_cpus": threads, "num_gpus": settings.worker_gpus},
-        say=task.reporter.say,
+        say=setup.reporter.say,
     )
 
 
-def _experiment(settings: SearchSettings, task: Task, objective: str, threads: int) -> NNIExperiment:
+def _experiment(settings: SearchSettings, setup: Setup, objective: str, threads: int) -> NNIExperiment:
     """An NNI experiment of as many trials at once as there are workers."""
     experiment = NNIExperiment(
-        task.priced.space,
-        task.folder,
+        setup.priced.space,
+        setup.folder,
         settings.workers,
         sampler=settings.sampler,
         threads=threads,
         objective=objective,
         port=settings.nni_port,
     )
-    task.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")
+    setup.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")
     return experiment
 
 

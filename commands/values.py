@@ -1,6 +1,5 @@
 """How values are written on a command line, and how they are shown there."""
 
-import functools
 import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -33,7 +32,7 @@ class Parser(Generic[_Value]):
     """
 
     def __init__(self, read: Callable[[str], _Value], metavar: str, shown: Callable[[Any], str] = typed):
-        functools.update_wrapper(self, read)
+        self.__name__, self.__doc__ = read.__name__, read.__doc__
         self._read = read
         self.metavar = metavar
         self.shown = shown

@@ -94,7 +94,7 @@ def _calls(network: Network, runtimes: dict[str, Runtime], *, named: bool, repor
                 raise
             reason = first_line(error)
             if named:
-                raise InputError(f"--runtimes compile: torch's compiler cannot be used here ({reason})") from error
+                raise InputError(f"`runtimes` compile: torch's compiler cannot be used here ({reason})") from error
             reporter.say(f"compile: left out, since torch's compiler cannot be used here ({reason})")
             continue
         calls[name] = call

@@ -175,7 +175,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _remedy(format_name: str) -> str:
-    return f"leave {format_name} out of --export"
+    return f"leave {format_name} out of `export`"
 
 
 @contextmanager

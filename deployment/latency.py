@@ -122,7 +122,7 @@ def kept_table(path: Path, runtime: Runtime) -> LatencyTable:
     """The table in the folder of a run that has begun. Raises InputError if there is none, or one of another device."""
     if not path.exists():
         raise InputError(
-            f"--out {path.parent}: holds another run, without {path.name}; use another --out, or give the same settings"
+            f"`out` {path.parent}: holds another run, without {path.name}; use another `out`, or give the same settings"
         )
     return _same_device(path, runtime)
 
@@ -136,7 +136,7 @@ def _same_device(path: Path, runtime: Runtime) -> LatencyTable:
     found, here = read_latency_table(path), _empty(runtime)
     if (found.device, found.runtime, found.threads) != (here.device, here.runtime, here.threads):
         raise InputError(
-            f"{path}: a latency table of another device: {found}; here it is {here}; use it with --latency-table, or "
+            f"{path}: a latency table of another device: {found}; here it is {here}; use it with `latency_table`, or "
             "measure into another file"
         )
     return found

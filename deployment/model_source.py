@@ -110,7 +110,7 @@ def check_classes(model: Model, data: Dataset) -> None:
         number, (found, expected) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
         raise InputError(
             f"{model.path}: trained for {len(own)} classes, {data.name} has {len(theirs)}, and class {number} is "
-            f"{expected} there but {found} here; give --data with the classes of its training"
+            f"{expected} there but {found} here; give `data` with the classes of its training"
         )
 
 

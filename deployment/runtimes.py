@@ -26,9 +26,9 @@ class Runtime:
 
     def __init__(self, name: str, threads: int, device: torch.device):
         if name not in RUNTIMES:
-            raise InputError(f"--runtime {name}: unknown; known: {', '.join(RUNTIMES)}")
+            raise InputError(f"`runtime` {name}: unknown; known: {', '.join(RUNTIMES)}")
         if name == "onnxruntime" and device.type != "cpu":
-            raise InputError(f"--runtime onnxruntime: measured on the CPU only; use --device cpu, not {device.type}")
+            raise InputError(f"`runtime` onnxruntime: measured on the CPU only; use `device` cpu, not {device.type}")
         self.name = name
         self.threads = threads
         self.device = device

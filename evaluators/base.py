@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, SupportsFloat, TypeVar, cast, runtime_checkable
 
-from evaluators.proxy_settings import Halving
+from evaluators.halving import Halving
+from foundation import distributed
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from training.evaluation import Metrics
 
 __all__ = [
+    "CollectiveEvaluator",
     "Evaluator",
     "Metrics",
     "Score",
@@ -17,6 +19,7 @@ __all__ = [
     "checked",
     "number",
     "numbers",
+    "prepare",
     "read_numbers",
 ]
 
@@ -93,6 +96,29 @@ class Evaluator(Protocol):
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics | Score:
         """The candidate's metrics; `thorough` on all validation pictures, else on as many as rank the many."""
         ...
+
+
+@runtime_checkable
+class CollectiveEvaluator(Evaluator, Protocol):
+    """One whose shared work is done by all processes that train together (`foundation.distributed`)."""
+
+    def prepare_together(self) -> object:
+        """That work, which every process calls, before the first alone calls `prepare`."""
+        ...
+
+
+def prepare(evaluator: Evaluator) -> None:
+    """Prepares an evaluator: what all processes do together by all of them, the rest by the first alone.
+
+    The processes have left each other afterwards; the first can score.
+    """
+    first = distributed.rank() == 0
+    if isinstance(evaluator, CollectiveEvaluator):
+        evaluator.prepare_together()
+    # Now and not after the first one's lone work: on GPUs leaving is done by all together.
+    distributed.leave()
+    if first:
+        evaluator.prepare()
 
 
 @runtime_checkable

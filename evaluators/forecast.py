@@ -3,7 +3,6 @@
 Nothing is written: what is timed here is what the evaluators do, without their files.
 """
 
-import functools
 import itertools
 import random
 import resource
@@ -12,19 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from evaluators.anchored import AnchoredEvaluator
 from evaluators.base import Evaluator
-from evaluators.proxy import ProxyEvaluator
-from evaluators.proxy_settings import Halving
-from evaluators.supernet.evaluator import SupernetEvaluator
-from evaluators.supernet.sandwich import Sandwich
-from evaluators.tabular import TabularEvaluator
-from evaluators.zero_cost import ZeroCostEvaluator
-from evaluators.zero_cost.registry import AGGREGATES, components
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.memory import free_memory, kept_bytes
@@ -77,86 +69,31 @@ class Forecast:
         return sum(self.seconds.values())
 
 
+@runtime_checkable
+class Forecasting(Protocol):
+    """An evaluator that does more than to score one candidate after another, and knows how long that takes."""
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """Of each part of the work by its name, from a little of each. Leaves no file."""
+        ...
+
+
 def forecast(evaluator: Evaluator, search: Search) -> Forecast:
     """Tries a little of each part. The sampler's own time is not counted."""
-    seconds = _seconds(evaluator, search)
+    seconds = evaluator.seconds(search) if isinstance(evaluator, Forecasting) else scored_seconds(evaluator, search)
     return Forecast(seconds, peak_memory())
 
 
-@functools.singledispatch
-def _seconds(evaluator: Evaluator, search: Search) -> dict[str, float]:
-    """Of an evaluator that needs no preparation."""
-    return _scored(evaluator, search)
-
-
-def _scored(evaluator: Evaluator, search: Search) -> dict[str, float]:
-    """Some scores, timed."""
+def scored_seconds(evaluator: Evaluator, search: Search) -> dict[str, float]:
+    """Of scores alone: some of them, timed."""
     first, *others = search.drawn(1 + STEPS)
     evaluator.evaluate(first)
-    each = _median(lambda architecture: evaluator.evaluate(architecture), others)
-    again = _median(lambda architecture: evaluator.evaluate(architecture, thorough=True), others[:2])
+    each = median_seconds(lambda architecture: evaluator.evaluate(architecture), others)
+    again = median_seconds(lambda architecture: evaluator.evaluate(architecture, thorough=True), others[:2])
     return {
         "search": each * search.trials / search.workers,
         "best again": again * min(search.trials, search.rescored),
     }
-
-
-@_seconds.register
-def _tabular(evaluator: TabularEvaluator, search: Search) -> dict[str, float]:
-    evaluator.prepare()  # is quick, and leaves no file
-    return _scored(evaluator, search)
-
-
-@_seconds.register
-def _supernet(evaluator: SupernetEvaluator, search: Search) -> dict[str, float]:
-    recipe = evaluator.recipe
-    step = Sandwich(evaluator.store, recipe, seed=evaluator.seed, priced=evaluator.priced, largest_steps=STEPS + 1)
-    epoch = epoch_steps(len(evaluator.data.train), recipe.batch_size)
-    largest = min(recipe.largest_epochs, recipe.epochs) * epoch
-    model = evaluator.store
-
-    side = max(search.priced.space.resolution)
-    data = evaluator.data
-    for architecture in {*step.architectures(0), *step.architectures(STEPS + 1)}:  # with the largest alone, and after
-        check_memory(architecture, side, _at_once(data.train, recipe), data.device, recipe.precision)
-
-    def steps(first: int, count: int) -> float:
-        """Seconds of one of `count` steps from `first` on."""
-        return _step_seconds(model, step, _batches(evaluator.data.train, recipe), recipe, first) if count else 0.0
-
-    found = {}
-    if evaluator.given is None:
-        found["supernet"] = largest * steps(0, largest) + (recipe.epochs * epoch - largest) * steps(STEPS + 1, epoch)
-    scored = _scored(evaluator, search)
-    if evaluator.prior:  # which, unprepared, scored with them; its references take as long as candidates do
-        each = scored["search"] * search.workers / search.trials
-        found["prior"] = each * evaluator.prior.scorer.batch.reference
-    return found | scored
-
-
-@_seconds.register
-def _proxy(evaluator: ProxyEvaluator, search: Search) -> dict[str, float]:
-    halving = evaluator.halving
-    training, scoring = _epoch(evaluator, search)
-    entrants = entrants_by_rung(halving)
-    generations = -(-search.trials // halving.generation)
-    epochs = [after - before for before, after in itertools.pairwise((0, *halving.epochs))]
-    search_seconds = sum(count * (training * own + scoring) for count, own in zip(entrants, epochs, strict=True))
-    # At most: of the promising, some have taken every rung.
-    unfinished = max(0, min(search.rescored, generations * halving.generation) - generations * entrants[-1])
-    again = unfinished * (training * (halving.epochs[-1] - halving.epochs[0]) + scoring * (len(epochs) - 1))
-    return {"search": generations * search_seconds, "best again": again}
-
-
-def _epoch(evaluator: ProxyEvaluator, search: Search) -> tuple[float, float]:
-    """Seconds of an epoch of a network's own training, and of its validation."""
-    settings = evaluator.settings
-    tried = []
-    for architecture in search.drawn(2):
-        side = max(1, round(architecture.resolution * settings.resolution))
-        tried.append(epoch_seconds(architecture, side, evaluator.data, evaluator.pictures, settings.recipe))
-    training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
-    return training, scoring
 
 
 def check_memory(
@@ -171,8 +108,8 @@ def check_memory(
     needed, free = round(MORE * pictures * kept), free_memory(device)
     if free is not None and needed > free:
         raise InputError(
-            f"--batch-size: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "
-            f"memory, and {free / 2**30:.0f} are free here; give a smaller one, or a --micro-batch where there is one"
+            f"`batch_size`: a step of {pictures} pictures of {side} pixels needs about {needed / 2**30:.0f} GiB of "
+            f"memory, and {free / 2**30:.0f} are free here; give a smaller one, or a `micro_batch` where there is one"
         )
 
 
@@ -191,10 +128,10 @@ def epoch_seconds(
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
     """
     if not adapt:
-        check_memory(architecture, side, _at_once(pictures, recipe), data.device, recipe.precision)
+        check_memory(architecture, side, at_once(pictures, recipe), data.device, recipe.precision)
     network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
     step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher, adapt=adapt)
-    each = _step_seconds(network, step, _batches(pictures, recipe), recipe, 0)
+    each = step_seconds(network, step, timed_batches(pictures, recipe), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     evaluate(network, ((resized(images, side), labels) for images, labels in batches))
@@ -202,49 +139,17 @@ def epoch_seconds(
     return each * epoch_steps(len(pictures), recipe.batch_size), (time.monotonic() - started) / seen
 
 
-@_seconds.register
-def _anchored(evaluator: AnchoredEvaluator, search: Search) -> dict[str, float]:
-    training, scoring = _epoch(evaluator.training, search)
-    each = training * evaluator.settings.recipe.epochs + scoring
-    supernet = _supernet(evaluator.supernet, search)
-    before: dict[str, float] = {name: supernet.pop(name) for name in ("supernet", "prior") if name in supernet}
-    return {**before, "anchors": each * len(evaluator.anchors), **supernet}
-
-
-@_seconds.register
-def _zero_cost(evaluator: ZeroCostEvaluator, search: Search) -> dict[str, float]:
-    name, scorer = evaluator.objective, evaluator.scorer
-    first, *others = search.drawn(1 + STEPS)
-    parts = components(name) if name in AGGREGATES else (name,)
-    each = 0.0
-    for part in parts:
-        scorer.score(first, part)
-        each += _median(functools.partial(scorer.score, name=part), others)
-    found = {"search": each * search.trials / search.workers}
-    return {"reference": each * scorer.batch.reference, **found} if name in AGGREGATES else found
-
-
-def entrants_by_rung(halving: Halving) -> list[int]:
-    """How many candidates of a generation take each rung, as `studies.halving` sends them on."""
-    bounds = [halving.generation * index // halving.bins for index in range(halving.bins + 1)]
-    sizes = [end - start for start, end in itertools.pairwise(bounds) if end > start]
-    found = []
-    for _ in halving.epochs:
-        found.append(sum(sizes))
-        sizes = [max(1, size // halving.eta) for size in sizes]
-    return found
-
-
-def _at_once(pictures: Split, recipe: Recipe) -> int:
+def at_once(pictures: Split, recipe: Recipe) -> int:
     """Pictures that a step takes at a time."""
     return min(len(pictures), recipe.micro_batch or recipe.batch_size)
 
 
-def _batches(pictures: Split, recipe: Recipe) -> Iterator[Batch]:
+def timed_batches(pictures: Split, recipe: Recipe) -> Iterator[Batch]:
+    """Batches as the recipe's training has them."""
     return iter(pictures.batches(recipe.batch_size, seed=0, augmentation=recipe.augment))
 
 
-def _step_seconds(
+def step_seconds(
     model: nn.Module, step: Callable[[Tensor, Tensor, int], float], batches: Iterable[Batch], recipe: Recipe, first: int
 ) -> float:
     """Seconds of a training step and of reading its batch; the first one, which warms up, does not count."""
@@ -264,7 +169,7 @@ def _step_seconds(
     return statistics.median(taken[1:] or taken or [0.0])
 
 
-def _median(work: Callable[[Architecture], object], architectures: Iterable[Architecture]) -> float:
+def median_seconds(work: Callable[[Architecture], object], architectures: Iterable[Architecture]) -> float:
     """Seconds of the work on one of the architectures."""
     taken: list[float] = []
     started = time.monotonic()

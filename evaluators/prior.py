@@ -24,14 +24,14 @@ from search_space.architecture import Architecture
 
 REFERENCE = "prior.json"
 NONE = "none"
-REMEDY = "use another --prior, or --prior none"
+REMEDY = "use another `prior`, or `prior` none"
 FEWEST = 8  # reference networks that have the score
 
 
 def check_prior(name: str) -> None:
     """Raises InputError for an unknown prior."""
     if name != NONE and name not in names():
-        raise InputError(f"--prior {name}: unknown; known: {NONE}, {', '.join(names())}")
+        raise InputError(f"`prior` {name}: unknown; known: {NONE}, {', '.join(names())}")
 
 
 class Prior:
@@ -96,7 +96,7 @@ class Prior:
                     accuracies.append(accuracy(architecture))
                 advance("")
         if failure is not None and len(scores) < FEWEST:
-            raise InputError(f"--prior {self.name}: {len(scores)} of {len(networks)} networks have it; {failure}")
+            raise InputError(f"`prior` {self.name}: {len(scores)} of {len(networks)} networks have it; {failure}")
         return {"accuracies": accuracies, "scores": scores}
 
     def corrected(self, architecture: Architecture, accuracy: float) -> float:

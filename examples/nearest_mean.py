@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from evaluators.base import Metrics
-from evaluators.choice import EVALUATORS, Task
+from evaluators.choice import EVALUATORS, Setup
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.network import build
@@ -25,8 +25,8 @@ class NearestMean:
 
     objective = "accuracy"
 
-    def __init__(self, task: Task):
-        self.task = task
+    def __init__(self, setup: Setup):
+        self.setup = setup
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
@@ -38,16 +38,16 @@ class NearestMean:
 
     def prepare(self) -> None:
         """Takes the pictures, the same for every candidate."""
-        data = self.task.data
-        self.known = next(data.train.batches(PICTURES, seed=derive(self.task.seed, "nearest mean")))
+        data = self.setup.data
+        self.known = next(data.train.batches(PICTURES, seed=derive(self.setup.seed, "nearest mean")))
         self.asked = next(data.validation.batches(PICTURES, limit=PICTURES))
 
     @torch.no_grad()
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
         """Accuracy and cross-entropy; a function of the architecture, the seed and the pictures alone."""
-        data = self.task.data
+        data = self.setup.data
         with torch.random.fork_rng():
-            torch.manual_seed(derive(self.task.seed, architecture.digest()))
+            torch.manual_seed(derive(self.setup.seed, architecture.digest()))
             network = build(architecture, data.num_classes).to(data.device)  # in training mode: statistics of the batch
 
         def features(images: torch.Tensor) -> torch.Tensor:

@@ -14,10 +14,10 @@ def resolve_device(name: str) -> torch.device:
     Raises InputError for a GPU where there is none, or fewer than processes.
     """
     if name not in ("cpu", "cuda", "auto"):
-        raise InputError(f"--device {name}: unknown; known: cpu, cuda, auto")
+        raise InputError(f"`device` {name}: unknown; known: cpu, cuda, auto")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise InputError("--device cuda: torch sees no GPU here; use --device cpu or auto")
+        raise InputError("`device` cuda: torch sees no GPU here; use `device` cpu or auto")
     if name == "cpu" or not available:
         return torch.device("cpu")
     processes, devices = distributed.local_world(), torch.cuda.device_count()
@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda")
     if processes > devices:
         raise InputError(
-            f"--device {name}: {processes} processes, but {devices} GPUs here; start {devices}, or use --device cpu"
+            f"`device` {name}: {processes} processes, but {devices} GPUs here; start {devices}, or use `device` cpu"
         )
     device = torch.device("cuda", distributed.local_rank())
     torch.cuda.set_device(device)

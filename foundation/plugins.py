@@ -13,11 +13,11 @@ def load_plugin(path: Path, named_by: str | None = None) -> None:
     """Runs the file, once in a process. Only a file that the user names is ever run, none that a run's folder names.
 
     Args:
-        named_by: what the user typed, for the message; by default `--plugin` and the path.
+        named_by: what the user gave, for the message; by default the field `plugin` and the path.
 
     Raises InputError for a missing file, or with what its running raised.
     """
-    named_by = named_by or f"--plugin {path}"
+    named_by = named_by or f"`plugin` {path}"
     if not path.is_file():
         raise InputError(f"{named_by}: there is no file {path}")
     resolved = path.resolve()

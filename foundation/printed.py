@@ -1,4 +1,7 @@
-"""Texts as they are shown: what cannot be written, or a terminal acts on, becomes an escape, such as \\xe9."""
+"""Texts as they are shown: what cannot be written, or a terminal acts on, becomes an escape, such as \\xe9.
+
+And where a command shows them, a setting's flag, --max-macs, stands for the field that a library names: `max_macs`.
+"""
 
 import codecs
 import io
@@ -38,6 +41,26 @@ def printable(text: object) -> str:
 _ACTED_ON = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
+def with_flags(text: str) -> str:
+    """The text with the flag for each field that it names: --max-macs for `max_macs`."""
+    return _FIELD.sub(lambda match: "--" + match[1].replace("_", "-"), text)
+
+
+_FIELD = re.compile(r"`([a-z][a-z0-9_]*)`")
+_flags_are_named = False
+
+
+def name_flags() -> None:
+    """From now on the messages of this process name flags: a command is being run."""
+    global _flags_are_named
+    _flags_are_named = True
+
+
+def message(text: str) -> str:
+    """A message as this process shows it: printable, and `with_flags` in a command."""
+    return printable(with_flags(text) if _flags_are_named else text)
+
+
 def escape_output() -> None:
     """Lets all that this process prints pass, whatever the names of files in it, and whatever the terminal can show."""
     for stream in (sys.stdout, sys.stderr):
@@ -45,9 +68,9 @@ def escape_output() -> None:
             stream.reconfigure(errors=ESCAPED)
 
 
-def complain(message: str) -> None:
-    """One line on standard error, of bounded length; see `printable`."""
-    line = printable(" ".join(message.split()))
+def complain(text: str) -> None:
+    """One line on standard error, of bounded length; see `message`."""
+    line = message(" ".join(text.split()))
     if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
         line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
     print(line, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from foundation.printed import printable
+from foundation.printed import message, printable
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
@@ -26,16 +26,16 @@ class Reporter:
         self.seconds: dict[str, float] = {}
         self._said: set[str] = set()
 
-    def say(self, message: str) -> None:
-        """One line, unless quiet."""
-        self.show(message)
+    def say(self, text: str) -> None:
+        """One line, unless quiet; see `message`."""
+        self.show(message(text))
 
-    def say_once(self, message: str) -> bool:
+    def say_once(self, text: str) -> bool:
         """One line, unless quiet or it was said before. Whether it was said now."""
-        if self.quiet or message in self._said:
+        if self.quiet or text in self._said:
             return False
-        self._said.add(message)
-        self.say(message)
+        self._said.add(text)
+        self.say(text)
         return True
 
     def show(self, what: RenderableType) -> None:

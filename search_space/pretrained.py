@@ -28,7 +28,7 @@ def check_init(name: str, *more: str) -> None:
     """Raises InputError for an unknown way to initialise."""
     known = ("scratch", "torchvision", "auto", *more)
     if name not in known:
-        raise InputError(f"--init {name}: unknown; known: {', '.join(known)}")
+        raise InputError(f"`init` {name}: unknown; known: {', '.join(known)}")
 
 
 @dataclass
@@ -62,13 +62,13 @@ def check_family(architecture: Architecture) -> Architecture:
     source = families.get(architecture.activation)
     if source is None or blocks != {"inverted_residual"}:
         raise InputError(
-            f"--init torchvision: no published weights for {', '.join(sorted(blocks))} blocks with "
+            f"`init` torchvision: no published weights for {', '.join(sorted(blocks))} blocks with "
             f"{architecture.activation}; known: MobileNetV2 (relu6) and EfficientNet-B0 (silu)"
         )
     if len(architecture.stages) != len(source.stages):
         raise InputError(
-            f"--init torchvision: the network has {len(architecture.stages)} stages, the published one "
-            f"{len(source.stages)}; use --init scratch"
+            f"`init` torchvision: the network has {len(architecture.stages)} stages, the published one "
+            f"{len(source.stages)}; use `init` scratch"
         )
     return source
 
@@ -88,7 +88,7 @@ def published(architecture: Architecture, state: dict[str, Tensor] | None = None
         state = _fetched(architecture.activation)
     names = list(network.state_dict())
     if len(names) != len(state):
-        raise InputError(f"--init torchvision: {len(state)} tensors, expected {len(names)}: not the network meant")
+        raise InputError(f"`init` torchvision: {len(state)} tensors, expected {len(names)}: not the network meant")
     # Both definitions hold the same tensors in the same order; shapes are checked on loading.
     network.load_state_dict(dict(zip(names, state.values(), strict=True)))
     return network
@@ -99,11 +99,11 @@ def at_hand(architecture: Architecture) -> tuple[str, str]:
     try:
         check_family(architecture)
     except InputError as error:
-        return "scratch", str(error).removeprefix("--init torchvision: ").partition(";")[0]
+        return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
     file = _cache() / Path(_url(architecture.activation)).name
     if file.is_file():
         return "torchvision", f"published weights are in {file}"
-    return "scratch", f"no published weights in {file}; --init torchvision downloads them"
+    return "scratch", f"no published weights in {file}; `init` torchvision downloads them"
 
 
 def _fetched(activation: str) -> dict[str, Tensor]:
@@ -113,7 +113,7 @@ def _fetched(activation: str) -> dict[str, Tensor]:
         return dict(torch.hub.load_state_dict_from_url(url, weights_only=True, check_hash=True))
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"--init torchvision: cannot fetch {url} ({error}); put the file into {_cache()}, or use --init scratch"
+            f"`init` torchvision: cannot fetch {url} ({error}); put the file into {_cache()}, or use `init` scratch"
         ) from None
 
 

@@ -43,16 +43,16 @@ _LISTS = ("width", "depth", "expansion", "kernel_size")
 
 def read_space(path: str) -> SearchSpace:
     """The space that a file describes. Raises InputError naming the file, the line and the key that is wrong."""
-    text = read_text(Path(path), named_by=f"--space {path}").replace("\r\n", "\n")
+    text = read_text(Path(path), named_by=f"`space` {path}").replace("\r\n", "\n")
     try:
         content = tomllib.loads(text)
         check_values(content)
     except RecursionError:
-        raise InputError(f"--space {path}: nested too deeply") from None
+        raise InputError(f"`space` {path}: nested too deeply") from None
     except InputError as error:
-        raise InputError(f"--space {path}: {error}") from None
+        raise InputError(f"`space` {path}: {error}") from None
     except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
-        raise InputError(f"--space {path}: {_repeated(text) or error}") from None
+        raise InputError(f"`space` {path}: {_repeated(text) or error}") from None
     return _Reader(path, text).space(content)
 
 
@@ -143,7 +143,7 @@ class _Reader:
         while place and place not in self.lines:
             place = place.rpartition(".")[0]
         line = f"line {self.lines[place]}: " if place else ""
-        return InputError(f"--space {self.path}: {line}{key}: {problem}")
+        return InputError(f"`space` {self.path}: {line}{key}: {problem}")
 
 
 def _repeated(text: str) -> str | None:

@@ -158,5 +158,5 @@ def named_space(name: str) -> SearchSpace:
     if name.endswith(".toml"):
         return read_space(name)
     if name not in SPACES:
-        raise InputError(f"--space {name}: unknown; known: {SPACES.known()}")
+        raise InputError(f"`space` {name}: unknown; known: {SPACES.known()}")
     return SPACES[name]()

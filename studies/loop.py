@@ -10,7 +10,7 @@ from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from studies.engines.evaluation import Engine, Here
-from studies.samplers.base import OVER_BUDGET, SEEN, Proposal, Task
+from studies.samplers.base import OVER_BUDGET, SEEN, Goal, Proposal
 from studies.trials import Candidate, Claim, Study
 
 MAX_DRAWS = 2_000  # from the budget, before what is left is listed
@@ -32,7 +32,7 @@ def search(
 
     Cost is known before anything is evaluated, so a proposal over the budget, or seen before, costs no evaluation: the
     study is told, and asked again, a bounded number of times; then one is drawn uniformly from within the budget. The
-    first proposals, as many as the task says, are drawn as well. What a user queued comes before both.
+    first proposals, as many as the goal says, are drawn as well. What a user queued comes before both.
 
     An evaluator that trains in rungs gets whole generations of candidates, so there may be more than `trials`. The
     study is told a candidate once, when its generation is over.
@@ -58,7 +58,7 @@ def search(
             if len(evaluated) >= trials and not evaluation.busy():
                 if study.waiting():
                     reporter.say(
-                        f"enqueued trials that wait: {study.waiting()}; the same command with more --trials goes on"
+                        f"enqueued trials that wait: {study.waiting()}; the same command with more `trials` goes on"
                     )
                 return evaluated
             if is_over() and not evaluation.busy():
@@ -111,13 +111,13 @@ def _claimed(study: Study, count: int, limit: int | None) -> list[Claim] | None:
 
 def _asked(study: Study) -> Proposal | None:
     """The sampler's first proposal that is new and within the budget; None after too many that are not."""
-    task = study.task
-    if len(study.candidates()) < task.startup:
+    goal = study.goal
+    if len(study.candidates()) < goal.startup:
         return None
     # Counted by the study, so that a run killed between two rejections goes on as if it had not been.
     while study.rejected_in_a_row() < study.asks:
         proposal = study.ask()
-        if task.budget.excess(task.priced.cost(proposal.architecture)) > 0:
+        if goal.budget.excess(goal.priced.cost(proposal.architecture)) > 0:
             study.reject(proposal, OVER_BUDGET)
         elif study.known(proposal.architecture.digest()):
             study.reject(proposal, SEEN)
@@ -128,16 +128,16 @@ def _asked(study: Study) -> Proposal | None:
 
 def _drawn(study: Study) -> Proposal | None:
     """An architecture within the budget that is new, uniformly; None if there is none."""
-    task = study.task
-    rng = random.Random(derive(task.seed, "draw", study.turn()))
+    goal = study.goal
+    rng = random.Random(derive(goal.seed, "draw", study.turn()))
     for _ in range(MAX_DRAWS):
-        architecture = task.priced.sample(rng)
+        architecture = goal.priced.sample(rng)
         if not study.known(architecture.digest()):
             return Proposal(architecture)
-    left = _left(task, study)
+    left = _left(goal, study)
     return Proposal(rng.choice(left)) if left else None
 
 
-def _left(task: Task, study: Study) -> list[Architecture]:
+def _left(goal: Goal, study: Study) -> list[Architecture]:
     """What is not known yet. After so many repeats nearly all is, and listing takes no longer than the search did."""
-    return [found for found in task.priced.table.all() if not study.known(found.digest())]
+    return [found for found in goal.priced.table.all() if not study.known(found.digest())]

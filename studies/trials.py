@@ -8,7 +8,7 @@ from typing import Protocol
 from evaluators.base import Metrics, Score, number
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
-from studies.samplers.base import Proposal, Task
+from studies.samplers.base import Goal, Proposal
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Study(Protocol):
     """
 
     @property
-    def task(self) -> Task:
+    def goal(self) -> Goal:
         """What is proposed for."""
         ...
 

@@ -24,6 +24,12 @@ def _seeded() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def _fields_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test runs has this process's messages name flags; not beyond the test."""
+    monkeypatch.setattr("foundation.printed._flags_are_named", False)
+
+
 @pytest.fixture(scope="session")
 def tiny_space() -> PricedSpace:
     """Small enough to list: every dimension is elastic, and ratios have twins."""

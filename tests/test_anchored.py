@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-import evaluators.proxy as proxy
+import evaluators.proxy.evaluator as proxy
 from commands import search
-from evaluators.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.ranking import kendall
+from evaluators.supernet.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_with_its_anchors(
 
 
 def test_too_few_anchors_are_refused() -> None:
-    with pytest.raises(InputError, match="--anchors 9: expected 0, or at least 10"):
+    with pytest.raises(InputError, match="`anchors` 9: expected 0, or at least 10"):
         AnchorSettings(9, Recipe())
 
 

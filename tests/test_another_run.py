@@ -21,24 +21,24 @@ CHANGED = "the pictures are not those that it began with (files were added, remo
 @pytest.mark.parametrize(
     ("place", "there", "here", "said"),
     [
-        ("seed", 0, 1, "seed is 0 there and 1 here; use another --out, or give the same settings"),
-        ("init", None, "x", "init is none there and 'x' here; use another --out, or give the same settings"),
-        ("data", "folder " + 16 * "a", "folder " + 16 * "b", f"{CHANGED}); use another --out, or bring the pictures"),
-        ("data", "folder streamed " + 16 * "a", "folder " + 16 * "b", f"{CHANGED}); use another --out"),
+        ("seed", 0, 1, "seed is 0 there and 1 here; use another `out`, or give the same settings"),
+        ("init", None, "x", "init is none there and 'x' here; use another `out`, or give the same settings"),
+        ("data", "folder " + 16 * "a", "folder " + 16 * "b", f"{CHANGED}); use another `out`, or bring the pictures"),
+        ("data", "folder streamed " + 16 * "a", "folder " + 16 * "b", f"{CHANGED}); use another `out`"),
         (
             "data",
             "folder streamed " + 16 * "a",
             "folder " + 16 * "a",
-            "its pictures are prepared otherwise: 'folder streamed' there and 'folder' here; use another --out",
+            "its pictures are prepared otherwise: 'folder streamed' there and 'folder' here; use another `out`",
         ),
         ("data", "folder " + 16 * "a", "imagenet " + 16 * "b", "data is 'folder' there and 'imagenet' here; use"),
-        ("data", "digits", "folder " + 16 * "b", "data is 'digits' there and 'folder' here; use another --out"),
+        ("data", "digits", "folder " + 16 * "b", "data is 'digits' there and 'folder' here; use another `out`"),
         ("latency", 64 * "a", 64 * "b", "the latency table is not the one that it began with: pieces or times differ;"),
-        ("latency", None, 64 * "b", "latency is none there and given here; use another --out, or give the same"),
+        ("latency", None, 64 * "b", "latency is none there and given here; use another `out`, or give the same"),
         ("table", 64 * "a", 64 * "b", "the table of trained networks is not the one that it began with; use another"),
         ("teacher", "timm:a " + 16 * "a", "timm:a " + 16 * "b", "the teacher's file is not the one that it began"),
         ("teacher", "timm:a " + 16 * "a", "timm:c " + 16 * "b", "teacher is 'timm:a' there and 'timm:c' here; use"),
-        ("teacher", 16 * "a", 16 * "b", "the teacher's file is not the one that it began with; use another --out"),
+        ("teacher", 16 * "a", 16 * "b", "the teacher's file is not the one that it began with; use another `out`"),
     ],
 )
 def test_in_words(place: str, there: object, here: object, said: str) -> None:
@@ -85,7 +85,7 @@ def test_a_picture_added_since(small: list[str], pictures: Path) -> None:
             search.main([*small, "--trials", "3", *more])
         said = str(refused.value)
         counts = "68 train, 16 validation, 12 test then, 69 train, 16 validation, 12 test now"
-        assert said.startswith(f"--out run: holds another run: {CHANGED}: {counts}); use another --out")
+        assert said.startswith(f"`out` run: holds another run: {CHANGED}: {counts}); use another `out`")
         assert said.endswith(", or bring the pictures back as they were")
     assert {file: file.read_bytes() for file in Path("run").iterdir()} == before
     (pictures / "digit0" / "another.png").unlink()
@@ -97,7 +97,7 @@ def test_a_retraining_of_pictures_that_have_changed(pictures: Path, small: list[
     retraining = ["run", "--epochs", "1", "--quiet"]
     retrain.main(retraining)
     shutil.copy(pictures / "digit0" / "00.png", pictures / "digit0" / "another.png")
-    with pytest.raises(InputError, match=r"--out run/retrain: holds another run: the pictures are not those"):
+    with pytest.raises(InputError, match=r"`out` run/retrain: holds another run: the pictures are not those"):
         retrain.main(retraining)
 
 
@@ -110,13 +110,13 @@ def test_a_best_changed_by_more_trials(small: list[str]) -> None:
     search.main([*small, "--trials", "8"])
     front = [entry["digest"] for entry in json.loads(Path("run/front.json").read_text())["front"]]
     assert json.loads(Path("run/best.json").read_text())["digest"] != former
-    about = "--out run/retrain: holds the retraining of another network (more trials may have changed the best of run)"
+    about = "`out` run/retrain: holds the retraining of another network (more trials may have changed the best of run)"
     if former in front:
         number = 1 + front.index(former)
-        remedy = f"use another --out for this one, or --network {number} --out run/retrain to go on with that one"
+        remedy = f"use another `out` for this one, or `network` {number} `out` run/retrain to go on with that one"
         retrain.main([*retraining, "--network", str(number), "--out", "run/retrain", "--dry-run"])
     else:
-        remedy = "use another --out for this one; that one is run/retrain/found-0/architecture.json"
+        remedy = "use another `out` for this one; that one is run/retrain/found-0/architecture.json"
     for more in ([], ["--dry-run"]):
         with pytest.raises(InputError) as refused:
             retrain.main([*retraining, *more])
@@ -125,7 +125,7 @@ def test_a_best_changed_by_more_trials(small: list[str]) -> None:
     with pytest.raises(InputError, match=r"; that one is run/retrain/found-0/architecture\.json$"):
         retrain.main(retraining)
     retrain.main([*retraining, "--out", "elsewhere"])
-    with pytest.raises(InputError, match="--out elsewhere: holds the retraining of another network; use another --out"):
+    with pytest.raises(InputError, match="`out` elsewhere: holds the retraining of another network; use another `out`"):
         retrain.main(["run/retrain/found-0", *retraining[1:], "--out", "elsewhere"])
 
 
@@ -159,11 +159,11 @@ def test_a_network_of_the_front(small: list[str], capsys: pytest.CaptureFixture[
     entries = [{"architecture": entry["architecture"]} for entry in front]
     write_json(Path("copy/chosen.json"), {"front": entries, "data": "digits"})
     for arguments, message in (
-        (["copy/chosen.json"], r"copy/chosen\.json: does not say which network is the best; give --network N"),
-        (["run", "--network", "99"], rf"--network 99: the front of run has networks 1 to {len(front)}"),
-        (["mobilenetv2", "--network", "1"], "--network 1: mobilenetv2 is one network, no run's folder and no front"),
-        (["run/best.json", "--network", "1"], "--network 1: run/best.json is one network, no run's folder and no"),
-        (["run/retrain-1/found-0", "--network", "1"], "--network 1: run/retrain-1/found-0 is one network"),
+        (["copy/chosen.json"], r"copy/chosen\.json: does not say which network is the best; give `network` N"),
+        (["run", "--network", "99"], rf"`network` 99: the front of run has networks 1 to {len(front)}"),
+        (["mobilenetv2", "--network", "1"], "`network` 1: mobilenetv2 is one network, no run's folder and no front"),
+        (["run/best.json", "--network", "1"], "`network` 1: run/best.json is one network, no run's folder and no"),
+        (["run/retrain-1/found-0", "--network", "1"], "`network` 1: run/retrain-1/found-0 is one network"),
         (["absent", "--network", "1"], "absent: no such file"),
     ):
         for main in (retrain.main, describe.main):
@@ -180,6 +180,6 @@ def test_another_latency_table(small: list[str], narrow_space_file: Path) -> Non
     with pytest.raises(InputError) as refused:
         search.main([*arguments, "--latency-table", "other.json"])
     assert str(refused.value) == (
-        "--out run: holds another run: the latency table is not the one that it began with: pieces or times differ; "
-        "use another --out, or give that table"
+        "`out` run: holds another run: the latency table is not the one that it began with: pieces or times differ; "
+        "use another `out`, or give that table"
     )

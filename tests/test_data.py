@@ -235,7 +235,7 @@ class TestFolder:
         for name in ("00.png", "01.png"):
             (tmp_path / "train" / "digit2" / name).write_bytes(b"")
         whole = load_data(f"folder:{tmp_path}", 32, CPU)
-        with pytest.raises(InputError, match=r"cannot decode .*digit2/00.png .*--skip-corrupt"):
+        with pytest.raises(InputError, match=r"cannot decode .*digit2/00.png .*`skip_corrupt`"):
             _ = whole.train
         data = load_data(f"folder:{tmp_path}", 32, CPU, Reporter(), skip_corrupt=True)
         assert data.train.labels.bincount().tolist() == [24, 24, 22, 24]
@@ -408,7 +408,7 @@ class TestTorchvisionSets:
         # A file that was changed is not read, since reading it may run what it says.
         (folder / "one").write_bytes((folder / "two").read_bytes())
         monkeypatch.setattr(made, "download", lambda dataset: None)
-        with pytest.raises(InputError, match=rf"--data {kind}:.*: not in {tmp_path}, and downloading failed"):
+        with pytest.raises(InputError, match=rf"`data` {kind}:.*: not in {tmp_path}, and downloading failed"):
             load_data(f"{kind}:{tmp_path}", 24, CPU)
 
     def test_a_download_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,15 +422,15 @@ class TestTorchvisionSets:
 
 
 def test_a_number_of_loaders() -> None:
-    with pytest.raises(InputError, match="--loaders -1: expected 0 or more"):
+    with pytest.raises(InputError, match="`loaders` -1: expected 0 or more"):
         load_data("imagenet:/absent", 32, CPU, loaders=-1)
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("mnist", "--data mnist: unknown; known: digits, digits:clutter, cifar10"),
-        ("digits:noise", "--data digits:noise: unknown variant"),
+        ("mnist", "`data` mnist: unknown; known: digits, digits:clutter, cifar10"),
+        ("digits:noise", "`data` digits:noise: unknown variant"),
     ],
 )
 def test_unknown_data(spec: str, message: str) -> None:

@@ -107,7 +107,7 @@ def test_the_folder_of_a_training(capsys: pytest.CaptureFixture[str], tmp_path: 
     info = ModelInfo(architecture, ("a", "b", "c"), (0.5,), (0.5,), "folder")
     save_model(folder / "weights.safetensors", {}, info)
     assert f"({measure(architecture, 3).macs:,})" in _said(capsys, str(folder))
-    with pytest.raises(InputError, match="does not say which data to train on; give --data"):
+    with pytest.raises(InputError, match="does not say which data to train on; give `data`"):
         read_source(str(folder), None)
     write_json(folder.parent / "config.json", {"identity": {}, "free": {"data": "digits"}})
     assert read_source(str(folder), None).data == "digits"
@@ -118,7 +118,7 @@ def test_the_folder_of_a_training(capsys: pytest.CaptureFixture[str], tmp_path: 
     [
         (["absent"], "absent: no such file"),
         (["mobilenetv2", "--svg", "absent/a.svg"], "--svg absent/a.svg: there is no folder absent; make it first"),
-        (["mobilenetv2", "--network", "1"], "--network 1: mobilenetv2 is one network"),
+        (["mobilenetv2", "--network", "1"], "`network` 1: mobilenetv2 is one network"),
         (["RUN", "--network", "3"], "has networks 1 to 2"),
     ],
 )

@@ -248,7 +248,7 @@ def test_a_loss_that_breaks_on_one_rank_ends_both(ranks: Ranks, folder: Path, ti
     assert ranks[0]["diverged"] == (
         f"DivergedError: supernet: the loss became nan at step 5 (epoch 2), training networks {digests} "
         f"(see {folder}/diverged/diverged.json); the checkpoint of the last whole epoch is kept; "
-        "lower the learning rate, with another --out"
+        "lower the learning rate, with another `out`"
     )
     written = json.loads((folder / "diverged" / "diverged.json").read_text())
     assert written == {"step": 5, "architectures": [architecture.to_dict() for architecture in trained]}
@@ -264,7 +264,7 @@ def test_what_the_first_rank_reads_the_others_know(ranks: Ranks) -> None:
         assert torch.equal(found["from first"]["weights"], torch.arange(3))
         assert found["input error"] == "InputError: only the first knows"
         assert found["uneven"] == (
-            "InputError: --batch-size 15: 2 processes cannot share it evenly; give a multiple of 2"
+            "InputError: `batch_size` 15: 2 processes cannot share it evenly; give a multiple of 2"
         )
     assert sorted(found["first to complain"] for found in ranks) == [False, True]
 
@@ -316,6 +316,66 @@ def test_the_ranks_batches_are_one_processs(picture_folder: Path) -> None:
     assert sum(counts) == len(train)
 
 
+COLLECTIVE = """
+import torch
+import torch.distributed as dist
+from evaluators.base import Score
+from evaluators.choice import EVALUATORS
+from foundation import distributed
+
+
+class Counted:
+    \"\"\"Scores by what all processes found together.\"\"\"
+
+    objective = "counted"
+
+    def __init__(self, setup):
+        self.space = setup.priced
+
+    def identity(self):
+        return {"name": "counted"}
+
+    def about(self):
+        return "counted"
+
+    def prepare_together(self):
+        ones = torch.ones(1)
+        dist.all_reduce(ones)
+        self.together = int(ones)
+
+    def prepare(self):
+        assert distributed.rank() == 0
+        print(f"{self.together} processes")
+
+    def evaluate(self, architecture, *, thorough=False):
+        return Score("counted", float(self.space.cost(architecture).macs))
+
+
+EVALUATORS["counted"] = Counted
+"""
+
+
+def test_a_plugin_s_evaluator_prepares_with_all_processes(narrow_space_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "counted.py").write_text(COLLECTIVE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [
+            *torchrun,
+            *(str(root / "search.py"), "--plugin", "counted.py", "--evaluator", "counted", "--trials", "3"),
+            *("--startup", "2", "--max-macs", "none", "--out", "run"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 processes") == 1
+    assert (tmp_path / "run" / "front.json").exists()
+
+
 def test_an_environment_that_is_not_torchruns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(InputError, match="WORLD_SIZE=many: expected a number"), distributed.joined():
@@ -336,7 +396,7 @@ def test_each_process_here_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert resolve_device("auto") == torch.device("cuda:1")
     assert chosen == [torch.device("cuda:1")]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    with pytest.raises(InputError, match="--device auto: 3 processes, but 2 GPUs here"):
+    with pytest.raises(InputError, match="`device` auto: 3 processes, but 2 GPUs here"):
         resolve_device("auto")
 
 

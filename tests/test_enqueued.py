@@ -11,13 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from commands import search as command
 from evaluators.base import Metrics
-from evaluators.proxy_settings import Halving
+from evaluators.halving import Halving
 from foundation.progress import Reporter
 from search_space import Architecture, Budget
 from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 
@@ -80,9 +80,9 @@ def _search(
     shared: bool = False,
     said: list[str] | None = None,
 ) -> list[Candidate]:
-    task = Task(space.within(budget or Budget()), seed=3, startup=4)
+    goal = Goal(space.within(budget or Budget()), seed=3, startup=4)
     say = [].append if said is None else said.append
-    study = OptunaStudy(make_sampler(sampler, task), url, shared=shared, say=say)
+    study = OptunaStudy(make_sampler(sampler, goal), url, shared=shared, say=say)
     reporter = QUIET if said is None else Telling(said)
     try:
         return search(study, fake or Fake(), trials=trials, reporter=reporter)
@@ -195,7 +195,7 @@ def test_one_after_the_last_candidate_is_told(tiny_space: PricedSpace, tmp_path:
     _opened(url).enqueue_trial(_params(tiny_space, 1)[0])
     said: list[str] = []
     assert len(_search(tiny_space, url, 3, said=said)) == 3
-    assert said == ["enqueued trials that wait: 1; the same command with more --trials goes on"]
+    assert said == ["enqueued trials that wait: 1; the same command with more `trials` goes on"]
     assert [trial.state for trial in _ended(url)] == [TrialState.WAITING]
 
 

@@ -10,6 +10,7 @@ from foundation.errors import first_line, one_line
     [
         ("\n  \nno room\nat /x", "no room", "no room at /x"),
         ("", "RuntimeError", "RuntimeError"),
+        ("`size` is wrong", "'size' is wrong", "'size' is wrong"),  # no field of ours
         ("x" * 1000, "x" * 300, "x" * 300),
     ],
 )

@@ -328,7 +328,7 @@ def test_a_format_that_computes_something_else_is_not_kept(tiny: Architecture, t
     message = str(raised.value)
     assert message.startswith(f"{tmp_path / 'model.torchscript.pt'}: its logits differ from the network's by ")
     assert " at 1 picture of 16×16, more than " in message
-    assert message.endswith("; leave torchscript out of --export")
+    assert message.endswith("; leave torchscript out of `export`")
     assert list(tmp_path.iterdir()) == []
 
 

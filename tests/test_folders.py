@@ -51,7 +51,7 @@ def _counts(tree: Tree) -> list[int]:
 def _refused(root: Path, message: str, kind: str = "folder") -> None:
     with pytest.raises(InputError) as told:
         load_data(f"{kind}:{root}", 8, CPU, loaders=0)
-    assert str(told.value) == f"--data {kind}:{root}: {message}"
+    assert str(told.value) == f"`data` {kind}:{root}: {message}"
     assert "\n" not in str(told.value)
 
 

@@ -95,10 +95,10 @@ def test_it_goes_on_with_the_same_weights_alone(small: list[str]) -> None:
     search.main([*small, "--supernet", "first", *more])
     before = {file: file.read_bytes() for file in Path("second").iterdir()}
     for given, message in (
-        ([], "evaluator.weights is given there and none here; use another --out, or give the same settings"),
-        (["--supernet", "else"], "the shared weights are not those that it began with; use another --out, or give"),
+        ([], "evaluator.weights is given there and none here; use another `out`, or give the same settings"),
+        (["--supernet", "else"], "the shared weights are not those that it began with; use another `out`, or give"),
     ):
-        with pytest.raises(InputError, match=f"--out second: holds another run: {message}"):
+        with pytest.raises(InputError, match=f"`out` second: holds another run: {message}"):
             search.main([*small, *given, *more])
     assert {file: file.read_bytes() for file in Path("second").iterdir()} == before
 
@@ -155,15 +155,15 @@ def test_what_does_not_fit_is_refused(small: list[str], picture_folder: Path) ->
     Path("broken").mkdir()
     Path("broken", WEIGHTS).write_bytes(b"x" * 100)
     shutil.copytree("first", "another")
-    remedy = "; give a run of the same space and data, or leave --supernet out"
+    remedy = "; give a run of the same space and data, or leave `supernet` out"
     for more, message in (
-        (["--supernet", "empty"], "--supernet empty: holds no supernet.safetensors; give the folder of a search"),
-        (["--supernet", "absent"], "--supernet absent: holds no supernet.safetensors; give the folder of a search"),
+        (["--supernet", "empty"], "`supernet` empty: holds no supernet.safetensors; give the folder of a search"),
+        (["--supernet", "absent"], "`supernet` absent: holds no supernet.safetensors; give the folder of a search"),
         (["--supernet", "broken"], "broken/supernet.safetensors: not a safetensors file"),
-        (["--supernet", "first", "--out", "first"], "--supernet first: is this run's own folder; give another --out"),
-        (["--space", "other.toml"], f"--supernet first: its weights are of space narrow, not other{remedy}"),
+        (["--supernet", "first", "--out", "first"], "`supernet` first: is this run's own folder; give another `out`"),
+        (["--space", "other.toml"], f"`supernet` first: its weights are of space narrow, not other{remedy}"),
         (["--space", "changed/narrow.toml"], f": its weights are of another version of space narrow{remedy}"),
-        (["--data", "folder:fewer"], f"--supernet first: its weights are for 4 classes, not 3{remedy}"),
+        (["--data", "folder:fewer"], f"`supernet` first: its weights are for 4 classes, not 3{remedy}"),
         (["--data", "folder:more"], f": its weights were trained on other pictures than those of folder now{remedy}"),
     ):
         with pytest.raises(InputError) as refused:

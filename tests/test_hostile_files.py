@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from commands import describe, ending, evaluate, predict, retrain, search
-from evaluators.table import TABLES, read_table
+from evaluators.tabular.table import TABLES, read_table
 from foundation.files import write_json
 from foundation.progress import Reporter
 from reports.report import REPORT, write_report

@@ -21,7 +21,7 @@ class TestLabelStep:
 
         monkeypatch.setattr("torch.compile", lambda network: fails)
         step = LabelStep(nn.Flatten(), 4, Recipe(compile=True), 48)
-        message = r"^--compile yes: torch's compiler cannot be used here \(no working C\+\+ compiler\); leave it out$"
+        message = r"^`compile` yes: torch's compiler cannot be used here \(no working C\+\+ compiler\); leave it out$"
         with pytest.raises(InputError, match=message):
             step(torch.randn(2, 3, 4, 4), torch.tensor([0, 1]), 0)
 
@@ -42,7 +42,7 @@ class TestLabelStep:
     def test_out_of_memory_names_what_would_fit(self) -> None:
         network = _Hungry(limit=5)
         step = LabelStep(network, 4, Recipe(), 3)
-        with pytest.raises(InputError, match="4 would fit: give --micro-batch auto, or --micro-batch 4"):
+        with pytest.raises(InputError, match="4 would fit: give `micro_batch` auto, or `micro_batch` 4"):
             step(torch.randn(32, 3, 4, 4), torch.zeros(32, dtype=torch.int64), 0)
         assert all(parameter.grad is None for parameter in network.parameters())
 

@@ -187,7 +187,7 @@ def test_budgets_hold_and_are_counted(
 
 def test_a_budget_below_the_quickest_network(timed_space: PricedSpace, every: list[Architecture]) -> None:
     least = min(timed_space.cost(architecture).latency_ns for architecture in every)
-    with pytest.raises(InputError, match=rf"has .* ms \({least / 10**6}\); raise --max-latency-ms to at least that"):
+    with pytest.raises(InputError, match=rf"has .* ms \({least / 10**6}\); raise `max_latency_ms` to at least that"):
         _ = timed_space.within(Budget(max_latency_ns=least - 1)).table
     assert timed_space.within(Budget(max_latency_ns=least)).count()[1] >= 1
     assert str(Budget(max_macs=1_200_000, max_latency_ns=2_500_000)) == "1.20M MACs and 2.50 ms"

@@ -20,7 +20,7 @@ from search_space.decisions import every_outcome
 from search_space.spaces import priced_space
 from studies.loop import search
 from studies.nni.tuners import every_decision, of_framework
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 
@@ -67,8 +67,8 @@ def _search(
     evaluator: Analytic | None = None,
     factor: float = 1.5,
 ) -> list[Candidate]:
-    task = Task(space.within(_budget(space, factor)), seed=3, startup=8)
-    study = OptunaStudy(make_sampler(sampler, task), f"sqlite:///{folder}/study.db")
+    goal = Goal(space.within(_budget(space, factor)), seed=3, startup=8)
+    study = OptunaStudy(make_sampler(sampler, goal), f"sqlite:///{folder}/study.db")
     return search(study, evaluator or Analytic(), trials=trials, reporter=Reporter(quiet=True))
 
 
@@ -124,7 +124,7 @@ class TestExportedSpace:
     def test_an_answer_is_read_back_as_an_architecture_of_the_space(
         self, tiny_space: PricedSpace, sampler: str
     ) -> None:
-        made = make_sampler(sampler, Task(tiny_space.within(_budget(tiny_space)), seed=0, startup=8))
+        made = make_sampler(sampler, Goal(tiny_space.within(_budget(tiny_space)), seed=0, startup=8))
         for turn in range(20):
             architecture = made.propose(turn, []).architecture
             assert tiny_space.space.canonical(architecture) == architecture
@@ -185,7 +185,7 @@ def test_tpe_forgets_early_rejections_alike(
 
 
 def test_nni_is_not_imported_unless_asked_for() -> None:
-    code = "import sys, presets; sys.exit('nni' in sys.modules)"
+    code = "import sys, commands.presets; sys.exit('nni' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
@@ -194,9 +194,9 @@ def test_names() -> None:
     if importlib.util.find_spec("nni") is not None:
         assert of_framework("nni", "tpe") == of_framework("nni", "nni:tpe") == of_framework("optuna", "nni:tpe")
     known = "tpe, evolution, random, regularized-evolution"
-    with pytest.raises(InputError, match=f"^--framework nni: has no sampler 'gp'; known: {known}$"):
+    with pytest.raises(InputError, match=f"^`framework` nni: has no sampler 'gp'; known: {known}$"):
         command.main(["digits", "--framework", "nni", "--sampler", "gp"])
-    with pytest.raises(InputError, match=r"^--framework magic: unknown; known: optuna, nni$"):
+    with pytest.raises(InputError, match=r"^`framework` magic: unknown; known: optuna, nni$"):
         command.main(["digits", "--framework", "magic"])
 
 
@@ -204,8 +204,8 @@ def test_names() -> None:
 def test_where_nni_is_missing(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "nni", None)
-    message = r"^--framework nni: needs nni; pip install 'coordnas\[nni\]'$"
+    message = r"^`framework` nni: needs nni; pip install 'coordnas\[nni\]'$"
     with pytest.raises(InputError, match=message):
         command.main(["digits", "--framework", "nni", "--sampler", sampler.removeprefix("nni:")])
     with pytest.raises(InputError, match=message):
-        make_sampler(sampler, Task(tiny_space, seed=0, startup=1))
+        make_sampler(sampler, Goal(tiny_space, seed=0, startup=1))

@@ -24,7 +24,7 @@ from studies.loop import search
 from studies.nni import experiment as nni_experiment
 from studies.nni.experiment import NNIExperiment, read_parameters, run_trial
 from studies.nni.server import NNIServer
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 
@@ -85,8 +85,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def _study(space: PricedSpace, folder: Path) -> OptunaStudy:
     folder.mkdir(exist_ok=True)
     budget = Budget(max_macs=int(space.cost(space.smallest).macs * 1.5))
-    task = Task(space.within(budget), seed=5, startup=3)
-    return OptunaStudy(make_sampler("nni:tpe", task), f"sqlite:///{folder}/study.db")
+    goal = Goal(space.within(budget), seed=5, startup=3)
+    return OptunaStudy(make_sampler("nni:tpe", goal), f"sqlite:///{folder}/study.db")
 
 
 def _trials(folder: Path) -> list[Any]:
@@ -211,7 +211,7 @@ def taken() -> Iterator[int]:
 
 
 def test_what_it_refuses(tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=rf"^--nni-port {taken}: is in use; choose another, or leave it out$"):
+    with pytest.raises(InputError, match=rf"^`nni_port` {taken}: is in use; choose another, or leave it out$"):
         NNIServer(tmp_path, {}, taken)
     with pytest.raises(InputError, match=r"^--nni-port is for --engine nni$"):
         command.main(["digits", "--nni-port", "8080"])
@@ -221,7 +221,7 @@ def test_what_it_refuses(tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyP
         command.main(["digits", "--engine", "magic"])
     monkeypatch.setitem(sys.modules, "nni", None)
     monkeypatch.setitem(sys.modules, "nni.experiment", None)
-    with pytest.raises(InputError, match=r"^--engine nni: needs nni.*; pip install 'coordnas\[nni\]'$"):
+    with pytest.raises(InputError, match=r"^`engine` nni: needs nni.*; pip install 'coordnas\[nni\]'$"):
         NNIServer(tmp_path, {})
 
 

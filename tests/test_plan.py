@@ -8,8 +8,8 @@ import torch
 
 from commands import retrain, search
 from evaluators.base import Metrics
-from evaluators.forecast import Search, _seconds, entrants_by_rung, forecast
-from evaluators.proxy_settings import Halving
+from evaluators.forecast import Search, forecast
+from evaluators.halving import Halving, entrants_by_rung
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.amounts import human
@@ -115,7 +115,7 @@ def test_a_supernet_s_time_grows_with_its_epochs(
     tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
-    monkeypatch.setattr("evaluators.forecast._step_seconds", lambda *args: 0.5)
+    monkeypatch.setattr("evaluators.supernet.evaluator.step_seconds", lambda *args: 0.5)
     sought = Search(tiny_space, 0, trials=4, workers=1, rescored=2)
 
     def planned(**recipe: int) -> dict[str, float]:
@@ -128,7 +128,7 @@ def test_a_supernet_s_time_grows_with_its_epochs(
             folder=tmp_path,
             reporter=QUIET,
         )
-        return _seconds(evaluator, sought)
+        return evaluator.seconds(sought)
 
     steps = len(data.train) // 8
     assert planned(epochs=4)["supernet"] == pytest.approx(4 * steps * 0.5)
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(
     source = tmp_path / "small.json"
     write_json(source, tiny_space.smallest.to_dict())
     flags = [str(source), "--data", f"folder:{picture_folder}", "--batch-size", "16", "--dry-run"]
-    with pytest.raises(InputError, match="--micro-batch 8"):
+    with pytest.raises(InputError, match="`micro_batch` 8"):
         retrain.main(flags)
     retrain.main([*flags, "--micro-batch", "auto"])
 

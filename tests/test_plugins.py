@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import foundation.plugins
 from commands import command_line
@@ -56,15 +57,15 @@ def test_a_plugin_may_define_dataclasses_and_register_an_op(tmp_path: Path, monk
         "        super().__init__()\n"
     )
     load_plugin(path)
-    assert type(attention.create(Attention("halves"), 8, attention.nn.ReLU)).__name__ == "Halves"
+    assert type(attention.create(Attention("halves"), 8, nn.ReLU)).__name__ == "Halves"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"--plugin .*mine\.py: there is no file .*mine\.py"),
-        ("raise ValueError('too bad')", r"--plugin .*mine\.py: .*mine\.py failed: ValueError: too bad"),
-        ("def broken(:", r"--plugin .*mine\.py: .*mine\.py failed: SyntaxError: "),
+        (None, r"`plugin` .*mine\.py: there is no file .*mine\.py"),
+        ("raise ValueError('too bad')", r"`plugin` .*mine\.py: .*mine\.py failed: ValueError: too bad"),
+        ("def broken(:", r"`plugin` .*mine\.py: .*mine\.py failed: SyntaxError: "),
         (
             "from search_space.attention import NoAttention, register\nregister('ca')(NoAttention)",
             r"failed: ValueError: attention 'ca' is registered already, by CoordinateAttention",
@@ -92,14 +93,14 @@ def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "mine.py"
     path.write_text("from evaluators.choice import EVALUATORS\nEVALUATORS['mine'] = None\n")
     monkeypatch.setattr(EVALUATORS, "_things", dict(EVALUATORS._things))
-    monkeypatch.setattr("evaluators.choice.load_data", lambda *arguments: None)
+    monkeypatch.setattr("evaluators.registry.load_data", lambda *arguments: None)
     elsewhere = Elsewhere("mine", {}, "digits", 32, {}, "cpu", 1, (str(path),))
     with pytest.raises(TypeError):  # None makes no evaluator, but it was found
         elsewhere()
     assert "mine" in EVALUATORS
 
 
-def test_an_unknown_op_names_the_flag() -> None:
-    known = "known: none, se, ca, .*, or your own by --plugin FILE.py"
+def test_an_unknown_op_names_the_field() -> None:
+    known = "known: none, se, ca, .*, or your own by `plugin` FILE.py"
     with pytest.raises(InputError, match=f"attention 'absent' is unknown; {known}"):
         attention.takes_reduction("absent")

@@ -20,7 +20,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
 from search_space.spaces import mobilenetv2_32, mobilenext
 from studies.loop import search
-from studies.samplers import Proposal, Task, Told, make_sampler
+from studies.samplers import Goal, Proposal, Told, make_sampler
 from studies.samplers.predicted import Predicted
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
@@ -205,7 +205,7 @@ class Evaluator:
 
 
 def _search(space: PricedSpace, sampler: str, seed: int, trials: int, storage: str = "sqlite://") -> list[Candidate]:
-    study = OptunaStudy(make_sampler(sampler, Task(space.within(BUDGET), seed, startup=20)), storage)
+    study = OptunaStudy(make_sampler(sampler, Goal(space.within(BUDGET), seed, startup=20)), storage)
     reporter = Reporter(quiet=True)
     return search(study, Evaluator(space), trials=trials, reporter=reporter)
 
@@ -213,7 +213,7 @@ def _search(space: PricedSpace, sampler: str, seed: int, trials: int, storage: s
 def _told(space: PricedSpace, architectures: Sequence[Architecture], noise: bool, seed: int = 0) -> Predicted:
     """A sampler that was told the architectures' values."""
     evaluator = Evaluator(space, noise)
-    sampler = Predicted(Task(space.within(BUDGET), seed, startup=20))
+    sampler = Predicted(Goal(space.within(BUDGET), seed, startup=20))
     for architecture in architectures:
         cost = space.cost(architecture)
         sampler.tell(Told(Proposal(architecture), cost, evaluator.evaluate(architecture).accuracy, BUDGET.excess(cost)))

@@ -134,5 +134,5 @@ def test_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError("no network")
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
-    with pytest.raises(InputError, match=r"cannot fetch https://.*mobilenet_v2.*no network.*--init scratch"):
+    with pytest.raises(InputError, match=r"cannot fetch https://.*mobilenet_v2.*no network.*`init` scratch"):
         published(BASE)

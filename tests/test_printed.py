@@ -10,7 +10,7 @@ from PIL import Image
 
 from foundation.files import write_json
 from foundation.json_files import read_json
-from foundation.printed import complain, escape_output, printable
+from foundation.printed import complain, escape_output, name_flags, printable, with_flags
 from foundation.progress import Reporter
 from search_space import InputError
 from training.data.datasets import load_data
@@ -40,6 +40,32 @@ def test_commands_print_it(capsys: pytest.CaptureFixture[str]) -> None:
     escape_output()
     print(NAME)
     assert capsys.readouterr().out == "caf\\xe9.png\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "`max_macs` 3: too few; raise `max_macs`, or use another `out`",
+            "--max-macs 3: too few; raise --max-macs, or use another --out",
+        ),
+        ("max_macs, `MAX`, `a b`, ``, `/x` and `x", "max_macs, `MAX`, `a b`, ``, `/x` and `x"),
+    ],
+)
+def test_a_command_says_flags_for_fields(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert with_flags(text) == said
+    reporter = Reporter()
+
+    def printed() -> list[str]:
+        reporter.say(text)
+        complain(text)
+        reporter.show(text)  # what is shown as it is: a result
+        captured = capsys.readouterr()
+        return [*captured.out.splitlines(), *captured.err.splitlines()]
+
+    assert printed() == [text, text, text]
+    name_flags()
+    assert printed() == [said, text, said]
 
 
 def test_a_file_keeps_it(tmp_path: Path) -> None:

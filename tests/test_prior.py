@@ -133,16 +133,16 @@ def test_a_score_that_not_every_network_has(scorer: Scorer, tmp_path: Path, monk
     _counted(monkeypatch, some)
     prior = _prior(replace(scorer, remedy=REMEDY), tmp_path)
     prior.prepare(lambda network: 0.5, "it", QUIET)
-    with pytest.raises(InputError, match="cannot be computed: it has none; use another --prior, or --prior none"):
+    with pytest.raises(InputError, match="cannot be computed: it has none; use another `prior`, or `prior` none"):
         prior.corrected(scorer.sample()[0], 0.5)
     lacking |= {network.digest() for network in scorer.sample()[:5]}
-    with pytest.raises(InputError, match=r"--prior counted: 7 of 12 networks have it; score counted of architecture"):
+    with pytest.raises(InputError, match=r"`prior` counted: 7 of 12 networks have it; score counted of architecture"):
         _prior(scorer, tmp_path / "fewer").prepare(lambda network: 0.5, "it", QUIET)
 
 
 @pytest.mark.parametrize("evaluator", ["supernet", "tabular"])
 def test_an_unknown_prior(evaluator: str) -> None:
-    with pytest.raises(InputError, match=r"--prior best: unknown; known: none, az_nas, "):
+    with pytest.raises(InputError, match=r"`prior` best: unknown; known: none, az_nas, "):
         search.main(["--evaluator", evaluator, "--prior", "best", "--dry-run", "--quiet"])
 
 

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from commands.values import share, wholes
-from evaluators import proxy
 from evaluators.base import Metrics, StagedEvaluator
-from evaluators.proxy import ProxyEvaluator
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.halving import Halving
+from evaluators.proxy import evaluator as proxy
+from evaluators.proxy.evaluator import ProxyEvaluator
+from evaluators.proxy.settings import ProxySettings
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.cost.priced_space import PricedSpace
 from studies.halving import cost_bins, halve
 from studies.loop import search
-from studies.samplers import Task, make_sampler, predicted
+from studies.samplers import Goal, make_sampler, predicted
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 from training.data.datasets import Dataset, load_data
@@ -124,11 +125,11 @@ def _search(
 ) -> list[Candidate]:
     folder.mkdir(exist_ok=True)
     budget = budget or Budget(max_macs=int(space.cost(space.smallest).macs * 1.5))
-    return search(_study(Task(space.within(budget), 3, startup), folder, sampler), fake, trials=trials, reporter=QUIET)
+    return search(_study(Goal(space.within(budget), 3, startup), folder, sampler), fake, trials=trials, reporter=QUIET)
 
 
-def _study(task: Task, folder: Path, sampler: str) -> OptunaStudy:
-    return OptunaStudy(make_sampler(sampler, task), f"sqlite:///{folder}/study.db")
+def _study(goal: Goal, folder: Path, sampler: str) -> OptunaStudy:
+    return OptunaStudy(make_sampler(sampler, goal), f"sqlite:///{folder}/study.db")
 
 
 def _trials(folder: Path) -> list[Any]:
@@ -210,7 +211,7 @@ def test_more_trials_go_on_in_whole_generations(
 def test_the_predictor_knows_what_is_being_evaluated(
     tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = _study(Task(tiny_space, seed=3, startup=40), tmp_path, "predictor")
+    study = _study(Goal(tiny_space, seed=3, startup=40), tmp_path, "predictor")
     fake = Fake(Halving(generation=40, epochs=(1,)), {})
     # So regular that the predictor is sure of itself.
     fake.rung = lambda architecture, _: Metrics(tiny_space.cost(architecture).macs / 1e7, 0.0)  # type: ignore[method-assign]
@@ -234,7 +235,7 @@ def test_the_predictor_knows_what_is_being_evaluated(
 def test_a_study_of_other_proposals_is_refused(tiny_space: PricedSpace, tmp_path: Path) -> None:
     known: dict[tuple[str, int], Metrics] = {}
     _search(tiny_space, tmp_path, Fake(HALVING, known), trials=6, sampler="random")
-    study = _study(Task(tiny_space, seed=4, startup=7), tmp_path, "random")
+    study = _study(Goal(tiny_space, seed=4, startup=7), tmp_path, "random")
     with pytest.raises(InputError, match="trial 0: another than the one that this study was told"):
         search(study, Fake(Halving(generation=7, epochs=(1,)), known), trials=7, reporter=QUIET)
 
@@ -368,5 +369,5 @@ class TestTraining:
     def test_broken_results_are_refused(self, data: Dataset, tmp_path: Path) -> None:
         for text in ("[]", '{"a": [1]}', '{"a": [["x", 1]]}'):
             (tmp_path / "proxy.json").write_text(text)
-            with pytest.raises(InputError, match=r"proxy.json: not the results of a proxy; use another --out"):
+            with pytest.raises(InputError, match=r"proxy.json: not the results of a proxy; use another `out`"):
                 self._evaluator(data, tmp_path)

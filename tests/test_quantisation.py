@@ -147,7 +147,7 @@ def test_integers_that_see_other_classes_are_not_kept(
     with pytest.raises(InputError) as raised:
         export(network, info, ("int8",), tmp_path, QUIET, calibration_pictures(data))
     assert re.search(
-        r"model\.int8\.onnx: sees the network's class in \d+ % of 68 pictures only; leave int8 out of --export",
+        r"model\.int8\.onnx: sees the network's class in \d+ % of 68 pictures only; leave int8 out of `export`",
         str(raised.value),
     )
     assert list(tmp_path.iterdir()) == []

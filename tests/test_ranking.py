@@ -9,7 +9,7 @@ from scipy import stats
 
 from benchmarks.standalone_truth import Plan, read, without_trained_here
 from evaluators.ranking import Truth, kendall, reachable, resampled_accuracy
-from evaluators.table import Entry, Table, read_table, write_table
+from evaluators.tabular.table import Entry, Table, read_table, write_table
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from training.recipe import Recipe

@@ -16,7 +16,7 @@ from search_space.cost.priced_space import PricedSpace
 from studies.engines import ray_actors
 from studies.engines.ray_actors import RayActors
 from studies.loop import search
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 
 # Ray's own, at its import and in its processes
@@ -81,7 +81,7 @@ def actors(tmp_path: Path) -> Iterator[RayActors]:
 
 
 def test_each_candidate_once_although_an_actor_dies(tiny_space: PricedSpace, tmp_path: Path, actors: RayActors) -> None:
-    study = OptunaStudy(make_sampler("random", Task(tiny_space, seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db")
+    study = OptunaStudy(make_sampler("random", Goal(tiny_space, seed=0, startup=4)), f"sqlite:///{tmp_path}/study.db")
     candidates = search(study, Deadly(tmp_path), trials=12, reporter=Reporter(quiet=True), evaluation=actors)
     study.close()
     assert len(candidates) == 12
@@ -103,7 +103,7 @@ def test_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     ray.init(address="local", num_cpus=2, num_gpus=0, log_to_driver=False, include_dashboard=False)
     try:
-        with pytest.raises(InputError, match=r"^--engine ray: no room within 3 s for an actor of 1 cpus, 1 gpus"):
+        with pytest.raises(InputError, match=r"^`engine` ray: no room within 3 s for an actor of 1 cpus, 1 gpus"):
             RayActors(Make(tmp_path), 2, resources={"num_gpus": 1})
     finally:
         ray.shutdown()
@@ -141,5 +141,5 @@ def test_where_there_is_room_for_some(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(InputError, match=r"--engine ray: needs ray; pip install 'coordnas\[ray\]'"):
+    with pytest.raises(InputError, match=r"`engine` ray: needs ray; pip install 'coordnas\[ray\]'"):
         RayActors(Make(tmp_path), 1)

@@ -213,7 +213,7 @@ def test_results_do_not_go_where_a_received_link_leads(
 def test_recorded_data_are_never_downloaded(run: Path, tmp_path: Path) -> None:
     place = tmp_path / "elsewhere"
     _altered(run / "config.json", lambda config: config["free"].update(data=f"cifar10:{place}"))
-    with pytest.raises(InputError, match=f"nothing is downloaded because a file says so; give --data cifar10:{place}"):
+    with pytest.raises(InputError, match=f"nothing is downloaded because a file says so; give `data` cifar10:{place}"):
         retrain.main([str(run), "--dry-run", "--quiet"])
     network = tmp_path / "network.json"
     network.write_text(json.dumps({**json.loads((run / "best.json").read_text()), "data": f"fashion-mnist:{place}"}))

@@ -117,7 +117,7 @@ def test_a_spaces_numbers(narrow_space_file: Path, value: str) -> None:
     narrow_space_file.write_text(narrow_space_file.read_text().replace("width = [12]", f"width = [{value}]"))
     with pytest.raises(InputError) as caught:
         read_space(str(narrow_space_file))
-    assert str(caught.value).startswith(f"--space {narrow_space_file}: ")
+    assert str(caught.value).startswith(f"`space` {narrow_space_file}: ")
     assert len(str(caught.value)) < 400
 
 
@@ -325,7 +325,7 @@ def test_postgresql_without_its_driver(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True
     )
-    expected = "--storage postgresql://me@localhost/x: needs psycopg; pip install 'coordnas[postgres]'"
+    expected = "`storage` postgresql://me@localhost/x: needs psycopg; pip install 'coordnas[postgres]'"
     assert said.stdout.strip() == expected
 
 
@@ -334,7 +334,7 @@ def test_a_journal_that_is_none(tmp_path: Path) -> None:
     path.write_text("root:x:0:0\n")
     with pytest.raises(InputError) as caught:
         open_storage(f"journal:{path}")
-    assert str(caught.value) == f"--storage journal:{path}: not a journal of Optuna"
+    assert str(caught.value) == f"`storage` journal:{path}: not a journal of Optuna"
     assert path.read_text() == "root:x:0:0\n"
 
 
@@ -353,7 +353,7 @@ def test_a_step_that_does_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(forecast, "free_memory", lambda device: 1 << 30)
     forecast.check_memory(network, 224, 2, cpu)
     with pytest.raises(
-        InputError, match=r"--batch-size: a step of 65536 pictures .* 1 are free here; give a smaller one"
+        InputError, match=r"`batch_size`: a step of 65536 pictures .* 1 are free here; give a smaller one"
     ):
         forecast.check_memory(network, 224, 65_536, cpu)
     monkeypatch.setattr(forecast, "free_memory", lambda device: None)

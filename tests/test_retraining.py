@@ -386,7 +386,7 @@ def test_pictures_that_changed_since_the_search(
         described = {"space": space.to_dict(), "budget": {}, "data": then}
         write_json(tmp_path / "config.json", {"identity": described, "free": free})
         augmented = ["--augmentation", "random-resized-crop"] if streamed else []
-        with pytest.raises(InputError, match="--teacher absent: no such file"):
+        with pytest.raises(InputError, match="`teacher` absent: no such file"):
             retrain.main([str(tmp_path), "--teacher", "absent", "--loaders", "0", *augmented, *flags])
         return capsys.readouterr().out
 

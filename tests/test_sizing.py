@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from commands.planning import plan_retraining, plan_search, proxy_settings
+from commands.planning import plan_retraining, plan_search
 from commands.presets import PRESETS, SearchSettings
 from commands.recipes import MADE_FOR, RECIPES, RetrainSettings
 from evaluators.supernet.settings import SupernetRecipe
@@ -30,7 +30,7 @@ def test_a_preset_stays_on_its_own_pictures_and_on_more(name: str, more: int) ->
     preset = PRESETS[name]
     plan = plan_search(preset, preset.settings, preset.pictures + more)
     assert (plan.supernet, plan.anchor) == (preset.recipe, preset.anchor)
-    assert plan.proxy == proxy_settings(preset, preset.settings)
+    assert plan.proxy == preset.proxy
     assert plan.said is None
 
 

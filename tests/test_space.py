@@ -216,7 +216,7 @@ def test_choices_of_a_foreign_architecture(tiny_space: PricedSpace) -> None:
 
 
 def test_unknown_space() -> None:
-    with pytest.raises(InputError, match="--space resnet: unknown; known: mobilenetv2"):
+    with pytest.raises(InputError, match="`space` resnet: unknown; known: mobilenetv2"):
         priced_space("resnet")
 
 

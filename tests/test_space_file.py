@@ -134,7 +134,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         priced_space(str(tmp_path / "absent.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"--space .*binary\.toml: not UTF-8 text; save it as UTF-8"):
+    with pytest.raises(InputError, match=r"`space` .*binary\.toml: not UTF-8 text; save it as UTF-8"):
         priced_space(str(tmp_path / "binary.toml"))
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
@@ -156,5 +156,5 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path, newline: str) 
     for path in (plain, marked):
         with pytest.raises(InputError) as raised:
             priced_space(str(path))
-        said.append(str(raised.value).removeprefix(f"--space {path}"))
+        said.append(str(raised.value).removeprefix(f"`space` {path}"))
     assert said[0] == said[1]  # the line's number too

@@ -14,7 +14,7 @@ import pytest
 from evaluators.base import Metrics
 from search_space import Budget
 from search_space.cost.priced_space import PricedSpace
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.samplers.base import Proposal
 from studies.storage import storages
 from studies.storage.bulk_reading import read_trials
@@ -25,8 +25,8 @@ from studies.trials import Candidate
 
 def _filled(space: PricedSpace, folder: Path, shared: bool = False) -> OptunaStudy:
     """Some evaluated, one failed, one with rejected proposals before it; one running, if shared."""
-    task = Task(space.within(Budget(max_params=2_000)), seed=0, startup=2)
-    study = OptunaStudy(make_sampler("nsga2", task), f"sqlite:///{folder}/study.db", shared=shared)
+    goal = Goal(space.within(Budget(max_params=2_000)), seed=0, startup=2)
+    study = OptunaStudy(make_sampler("nsga2", goal), f"sqlite:///{folder}/study.db", shared=shared)
     rng = random.Random(0)
     for number in range(8):
         architecture = space.sample(rng)

@@ -339,7 +339,7 @@ class TestCorrupt:
         data = _data(broken, loaders=loaders)
         for split in (data.test, data.train):
             with pytest.raises(
-                InputError, match=r"cannot decode .*n01/0\d\d.JPEG \(.*\); mend or remove it, or give --s"
+                InputError, match=r"cannot decode .*n01/0\d\d.JPEG \(.*\); mend or remove it, or give `skip"
             ):
                 _batches(split)
         assert len(_batches(data.train, batch_size=5, seed=1, limit=1)[0][1]) == 1  # the processes go on
@@ -398,7 +398,7 @@ class TestProcesses:
         (worker,) = _workers(train)
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(
-            InputError, match=r"a process that decodes pictures was ended from outside .*--loaders"
+            InputError, match=r"a process that decodes pictures was ended from outside .*`loaders`"
         ) as told:
             list(batches)
         assert "\n" not in str(told.value)

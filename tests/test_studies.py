@@ -19,7 +19,7 @@ from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front, promising, rescore
 from studies.loop import search
 from studies.runs import run_folder
-from studies.samplers import Proposal, Sampler, Task, Told, make_sampler, register
+from studies.samplers import Goal, Proposal, Sampler, Told, make_sampler, register
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.records import is_ours, occupies
 from studies.trials import Candidate
@@ -62,7 +62,7 @@ class Anywhere(Sampler):
     """A sampler of one's own: uniform over the whole space, whatever the budget."""
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
-        return Proposal(self.task.priced.unbounded.sample(self.rng(turn)))
+        return Proposal(self.goal.priced.unbounded.sample(self.rng(turn)))
 
 
 SAMPLERS = ("tpe", "nsga2", "random", "predictor", "regularized-evolution", "anywhere")
@@ -83,12 +83,12 @@ def _search(
     budget: Budget | None = None,
 ) -> list[Candidate]:
     budget = budget or _budget(space)
-    study = _study(Task(space.within(budget), seed=3, startup=8), folder, sampler)
+    study = _study(Goal(space.within(budget), seed=3, startup=8), folder, sampler)
     return search(study, evaluator or Analytic(space), trials=trials, reporter=QUIET)
 
 
-def _study(task: Task, folder: Path, sampler: str = "tpe") -> OptunaStudy:
-    return OptunaStudy(make_sampler(sampler, task), f"sqlite:///{folder}/study.db")
+def _study(goal: Goal, folder: Path, sampler: str = "tpe") -> OptunaStudy:
+    return OptunaStudy(make_sampler(sampler, goal), f"sqlite:///{folder}/study.db")
 
 
 def _trials(folder: Path) -> list[Any]:
@@ -194,7 +194,7 @@ def test_a_corrupt_study_is_refused_by_name(tiny_space: PricedSpace, tmp_path: P
     path = tmp_path / "study.db"
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"^sqlite:///{path}: not this run's study") as refused:
-        _study(Task(tiny_space, seed=3, startup=8), tmp_path)
+        _study(Goal(tiny_space, seed=3, startup=8), tmp_path)
     assert len(str(refused.value).splitlines()) == 1
     assert path.read_bytes() == content
 
@@ -214,7 +214,7 @@ def test_an_exhausted_space_ends_the_search(
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.05))
     count = tiny_space.within(budget).count()[1]
     assert 3 < count < 200
-    study = _study(Task(tiny_space.within(budget), seed=3, startup=500), tmp_path)
+    study = _study(Goal(tiny_space.within(budget), seed=3, startup=500), tmp_path)
     candidates = search(study, Analytic(tiny_space), trials=500, reporter=Reporter())
     assert len(candidates) == count
     assert f"all {count} architectures within the budget have been evaluated" in capsys.readouterr().out
@@ -380,7 +380,7 @@ class TestRunFolder:
             pass
         monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=run_folder.MIN_FREE_BYTES - 1))
         with (
-            pytest.raises(InputError, match=r"--out .*/little: 63 MiB free on its disk, at least 64 are needed"),
+            pytest.raises(InputError, match=r"`out` .*/little: 63 MiB free on its disk, at least 64 are needed"),
             run_folder.opened(tmp_path / "little", {}, {}),
         ):
             pass
@@ -401,15 +401,15 @@ class TestRunFolder:
 
 
 def test_unknown_sampler(tiny_space: PricedSpace) -> None:
-    with pytest.raises(InputError, match=r"--sampler magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
-        make_sampler("magic", Task(tiny_space, seed=0, startup=1))
+    with pytest.raises(InputError, match=r"`sampler` magic: unknown; known: .*tpe, .*, or FILE\.py:NAME"):
+        make_sampler("magic", Goal(tiny_space, seed=0, startup=1))
 
 
 def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: PricedSpace) -> None:
     key = "NSGAIISampler:generation"
     evaluator, budget = Analytic(tiny_space), _budget(tiny_space, 2.5)
-    task = Task(tiny_space.within(budget), seed=0, startup=20)
-    sampler = make_sampler("nsga2", task)
+    goal = Goal(tiny_space.within(budget), seed=0, startup=20)
+    sampler = make_sampler("nsga2", goal)
     rng = random.Random(0)
     generations, scores, history = [], [], []
     for turn in range(300):
@@ -418,7 +418,7 @@ def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: PricedSpace) 
         while proposal.architecture.digest() in evaluator.evaluated:
             own, proposal = False, Proposal(tiny_space.within(budget).sample(rng))
         if own and turn % 20 < 3:  # one that is told the same after a kill proposes the same
-            again = make_sampler("nsga2", task)
+            again = make_sampler("nsga2", goal)
             for told in history:
                 again.tell(told)
             assert again.propose(turn, []) == proposal
@@ -437,10 +437,10 @@ def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: PricedSpace) 
 
 def test_nothing_is_begun_when_time_is_over(tiny_space: PricedSpace, tmp_path: Path) -> None:
     evaluator = Analytic(tiny_space)
-    task = Task(tiny_space, seed=0, startup=4)
+    goal = Goal(tiny_space, seed=0, startup=4)
 
     def started(is_over: Callable[[], bool]) -> list[Candidate]:
-        study = OptunaStudy(make_sampler("random", task), f"sqlite:///{tmp_path}/study.db")
+        study = OptunaStudy(make_sampler("random", goal), f"sqlite:///{tmp_path}/study.db")
         try:
             return search(study, evaluator, trials=12, reporter=Reporter(quiet=True), is_over=is_over)
         finally:

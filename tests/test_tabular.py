@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from evaluators.table import TABLES, Entry, Table, read_table, write_table
-from evaluators.tabular import TabularEvaluator
+from evaluators.tabular.evaluator import TabularEvaluator
+from evaluators.tabular.table import TABLES, Entry, Table, read_table, write_table
 from foundation.progress import Reporter
 from search_space import Budget, InputError
 from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 from studies.loop import search
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 
 
@@ -156,7 +156,7 @@ def test_a_hundred_trials_take_seconds(tiny_space: PricedSpace, table: Table) ->
     budget = Budget(max_macs=int(1.5 * tiny_space.cost(tiny_space.smallest).macs))
     evaluator = TabularEvaluator(tiny_space, table, surrogate=True)
     evaluator.prepare()
-    study = OptunaStudy(make_sampler("tpe", Task(tiny_space.within(budget), seed=0, startup=60)), "sqlite://")
+    study = OptunaStudy(make_sampler("tpe", Goal(tiny_space.within(budget), seed=0, startup=60)), "sqlite://")
     start = time.process_time()
     candidates = search(study, evaluator, trials=100, reporter=Reporter(quiet=True))
     assert len(candidates) == 100

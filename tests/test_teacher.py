@@ -69,7 +69,7 @@ def test_torchvisions_with_a_file(data: Dataset, tmp_path: Path) -> None:
     [
         ("torchvision:nothing", "torchvision has no classifier 'nothing'"),
         ("timm:nothing", "timm has no model 'nothing'"),
-        ("absent.safetensors", "--teacher absent.safetensors: no such file; expected torchvision:NAME"),
+        ("absent.safetensors", "`teacher` absent.safetensors: no such file; expected torchvision:NAME"),
         ("torchvision:resnet18=absent.pth", "absent.pth: no such file"),
     ],
 )

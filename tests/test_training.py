@@ -81,7 +81,7 @@ def test_a_training_of_few_steps_is_said(
     _train(tmp_path, data, recipe, reporter=Reporter())
     said = (
         f"test: {steps} steps in all ({len(data.train)} pictures, batches of {batch_size}); "
-        "if that is too few, lower --batch-size or raise the epochs\n"
+        "if that is too few, lower `batch_size` or raise the epochs\n"
     )
     assert capsys.readouterr().out == (said if steps else "")
     _train(tmp_path, data, recipe, reporter=Reporter())  # finished

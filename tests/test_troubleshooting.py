@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InputError
+from foundation.printed import with_flags
 from search_space.attention import OPS
 from search_space.blocks import BLOCKS
 
@@ -30,7 +31,7 @@ def _said() -> list[str]:
                 said.append("".join(map(str, parts)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 said.append(node.value)
-    return said
+    return [with_flags(text).replace(f"`{ANY}`", f"--{ANY}") for text in said]
 
 
 def _quoted() -> list[str]:

@@ -24,7 +24,7 @@ from search_space import InputError
 from search_space.cost.priced_space import PricedSpace
 from studies.loop import MAX_FAILURES, search
 from studies.runs import run_folder
-from studies.samplers import Proposal, Task, make_sampler
+from studies.samplers import Goal, Proposal, make_sampler
 from studies.storage.leases import ATTRIBUTE, Leases
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.storages import open_storage, patiently, without_password
@@ -46,8 +46,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server
 
 
 def _study(space: PricedSpace, url: str, *, shared: bool = True, lease: float = LEASE, name: str = "s") -> OptunaStudy:
-    task = Task(space, seed=0, startup=1000)
-    return OptunaStudy(make_sampler("random", task), url, name=name, shared=shared, lease=lease)
+    goal = Goal(space, seed=0, startup=1000)
+    return OptunaStudy(make_sampler("random", goal), url, name=name, shared=shared, lease=lease)
 
 
 def _draw(space: PricedSpace, seed: int = 0) -> Proposal:
@@ -257,12 +257,12 @@ class TestStorages:
     @pytest.mark.parametrize(
         ("url", "message"),
         [
-            ("magic://x", "--storage magic:.*: unknown kind; known: sqlite:///FILE, journal:FILE, postgresql:"),
+            ("magic://x", "`storage` magic:.*: unknown kind; known: sqlite:///FILE, journal:FILE, postgresql:"),
             ("journal:", "expected journal:FILE"),
             ("grpc://nowhere", "expected grpc://HOST:PORT"),
             (
                 "postgresql://me:secret@127.0.0.1:9/x",
-                r"--storage postgresql://me:\*\*\*@127.0.0.1:9/x: cannot be reached",
+                r"`storage` postgresql://me:\*\*\*@127.0.0.1:9/x: cannot be reached",
             ),
         ],
     )
@@ -307,7 +307,7 @@ class TestStorages:
         assert storage._backend._file_path == str(tmp_path / "runs" / "study.log")  # type: ignore[attr-defined]
 
     def test_another_runs_study_is_refused(self, tiny_space: PricedSpace, tmp_path: Path) -> None:
-        sampler = make_sampler("random", Task(tiny_space, seed=0, startup=1))
+        sampler = make_sampler("random", Goal(tiny_space, seed=0, startup=1))
         url = f"sqlite:///{tmp_path}/study.db"
         OptunaStudy(sampler, url, identity={"budget": {"max_macs": 5}})
         OptunaStudy(sampler, url, identity={"budget": {"max_macs": 5}})

@@ -26,7 +26,7 @@ from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front
 from studies.loop import search
 from studies.runs import run_folder
-from studies.samplers import Task, make_sampler
+from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from training.data.datasets import Dataset, load_data
 
@@ -230,7 +230,7 @@ def test_registry() -> None:
         register("synflow")(lambda network, images, labels: 0.0)
     for name in single_scores():
         assert SCORES.get(name).__doc__
-    with pytest.raises(InputError, match="--score oracle: unknown; known: az_nas, consensus, macs, params"):
+    with pytest.raises(InputError, match="`score` oracle: unknown; known: az_nas, consensus, macs, params"):
         ZeroCostEvaluator(None, "oracle", Path(), QUIET)  # type: ignore[arg-type]
 
 
@@ -263,8 +263,8 @@ def test_identity_tells_scores_apart(scorer: Scorer) -> None:
 def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: PricedSpace, tmp_path: Path, name: str) -> None:
     def opened() -> OptunaStudy:
         storage = f"sqlite:///{tmp_path}/study.db"
-        task = Task(tiny_space, seed=0, startup=3, objectives=(name, "macs"))
-        return OptunaStudy(make_sampler("tpe", task), storage)
+        goal = Goal(tiny_space, seed=0, startup=3, objectives=(name, "macs"))
+        return OptunaStudy(make_sampler("tpe", goal), storage)
 
     evaluator = ZeroCostEvaluator(scorer, name, tmp_path, QUIET)
     candidates = search(opened(), evaluator, trials=5, reporter=QUIET)

@@ -94,7 +94,7 @@ def fit(
     state = distributed.from_first(lambda: latest_checkpoint(checkpoint, reporter.say))
     if state is not None:
         if state.get("identity") != identity:
-            raise InputError(f"{checkpoint}: belongs to another training; use another --out, or remove it")
+            raise InputError(f"{checkpoint}: belongs to another training; use another `out`, or remove it")
         if state.get("processes") != distributed.world() and len(state.get("history", ())) < recipe.epochs:
             raise InputError(
                 f"{checkpoint}: of a training by {state.get('processes')} processes, now there are "
@@ -117,7 +117,7 @@ def fit(
     if steps < FEW_STEPS:
         reporter.say(
             f"{what}: {steps} steps in all ({len(pictures)} pictures, batches of {recipe.batch_size}); "
-            "if that is too few, lower --batch-size or raise the epochs"
+            "if that is too few, lower `batch_size` or raise the epochs"
         )
     with reporter.track(what, steps, "steps", first * steps_per_epoch) as advance:
         for epoch in range(first, recipe.epochs):
@@ -175,11 +175,11 @@ def _check_shares(pictures: Split, recipe: Recipe) -> None:
         return
     if recipe.batch_size % world:
         raise InputError(
-            f"--batch-size {recipe.batch_size}: {world} processes cannot share it evenly; give a multiple of {world}"
+            f"`batch_size` {recipe.batch_size}: {world} processes cannot share it evenly; give a multiple of {world}"
         )
     if min(recipe.batch_size, len(pictures)) < 2 * world:
         raise InputError(
-            f"--batch-size {recipe.batch_size}: {world} processes want two of {len(pictures)} pictures each"
+            f"`batch_size` {recipe.batch_size}: {world} processes want two of {len(pictures)} pictures each"
         )
 
 
@@ -192,7 +192,7 @@ def _named(networks: Sequence[Architecture], number: int, checkpoint: Path) -> s
             write_json(path, {"step": number, "architectures": [network.to_dict() for network in networks]})
         digests = ", ".join(network.digest()[:12] for network in networks)
         text = f", training {'network' if len(networks) == 1 else 'networks'} {digests} (see {path})"
-    return f"{text}; the checkpoint of the last whole epoch is kept; lower the learning rate, with another --out"
+    return f"{text}; the checkpoint of the last whole epoch is kept; lower the learning rate, with another `out`"
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:

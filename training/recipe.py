@@ -20,8 +20,8 @@ class Recipe:
         micro_batch: batch statistics are those of a micro-batch.
         weight_decay: norms and biases are what has one dimension.
         augmentation, rand_augment, erasing: what is done to single training pictures, see `Augmentation`.
-        mixup, cutmix: of the beta distribution by which two pictures are mixed (arXiv:1710.09412), or a rectangle of
-            one put into another (arXiv:1905.04899). With both, each step draws one of them.
+        mixup, cutmix: α is that of the beta distribution by which two pictures are mixed (arXiv:1710.09412), or a
+            rectangle of one put into another (arXiv:1905.04899). With both, each step draws one of them.
         drop_path: grows linearly from 0 at the first block (stochastic depth, arXiv:1603.09382).
         distillation: beside the labels', where there is a teacher; `temperature` softens both sides (arXiv:1503.02531).
         sync_batch_norm: without it each process normalises by its own share's, as is usual on GPUs with many pictures

@@ -8,7 +8,7 @@ CONFIG = "config.json"  # as `studies.runs.run_folder` writes it
 
 
 def recorded_data(folder: Path, kind: str | None = None) -> str | None:
-    """The `--data` of the retraining that a network's folder lies in, or of that one's run; None if neither says.
+    """The data of the retraining that a network's folder lies in, or of that one's run; None if neither says.
 
     Args:
         kind: of data, such as `folder`, that is looked for; None for any.

@@ -185,7 +185,7 @@ def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -
     trained = [name for name in (CHECKPOINT, WEIGHTS) if (folder / name).exists()]
     for name, value in described.items():
         if trained and (folder / name).exists() and read_json(folder / name) != value:
-            raise InputError(f"{folder}: {trained[0]} belongs to another training; use another --out, or remove it")
+            raise InputError(f"{folder}: {trained[0]} belongs to another training; use another `out`, or remove it")
     for name, value in described.items():
         write_json(folder / name, value)
     if WEIGHTS not in trained or not (folder / METRICS).exists():

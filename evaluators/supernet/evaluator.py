@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evaluators.forecast import STEPS, Search, at_once, check_memory, scored_seconds, step_seconds, timed_batches
 from evaluators.prior import Prior
 from evaluators.supernet.given import WEIGHTS, GivenWeights
 from evaluators.supernet.sandwich import Sandwich
@@ -80,6 +81,7 @@ class SupernetEvaluator:
             sync_batch_norm=self.recipe.sync_batch_norm,
         ).to(data.device)
         self._scores: dict[tuple[str, bool], Metrics] = {}
+        self._trained: str | None = None
 
     def about(self) -> str:
         """What is done before candidates are scored."""
@@ -99,21 +101,17 @@ class SupernetEvaluator:
         }
 
     def prepare(self) -> None:
-        """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior.
-
-        Several processes train together (`foundation.distributed`). The first can then score; the others have no part
-        in that, and may end.
-        """
-        first = distributed.rank() == 0
-        trained = self._train()
+        """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior."""
+        trained = self._trained or self.prepare_together()
         if self.prior:
-            # Now and not after the first rank's lone work: on GPUs leaving is done by all together.
-            distributed.leave()
-            if first:
-                self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, trained, self.reporter)
+            self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, trained, self.reporter)
+
+    def prepare_together(self) -> str:
+        """Trains the shared weights as all processes, or reads them. Returns what was trained, and how."""
+        self._trained = self._train()
+        return self._trained
 
     def _train(self) -> str:
-        """Returns what was trained, and how."""
         first = distributed.rank() == 0
         if first:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))
@@ -199,7 +197,7 @@ class SupernetEvaluator:
             return False
         tensors, metadata = load_weights(path)
         if metadata.get("trained") != described:
-            raise InputError(f"{path}: weights of another supernet; use another --out, or remove it")
+            raise InputError(f"{path}: weights of another supernet; use another `out`, or remove it")
         self._load(path, tensors)
         return True
 
@@ -207,7 +205,7 @@ class SupernetEvaluator:
         try:
             self.store.load_state_dict(tensors)
         except RuntimeError:
-            raise InputError(f"{path}: weights of another space; use another --out, or remove it") from None
+            raise InputError(f"{path}: weights of another space; use another `out`, or remove it") from None
 
     @cached_property
     def _calibration(self) -> list[tuple[Tensor, Tensor]]:
@@ -218,3 +216,31 @@ class SupernetEvaluator:
     @cached_property
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
         return list(self.data.validation.batches(self.scoring.batch_size, limit=self.scoring.validation))
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """See `evaluators.forecast`."""
+        recipe = self.recipe
+        step = Sandwich(self.store, recipe, seed=self.seed, priced=self.priced, largest_steps=STEPS + 1)
+        epoch = epoch_steps(len(self.data.train), recipe.batch_size)
+        largest = min(recipe.largest_epochs, recipe.epochs) * epoch
+        model = self.store
+
+        side = max(search.priced.space.resolution)
+        data = self.data
+        trained = {*step.architectures(0), *step.architectures(STEPS + 1)}  # with the largest alone, and after
+        for architecture in trained:
+            check_memory(architecture, side, at_once(data.train, recipe), data.device, recipe.precision)
+
+        def steps(first: int, count: int) -> float:
+            """Seconds of one of `count` steps from `first` on."""
+            return step_seconds(model, step, timed_batches(self.data.train, recipe), recipe, first) if count else 0.0
+
+        found = {}
+        if self.given is None:
+            later = recipe.epochs * epoch - largest
+            found["supernet"] = largest * steps(0, largest) + later * steps(STEPS + 1, epoch)
+        scored = scored_seconds(self, search)
+        if self.prior:  # which, unprepared, scored with them; its references take as long as candidates do
+            each = scored["search"] * search.workers / search.trials
+            found["prior"] = each * self.prior.scorer.batch.reference
+        return found | scored

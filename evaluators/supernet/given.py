@@ -64,12 +64,12 @@ def given_weights(run: Path, own: Path, priced: PricedSpace, data: Dataset) -> G
 
     Raises InputError for a folder without finished weights, or weights of another space, other classes or other data.
     """
-    named = f"--supernet {run}"
+    named = f"`supernet` {run}"
     if run.resolve() == own.resolve():
-        raise InputError(f"{named}: is this run's own folder; give another --out")
+        raise InputError(f"{named}: is this run's own folder; give another `out`")
     path = next((folder / WEIGHTS for folder in (run, own) if (folder / WEIGHTS).is_file()), None)
     if path is None:
-        raise InputError(f"{named}: holds no {WEIGHTS}; give the folder of a search by --evaluator supernet, finished")
+        raise InputError(f"{named}: holds no {WEIGHTS}; give the folder of a search by `evaluator` supernet, finished")
     trained = load_weights(path)[1].get("trained", "")
     given = GivenWeights(run, path, trained, hashlib.sha256(path.read_bytes()).hexdigest())
     try:
@@ -79,7 +79,7 @@ def given_weights(run: Path, own: Path, priced: PricedSpace, data: Dataset) -> G
         _ = str(given)  # its recipe, budget and seed are there, and what they should be
     except (KeyError, TypeError, ValueError, AttributeError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights, or of another version; train them again") from None
-    wanted = "give a run of the same space and data, or leave --supernet out"
+    wanted = "give a run of the same space and data, or leave `supernet` out"
     if theirs.space.name != priced.space.name:
         raise InputError(f"{named}: its weights are of space {theirs.space.name}, not {priced.space.name}; {wanted}")
     if theirs.num_classes != priced.num_classes:

@@ -22,7 +22,7 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
     """
     path = run / WEIGHTS
     if not path.exists():
-        raise InputError(f"--init supernet: {run} holds no {WEIGHTS}; only a search by --evaluator supernet leaves one")
+        raise InputError(f"`init` supernet: {run} holds no {WEIGHTS}; only a search by `evaluator` supernet leaves one")
     tensors, metadata = load_weights(path)
     try:
         trained: dict[str, Any] = parse_json(metadata["trained"])
@@ -34,9 +34,9 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
     try:
         store.load_state_dict(tensors)
     except RuntimeError:
-        raise InputError(f"--init supernet: {path} is not of {num_classes} classes, or of another version") from None
+        raise InputError(f"`init` supernet: {path} is not of {num_classes} classes, or of another version") from None
     try:
         priced.space.choices(architecture)
     except InputError:
-        raise InputError(f"--init supernet: the architecture is not in space {priced.space.name} of {path}") from None
+        raise InputError(f"`init` supernet: the architecture is not in space {priced.space.name} of {path}") from None
     return store.extract(architecture)

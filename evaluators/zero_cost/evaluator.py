@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evaluators.base import Score
+from evaluators.forecast import STEPS, Search, median_seconds
 from evaluators.zero_cost.registry import AGGREGATES, check_score, components
 from evaluators.zero_cost.scoring import Scorer, scores
 from foundation.errors import InputError
@@ -70,6 +72,18 @@ class ZeroCostEvaluator:
         if digest not in self._scores:
             self._scores[digest] = Score(self.objective, self.scorer.score(architecture, self.objective))
         return self._scores[digest]
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """See `evaluators.forecast`."""
+        name, scorer = self.objective, self.scorer
+        first, *others = search.drawn(1 + STEPS)
+        parts = components(name) if name in AGGREGATES else (name,)
+        each = 0.0
+        for part in parts:
+            scorer.score(first, part)
+            each += median_seconds(partial(scorer.score, name=part), others)
+        found = {"search": each * search.trials / search.workers}
+        return {"reference": each * scorer.batch.reference, **found} if name in AGGREGATES else found
 
 
 def _read_reference(path: Path, parts: Sequence[str], count: int) -> dict[str, list[float]]:

@@ -8,8 +8,8 @@ A new score is one function and one line, in a module that `evaluators/zero_cost
 
 It gets a freshly initialised network of its own in training mode, which it may change, and the same batch as every
 other candidate (N×3×H×W at the architecture's resolution). Higher is better. It may draw from torch's random state,
-which is seeded for it and put back afterwards. From its registration on a score is a choice of `--score` and of
-`--prior`, and is put through the contract tests of the registry.
+which is seeded for it and put back afterwards. From its registration on a score can be the `score` and the
+`prior` of a search, and is put through the contract tests of the registry.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def components(name: str) -> tuple[str, ...]:
 def check_score(name: str) -> None:
     """Raises InputError for an unknown score."""
     if name not in names():
-        raise InputError(f"--score {name}: unknown; known: {', '.join(names())}")
+        raise InputError(f"`score` {name}: unknown; known: {', '.join(names())}")
 
 
 @register("macs")

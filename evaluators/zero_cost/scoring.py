@@ -53,7 +53,7 @@ class Scorer:
     data: Dataset
     seed: int
     batch: Batch = Batch()
-    remedy: str = "use another --score or --seed"
+    remedy: str = "use another `score` or `seed`"
     references: dict[str, list[float]] = field(default_factory=dict)
     _loaded: tuple[Tensor, Tensor] | None = None
 

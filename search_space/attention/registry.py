@@ -27,7 +27,7 @@ from foundation.registry import Registry
 from search_space.architecture import Attention
 from search_space.attention import strips
 
-OPS: Registry[type[nn.Module]] = Registry("attention", ", or your own by --plugin FILE.py")
+OPS: Registry[type[nn.Module]] = Registry("attention", ", or your own by `plugin` FILE.py")
 
 register = OPS.register
 """Class decorator that makes an op known by a name."""

@@ -100,8 +100,8 @@ class Budget:
         return " and ".join(with_unit(name, bound) for name, bound in self.bounds()) or "no bound"
 
 
-FLAGS = {"macs": "--max-macs", "params": "--max-params", "latency_ns": "--max-latency-ms"}
-"""The flag that bounds a cost, by the Cost field's name."""
+BOUNDED_BY = {"macs": "max_macs", "params": "max_params", "latency_ns": "max_latency_ms"}
+"""The setting that bounds a cost, by the Cost field's name."""
 
 
 class Counter(TorchDispatchMode):

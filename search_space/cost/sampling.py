@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from foundation.amounts import with_unit
 from foundation.errors import InputError
 from search_space.architecture import Architecture, Stage
-from search_space.cost.cost import FLAGS, Budget
+from search_space.cost.cost import BOUNDED_BY, Budget
 from search_space.cost.cost_table import COLUMNS, CostTable
 from search_space.cost.exact_counts import Counts, convolved, spectrum
 from search_space.cost.moves import Heads, Moves, Rests, Scale
@@ -80,7 +80,7 @@ class BudgetTable:
                 exact = least / 10**6 if name == "latency_ns" else least
                 raise InputError(
                     f"budget {with_unit(name, bound)}: the smallest network of space {space.name} ({costs.num_classes} "
-                    f"classes) has {with_unit(name, least)} ({exact}); raise {FLAGS[name]} to at least that"
+                    f"classes) has {with_unit(name, least)} ({exact}); raise `{BOUNDED_BY[name]}` to at least that"
                 )
         self._chains, self._exact = self._made(list(bounds), np.array(list(bounds.values()), dtype=np.int64))
         self.total = sum(chain.total for chain in self._chains)

@@ -47,7 +47,7 @@ class RayActors:
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError:
-            raise InputError("--engine ray: needs ray; pip install 'coordnas[ray]'") from None
+            raise InputError("`engine` ray: needs ray; pip install 'coordnas[ray]'") from None
         needs = {"num_cpus": 1.0, **(resources or {})}
         self._ray = ray
         self._objective = objective
@@ -62,7 +62,7 @@ class RayActors:
                 ray.init(address=address or "local", log_to_driver=False, **local)
                 raise_on_signals()  # Ray takes TERM for itself
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--engine ray: {address or 'this machine'}: {failure_reason(error)}") from None
+            raise InputError(f"`engine` ray: {address or 'this machine'}: {failure_reason(error)}") from None
         self._make = make
         self._remote = ray.remote(**needs)(_Actor)
         self._needs = ", ".join(f"{value:g} {name.removeprefix('num_')}" for name, value in needs.items() if value)
@@ -128,8 +128,8 @@ class RayActors:
             self._ray.kill(alive[reference])
         if not there and not left:
             raise InputError(
-                f"--engine ray: no room within {ROOM_SECONDS:.0f} s for an actor of {self._needs}; "
-                "lower --worker-gpus, or add nodes"
+                f"`engine` ray: no room within {ROOM_SECONDS:.0f} s for an actor of {self._needs}; "
+                "lower `worker_gpus`, or add nodes"
             )
         return [alive[reference] for reference in there]
 

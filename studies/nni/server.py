@@ -43,14 +43,14 @@ class NNIServer:
         self.port = _free_port() if port is None else port
         try:
             if not _is_free(self.port):
-                raise InputError(f"--nni-port {self.port}: is in use; choose another, or leave it out")
+                raise InputError(f"`nni_port` {self.port}: is in use; choose another, or leave it out")
             experiment = importlib.import_module("nni.experiment")
             importlib.import_module("nni").silence_stdout()
             self._rest = importlib.import_module("nni.experiment.rest")
             self._kinds = importlib.import_module("nni.runtime.tuner_command_channel").CommandType
             client = importlib.import_module("websockets.sync.client")
         except ImportError as error:
-            raise InputError(f"--engine nni: needs {error.name or 'nni'}; pip install 'coordnas[nni]'") from None
+            raise InputError(f"`engine` nni: needs {error.name or 'nni'}; pip install 'coordnas[nni]'") from None
         self._open = ExitStack()
         config = experiment.ExperimentConfig("local", **settings, experiment_working_directory=str(folder.resolve()))
         identifier = importlib.import_module("nni.experiment.management").generate_experiment_id()
@@ -68,7 +68,7 @@ class NNIServer:
         except BaseException as error:
             self.stop()
             if isinstance(error, Exception) and not isinstance(error, InputError):
-                raise InputError(f"--engine nni: its server did not start ({error}); see {logs}") from None
+                raise InputError(f"`engine` nni: its server did not start ({error}); see {logs}") from None
             raise
 
     @property
@@ -150,7 +150,7 @@ class NNIServer:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise InputError(f"--engine nni: {error.filename}: {error.strerror}") from None
+            raise InputError(f"`engine` nni: {error.filename}: {error.strerror}") from None
 
     def _listed(self, config: Any, identifier: str) -> None:
         """Writes the list of experiments that the page reads, with this one alone."""
@@ -171,12 +171,12 @@ class NNIServer:
         until = time.monotonic() + START_SECONDS
         while True:
             if not self.lives():
-                raise InputError(f"--engine nni: its server ended as soon as it was started; see {logs}")
+                raise InputError(f"`engine` nni: its server ended as soon as it was started; see {logs}")
             with suppress(Exception):
                 self.status()
                 return
             if time.monotonic() > until:
-                raise InputError(f"--engine nni: its server did not answer within {START_SECONDS:.0f} s; see {logs}")
+                raise InputError(f"`engine` nni: its server did not answer within {START_SECONDS:.0f} s; see {logs}")
             time.sleep(0.2)
 
 

@@ -32,7 +32,7 @@ from search_space.decisions import Choose, every_outcome
 from search_space.space import SearchSpace
 from search_space.stage_program import Group, Shape, StageProgram
 from studies.choices import FRAMEWORKS
-from studies.samplers.base import OVER_BUDGET, Proposal, Sampler, Task, Told, register, sampler_names
+from studies.samplers.base import OVER_BUDGET, Goal, Proposal, Sampler, Told, register, sampler_names
 
 _Option = TypeVar("_Option", bound=Hashable)
 
@@ -46,11 +46,11 @@ def of_framework(framework: str, name: str) -> str:
     Raises InputError for an unknown framework, a name that is none of NNI's, and where NNI is not installed.
     """
     if framework not in FRAMEWORKS:
-        raise InputError(f"--framework {framework}: unknown; known: {', '.join(FRAMEWORKS)}")
+        raise InputError(f"`framework` {framework}: unknown; known: {', '.join(FRAMEWORKS)}")
     if framework == "nni":
         known = [known.removeprefix(PREFIX) for known in sampler_names() if known.startswith(PREFIX)]
         if name.removeprefix(PREFIX) not in known:
-            raise InputError(f"--framework nni: has no sampler {name!r}; known: {', '.join(known)}")
+            raise InputError(f"`framework` nni: has no sampler {name!r}; known: {', '.join(known)}")
         name = PREFIX + name.removeprefix(PREFIX)
     if name.startswith(PREFIX) and importlib.util.find_spec("nni") is None:
         raise _missing("nni")
@@ -108,10 +108,10 @@ class NNISampler(Sampler):
         decisions: every decision that can occur, with its options.
     """
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         _imported("nni").silence_stdout()  # it would tell its seeds and individuals
-        self.decisions = every_decision(task.space)
+        self.decisions = every_decision(goal.space)
 
     @abstractmethod
     def values(self, seed: int, running: Sequence[Architecture]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class NNISampler(Sampler):
 
     def seed(self, turn: int) -> int:
         """A seed for a turn."""
-        return derive(self.task.seed, "sampler", turn) % 2**32
+        return derive(self.goal.seed, "sampler", turn) % 2**32
 
     def exported(self) -> dict[str, Any]:
         """The space as NNI's search space."""
@@ -130,15 +130,15 @@ class NNISampler(Sampler):
 
     def read(self, values: dict[str, Any]) -> Architecture:
         """The architecture that a tuner's values decide; those of decisions that do not occur in it are ignored."""
-        return self.task.space.assemble(lambda name, options: values[name])
+        return self.goal.space.assemble(lambda name, options: values[name])
 
     def genes(self, architecture: Architecture) -> dict[str, Any]:
         """A value for every decision: the architecture's, and where it has none, one drawn by its digest.
 
         Evolution needs them all: a mutant may have decisions that its parent has not.
         """
-        rng = random.Random(derive(self.task.seed, "genes", architecture.digest()))
-        chosen = self.task.space.choices(architecture)
+        rng = random.Random(derive(self.goal.seed, "genes", architecture.digest()))
+        chosen = self.goal.space.choices(architecture)
         drawn = {name: rng.choice(options) for name, options in self.decisions.items()}
         return {name: chosen.get(name, value) for name, value in drawn.items()}
 
@@ -162,8 +162,8 @@ class NNITPE(NNISampler):
     rejected: ClassVar[int] = 200
     """Rejected proposals that are kept; when there are twice as many, the earlier are forgotten."""
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         self._module = _imported("nni.algorithms.hpo.tpe_tuner")
         self._evaluated: list[Told] = []
         self._rejected: list[Told] = []
@@ -210,7 +210,7 @@ class NNITPE(NNISampler):
         self._tuner.receive_trial_result(0, None, -math.inf if told.score is None else told.score)
 
     def _indices(self, architecture: Architecture) -> dict[tuple[str], int]:
-        chosen = self.task.space.choices(architecture)
+        chosen = self.goal.space.choices(architecture)
         return {(name,): self.decisions[name].index(value) for name, value in chosen.items()}
 
 
@@ -223,8 +223,8 @@ class NNIEvolution(NNISampler):
     decision, at most.
     """
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         self._module = _imported("nni.algorithms.hpo.evolution_tuner")
         self._tuner = self._module.EvolutionTuner(optimize_mode="maximize", population_size=1)
         self._tuner.update_search_space(self.exported())
@@ -232,7 +232,7 @@ class NNIEvolution(NNISampler):
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         if not self._population:
-            return Proposal(self.task.priced.sample(self.rng(turn)))
+            return Proposal(self.goal.priced.sample(self.rng(turn)))
         architecture = self.read(self.values(self.seed(turn), running))
         left = set(map(id, self._tuner.population))
         losers = [digest for digest, individual in self._population.items() if id(individual) not in left]
@@ -251,7 +251,7 @@ class NNIEvolution(NNISampler):
             return
         if LOSER in told.proposal.memo:
             self._population.pop(told.proposal.memo[LOSER], None)
-        elif len(self._population) >= max(2, self.task.startup):
+        elif len(self._population) >= max(2, self.goal.startup):
             del self._population[min(self._population, key=lambda digest: self._population[digest].result)]
         genes = self.genes(told.architecture)
         config = {name: {"_index": self.decisions[name].index(value), "_value": value} for name, value in genes.items()}
@@ -265,8 +265,8 @@ class NNIRandom(NNISampler):
     That is not uniform over the architectures, and beyond a tight budget most of the time; `random` is uniform within.
     """
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         self._tuner = _imported("nni.algorithms.hpo.random_tuner").RandomTuner(seed=0)
         self._tuner.update_search_space(self.exported())
         self._tuner.dedup = lambda parameters: parameters  # the search loop sees to repeats
@@ -286,8 +286,8 @@ class NNIRegularizedEvolution(NNISampler):
     individuals; mutation begins when they are told, not when the population is full.
     """
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         # The rest of nni.nas wants PyTorch Lightning, and seconds to import: the strategy itself needs neither.
         _imported("nni").set_default_framework("none")
         self._module = _imported("nni.nas.strategy.evolution")
@@ -301,7 +301,7 @@ class NNIRegularizedEvolution(NNISampler):
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         if not self._strategy._population:
-            return Proposal(self.task.priced.sample(self.rng(turn)))
+            return Proposal(self.goal.priced.sample(self.rng(turn)))
         return super().propose(turn, running)
 
     def values(self, seed: int, running: Sequence[Architecture]) -> dict[str, Any]:
@@ -337,4 +337,4 @@ def _imported(module: str) -> Any:
 
 
 def _missing(package: str) -> InputError:
-    return InputError(f"--framework nni: needs {package}; pip install 'coordnas[nni]'")
+    return InputError(f"`framework` nni: needs {package}; pip install 'coordnas[nni]'")

@@ -9,21 +9,21 @@ from training.data.datasets import PREPARED
 
 FILES = "files"  # of each split, as a run's configuration records them beside its identity
 
-_OTHERWISE = "use another --out, or give the same settings"
+_OTHERWISE = "use another `out`, or give the same settings"
 _CHANGED = {
-    "architecture": ("the network is not the one that is trained there", "use another --out, or give that network"),
+    "architecture": ("the network is not the one that is trained there", "use another `out`, or give that network"),
     "latency": (
         "the latency table is not the one that it began with: pieces or times differ",
-        "use another --out, or give that table",
+        "use another `out`, or give that table",
     ),
     "table": (
         "the table of trained networks is not the one that it began with",
-        "use another --out, or give that table",
+        "use another `out`, or give that table",
     ),
-    "teacher": ("the teacher's file is not the one that it began with", "use another --out, or give that file"),
+    "teacher": ("the teacher's file is not the one that it began with", "use another `out`, or give that file"),
     "weights": (
         "the shared weights are not those that it began with",
-        "use another --out, or give --supernet the run that they came from",
+        "use another `out`, or give `supernet` the run that they came from",
     ),
 }
 """What happened, and what to do, where only a digest tells two values apart: by the last part of the place."""
@@ -54,7 +54,7 @@ class Difference:
         if self.here == f"{self.there} {PREPARED}":
             return (
                 "data: begun when pictures were decoded and scaled otherwise (see CHANGELOG.md), so to other pixels; "
-                "use another --out"
+                "use another `out`"
             )
         was, given = (text.removesuffix(f" {PREPARED}") for text in (self.there, self.here))
         before, now = _without_digest(was), _without_digest(given)
@@ -66,7 +66,7 @@ class Difference:
         counts = f": {_counted(there)} then, {_counted(here)} now" if there and here and there != here else ""
         return (
             f"the pictures are not those that it began with (files were added, removed, renamed or changed{counts}); "
-            "use another --out, or bring the pictures back as they were"
+            "use another `out`, or bring the pictures back as they were"
         )
 
 

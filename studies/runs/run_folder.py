@@ -36,13 +36,13 @@ def check_name(folder: Path) -> None:
     """Raises InputError if the folder's name cannot be part of a storage's URL, or of a file."""
     place = os.fsencode(folder.absolute())
     if max(map(len, place.split(b"/"))) > MAX_NAME or len(place) > MAX_PATH:
-        raise InputError(f"--out {str(folder)[:MOST_SHOWN]}…: its path is too long; choose another")
+        raise InputError(f"`out` {str(folder)[:MOST_SHOWN]}…: its path is too long; choose another")
     try:
         place.decode()
     except UnicodeDecodeError:
-        raise InputError(f"--out {folder}: the name is not UTF-8; choose another") from None
+        raise InputError(f"`out` {folder}: the name is not UTF-8; choose another") from None
     if any(character in str(folder) for character in "?#%"):
-        raise InputError(f"--out {folder}: ?, # and % cannot stand in a study's address; choose another")
+        raise InputError(f"`out` {folder}: ?, # and % cannot stand in a study's address; choose another")
 
 
 def begun(folder: Path) -> bool:
@@ -86,15 +86,15 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
     except FileExistsError:
-        raise InputError(f"--out {folder}: is a file, not a folder; choose another") from None
+        raise InputError(f"`out` {folder}: is a file, not a folder; choose another") from None
     except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written ({error.strerror}); choose another") from None
+        raise InputError(f"`out` {folder}: cannot be written ({error.strerror}); choose another") from None
     with lock:
         _take(lock, folder, shared)
         room = shutil.disk_usage(folder).free
         if room < MIN_FREE_BYTES:
             raise InputError(
-                f"--out {folder}: {room >> 20} MiB free on its disk, at least {MIN_FREE_BYTES >> 20} are needed"
+                f"`out` {folder}: {room >> 20} MiB free on its disk, at least {MIN_FREE_BYTES >> 20} are needed"
             )
         yield
 
@@ -158,7 +158,7 @@ def _configured(
 def _configuration(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
-        raise InputError(f"{path}: not a run's configuration; use another --out")
+        raise InputError(f"{path}: not a run's configuration; use another `out`")
     return config
 
 
@@ -177,7 +177,7 @@ def _refuse_another(
         there = recorded.get(FILES) if isinstance(recorded, dict) else None
         such = flags(config["identity"], identity) if flags else ""
         told = found.told(there, free.get(FILES))
-        raise InputError(f"--out {folder}: holds another run: {told}{f', here {such}' if such else ''}")
+        raise InputError(f"`out` {folder}: holds another run: {told}{f', here {such}' if such else ''}")
     return bool(found)
 
 
@@ -288,9 +288,9 @@ def front_architecture(path: Path, wanted: int | None) -> Architecture:
             scores = [_score(entry["metrics"]) for entry in read_json(path, MAX_OF_A_RUN)["front"]]
             wanted = 1 + scores.index(max(scores))
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise InputError(f"{path}: does not say which network is the best; give --network N") from None
+            raise InputError(f"{path}: does not say which network is the best; give `network` N") from None
     if not 1 <= wanted <= len(architectures):
-        raise InputError(f"--network {wanted}: the front of {path.parent} has networks 1 to {len(architectures)}")
+        raise InputError(f"`network` {wanted}: the front of {path.parent} has networks 1 to {len(architectures)}")
     return architectures[wanted - 1]
 
 
@@ -337,7 +337,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
 def _take(lock: Any, folder: Path, shared: bool) -> None:
     """Locks the folder; the lock goes with the process, however it ends."""
     if not _locks(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-        raise InputError(f"--out {folder}: in use by {_owner(lock)}; wait for it, or choose another --out")
+        raise InputError(f"`out` {folder}: in use by {_owner(lock)}; wait for it, or choose another `out`")
     _sign(lock)
 
 

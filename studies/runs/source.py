@@ -52,7 +52,7 @@ class Source:
             raise InputError(f"{self.folder}: {error}") from None
         if self.classes is not None and self.classes != data.classes:
             raise InputError(
-                f"--data {data.name}: {data.num_classes} classes ({data.classes[0]}, …), but the architecture was "
+                f"`data` {data.name}: {data.num_classes} classes ({data.classes[0]}, …), but the architecture was "
                 f"found for {len(self.classes)} ({self.classes[0]}, …); give the data it was found on, or a file that "
                 "holds the architecture alone"
             )
@@ -80,7 +80,7 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
         return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, None, recorded=data is None)
     designed = None if path.exists() else hand_designed(text)
     if network is not None and (designed or path.exists()):
-        raise InputError(f"--network {network}: {text} is one network, no run's folder and no {FRONT}; leave it out")
+        raise InputError(f"`network` {network}: {text} is one network, no run's folder and no {FRONT}; leave it out")
     if designed:
         return Source(designed, _data(text, data, {}), Path("runs") / text, None, None)
     if path.is_dir():  # of one training
@@ -124,15 +124,15 @@ def check_former(out: Path, keeps: tuple[str, ...], source: Source) -> None:
     if former in (None, source.architecture.digest()):
         return
     why = f" (more trials may have changed the best of {source.run})" if source.run is not None else ""
-    remedy = "use another --out for this one"
+    remedy = "use another `out` for this one"
     files = [file for file in sorted(out.glob(f"*/{ARCHITECTURE}")) if _read(file)[0].digest() == former]
     front = front_architectures(source.run / FRONT) if source.run is not None else []
     numbers = [number for number, one in enumerate(front, 1) if one.digest() == former]
     if numbers:
-        remedy += f", or --network {numbers[0]} --out {out} to go on with that one"
+        remedy += f", or `network` {numbers[0]} `out` {out} to go on with that one"
     elif files:
         remedy += f"; that one is {files[0]}"
-    raise InputError(f"--out {out}: holds the retraining of another network{why}; {remedy}")
+    raise InputError(f"`out` {out}: holds the retraining of another network{why}; {remedy}")
 
 
 def _read(path: Path) -> tuple[Architecture, dict[str, Any]]:
@@ -156,7 +156,7 @@ def _budget(path: Path, bounds: object) -> Budget:
 def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
     spec = given or rest.get("data")
     if not isinstance(spec, str) or spec in ("folder", "imagenet"):
-        raise InputError(f"{source}: does not say which data to train on; give --data")
+        raise InputError(f"{source}: does not say which data to train on; give `data`")
     return spec
 
 

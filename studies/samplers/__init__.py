@@ -1,7 +1,7 @@
 """Who proposes architectures."""
 
 from studies.samplers import evolution, optuna_samplers, predicted, uniform  # register themselves
-from studies.samplers.base import Proposal, Sampler, Task, Told, make_sampler, register, sampler_class, sampler_names
+from studies.samplers.base import Goal, Proposal, Sampler, Told, make_sampler, register, sampler_class, sampler_names
 
-__all__ = ["Proposal", "Sampler", "Task", "Told", "make_sampler", "register", "sampler_class", "sampler_names"]
+__all__ = ["Goal", "Proposal", "Sampler", "Told", "make_sampler", "register", "sampler_class", "sampler_names"]
 __all__ += ["evolution", "optuna_samplers", "predicted", "uniform"]

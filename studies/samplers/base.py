@@ -1,12 +1,12 @@
 """What a sampler is: it proposes architectures from what it was told of the ones before.
 
-A sampler of one's own is a class and a line, in a file that `--sampler FILE.py:NAME` names:
+A sampler of one's own is a class and a line, in a file that a search is given as its `sampler`, FILE.py:NAME:
 
     @register("cheapest-first")
     class CheapestFirst(Sampler):
         def propose(self, turn, running):
-            draws = (self.task.priced.sample(self.rng(turn)) for _ in range(10))
-            return Proposal(min(draws, key=self.task.priced.cost))
+            draws = (self.goal.priced.sample(self.rng(turn)) for _ in range(10))
+            return Proposal(min(draws, key=self.goal.priced.cost))
 
 The search loop sees to budget and repeats: a proposal over the budget, or seen before, is told as rejected, and the
 sampler is asked again, `asks` times in all; then an architecture is drawn uniformly from the budget.
@@ -34,7 +34,7 @@ REJECTIONS = (OVER_BUDGET, SEEN)
 
 
 @dataclass(frozen=True)
-class Task:
+class Goal:
     """What a sampler proposes for.
 
     Attributes:
@@ -101,7 +101,7 @@ class Told:
 class Sampler(ABC):
     """Proposes architectures.
 
-    A proposal is a function of the task, the turn, and what the sampler was told, in its order: a killed run that is
+    A proposal is a function of the goal, the turn, and what the sampler was told, in its order: a killed run that is
     started again tells it the same, and must be proposed the same.
     """
 
@@ -111,12 +111,12 @@ class Sampler(ABC):
     asks: ClassVar[int] = 20
     """Proposals in a row that may be rejected before one is drawn from the budget."""
 
-    def __init__(self, task: Task):
-        self.task = task
+    def __init__(self, goal: Goal):
+        self.goal = goal
 
     def rng(self, turn: int) -> random.Random:
         """Random numbers for a turn."""
-        return random.Random(derive(self.task.seed, "sampler", turn))
+        return random.Random(derive(self.goal.seed, "sampler", turn))
 
     @abstractmethod
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
@@ -147,18 +147,18 @@ def sampler_class(name: str) -> type[Sampler]:
     file, _, own = name.rpartition(":")
     if file.endswith(".py"):
         if own not in SAMPLERS:
-            load_plugin(Path(file), f"--sampler {name}")
+            load_plugin(Path(file), f"`sampler` {name}")
         name, given = own, name
         if name not in SAMPLERS:
-            raise InputError(f"--sampler {given}: {file} registers no sampler {own!r}")
+            raise InputError(f"`sampler` {given}: {file} registers no sampler {own!r}")
     if name not in SAMPLERS:
-        raise InputError(f"--sampler {name}: unknown; known: {SAMPLERS.known()}")
+        raise InputError(f"`sampler` {name}: unknown; known: {SAMPLERS.known()}")
     return SAMPLERS[name]
 
 
-def make_sampler(name: str, task: Task) -> Sampler:
-    """A sampler for the task. Raises InputError for an unknown one, or one that cannot weigh the task's objectives."""
+def make_sampler(name: str, goal: Goal) -> Sampler:
+    """A sampler for the goal. Raises InputError for an unknown one, or one that cannot weigh the goal's objectives."""
     found = sampler_class(name)
-    if task.costs and not found.several_objectives:
-        raise InputError(f"--sampler {name}: has one objective only; add --objectives accuracy")
-    return found(task)
+    if goal.costs and not found.several_objectives:
+        raise InputError(f"`sampler` {name}: has one objective only; add `objectives` accuracy")
+    return found(goal)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from search_space.architecture import Architecture
 from search_space.variation import mutate
-from studies.samplers.base import Proposal, Sampler, Task, Told, register
+from studies.samplers.base import Goal, Proposal, Sampler, Told, register
 
 POPULATION = 50
 TOURNAMENT = 10
@@ -18,23 +18,23 @@ class RegularizedEvolution(Sampler):
     With several objectives a random one of the tournament's Pareto front wins. A mutant is within the budget.
     """
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         self._population: deque[Told] = deque(maxlen=POPULATION)
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         rng = self.rng(turn)
-        task = self.task
+        goal = self.goal
         if not self._population:
-            return Proposal(task.priced.sample(rng))
+            return Proposal(goal.priced.sample(rng))
         drawn = rng.sample(list(self._population), min(TOURNAMENT, len(self._population)))
-        values = [(-told.values(task.objectives)[0], *told.values(task.objectives)[1:]) for told in drawn]
+        values = [(-told.values(goal.objectives)[0], *told.values(goal.objectives)[1:]) for told in drawn]
         front = [
             told
             for told, own in zip(drawn, values, strict=True)
             if not any(other != own and all(a <= b for a, b in zip(other, own, strict=True)) for other in values)
         ]
-        return Proposal(mutate(task.priced, rng.choice(front).architecture, rng))
+        return Proposal(mutate(goal.priced, rng.choice(front).architecture, rng))
 
     def tell(self, told: Told) -> None:
         if told.score is not None:

@@ -22,7 +22,7 @@ from optuna.trial import TrialState, create_trial
 from foundation.errors import InputError
 from foundation.seeds import derive
 from search_space.architecture import Architecture
-from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told, register
+from studies.samplers.base import REJECTIONS, Goal, Proposal, Sampler, Told, register
 
 GENERATION = "NSGAIISampler:generation"
 
@@ -32,16 +32,16 @@ def _categorical(options: tuple[Any, ...]) -> CategoricalDistribution:
     return CategoricalDistribution(options)
 
 
-def decisions(task: Task, architecture: Architecture) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+def decisions(goal: Goal, architecture: Architecture) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     """The architecture as Optuna's parameters and their distributions, by the names of the space's decisions."""
-    chosen = task.space.choices(architecture)
+    chosen = goal.space.choices(architecture)
     distributions: dict[str, BaseDistribution] = {}
 
     def choose(name: str, options: Sequence[Any]) -> Any:
         distributions[name] = _categorical(tuple(options))
         return chosen[name]
 
-    task.space.assemble(choose)
+    goal.space.assemble(choose)
     return chosen, distributions
 
 
@@ -62,8 +62,8 @@ class OptunaSampler(Sampler):
     learns_from_rejected: ClassVar[bool] = True
     history: ClassVar[int | None] = None
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._told: list[Told] = []
         self._study = self._empty()
@@ -74,7 +74,7 @@ class OptunaSampler(Sampler):
         """Optuna's sampler."""
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
-        seed = derive(self.task.seed, "sampler", turn) % 2**32
+        seed = derive(self.goal.seed, "sampler", turn) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.sampler = self.make(seed)
@@ -83,7 +83,7 @@ class OptunaSampler(Sampler):
         def choose(name: str, options: Sequence[Any]) -> Any:
             return trial.suggest_categorical(name, options)
 
-        architecture = self.task.space.assemble(choose)
+        architecture = self.goal.space.assemble(choose)
         # What it comes to is told as a trial of its own, whenever that is, and by whichever process.
         memo = self._study.tell(trial, state=TrialState.FAIL).system_attrs
         return Proposal(architecture, {name: value for name, value in memo.items() if not name.startswith("tpe:")})
@@ -100,15 +100,15 @@ class OptunaSampler(Sampler):
                 self._add(kept)
 
     def _empty(self) -> optuna.Study:
-        return optuna.create_study(directions=directions(self.task.objectives))
+        return optuna.create_study(directions=directions(self.goal.objectives))
 
     def _add(self, told: Told) -> None:
-        params, distributions = decisions(self.task, told.architecture)
+        params, distributions = decisions(self.goal, told.architecture)
         evaluated = told.score is not None
         self._study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if evaluated else TrialState.PRUNED,
-                values=told.values(self.task.objectives) if evaluated else None,
+                values=told.values(self.goal.objectives) if evaluated else None,
                 params=params,
                 distributions=distributions,
                 system_attrs=dict(told.proposal.memo),
@@ -136,7 +136,7 @@ class TPE(OptunaSampler):
     history = 200
 
     def make(self, seed: int) -> BaseSampler:
-        return TPESampler(multivariate=True, group=True, n_startup_trials=self.task.startup, seed=seed)
+        return TPESampler(multivariate=True, group=True, n_startup_trials=self.goal.startup, seed=seed)
 
 
 @register("nsga2")
@@ -150,8 +150,8 @@ class NSGA2(OptunaSampler):
     learns_from_rejected = False
     population: ClassVar[int] = 20
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         self._members: Counter[int] = Counter()  # evaluated, by generation
 
     def make(self, seed: int) -> NSGAIISampler:
@@ -185,7 +185,7 @@ class GP(OptunaSampler):
     asks = 1
 
     def make(self, seed: int) -> BaseSampler:
-        return GPSampler(n_startup_trials=self.task.startup, seed=seed, warn_independent_sampling=False)
+        return GPSampler(n_startup_trials=self.goal.startup, seed=seed, warn_independent_sampling=False)
 
 
 @register("auto")
@@ -195,15 +195,15 @@ class Auto(OptunaSampler):
     def make(self, seed: int) -> BaseSampler:
         return self._class(seed=seed)
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         try:
             self._class = importlib.import_module("optunahub").load_module("samplers/auto_sampler").AutoSampler
         except ImportError as error:
             raise InputError(
-                f"--sampler auto: needs {error.name or 'optunahub'}; pip install 'coordnas[auto]'"
+                f"`sampler` auto: needs {error.name or 'optunahub'}; pip install 'coordnas[auto]'"
             ) from None
         except Exception as error:  # it fetches the sampler, and whatever comes of that is not there
             raise InputError(
-                f"--sampler auto: OptunaHub did not deliver it ({type(error).__name__}: {error})"
+                f"`sampler` auto: OptunaHub did not deliver it ({type(error).__name__}: {error})"
             ) from None

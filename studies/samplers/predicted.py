@@ -12,7 +12,7 @@ from evaluators.predictor import FEWEST, Parameters, Predictor
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.encoding import Codes, encoding
-from studies.samplers.base import Proposal, Sampler, Task, Told, register
+from studies.samplers.base import Goal, Proposal, Sampler, Told, register
 
 DRAWS = 1000  # from the budget, once a search
 CANDIDATES = 2000  # ranked for a proposal
@@ -31,8 +31,8 @@ class Predicted(Sampler):
     While the predictor's own cross-validation shows no relation, architectures are drawn from the budget.
     """
 
-    def __init__(self, task: Task):
-        super().__init__(task)
+    def __init__(self, goal: Goal):
+        super().__init__(goal)
         self._evaluated: list[Told] = []
         self._known: set[Architecture] = set()
         self._earlier: tuple[int, Predictor] | None = None
@@ -44,8 +44,8 @@ class Predicted(Sampler):
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
         """The next architecture. Not one of those evaluated or running, if another is found."""
-        task = self.task
-        rng = random.Random(derive(task.seed, "predictor", turn))
+        goal = self.goal
+        rng = random.Random(derive(goal.seed, "predictor", turn))
         if len(self._evaluated) >= FEWEST:
             earlier = self._fitted_earlier()
             if not earlier.hopeless:
@@ -53,7 +53,7 @@ class Predicted(Sampler):
                 best = self._best(self._fitted(telling, earlier.parameters), telling, rng, running)
                 if best:
                     return Proposal(best[0])
-        return Proposal(task.priced.sample(rng))
+        return Proposal(goal.priced.sample(rng))
 
     def _fitted_earlier(self) -> Predictor:
         """A predictor of the first candidates; its parameters and test hold until there are a tenth more."""
@@ -66,20 +66,20 @@ class Predicted(Sampler):
 
     def _fitted(self, evaluated: Sequence[Told], parameters: Parameters | None = None) -> Predictor:
         scores = [told.score for told in evaluated if told.score is not None]
-        predictor = Predictor(self.task.priced, self.task.seed, parameters)
+        predictor = Predictor(self.goal.priced, self.goal.seed, parameters)
         return predictor.fit([told.architecture for told in evaluated], scores)
 
     def _best(
         self, predictor: Predictor, telling: Sequence[Told], rng: random.Random, running: Sequence[Architecture]
     ) -> list[Architecture]:
-        task = self.task
+        goal = self.goal
         good = [telling[index].architecture for index in _best_first(telling)[:GOOD]]
         merit = None
-        if task.costs and rng.random() < FOR_FRONT:
+        if goal.costs and rng.random() < FOR_FRONT:
             front = _Front(telling, predictor, self._cost)
             good, merit = front.architectures, front.gain
         return best_within(
-            task.priced,
+            goal.priced,
             predictor,
             CANDIDATES,
             rng.getrandbits(62),
@@ -95,7 +95,7 @@ class Predicted(Sampler):
             return evaluated
         scores = np.array([told.score or 0.0 for told in evaluated])
         best = _best_first(evaluated)
-        if self.task.costs:
+        if self.goal.costs:
             name = self._cost
             costs = np.array([getattr(told.cost, name) for told in evaluated])
             best = np.concatenate([_front(costs, scores)[-HISTORY // 2 :], best])
@@ -107,13 +107,13 @@ class Predicted(Sampler):
     @property
     def _cost(self) -> str:
         """The cost that is weighed against the score."""
-        return next(iter(self.task.costs), "macs")
+        return next(iter(self.goal.costs), "macs")
 
     @cached_property
     def _draws(self) -> Codes:
-        task = self.task
-        rng = random.Random(derive(task.seed, "predictor's draws"))
-        return encoding(task.priced).encode(task.priced.sample(rng) for _ in range(DRAWS))
+        goal = self.goal
+        rng = random.Random(derive(goal.seed, "predictor's draws"))
+        return encoding(goal.priced).encode(goal.priced.sample(rng) for _ in range(DRAWS))
 
 
 def _best_first(evaluated: Sequence[Told]) -> NDArray[np.int64]:

@@ -11,4 +11,4 @@ class Uniform(Sampler):
     """Every architecture within the budget is equally likely."""
 
     def propose(self, turn: int, running: Sequence[Architecture]) -> Proposal:
-        return Proposal(self.task.priced.sample(self.rng(turn)))
+        return Proposal(self.goal.priced.sample(self.rng(turn)))

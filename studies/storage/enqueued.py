@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from foundation.amounts import with_unit
 from foundation.errors import InputError
 from search_space.architecture import Architecture
-from studies.samplers.base import Proposal, Task
+from studies.samplers.base import Goal, Proposal
 from studies.samplers.optuna_samplers import decisions
 from studies.storage.bulk_reading import Waiting, read_waiting, uncached
 from studies.storage.storages import patiently
@@ -35,10 +35,10 @@ class Enqueued:
         say: is told, in a line, what is not evaluated.
     """
 
-    def __init__(self, storage: BaseStorage, study_id: int, task: Task, say: Callable[[str], None]):
+    def __init__(self, storage: BaseStorage, study_id: int, goal: Goal, say: Callable[[str], None]):
         self._storage = uncached(storage)
         self._study_id = study_id
-        self._task = task
+        self._goal = goal
         self._say = say
         self._proposals: deque[Proposal] = deque()
 
@@ -85,7 +85,7 @@ class Enqueued:
 
     def _architecture(self, params: Mapping[str, Any]) -> Architecture:
         """Raises InputError for parameters that are not the decisions of an architecture within the budget."""
-        task, left = self._task, dict(params)
+        goal, left = self._goal, dict(params)
 
         def choose(name: str, options: Sequence[Any]) -> Any:
             if name not in left:
@@ -95,13 +95,13 @@ class Enqueued:
                 raise InputError(f"{name} is {value!r}: expected one of {', '.join(map(str, options))}")
             return options[list(options).index(value)]
 
-        architecture = task.space.assemble(choose)
+        architecture = goal.space.assemble(choose)
         if left:
             raise InputError(f"{next(iter(left))} is nothing that is decided for this architecture; leave it out")
-        cost = task.priced.cost(architecture)
-        if task.budget.excess(cost) > 0:
-            costs = ", ".join(with_unit(name, getattr(cost, name)) for name, _ in task.budget.bounds())
-            raise InputError(f"{costs}: over the budget of {task.budget}")
+        cost = goal.priced.cost(architecture)
+        if goal.budget.excess(cost) > 0:
+            costs = ", ".join(with_unit(name, getattr(cost, name)) for name, _ in goal.budget.bounds())
+            raise InputError(f"{costs}: over the budget of {goal.budget}")
         return architecture
 
     def _end(self, trial: Waiting, candidate: Candidate | None, reason: str) -> None:
@@ -112,8 +112,8 @@ class Enqueued:
         params: dict[str, Any] = {}
         distributions: dict[str, BaseDistribution] = {}
         if candidate is not None:
-            params, distributions = decisions(self._task, candidate.architecture)
-            costs = self._task.objectives[1:]
+            params, distributions = decisions(self._goal, candidate.architecture)
+            costs = self._goal.objectives[1:]
             values = [candidate.score, *(float(getattr(candidate.cost, name)) for name in costs)]
             state, note = TrialState.COMPLETE, (EVALUATED_AS, candidate.architecture.digest())
 

@@ -28,7 +28,7 @@ from foundation.errors import InputError, first_line
 from foundation.files import no_room_left
 from search_space.architecture import Architecture
 from studies.runs.identity import difference
-from studies.samplers.base import REJECTIONS, Proposal, Sampler, Task, Told
+from studies.samplers.base import REJECTIONS, Goal, Proposal, Sampler, Told
 from studies.samplers.optuna_samplers import directions
 from studies.storage.bulk_reading import read_trials
 from studies.storage.enqueued import Enqueued
@@ -62,7 +62,7 @@ class OptunaStudy:
     """Opens the study in `storage`, or makes it.
 
     Args:
-        sampler: proposes; its task says for what.
+        sampler: proposes; its goal says for what.
         name: of the study in its storage.
         identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
         shared: whether other processes may work on the study as well.
@@ -102,7 +102,7 @@ class OptunaStudy:
                 self._open(storage, name, identity)
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
-                raise InputError(f"{without_password(storage)}: {error}; use another --out") from None
+                raise InputError(f"{without_password(storage)}: {error}; use another `out`") from None
             raise
         except Exception as error:
             if no_room_left(error):
@@ -114,17 +114,17 @@ class OptunaStudy:
             # A database of another program, or of another version of Optuna, raises nearly anything.
             raise InputError(
                 f"{without_password(storage)}: not this run's study ({first_line(error)}); move it away, or "
-                "use another --out"
+                "use another `out`"
             ) from None
-        self._enqueued = Enqueued(self._storage, self._study_id, self.task, say)
+        self._enqueued = Enqueued(self._storage, self._study_id, self.goal, say)
         if shared:
             self._leases = Leases(self._storage, self._study_id, lease)
             self._leases.beat()
 
     @property
-    def task(self) -> Task:
+    def goal(self) -> Goal:
         """What is proposed for."""
-        return self.sampler.task
+        return self.sampler.goal
 
     @property
     def asks(self) -> int:
@@ -132,14 +132,14 @@ class OptunaStudy:
         return self.sampler.asks
 
     def _open(self, url: str, name: str, identity: Mapping[str, Any] | None) -> None:
-        wanted = directions(self.task.objectives)
+        wanted = directions(self.goal.objectives)
         self._storage = open_storage(url)
         study = optuna.create_study(study_name=name, storage=self._storage, directions=wanted, load_if_exists=True)
         self._storage, self._study_id = study._storage, study._study_id
         if study.directions != wanted:
             raise InputError(
                 f"{without_password(url)}: study {name!r} has {len(study.directions)} objectives, "
-                f"this search {len(wanted)}; use another --out, or give the same settings"
+                f"this search {len(wanted)}; use another `out`, or give the same settings"
             )
         if identity is not None:
             own = json.loads(json.dumps(identity))
@@ -151,7 +151,7 @@ class OptunaStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
-                named = [self.task.objectives[0], *(_COSTS[cost] for cost in self.task.costs)]
+                named = [self.goal.objectives[0], *(_COSTS[cost] for cost in self.goal.costs)]
                 study.set_metric_names(named)
         self._take_in(read_trials(self._storage, self._study_id))
 
@@ -173,7 +173,7 @@ class OptunaStudy:
         stored = [trial for trial in self._storage.get_all_trials(self._study_id, deepcopy=False) if is_ours(trial)]
         kept = len(stored) // generation * generation
         self._told, self._candidates, self._digests = [], [], set()
-        self.sampler = type(self.sampler)(self.task)
+        self.sampler = type(self.sampler)(self.goal)
         for trial in stored[:kept]:
             self._take(trial)
         self._untold = deque(stored[kept:])
@@ -251,7 +251,7 @@ class OptunaStudy:
 
     def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
         """The right to evaluate it; None if another process has that, or if there are `limit` candidates already."""
-        cost = self.task.priced.cost(proposal.architecture)
+        cost = self.goal.priced.cost(proposal.architecture)
         digest = proposal.architecture.digest()
         if not self.shared:
             self._claims[digest] = Claim(proposal, cost)
@@ -262,7 +262,7 @@ class OptunaStudy:
         if lost:
             attributes["retries"] = 1 + max(trial.user_attrs.get("retries", 0) for trial in lost)
         trial_id = self._written(
-            new_trial(self.task, TrialState.RUNNING, self._of(proposal, None, None), attributes), token
+            new_trial(self.goal, TrialState.RUNNING, self._of(proposal, None, None), attributes), token
         )
         assert self._leases is not None
         self._leases.hold(trial_id)
@@ -307,7 +307,7 @@ class OptunaStudy:
         self, claim: Claim, state: TrialState, told: Told, attributes: dict[str, Any], candidate: Candidate | None
     ) -> None:
         if self._rejected:
-            attributes["rejected"] = [brief(self.task, rejected) for rejected in self._rejected]
+            attributes["rejected"] = [brief(self.goal, rejected) for rejected in self._rejected]
         if claim.trial_id is None:
             counts = described(claim.architecture, claim.cost)
             self._add(state, told, {**attributes, **counts}, claim.started)  # a score may be one of the counts
@@ -315,7 +315,7 @@ class OptunaStudy:
             if predecessor is not None:
                 self._end_lost(predecessor)
         else:
-            values = told.values(self.task.objectives) if told.score is not None else None
+            values = told.values(self.goal.objectives) if told.score is not None else None
             counts = described(claim.architecture, claim.cost)
             attributes = {name: value for name, value in attributes.items() if name not in counts}
             if not self._end(claim.trial_id, state, values, attributes):
@@ -335,16 +335,16 @@ class OptunaStudy:
         self.sampler.tell(told)
 
     def _of(self, proposal: Proposal, score: float | None, reason: str | None) -> Told:
-        cost = self.task.priced.cost(proposal.architecture)
-        return Told(proposal, cost, score, self.task.budget.excess(cost), reason)
+        cost = self.goal.priced.cost(proposal.architecture)
+        return Told(proposal, cost, score, self.goal.budget.excess(cost), reason)
 
     def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:
-        trial = new_trial(self.task, state, told, attributes, started)
+        trial = new_trial(self.goal, state, told, attributes, started)
         if self._untold:
             if self._untold.popleft().params != trial.params:
                 raise InputError(
                     f"trial {self.told()}: another than the one that this study was told before it was stopped; use "
-                    "another --out"
+                    "another `out`"
                 )
             return
         self._taken.add(self._storage.get_trial_number_from_id(self._written(trial, None)))
@@ -399,5 +399,5 @@ class OptunaStudy:
     def _take(self, trial: FrozenTrial) -> None:
         """A stored trial, and the proposals rejected before it, as what was told."""
         for rejected in read_briefs(trial):
-            self._tell(read_brief(self.task, rejected))
-        self._tell(*read_told(trial, self.task.objectives[0]))
+            self._tell(read_brief(self.goal, rejected))
+        self._tell(*read_told(trial, self.goal.objectives[0]))

@@ -17,19 +17,19 @@ from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
-from studies.samplers.base import REJECTIONS, Proposal, Task, Told
+from studies.samplers.base import REJECTIONS, Goal, Proposal, Told
 from studies.samplers.optuna_samplers import decisions
 from studies.trials import Candidate
 
 
 def new_trial(
-    task: Task, state: TrialState, told: Told, attributes: Mapping[str, Any], started: datetime | None = None
+    goal: Goal, state: TrialState, told: Told, attributes: Mapping[str, Any], started: datetime | None = None
 ) -> FrozenTrial:
     """The trial that tells this."""
-    params, distributions = decisions(task, told.architecture)
+    params, distributions = decisions(goal, told.architecture)
     trial = create_trial(
         state=state,
-        values=told.values(task.objectives) if told.score is not None else None,
+        values=told.values(goal.objectives) if told.score is not None else None,
         params=params,
         distributions=distributions,
         user_attrs=dict(attributes),
@@ -91,22 +91,22 @@ def read_cost(trial: FrozenTrial) -> Cost:
         return Cost.from_dict(trial.user_attrs)
 
 
-def brief(task: Task, told: Told) -> list[Any]:
+def brief(goal: Goal, told: Told) -> list[Any]:
     """A rejected proposal as plain values: why, its decisions in the program's order, and the sampler's memo."""
     memo = dict(told.proposal.memo)
-    return [told.reason, list(task.space.choices(told.architecture).values()), *([memo] if memo else ())]
+    return [told.reason, list(goal.space.choices(told.architecture).values()), *([memo] if memo else ())]
 
 
-def read_brief(task: Task, values: Sequence[Any]) -> Told:
+def read_brief(goal: Goal, values: Sequence[Any]) -> Told:
     """The rejected proposal that `brief` made plain."""
     reason, decided, *memo = values
     if reason not in REJECTIONS or not isinstance(decided, list):
         raise InputError(f"not a rejected proposal: {shown(values)}")
     following = iter(decided)
-    architecture = task.space.assemble(lambda name, options: next(following))
-    cost = task.priced.cost(architecture)
+    architecture = goal.space.assemble(lambda name, options: next(following))
+    cost = goal.priced.cost(architecture)
     proposal = Proposal(architecture, memo[0] if memo else {})
-    return Told(proposal, cost, None, task.budget.excess(cost), reason)
+    return Told(proposal, cost, None, goal.budget.excess(cost), reason)
 
 
 def read_briefs(trial: FrozenTrial) -> list[list[Any]]:

@@ -43,19 +43,19 @@ _Result = TypeVar("_Result")
 def check_address(url: str) -> None:
     """Raises InputError for a kind of storage that is unknown, or a file that is none, or whose folder is not there."""
     if url.partition("?")[0] in ("sqlite://", "sqlite:///:memory:"):
-        raise InputError(f"--storage {url}: is kept in memory alone; expected sqlite:///FILE")
+        raise InputError(f"`storage` {url}: is kept in memory alone; expected sqlite:///FILE")
     kind, _, rest = url.partition(":")
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql", "journal", "grpc"):
-        raise InputError(f"--storage {without_password(url)}: unknown kind; known: {STORAGES}")
+        raise InputError(f"`storage` {without_password(url)}: unknown kind; known: {STORAGES}")
     if kind in ("sqlite", "journal"):
         file = Path(rest.partition("?")[0].removeprefix("///")).absolute()
         if kind == "sqlite" and not file.parent.is_dir():
-            raise InputError(f"--storage {without_password(url)}: there is no folder {file.parent}; make it first")
+            raise InputError(f"`storage` {without_password(url)}: there is no folder {file.parent}; make it first")
         if len(os.fsencode(file.name)) > MAX_NAME - len("-journal") or len(os.fsencode(file)) > MAX_PATH:
-            raise InputError(f"--storage {without_password(url)[:MOST_SHOWN]}…: its path is too long; choose another")
+            raise InputError(f"`storage` {without_password(url)[:MOST_SHOWN]}…: its path is too long; choose another")
         if file.exists() and not file.is_file():
-            raise InputError(f"--storage {without_password(url)}: is no file; choose another")
+            raise InputError(f"`storage` {without_password(url)}: is no file; choose another")
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -71,7 +71,7 @@ def open_storage(url: str) -> BaseStorage:
         return _grpc(url, rest)
     kind = kind.partition("+")[0]
     if kind not in ("sqlite", "postgresql"):
-        raise InputError(f"--storage {without_password(url)}: unknown kind; known: {STORAGES}")
+        raise InputError(f"`storage` {without_password(url)}: unknown kind; known: {STORAGES}")
     options: dict[str, object] = {"pool_pre_ping": True}
     address = url
     if kind == "sqlite":
@@ -85,12 +85,12 @@ def open_storage(url: str) -> BaseStorage:
         return _database(address, options)
     except ImportError:  # of sqlite's there is no lack: it is Python's own
         raise InputError(
-            f"--storage {without_password(url)}: needs psycopg; pip install 'coordnas[postgres]'"
+            f"`storage` {without_password(url)}: needs psycopg; pip install 'coordnas[postgres]'"
         ) from None
     except (SQLAlchemyError, StorageInternalError) as error:
         if no_room_left(error) or kind == "sqlite":
             raise
-        raise InputError(f"--storage {without_password(url)}: cannot be reached ({cause_of(error)})") from None
+        raise InputError(f"`storage` {without_password(url)}: cannot be reached ({cause_of(error)})") from None
 
 
 def _database(address: str, options: dict[str, object]) -> BaseStorage:
@@ -215,7 +215,7 @@ def is_away(error: Exception) -> bool:
 
 def _journal(url: str, path: Path | None) -> BaseStorage:
     if path is None or path.is_dir():
-        raise InputError(f"--storage {url}: expected journal:FILE")
+        raise InputError(f"`storage` {url}: expected journal:FILE")
     lock = JournalFileSymlinkLock(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,9 +224,9 @@ def _journal(url: str, path: Path | None) -> BaseStorage:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"--storage {url}: cannot be written ({error.strerror})") from None
+        raise InputError(f"`storage` {url}: cannot be written ({error.strerror})") from None
     except (ValueError, KeyError) as error:
-        raise InputError(f"--storage {url}: not a journal of Optuna ({cause_of(error)})") from None
+        raise InputError(f"`storage` {url}: not a journal of Optuna ({cause_of(error)})") from None
 
 
 def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
@@ -237,12 +237,12 @@ def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
     try:
         with open(path, "r+b") as file:
             if file.read(len(JOURNAL)) not in (JOURNAL, b""):
-                raise InputError(f"--storage journal:{path}: not a journal of Optuna")
+                raise InputError(f"`storage` journal:{path}: not a journal of Optuna")
             size = file.seek(0, 2)
             file.seek(max(0, size - LONGEST_LINE))
             end = file.read().rfind(b"\n") + 1
             if size > LONGEST_LINE and not end:
-                raise InputError(f"--storage journal:{path}: not a journal of Optuna")
+                raise InputError(f"`storage` journal:{path}: not a journal of Optuna")
             file.truncate(max(0, size - LONGEST_LINE) + end)
     finally:
         lock.release()
@@ -251,17 +251,17 @@ def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
 def _grpc(url: str, rest: str) -> BaseStorage:
     host, _, port = rest.removeprefix("//").rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise InputError(f"--storage {url}: expected grpc://HOST:PORT")
+        raise InputError(f"`storage` {url}: expected grpc://HOST:PORT")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             proxy = GrpcStorageProxy(host=host, port=int(port))
         proxy.wait_server_ready(timeout=GRPC_TIMEOUT)
     except ImportError as error:
-        raise InputError(f"--storage {url}: needs {error.name or 'grpcio'}; pip install 'coordnas[grpc]'") from None
+        raise InputError(f"`storage` {url}: needs {error.name or 'grpcio'}; pip install 'coordnas[grpc]'") from None
     except Exception as error:
         why = f"no answer within {GRPC_TIMEOUT:.0f} s" if "Timeout" in type(error).__name__ else cause_of(error)
-        raise InputError(f"--storage {url}: cannot be reached ({why})") from None
+        raise InputError(f"`storage` {url}: cannot be reached ({why})") from None
     return proxy
 
 

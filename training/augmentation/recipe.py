@@ -15,13 +15,13 @@ class Augmentation:
         crop: `crop-flip` for shifts by up to an eighth of the side and mirroring; `random-resized-crop` for 8 to 100 %
             of the area at aspect ratios 3:4 to 4:3, scaled to the resolution, and mirroring (Inception's,
             arXiv:1409.4842, section 6).
-        rand_augment: of two operations a picture (RandAugment, arXiv:1909.13719).
-        erasing: random erasing, arXiv:1708.04896.
+        rand_augment: two operations a picture (arXiv:1909.13719).
+        erasing: random erasing (arXiv:1708.04896).
     """
 
     crop: str = setting("none", ", ".join(CROPS), choices=CROPS)
     rand_augment: int = setting(0, "magnitude of RandAugment, 1 to 30; 0: none", 0, 30)
-    erasing: float = setting(0.0, "probability that a rectangle is erased", 0.0, 1.0)
+    erasing: float = setting(0.0, "probability that a rectangle is erased", 0, 1)
 
     def __post_init__(self) -> None:
         check(self)

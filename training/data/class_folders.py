@@ -50,28 +50,28 @@ def class_folders(spec: str, root: str, finder: Finder, *, like: "ClassFolders |
     by_name = _by_name(spec, root, found)
     if loose and not found:
         raise InputError(
-            f"--data {spec}: {len(loose)} pictures in {root} without class folders; each belongs into the folder of "
+            f"`data` {spec}: {len(loose)} pictures in {root} without class folders; each belongs into the folder of "
             "its class"
         )
     for name in loose:
         finder.left_out.note(UNSORTED, f"{root}/{name}")
     if like is not None and by_name and set(by_name) != set(like.names):
         odd = min(set(by_name) ^ set(like.names))
-        raise InputError(f"--data {spec}: class {odd} is not in both {like.root} and {root}")
+        raise InputError(f"`data` {spec}: class {odd} is not in both {like.root} and {root}")
     names = tuple(sorted(by_name))
     folders = tuple(by_name[name] for name in names)
     pictures = tuple(finder.below(f"{root}/{folder}") for folder in folders)
     left_out = f" ({finder.left_out})" if finder.left_out else ""
     if not any(pictures):
-        raise InputError(f"--data {spec}: no pictures below {root}; expected a folder a class{left_out}")
+        raise InputError(f"`data` {spec}: no pictures below {root}; expected a folder a class{left_out}")
     if len(names) == 1:
         deeper = any("/" in name for name in pictures[0])
         remedy = f"; if its folders are the classes, give {root}/{folders[0]}" if deeper else ""
-        raise InputError(f"--data {spec}: one class ({names[0]}) below {root}; at least two are needed{remedy}")
+        raise InputError(f"`data` {spec}: one class ({names[0]}) below {root}; at least two are needed{remedy}")
     for folder, members in zip(folders, pictures, strict=True):
         if not members:
             raise InputError(
-                f"--data {spec}: class folder {root}/{folder} has no pictures; fill it or remove it{left_out}"
+                f"`data` {spec}: class folder {root}/{folder} has no pictures; fill it or remove it{left_out}"
             )
     _check_layers(spec, root, folders, pictures)
     return ClassFolders(root, names, folders, pictures)
@@ -85,13 +85,13 @@ def _by_name(spec: str, root: str, folders: Sequence[str]) -> dict[str, str]:
             folder.encode()
         except UnicodeEncodeError:
             raise InputError(
-                f"--data {spec}: the name of class folder {root}/{folder} is not UTF-8; rename it"
+                f"`data` {spec}: the name of class folder {root}/{folder} is not UTF-8; rename it"
             ) from None
         name = unicodedata.normalize("NFC", folder)
         if name in found:
             forms = " and ".join(ascii(each) for each in (found[name], folder))
             raise InputError(
-                f"--data {spec}: two class folders below {root} are called {name}, in different forms of Unicode "
+                f"`data` {spec}: two class folders below {root} are called {name}, in different forms of Unicode "
                 f"({forms}); make one folder of them"
             )
         found[name] = folder
@@ -107,7 +107,7 @@ def _check_layers(spec: str, root: str, folders: Sequence[str], pictures: Sequen
     inner = sorted(within[0])
     if len(inner) > 1 and "" not in inner and all(names == within[0] for names in within):
         raise InputError(
-            f"--data {spec}: all {len(folders)} folders below {root} ({_some(folders)}) hold the same folders "
+            f"`data` {spec}: all {len(folders)} folders below {root} ({_some(folders)}) hold the same folders "
             f"({_some(inner)}), so these seem to be the classes; call the outer ones train, val and test, or give one, "
             f"such as {root}/{folders[0]}; if the outer ones are the classes, put their pictures into them directly"
         )

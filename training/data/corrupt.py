@@ -41,7 +41,7 @@ class Corrupt:
     def note(self, number: int, path: str, reason: str) -> None:
         """Takes a picture down. Raises InputError naming it if none is to be passed over, or it is the last one."""
         if not self.skipped:
-            raise InputError(f"cannot decode {path} ({reason}); mend or remove it, or give --skip-corrupt")
+            raise InputError(f"cannot decode {path} ({reason}); mend or remove it, or give `skip_corrupt`")
         self._paths[number] = path
         if len(self) == self.count:
             self.refuse()

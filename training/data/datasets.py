@@ -1,4 +1,4 @@
-"""Labelled pictures in three splits, and the `--data` specs that name them."""
+"""Labelled pictures in three splits, and the specs that name them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ def load_data(
     loaders: int | None = None,
     download: bool = True,
 ) -> Dataset:
-    """The dataset that a `--data` spec names, at `resolution` pixels a side.
+    """The dataset that a spec names, at `resolution` pixels a side.
 
     Args:
         streamed: whether a `folder:` is decoded from its files whenever pictures are needed, instead of held in memory;
@@ -101,7 +101,7 @@ def load_data(
     kind, _, rest = spec.partition(":")
     reporter = reporter or Reporter(quiet=True)
     if loaders is not None and loaders < 0:
-        raise InputError(f"--loaders {loaders}: expected 0 or more")
+        raise InputError(f"`loaders` {loaders}: expected 0 or more")
     if kind == "digits":
         return _digits(spec, rest or "pointed", resolution, device)
     if kind in torchvision_sets.KINDS:
@@ -117,7 +117,7 @@ def load_data(
             device=device,
         )
     if kind not in ("folder", "imagenet"):
-        raise InputError(f"--data {spec}: unknown; known: {DATA}")
+        raise InputError(f"`data` {spec}: unknown; known: {DATA}")
 
     @cache
     def processes() -> "Loaders":
@@ -195,9 +195,9 @@ def _tell(reporter: Reporter, notes: Sequence[str], equal: Callable[[], str | No
 
 def _digits(spec: str, variant: str, resolution: int, device: torch.device) -> Dataset:
     if variant not in digits.VARIANTS:
-        raise InputError(f"--data {spec}: unknown variant; known: digits, digits:clutter")
+        raise InputError(f"`data` {spec}: unknown variant; known: digits, digits:clutter")
     if resolution != digits.SIDE:
-        raise InputError(f"--data {spec}: pictures of {digits.SIDE} pixels, but the space wants {resolution}")
+        raise InputError(f"`data` {spec}: pictures of {digits.SIDE} pixels, but the space wants {resolution}")
     mean, std = (digits.MEAN[variant],), (digits.STD[variant],)
     return Dataset(
         name=spec,

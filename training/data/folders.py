@@ -74,7 +74,7 @@ class Tree:
         needed = len(files) * 3 * resolution**2
         if needed > MAX_BYTES:
             raise InputError(
-                f"--data {self.spec}: {len(files)} pictures of {resolution} pixels need {needed / 2**30:.0f} GiB of "
+                f"`data` {self.spec}: {len(files)} pictures of {resolution} pixels need {needed / 2**30:.0f} GiB of "
                 f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
             )
         paths = [str(file) for file, _ in files]
@@ -120,8 +120,8 @@ def scan(spec: str, path: str) -> Tree:
     """
     root = path.rstrip("/") or path
     if not path or not os.path.isdir(path):
-        raise InputError(f"--data {spec}: no such folder: {path or '(empty)'}")
-    finder = Finder(f"--data {spec}: ", root)
+        raise InputError(f"`data` {spec}: no such folder: {path or '(empty)'}")
+    finder = Finder(f"`data` {spec}: ", root)
     splits = split_folders(spec, root, finder)
     found = class_folders(spec, f"{root}/{splits['train']}" if splits else root, finder)
     others = {
@@ -136,7 +136,7 @@ def scan(spec: str, path: str) -> Tree:
     }
     for name, members in files.items():
         if not members:
-            raise InputError(f"--data {spec}: no pictures for the {name} split; add some")
+            raise InputError(f"`data` {spec}: no pictures for the {name} split; add some")
     notes = (f"folder: {found}; {_layout(splits)}", *([str(finder.left_out)] if finder.left_out else []))
     return Tree(spec, found.names, files, found.folders, notes)
 
@@ -152,7 +152,7 @@ def _parts(spec: str, found: ClassFolders, others: Mapping[str, ClassFolders]) -
     for name, files in zip(found.names, train, strict=True):
         if len(files) <= len(shares):
             least = len(shares) + 1
-            raise InputError(f"--data {spec}: class {name} has fewer than {least} pictures, too few to split; add some")
+            raise InputError(f"`data` {spec}: class {name} has fewer than {least} pictures, too few to split; add some")
     parts = _divided(train, (1 - sum(shares), *shares[:-1]))
     return [*parts, _files(others["test"])] if "test" in others else parts
 

@@ -46,13 +46,13 @@ def scan_imagenet(spec: str, path: str) -> ImageNet:
     """
     root = path.rstrip("/") or path
     if not path or not os.path.isdir(path):
-        raise InputError(f"--data {spec}: no such folder: {path or '(empty)'}; see docs/data.md")
-    finder = Finder(f"--data {spec}: ", root)
-    look = Finder(f"--data {spec}: ", root)  # what is left out is counted when it is read
+        raise InputError(f"`data` {spec}: no such folder: {path or '(empty)'}; see docs/data.md")
+    finder = Finder(f"`data` {spec}: ", root)
+    look = Finder(f"`data` {spec}: ", root)  # what is left out is counted when it is read
     splits = by_split(spec, root, look.folders(root)[0])
     for split, usual in (("train", "train"), ("validation", "val")):
         if split not in splits:
-            raise InputError(f"--data {spec}: no such folder: {root}/{usual}; see docs/data.md")
+            raise InputError(f"`data` {spec}: no such folder: {root}/{usual}; see docs/data.md")
     leave_others(root, (splits["train"], splits["validation"]), finder)
     train, val = f"{root}/{splits['train']}", f"{root}/{splits['validation']}"
     _check_sorted(spec, train, val, look)
@@ -61,7 +61,7 @@ def scan_imagenet(spec: str, path: str) -> ImageNet:
     listed = _listed(found)
     kept, held = hold_out(listed.labels, VALIDATION)
     if not len(held):
-        raise InputError(f"--data {spec}: {len(listed.paths)} pictures below {train}; at least 10 are needed")
+        raise InputError(f"`data` {spec}: {len(listed.paths)} pictures below {train}; at least 10 are needed")
     layout = f"training: {splits['train']}/; validation: {len(held)} held out of it; test: {splits['validation']}/"
     return ImageNet(
         found.names,
@@ -76,10 +76,10 @@ def _check_sorted(spec: str, train: str, val: str, look: Finder) -> None:
     if not look.folders(train)[0]:
         archives = sum(name.endswith(".tar") for name in os.listdir(train))
         remedy = f"unpack its {archives} archives, each into a folder of its name" if archives else "two are needed"
-        raise InputError(f"--data {spec}: no class folders in {train}; {remedy}")
+        raise InputError(f"`data` {spec}: no class folders in {train}; {remedy}")
     folders, flat = look.folders(val)
     if flat and not folders:
-        raise InputError(f"--data {spec}: {len(flat)} pictures in {val} without class folders; {SORT}")
+        raise InputError(f"`data` {spec}: {len(flat)} pictures in {val} without class folders; {SORT}")
 
 
 def _listed(found: ClassFolders) -> Listed:

@@ -209,7 +209,7 @@ def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> 
         reason = one_line(error)
         raise InputError(
             f"a process that decodes pictures was ended from outside ({reason}); too little memory? give fewer "
-            "--loaders, or 0"
+            "`loaders`, or 0"
         ) from None
     finally:
         feed.works = iter(())

@@ -22,7 +22,7 @@ def split_folders(spec: str, root: str, finder: Finder) -> dict[str, str]:
 
     Raises InputError for two folders of a split, and for `train` beside classes that holds none itself.
     """
-    look = Finder(f"--data {spec}: ", root)  # what is left out is counted when it is read
+    look = Finder(f"`data` {spec}: ", root)  # what is left out is counted when it is read
     folders, _ = look.folders(root)
     named = by_split(spec, root, folders)
     others = [name for name in folders if name.lower() not in _SPLIT_OF]
@@ -35,7 +35,7 @@ def split_folders(spec: str, root: str, finder: Finder) -> dict[str, str]:
             return {}
         if beside is not None:
             raise InputError(
-                f"--data {spec}: {train} is called as training pictures are, and {root}/{beside} beside it as a class; "
+                f"`data` {spec}: {train} is called as training pictures are, and {root}/{beside} beside it as a class; "
                 f"move {beside} into it, or if {named['train']} is a class, put pictures into it directly"
             )
     leave_others(root, named.values(), finder)
@@ -51,7 +51,7 @@ def by_split(spec: str, root: str, folders: Iterable[str]) -> dict[str, str]:
     for split, names in named.items():
         if len(names) > 1 and "train" in named:
             raise InputError(
-                f"--data {spec}: {root}/{names[0]} and {root}/{names[1]} are both called as the {split} pictures are; "
+                f"`data` {spec}: {root}/{names[0]} and {root}/{names[1]} are both called as the {split} pictures are; "
                 "keep one, or rename the other"
             )
     return {split: names[0] for split, names in named.items()}

@@ -53,14 +53,14 @@ class Downloaded:
             opened = _opened(self.kind, self.root, train=split != "test", download=False)
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"--data {self.spec}: not in {self.root} ({first_line(error)}); every host has to see it there"
+                f"`data` {self.spec}: not in {self.root} ({first_line(error)}); every host has to see it there"
             ) from None
         images = torch.as_tensor(opened.data)
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
         needed = images[:, :, 0, 0].numel() * self.resolution**2
         if needed > MAX_BYTES:
             raise InputError(
-                f"--data {self.spec}: {len(images)} pictures of {self.resolution} pixels need {needed / 2**30:.0f} GiB "
+                f"`data` {self.spec}: {len(images)} pictures of {self.resolution} pixels need {needed / 2**30:.0f} GiB "
                 f"of memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution"
             )
         labels = torch.as_tensor(opened.targets)
@@ -88,10 +88,10 @@ def _classes(spec: str, kind: str, root: str, *, download: bool) -> list[str]:
             reason = first_line(error)
     if not download:
         raise InputError(
-            f"data {spec}: not in {root} ({reason}), and nothing is downloaded because a file says so; give --data "
+            f"data {spec}: not in {root} ({reason}), and nothing is downloaded because a file says so; give `data` "
             f"{spec} for that"
         )
-    raise InputError(f"--data {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
+    raise InputError(f"`data` {spec}: not in {root}, and downloading failed ({reason}); unpack it there, or try again")
 
 
 def _opened(kind: str, root: str, *, train: bool, download: bool) -> Any:

@@ -83,14 +83,14 @@ class LabelStep:
             self._forget()
             if self.recipe.sync_batch_norm and distributed.world() > 1:
                 # A retry would have this process exchange statistics that the others do not.
-                raise InputError(f"out of memory with {at_once} pictures at a time; give a smaller --micro-batch")
+                raise InputError(f"out of memory with {at_once} pictures at a time; give a smaller `micro_batch`")
             smaller = self._fitting(images, labels, at_once // 2)
             if not smaller:
                 raise InputError(f"out of memory with two pictures of {self.resolution} pixels; use a smaller network")
             if not self.adapt:
                 raise InputError(
-                    f"out of memory with {at_once} pictures at a time; {smaller} would fit: give --micro-batch auto, "
-                    f"or --micro-batch {smaller} and, if epochs are trained already, another --out"
+                    f"out of memory with {at_once} pictures at a time; {smaller} would fit: give `micro_batch` auto, "
+                    f"or `micro_batch` {smaller} and, if epochs are trained already, another `out`"
                 )
             self.say(f"out of memory with {at_once} pictures at a time; going on with {smaller}, gradients added up")
             self.micro_batch = smaller
@@ -160,7 +160,7 @@ class LabelStep:
             if out_of_memory(error):
                 raise
             reason = first_line(error)
-            raise InputError(f"--compile yes: torch's compiler cannot be used here ({reason}); leave it out") from error
+            raise InputError(f"`compile` yes: torch's compiler cannot be used here ({reason}); leave it out") from error
         return logits
 
     def _fitting(self, images: Tensor, labels: Tensor, at_once: int) -> int:

@@ -53,7 +53,7 @@ class Teacher:
 
 
 def load_teacher(spec: str, data: Dataset) -> Teacher:
-    """The teacher that a `--teacher` names, for this data.
+    """The teacher that a spec names, for this data.
 
     Raises InputError for an unknown name, weights that cannot be had, or a teacher of other classes.
     """
@@ -68,20 +68,20 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
         resolution = _fixed_resolution(network)
     else:
         if not Path(spec).is_file():
-            raise InputError(f"--teacher {spec}: no such file; expected {TEACHERS}")
+            raise InputError(f"`teacher` {spec}: no such file; expected {TEACHERS}")
         network, info = load_model(Path(spec))
         own, outputs, resolution = (info.mean, info.std), len(info.classes), info.architecture.resolution
         if info.classes != data.classes:
-            raise InputError(f"--teacher {spec}: trained for other classes ({info.classes[0]}, …) than {data.name}'s")
+            raise InputError(f"`teacher` {spec}: trained for other classes ({info.classes[0]}, …) than {data.name}'s")
     if outputs != data.num_classes:
-        raise InputError(f"--teacher {spec}: has {outputs} classes, {data.name} has {data.num_classes}")
+        raise InputError(f"`teacher` {spec}: has {outputs} classes, {data.name} has {data.num_classes}")
     teacher = Teacher(network, ours, own, data.device, resolution)
     try:
         with torch.no_grad():
             teacher(torch.zeros(1, 3, *data.train.size, device=data.device))
     except (RuntimeError, AssertionError, ValueError) as error:
         size = "×".join(map(str, data.train.size))
-        raise InputError(f"--teacher {spec}: does not take pictures of {size} pixels ({first_line(error)})") from None
+        raise InputError(f"`teacher` {spec}: does not take pictures of {size} pixels ({first_line(error)})") from None
     return teacher
 
 
@@ -89,36 +89,36 @@ def _torchvision(spec: str, name: str, file: str, num_classes: int) -> nn.Module
     from torchvision import models
 
     if name not in models.list_models(module=models):
-        raise InputError(f"--teacher {spec}: torchvision has no classifier {name!r}; expected {TEACHERS}")
+        raise InputError(f"`teacher` {spec}: torchvision has no classifier {name!r}; expected {TEACHERS}")
     if file:
         return _filled(spec, models.get_model(name, num_classes=num_classes), file)
     try:
         return models.get_model(name, weights="DEFAULT")
     except OSError as error:
-        raise InputError(f"--teacher {spec}: its weights cannot be fetched ({error}); give {spec}=FILE") from None
+        raise InputError(f"`teacher` {spec}: its weights cannot be fetched ({error}); give {spec}=FILE") from None
 
 
 def _timm(spec: str, name: str, file: str, num_classes: int) -> nn.Module:
     try:
         import timm
     except ImportError:
-        raise InputError(f"--teacher {spec}: timm is not installed; get it by: pip install timm") from None
+        raise InputError(f"`teacher` {spec}: timm is not installed; get it by: pip install timm") from None
     if not timm.is_model(name):
-        raise InputError(f"--teacher {spec}: timm has no model {name!r}; expected {TEACHERS}")
+        raise InputError(f"`teacher` {spec}: timm has no model {name!r}; expected {TEACHERS}")
     if file:
         return _filled(spec, timm.create_model(name, num_classes=num_classes), file)
     try:
         return timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:
         reason = first_line(error)
-        raise InputError(f"--teacher {spec}: its weights cannot be fetched ({reason}); give {spec}=FILE") from None
+        raise InputError(f"`teacher` {spec}: its weights cannot be fetched ({reason}); give {spec}=FILE") from None
 
 
 def _filled(spec: str, network: nn.Module, file: str) -> nn.Module:
     """The network with the weights of a state dict's file: safetensors, or torch's, of tensors only."""
     path = Path(file)
     if not path.exists():
-        raise InputError(f"--teacher {spec}: {file}: no such file")
+        raise InputError(f"`teacher` {spec}: {file}: no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,7 +131,7 @@ def _filled(spec: str, network: nn.Module, file: str) -> nn.Module:
         network.load_state_dict(tensors)
     except Exception as error:  # a broken file raises nearly anything
         reason = one_line(error)
-        raise InputError(f"--teacher {spec}: {file} does not hold its weights ({reason})") from None
+        raise InputError(f"`teacher` {spec}: {file} does not hold its weights ({reason})") from None
     return network
 
 

@@ -14,11 +14,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluators.forecast import Search
+from evaluators.halving import Halving
 from evaluators.predictor import FEWEST, Predictor
-from evaluators.proxy import ProxyEvaluator
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.proxy.evaluator import ProxyEvaluator
+from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
-from foundation import distributed
 from foundation.errors import InputError
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -46,7 +47,7 @@ class AnchorSettings:
 
     def __post_init__(self) -> None:
         if self.count and self.count < FEWEST:
-            raise InputError(f"--anchors {self.count}: expected 0, or at least {FEWEST}")
+            raise InputError(f"`anchors` {self.count}: expected 0, or at least {FEWEST}")
 
 
 class Anchoring:
@@ -116,7 +117,7 @@ class AnchoredEvaluator:
         self.anchors = list(drawn.values())
         if len(self.anchors) < FEWEST:
             raise InputError(
-                f"--anchors {settings.count}: {len(self.anchors)} architectures were met within the budget, "
+                f"`anchors` {settings.count}: {len(self.anchors)} architectures were met within the budget, "
                 f"and at least {FEWEST} are needed; search without anchors"
             )
         self._anchoring = Anchoring(priced, [priced.sample(rng) for _ in range(REFERENCES)], supernet.seed)
@@ -139,13 +140,13 @@ class AnchoredEvaluator:
             "count": self.settings.count
         }
 
+    def prepare_together(self) -> None:
+        """Trains the shared weights, as all processes."""
+        self.supernet.prepare_together()
+
     def prepare(self) -> None:
-        """Trains the shared weights with all processes, then the anchors with the first alone, or goes on with it."""
-        first = distributed.rank() == 0
+        """Trains the shared weights, then the anchors, or goes on with it."""
         self.supernet.prepare()
-        distributed.leave()
-        if not first:
-            return
         self.training.folder.mkdir(parents=True, exist_ok=True)
         self.training.prepare()
         reporter = self.supernet.reporter
@@ -160,7 +161,7 @@ class AnchoredEvaluator:
                     advance(f"accuracy {accuracies[architecture]:.3f}")
         if len(accuracies) < FEWEST:
             raise InputError(
-                f"--anchors {self.settings.count}: {len(accuracies)} of them could be trained, and at least {FEWEST} "
+                f"`anchors` {self.settings.count}: {len(accuracies)} of them could be trained, and at least {FEWEST} "
                 "are needed; search without anchors"
             )
         scores = [self.supernet.evaluate(architecture).accuracy for architecture in accuracies]
@@ -170,3 +171,11 @@ class AnchoredEvaluator:
         """The accuracy that the architecture is expected to come to by itself; the loss is the shared weights'."""
         shared = self.supernet.evaluate(architecture, thorough=thorough)
         return Metrics(float(self._anchoring.predict([architecture], [shared.accuracy])[0]), shared.loss)
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """See `evaluators.forecast`."""
+        training, scoring = self.training.epoch_seconds(search)
+        each = training * self.settings.recipe.epochs + scoring
+        supernet = self.supernet.seconds(search)
+        before: dict[str, float] = {name: supernet.pop(name) for name in ("supernet", "prior") if name in supernet}
+        return {**before, "anchors": each * len(self.anchors), **supernet}

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import statistics
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import torch
 
-from evaluators.proxy_settings import Halving, ProxySettings
+from evaluators.forecast import Search, epoch_seconds
+from evaluators.halving import Halving, entrants_by_rung
+from evaluators.proxy.settings import ProxySettings
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json
@@ -96,7 +99,7 @@ class ProxyEvaluator:
                 for digest, rungs in read_json(path, MAX_OF_A_RUN).items()
             }
         except (AttributeError, TypeError, ValueError):
-            raise InputError(f"{path}: not the results of a proxy; use another --out") from None
+            raise InputError(f"{path}: not the results of a proxy; use another `out`") from None
 
     def rung(self, architecture: Architecture, rung: int) -> Metrics:
         """Validation metrics after the candidate's rung (from 0), which goes on from the rung before it."""
@@ -168,3 +171,26 @@ class ProxyEvaluator:
 
     def _folder(self, architecture: Architecture) -> Path:
         return self.folder / FOLDER / architecture.digest()
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """See `evaluators.forecast`."""
+        halving = self.halving
+        training, scoring = self.epoch_seconds(search)
+        entrants = entrants_by_rung(halving)
+        generations = -(-search.trials // halving.generation)
+        epochs = [after - before for before, after in itertools.pairwise((0, *halving.epochs))]
+        search_seconds = sum(count * (training * own + scoring) for count, own in zip(entrants, epochs, strict=True))
+        # At most: of the promising, some have taken every rung.
+        unfinished = max(0, min(search.rescored, generations * halving.generation) - generations * entrants[-1])
+        again = unfinished * (training * (halving.epochs[-1] - halving.epochs[0]) + scoring * (len(epochs) - 1))
+        return {"search": generations * search_seconds, "best again": again}
+
+    def epoch_seconds(self, search: Search) -> tuple[float, float]:
+        """Seconds of an epoch of a network's own training, and of its validation."""
+        settings = self.settings
+        tried = []
+        for architecture in search.drawn(2):
+            side = max(1, round(architecture.resolution * settings.resolution))
+            tried.append(epoch_seconds(architecture, side, self.data, self.pictures, settings.recipe))
+        training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
+        return training, scoring

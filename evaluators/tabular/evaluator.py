@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from evaluators.forecast import Search, scored_seconds
 from evaluators.predictor import Predictor
-from evaluators.table import Table
+from evaluators.tabular.table import Table
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
@@ -59,3 +60,8 @@ class TabularEvaluator:
             mean, _ = self._predictor.predict([architecture])
             accuracy = self._scores[architecture] = min(1.0, max(0.0, float(mean[0])))
         return Metrics(accuracy, 1 - accuracy)
+
+    def seconds(self, search: Search) -> dict[str, float]:
+        """See `evaluators.forecast`."""
+        self.prepare()  # is quick, and leaves no file
+        return scored_seconds(self, search)

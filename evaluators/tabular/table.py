@@ -25,7 +25,7 @@ from foundation.files import write_atomically
 from foundation.json_files import read_json, shown
 from search_space.architecture import Architecture
 
-TABLES = Path(__file__).parent / "tables"
+TABLES = Path(__file__).parent.parent / "tables"
 """The folder of the tables that come with the project."""
 
 FORMAT = 1

@@ -1,0 +1,1 @@
+"""Candidates scored by short trainings of their own."""

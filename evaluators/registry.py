@@ -1,0 +1,81 @@
+"""The evaluators that there are, and what each is made from.
+
+A room of its own for each: it registers what makes it here, with its own settings. Nothing else names one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluators.base import Evaluator
+from foundation.device import resolve_device
+from foundation.errors import InputError
+from foundation.plugins import load_plugin
+from foundation.progress import Reporter
+from foundation.registry import Registry
+from search_space.cost.priced_space import PricedSpace
+from training.data.datasets import Dataset, load_data
+from training.lanes import use_threads
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is to be searched.
+
+    Attributes:
+        init: where first weights come from, `auto` decided.
+        own: the evaluator's own settings, of the kind that its room says; None where it has none.
+    """
+
+    priced: PricedSpace
+    data: Dataset
+    seed: int
+    folder: Path
+    reporter: Reporter
+    init: str = "scratch"
+    own: Any = None
+
+
+EVALUATORS: Registry[Callable[[Setup], Evaluator]] = Registry("evaluator")
+"""Those of `--evaluator`: what makes each from the setup."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Makes and prepares a setup's evaluator in another process, which reads the data for itself.
+
+    Attributes:
+        name: of the evaluator.
+        settings: the setup's fields, without data and reporter.
+        data: the specification that the data are loaded by, at `side` pixels, onto the device, with the options of
+            `load_data` that `reading` says.
+        threads: of torch.
+        plugins: files that are run first, see `foundation.plugins`.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    data: str
+    side: int
+    reading: dict[str, Any]
+    device: str
+    threads: int
+    plugins: tuple[str, ...] = ()
+
+    def __call__(self) -> Evaluator:
+        for path in self.plugins:
+            load_plugin(Path(path))
+        device = resolve_device(self.device)
+        use_threads(self.threads, lanes=device.type == "cpu")
+        reporter = Reporter(quiet=True)
+        data = load_data(self.data, self.side, device, reporter, **self.reading)
+        evaluator = EVALUATORS[self.name](Setup(**self.settings, data=data, reporter=reporter))
+        evaluator.prepare()
+        return evaluator
+
+
+def check_evaluator(name: str) -> None:
+    """Raises InputError for an unknown evaluator."""
+    if name not in EVALUATORS:
+        raise InputError(f"`evaluator` {name}: unknown; known: {EVALUATORS.known()}")

@@ -1,0 +1,55 @@
+"""The evaluator `supernet`: shared weights, a prior, and anchors where these are wanted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluators.base import Evaluator
+from evaluators.prior import NONE, REMEDY, Prior
+from evaluators.registry import EVALUATORS, Setup
+from evaluators.supernet.anchored import AnchoredEvaluator, AnchorSettings
+from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.given import given_weights
+from evaluators.supernet.settings import Scoring, SupernetRecipe
+from evaluators.zero_cost import Batch, Scorer
+
+PRIOR_BATCH = Batch(reference=32, draws=4)
+
+
+@dataclass(frozen=True)
+class SupernetSettings:
+    """How shared weights are trained and score.
+
+    Attributes:
+        prior: the zero-cost score that corrects, or `none`.
+        given: the run whose finished weights are used instead.
+    """
+
+    recipe: SupernetRecipe
+    scoring: Scoring
+    prior: str
+    anchors: AnchorSettings
+    given: Path | None = None
+
+
+@EVALUATORS.register("supernet")
+def _supernet(setup: Setup) -> Evaluator:
+    own: SupernetSettings = setup.own
+    supernet = SupernetEvaluator(
+        setup.priced,
+        setup.data,
+        own.recipe,
+        own.scoring,
+        seed=setup.seed,
+        folder=setup.folder,
+        reporter=setup.reporter,
+        init=setup.init,
+        prior=None if own.prior == NONE else _prior(setup, own),
+        given=given_weights(own.given, setup.folder, setup.priced, setup.data) if own.given else None,
+    )
+    return AnchoredEvaluator(supernet, own.anchors) if own.anchors.count else supernet
+
+
+def _prior(setup: Setup, own: SupernetSettings) -> Prior:
+    scorer = Scorer(setup.priced, setup.data, setup.seed, PRIOR_BATCH, REMEDY)
+    pictures = min(own.scoring.validation, setup.data.count("validation"))
+    return Prior(own.prior, scorer, setup.folder, pictures)

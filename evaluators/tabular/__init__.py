@@ -1,0 +1,1 @@
+"""Candidates looked up in a table of trained networks."""

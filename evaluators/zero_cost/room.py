@@ -1,0 +1,15 @@
+"""The evaluator `zero-cost`: its own setting is the score's name."""
+
+from evaluators.base import Evaluator
+from evaluators.registry import EVALUATORS, Setup
+from evaluators.zero_cost.evaluator import ZeroCostEvaluator
+from evaluators.zero_cost.scoring import Scorer
+from foundation.errors import InputError
+
+
+@EVALUATORS.register("zero-cost")
+def _zero_cost(setup: Setup) -> Evaluator:
+    if setup.init != "scratch":
+        raise InputError(f"`init` {setup.init}: zero-cost scores are those of untrained networks; use `init` scratch")
+    scorer = Scorer(setup.priced, setup.data, setup.seed)
+    return ZeroCostEvaluator(scorer, setup.own, setup.folder, setup.reporter)
