@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete
 from search_space.counting_work import counting_seconds
 from search_space.pretrained import at_hand, check_family, check_init
+from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
@@ -51,7 +52,7 @@ from studies.samplers import Goal, Sampler, make_sampler, sampler_class
 from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
 from studies.storage.storages import without_password
 from studies.trials import Candidate
-from training.data.datasets import load_data
+from training.data.datasets import Dataset, load_data
 from training.lanes import use_threads
 from training.sizing import told_apart
 
@@ -60,14 +61,31 @@ LONG = 5.0  # seconds of counting that a user is told of
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
+    run(SEARCH.parse(arguments, _with_preset))
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a program has ready, in place of what settings name; pictures as large as the space's largest resolution."""
+
+    space: SearchSpace | None = None
+    data: Dataset | None = None
+
+
+def run(settings: SearchSettings, own: Own | None = None) -> None:
+    """Searches as the settings say.
+
+    Args:
+        own: what a program brings that calls this; no command can make its run again, and none is recorded. None for a
+            command.
+    """
     begun = time.monotonic()
-    settings = SEARCH.parse(arguments, _with_preset)
-    reproducing = command(settings, loaded_plugins())
+    reproducing = command(settings, loaded_plugins()) if own is None else None
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     _check(settings)
     reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)
-    setup = _setup(settings, device, reporter)
+    setup = _setup(settings, device, reporter, own or Own())
     evaluator = EVALUATORS[settings.evaluator](setup)
     if is_trial():
         use_threads(trial_threads(), lanes=device.type == "cpu")
@@ -82,7 +100,7 @@ def main(arguments: Sequence[str]) -> None:
     free = {
         "command": reproducing,
         "preset": settings.preset,
-        "data": settings.data,
+        "data": None if own is not None and own.data is not None else settings.data,
         "trials": settings.trials,
         "device": str(device),
         "threads": threads,
@@ -111,6 +129,8 @@ def main(arguments: Sequence[str]) -> None:
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{setup.folder}: done in {duration(time.monotonic() - begun)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, setup.folder)))}")
+        if own is not None:
+            return
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
         reporter.say(as_typed(f"next:   python retrain.py {shlex.quote(str(setup.folder))} --compare{plugins}"))
 
@@ -161,11 +181,11 @@ def _storage(settings: SearchSettings, folder: Path) -> str:
     return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
 
 
-def _setup(settings: SearchSettings, device: torch.device, reporter: Reporter) -> Setup:
+def _setup(settings: SearchSettings, device: torch.device, reporter: Reporter, own: Own) -> Setup:
     """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
     chosen, folder = preset(settings.preset), _folder(settings)
-    space = named_space(settings.space)
-    data = load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
+    space = own.space or named_space(settings.space)
+    data = own.data or load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
     if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import timm.models
+from timm.models import build_model_with_cfg, register_model
 from torch import Tensor, nn
 
 from foundation.errors import InputError
@@ -135,8 +135,8 @@ def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """timm's entry point: `network` among the arguments is the architecture, as the exported `config.json` has it."""
     maps = feature_maps(Architecture.from_dict(kwargs["network"]))
     features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
-    model = timm.models.build_model_with_cfg(TimmNetwork, "coordnas", pretrained, feature_cfg=features, **kwargs)
+    model = build_model_with_cfg(TimmNetwork, "coordnas", pretrained, feature_cfg=features, **kwargs)
     return cast(nn.Module, model)
 
 
-timm.models.register_model(coordnas)
+register_model(coordnas)

@@ -31,8 +31,9 @@ def _example(name: str) -> ModuleType:
 
 def test_every_script_is_tested() -> None:
     plugins = {"row_attention", "nearest_mean"}  # which tests/test_documents.py searches with
-    scripts = {path.stem for path in EXAMPLES.glob("*.py")} - plugins
-    assert scripts == {"own_pictures", "custom_attention", "detection_and_segmentation"}
+    scripts = {path.stem for path in EXAMPLES.glob("*.py")} - plugins - {"__init__"}
+    from_python = {"load_and_predict", "own_dataset", "registered_attention"}  # tests/test_coordnas.py runs them
+    assert scripts == {"own_pictures", "custom_attention", "detection_and_segmentation"} | from_python
 
 
 def test_own_pictures_writes_digits(tmp_path: Path) -> None:

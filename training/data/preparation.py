@@ -95,12 +95,26 @@ def prepared(content: Bytes, view: View, *, grey: bool = False) -> tuple[Tensor,
 
     Raises CorruptError for a content that is no picture that can be decoded.
     """
-    needed = FINER * round(view.resolution * view.margin)
     with opened_picture(content) as file:
-        image, found = decoded(file, (needed, needed), turn_of(file) if view.upright else None)
-        if grey:
-            image = image.convert("L")
-        pixels = torch.from_numpy(central(image, view)).view(view.resolution, view.resolution, -1)
+        return _prepared(file, turn_of(file) if view.upright else None, view, grey)
+
+
+def prepared_image(image: Image.Image, view: View, *, grey: bool = False) -> tuple[Tensor, Found]:
+    """As `prepared`, of a picture that a program has; it is not changed.
+
+    It is decoded whole, so a JPEG of at least twice the size that is needed comes out with slightly other pixels than
+    from its file.
+    """
+    turn = turn_of(image) if view.upright else None
+    return _prepared(image.copy(), turn, view, grey)
+
+
+def _prepared(file: Image.Image, turn: Image.Transpose | None, view: View, grey: bool) -> tuple[Tensor, Found]:
+    needed = FINER * round(view.resolution * view.margin)
+    image, found = decoded(file, (needed, needed), turn)
+    if grey:
+        image = image.convert("L")
+    pixels = torch.from_numpy(central(image, view)).view(view.resolution, view.resolution, -1)
     return pixels.permute(2, 0, 1).expand(3, -1, -1), found
 
 

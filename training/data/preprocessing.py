@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from foundation.errors import InputError
 from training.data.corrupt import CorruptError
-from training.data.preparation import Bytes, View, prepared, read_file
+from training.data.preparation import Bytes, View, prepared, prepared_image, read_file
 from training.model_file import ModelInfo
 
 
@@ -17,7 +18,16 @@ def normalised(content: Bytes, info: ModelInfo) -> Tensor:
     A network trained on grey pictures (one channel's mean and std) sees every picture grey. Raises CorruptError.
     """
     view = View.of(info.data, info.architecture.resolution)
-    pixels, _ = prepared(content, view, grey=len(info.mean) == 1)
+    return _normalised(prepared(content, view, grey=len(info.mean) == 1)[0], info)
+
+
+def normalised_image(image: Image.Image, info: ModelInfo) -> Tensor:
+    """As `normalised`, of a picture that a program has: see `training.data.preparation.prepared_image`."""
+    view = View.of(info.data, info.architecture.resolution)
+    return _normalised(prepared_image(image, view, grey=len(info.mean) == 1)[0], info)
+
+
+def _normalised(pixels: Tensor, info: ModelInfo) -> Tensor:
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (info.mean, info.std))
     return ((pixels.float() / 255 - mean) / std).contiguous()
 
