@@ -21,6 +21,7 @@ from commands.values import real, share, typed, whole, wholes, word, yes_or_no
 from foundation.errors import InputError
 from foundation.plugins import load_plugin
 from foundation.printed import name_flags
+from foundation.started_as import as_typed, started_as
 from training.setting import Setting, field_of
 
 _Settings = TypeVar("_Settings")
@@ -195,7 +196,7 @@ def _given(
     def show(group: str, given: dict[str, Any]) -> str:
         about = " ".join((settings.__doc__ or "").split())
         overridden = defaults(given) if defaults else None  # None where the fields' own are the defaults
-        return _help_text(fields, group, f"{example}\n\n{about}", overridden)
+        return _help_text(fields, group, f"{as_typed(example)}\n\n{about}", overridden)
 
     parser.add_argument("-h", "--help", nargs="?", const=MAIN, default=argparse.SUPPRESS, action=_Help, text=show)
     _add(parser, fields)
@@ -365,7 +366,7 @@ class _Parser(argparse.ArgumentParser):
         return f"--{found[0]}" if found else None
 
     def error(self, message: str) -> NoReturn:
-        complain_once(f"error: {message}; see {self.prog} --help")
+        complain_once(f"error: {message}; see {started_as(self.prog)} --help")
         self.exit(2)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

@@ -10,6 +10,7 @@ from foundation.amounts import human
 from foundation.errors import InputError
 from foundation.files import check_writable, write_json, write_text
 from foundation.progress import Reporter
+from foundation.started_as import as_typed
 from reports.html.drawing import draw
 from reports.terminal.description import attention_table, lines, stage_table
 from search_space.cost.cost import measure
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{settings.svg}: the drawing")
     if settings.json is not None:
         write_json(Path(settings.json), architecture.to_dict())
-        reporter.say(f"next:   python retrain.py {shlex.quote(settings.json)} --data {shlex.quote(source.data)}")
+        after = f"python retrain.py {shlex.quote(settings.json)} --data {shlex.quote(source.data)}"
+        reporter.say(f"next:   {as_typed(after)}")
 
 
 def _trained_classes(folder: Path) -> int | None:

@@ -20,23 +20,29 @@ class SaidError(SystemExit):
 
 
 def run(
-    main: Callable[[Sequence[str]], None], *, continues: bool, first: Callable[[Sequence[str]], None] | None = None
+    main: Callable[[Sequence[str]], None],
+    *,
+    continues: bool,
+    first: Callable[[Sequence[str]], None] | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> NoReturn:
     """Runs a command: bad input ends it with one line and exit code 2, Ctrl-C with 130, a signal with 128 + its number.
 
     Args:
         continues: whether the same command again goes on where it stopped; said after Ctrl-C and signals.
         first: is called with the arguments before `main`, and before torch is imported.
+        arguments: of the command line; None for all that this process was given.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     raise_on_signals()
     escape_output()
     again = "; run the same command again to continue" if continues else ""
     try:
         with _together():
             if first is not None:
-                first(sys.argv[1:])
+                first(arguments)
             _keep_freed_memory()
-            main(sys.argv[1:])
+            main(arguments)
     except InputError as error:
         complain_once(f"error: {error}")
         sys.exit(2)

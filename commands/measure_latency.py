@@ -12,6 +12,7 @@ from foundation.device import resolve_device
 from foundation.errors import InputError
 from foundation.files import check_writable
 from foundation.progress import Reporter
+from foundation.started_as import as_typed
 from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
 
@@ -41,4 +42,5 @@ def main(arguments: Sequence[str]) -> None:
     table = measure_table(priced, runtime, path, reporter, settings.rounds)
     reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")
     if settings.resolution is None:
-        reporter.say(f"next:   python search.py --space {settings.space} --latency-table {path} --max-latency-ms …")
+        after = f"python search.py --space {settings.space} --latency-table {path} --max-latency-ms …"
+        reporter.say(f"next:   {as_typed(after)}")

@@ -28,6 +28,7 @@ from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
+from foundation.started_as import as_typed
 from reports.report import write_report
 from reports.terminal.plan import show_plan
 from reports.terminal.tables import front_table, front_title, scored_on
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{setup.folder}: done in {duration(time.monotonic() - begun)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, setup.folder)))}")
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
-        reporter.say(f"next:   python retrain.py {shlex.quote(str(setup.folder))} --compare{plugins}")
+        reporter.say(as_typed(f"next:   python retrain.py {shlex.quote(str(setup.folder))} --compare{plugins}"))
 
 
 def _with_preset(given: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from evaluators.base import Score
 from foundation.amounts import human, milliseconds
 from foundation.errors import InputError, first_line
 from foundation.progress import Reporter
+from foundation.started_as import as_typed
 from reports import analysis
 from reports.html.answer import question
 from reports.html.palette import look, short, strength
@@ -175,7 +176,7 @@ def study_note(record: Record) -> str:
         "metrics; `attention` is that of each stage, such as `ca/4` (kind and reduction ratio) or – for none, with + "
         "between a stage's blocks where they differ. The parameters `stage0.…` are the first stage's decisions.",
         f"The run's page is `{record.folder.name}/report.html`. Next:",
-        f"```\npython retrain.py {shlex.quote(str(record.folder))} --compare\n```",
+        f"```\n{as_typed('python retrain.py')} {shlex.quote(str(record.folder))} --compare\n```",
     ]
     return "\n\n".join(lines)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.started_as import as_typed
 from reports.html.markup import Markup, concatenated, element, text
 from reports.html.palette import fills, patterns, variables
 
@@ -76,7 +77,7 @@ def paragraph(*content: str | Markup, quiet: bool = False) -> Markup:
 
 def command_block(*lines: str) -> Markup:
     """Commands to type."""
-    return element("pre", text("\n".join(lines)))
+    return element("pre", text("\n".join(map(as_typed, lines))))
 
 
 class Cell(NamedTuple):
