@@ -107,6 +107,8 @@ class RetrainSettings:
         group="training",
     )
     learning_rate: float | None = of_recipe("learning_rate", group="training")
+    optimiser: str | None = of_recipe("optimiser", group="training")
+    schedule: str | None = of_recipe("schedule", group="training")
     momentum: float | None = of_recipe("momentum", group="training")
     nesterov: bool | None = of_recipe("nesterov", group="training")
     weight_decay: float | None = of_recipe("weight_decay", group="training")

@@ -4,7 +4,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from commands.planning import flags_of_retraining, plan_retraining, suits
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
     identity = {
         "architecture": source.architecture.digest(),
         "data": data.identity,
-        "recipe": asdict(chosen),
+        "recipe": chosen.described(),
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
     }

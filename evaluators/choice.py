@@ -1,9 +1,11 @@
-"""All evaluators of the package: their rooms register themselves."""
+"""All evaluators of the package: each folder here with a file `room.py` is one, and registers itself."""
 
-import evaluators.proxy.room
-import evaluators.supernet.room
-import evaluators.tabular.room
-import evaluators.zero_cost.room  # noqa: F401
+import importlib
+from pathlib import Path
+
 from evaluators.registry import EVALUATORS, Elsewhere, Setup, check_evaluator
+
+for _room in sorted(Path(__file__).parent.glob("*/room.py")):
+    importlib.import_module(f"evaluators.{_room.parent.name}.room")
 
 __all__ = ["EVALUATORS", "Elsewhere", "Setup", "check_evaluator"]

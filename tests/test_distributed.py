@@ -32,6 +32,7 @@ from training.augmentation.recipe import Augmentation
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.datasets import Split, load_data
 from training.loop import DivergedError, fit
+from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 from training.standalone import train_standalone
 from training.synchronised_norm import SynchronisedBatchNorm, synchronise
@@ -76,8 +77,7 @@ def _supernet(
         return sandwich(images.double(), labels, number)
 
     average, _ = fit(
-        store,
-        step,
+        FunctionMethod(store, step),
         load_data(f"folder:{pictures}", 32, CPU).train,
         recipe,
         seed=1,

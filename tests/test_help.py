@@ -87,7 +87,7 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
     text = " ".join(_help(capsys, recipes.RetrainSettings, "all").split())
     paper = recipes.RECIPES["paper"]
     assert f"(default: quick 12, photos 40, paper {paper.epochs}, modern 300)" in text
-    assert f"momentum of SGD (default: {paper.momentum})" in text
+    assert f"momentum of SGD, β₁ of AdamW (default: {paper.momentum})" in text
     assert "(default: quick yes, photos yes, paper no, modern yes)" in text
     for name, preset in presets.PRESETS.items():
         with pytest.raises(SystemExit):

@@ -24,6 +24,7 @@ from studies.samplers import Goal, make_sampler, predicted
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 from training.data.datasets import Dataset, load_data
+from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 
 QUIET = Reporter(quiet=True)
@@ -317,7 +318,7 @@ class TestTraining:
                     raise Killed
                 return step(images, labels, number)
 
-            return counted
+            return FunctionMethod(step.model, counted)
 
         monkeypatch.setattr(proxy, "LabelStep", killed)
         with pytest.raises(Killed):

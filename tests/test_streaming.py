@@ -37,6 +37,7 @@ from training.data.folders import MEAN, STD
 from training.data.preparation import MARGINS, Bytes, View, prepared
 from training.data.streamed import CHUNK, StreamedSplit
 from training.loop import fit
+from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -172,8 +173,7 @@ class TestTheSameBits:
 
             recipe = Recipe(epochs=3, batch_size=10, augmentation="random-resized-crop", rand_augment=9, erasing=0.5)
             fit(
-                model,
-                step,
+                FunctionMethod(model, step),
                 _data(tree, loaders=loaders).train,
                 recipe,
                 seed=0,

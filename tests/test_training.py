@@ -19,6 +19,7 @@ from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, 
 from training.data.datasets import Split, load_data
 from training.evaluation import Examination
 from training.loop import DivergedError, fit
+from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 from training.standalone import train_standalone
 
@@ -43,8 +44,7 @@ def _train(
         return loss.item()
 
     usable, _ = fit(
-        model,
-        step,
+        FunctionMethod(model, step),
         data.train,
         recipe,
         seed=1,
@@ -107,8 +107,7 @@ def test_a_broken_loss_ends_in_a_clear_error(picture_folder: Path, tmp_path: Pat
 
     with pytest.raises(DivergedError, match=r"at step 5 \(epoch 2\)"):
         fit(
-            model,
-            step,
+            FunctionMethod(model, step),
             data.train,
             recipe,
             seed=0,
@@ -133,8 +132,7 @@ def test_a_broken_gradient_ends_before_anything_is_saved(picture_folder: Path, t
 
     with pytest.raises(DivergedError, match=rf"gradient's norm became {value} at step 2 \(epoch 1\)"):
         fit(
-            model,
-            step,
+            FunctionMethod(model, step),
             data.train,
             Recipe(epochs=3, batch_size=16),
             seed=0,

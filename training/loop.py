@@ -3,12 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from foundation import distributed
@@ -19,11 +18,10 @@ from foundation.seeds import derive
 from search_space.architecture import Architecture
 from training.checkpoint import latest_checkpoint, save_checkpoint
 from training.data.datasets import Split
+from training.methods.base import Method
+from training.optimisers import optimiser, rate
 from training.recipe import Recipe
 from training.sizing import epoch_steps
-
-Step = Callable[[Tensor, Tensor, int], float]
-"""Forward and backward of one batch: images, labels and the number of the step; returns the loss."""
 
 Networks = Callable[[int], Sequence[Architecture]]
 """What a step of that number trains."""
@@ -42,8 +40,7 @@ class DivergedError(RuntimeError):
 
 
 def fit(
-    model: nn.Module,
-    step: Step,
+    method: Method,
     pictures: Split,
     recipe: Recipe,
     *,
@@ -55,7 +52,7 @@ def fit(
     networks: Networks = lambda number: (),
     after_epoch: Callable[[nn.Module, History], None] = lambda model, history: None,
 ) -> tuple[nn.Module, History]:
-    """Trains `model` for the recipe's epochs, from the checkpoint's epoch if there is one.
+    """Trains the method's model for the recipe's epochs, from the checkpoint's epoch if there is one.
 
     A killed training that is started again ends with the same weights bit for bit (on CPU with the same number of
     threads): every draw is seeded by (seed, epoch), and the checkpoint of each finished epoch holds all other state.
@@ -64,7 +61,7 @@ def fit(
     weights; the first alone reads and writes files. Continued by as many processes it ends with the same bits, too.
 
     Args:
-        step: computes gradients into `model`'s parameters: the mean over the images it is given.
+        method: its gradients are the mean over the images it is given.
         networks: named, and written to `diverged.json` beside the checkpoint, if the training diverges.
         identity: plain values that say what is trained; a checkpoint of another training is refused.
         after_epoch: is given the model to use (the average, if there is one) and the history, to whose last entry it
@@ -80,15 +77,19 @@ def fit(
             or the batch cannot be shared evenly.
     """
     _check_shares(pictures, recipe)
+    model = method.model
     distributed.copy_from_first([*model.parameters(), *model.buffers()])
     steps_per_epoch = epoch_steps(len(pictures), recipe.batch_size)
     pictures_per_step = min(recipe.batch_size, len(pictures) // distributed.world() * distributed.world())
     steps = recipe.epochs * steps_per_epoch
-    optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, recipe.warmup))
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)) if recipe.ema_decay else None
-    usable: nn.Module = average.module if average is not None else model
-    identity = {**identity, "recipe": asdict(recipe), "seed": seed}
+    optimizer = optimiser(method.groups(recipe), recipe)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate(done, steps, recipe))
+    evaluated = method.evaluated()
+    average = (
+        AveragedModel(evaluated, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)) if recipe.ema_decay else None
+    )
+    usable: nn.Module = average.module if average is not None else evaluated
+    identity = {**identity, "recipe": recipe.described(), "seed": seed}
     history: History = []
 
     state = distributed.from_first(lambda: latest_checkpoint(checkpoint, reporter.say))
@@ -106,6 +107,7 @@ def fit(
             schedule.load_state_dict(state["schedule"])
             if average is not None:
                 average.load_state_dict(state["average"])
+            method.load_state_dict(state.get("method", {}))  # absent from those of before there were methods
             history = state["history"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             reason = first_line(error)
@@ -123,6 +125,7 @@ def fit(
         for epoch in range(first, recipe.epochs):
             torch.manual_seed(derive(seed, "epoch", epoch, distributed.rank()))
             model.train()
+            method.begin_epoch(epoch)
             started = time.monotonic()
             total = 0.0
             order = derive(seed, "order", epoch)
@@ -131,7 +134,7 @@ def fit(
             for index, (images, labels) in enumerate(batches):
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()
-                loss = distributed.average_gradients(model.parameters(), step(images, labels, number))
+                loss = distributed.average_gradients(model.parameters(), method(images, labels, number))
                 norm = float(nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or math.inf))
                 for name, value in (("loss", loss), ("gradient's norm", norm)):
                     if not math.isfinite(value):
@@ -140,10 +143,10 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 if average is not None:
-                    average.update_parameters(model)
+                    average.update_parameters(evaluated)
                 total += loss
-                rate = (index + 1) * pictures_per_step / max(1e-9, time.monotonic() - started)
-                advance(f"loss {loss:.3f}, {rate:,.0f} images/s")
+                speed = (index + 1) * pictures_per_step / max(1e-9, time.monotonic() - started)
+                advance(f"loss {loss:.3f}, {speed:,.0f} images/s")
             seconds = time.monotonic() - started
             speed = steps_per_epoch * pictures_per_step / max(1e-9, seconds)
             entry = {"loss": total / steps_per_epoch, "seconds": seconds, "images_per_second": speed}
@@ -162,6 +165,7 @@ def fit(
                         "optimizer": optimizer.state_dict(),
                         "schedule": schedule.state_dict(),
                         "average": average.state_dict() if average is not None else None,
+                        "method": method.state_dict(),
                         "history": history,
                     },
                 )
@@ -193,22 +197,3 @@ def _named(networks: Sequence[Architecture], number: int, checkpoint: Path) -> s
         digests = ", ".join(network.digest()[:12] for network in networks)
         text = f", training {'network' if len(networks) == 1 else 'networks'} {digests} (see {path})"
     return f"{text}; the checkpoint of the last whole epoch is kept; lower the learning rate, with another `out`"
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0
-    )
-
-
-def _rate(done: int, steps: int, warmup: float) -> float:
-    """Share of the highest learning rate after `done` steps."""
-    rising = warmup * steps
-    if done < rising:
-        return (done + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (done - rising) / max(1.0, steps - rising)))

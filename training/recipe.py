@@ -1,18 +1,23 @@
 """How a network is trained: every setting of a training in one value."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 from foundation.errors import InputError
 from training.augmentation.recipe import Augmentation
 from training.setting import check, same, setting
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+OPTIMISERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "linear", "constant")
+
+LATER = {"optimiser": "sgd", "schedule": "cosine"}
+"""Settings that trainings begun before did not have, with what they did."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with momentum; the learning rate warms up linearly and then falls to zero along a cosine.
+    """SGD with momentum or AdamW; the learning rate warms up linearly and then falls to zero along a cosine or a line.
 
     What each setting is stands at its field; here is what more there is to say.
 
@@ -33,7 +38,7 @@ class Recipe:
     batch_size: int = setting(128, "pictures a step, of all processes", 2, 65_536)
     micro_batch: int = setting(0, "pictures a process takes at a time, gradients added up; 0: all at once", 0, 65_536)
     learning_rate: float = setting(0.2, "the highest learning rate", 1e-6, 100.0)
-    momentum: float = setting(0.9, "momentum of SGD", 0.0, 0.999)
+    momentum: float = setting(0.9, "momentum of SGD, β₁ of AdamW", 0.0, 0.999)
     nesterov: bool = setting(True, "whether momentum is Nesterov's")
     weight_decay: float = setting(2e-4, "weight decay, on weights, not on norms and biases", 0.0, 1.0)
     warmup: float = setting(0.1, "share of the steps in which the learning rate rises", 0.0, 0.9)
@@ -51,6 +56,8 @@ class Recipe:
     sync_batch_norm: bool = setting(False, "batch statistics of all processes' pictures")
     precision: str = setting("auto", f"{', '.join(PRECISIONS)} (auto: bfloat16 on a GPU)", choices=PRECISIONS)
     compile: bool = setting(False, "train a network made by torch's compiler")
+    optimiser: str = setting("sgd", ", ".join(OPTIMISERS), choices=OPTIMISERS)
+    schedule: str = setting("cosine", f"of the learning rate: {', '.join(SCHEDULES)}", choices=SCHEDULES)
 
     def __post_init__(self) -> None:
         check(self)
@@ -60,6 +67,14 @@ class Recipe:
     def lasting(self, epochs: int) -> Self:
         """The same training over so many epochs."""
         return replace(self, epochs=epochs)
+
+    def described(self) -> dict[str, Any]:
+        """Plain values that tell recipes apart: what was added later is there where it is not as it always was."""
+        found = asdict(self)
+        for name, before in LATER.items():
+            if found[name] == before:
+                del found[name]
+        return found
 
     @property
     def augment(self) -> Augmentation:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def train_standalone(
     teacher = teaching.name if teaching else None
     pixels = list(data.train.size)
     resolved = {
-        **asdict(recipe),
+        **recipe.described(),
         "init": start.name,
         "teacher": teacher,
         "seed": seed,
@@ -138,7 +138,6 @@ def train_standalone(
     history = (
         finished
         or fit(
-            network,
             LabelStep(
                 network,
                 architecture.resolution,

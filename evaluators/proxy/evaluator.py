@@ -76,7 +76,11 @@ class ProxyEvaluator:
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
-        return {"name": "proxy", "settings": asdict(self.settings), "init": self.init}
+        return {
+            "name": "proxy",
+            "settings": {**asdict(self.settings), "recipe": self.settings.recipe.described()},
+            "init": self.init,
+        }
 
     def about(self) -> str:
         """What is done, for the user who waits for it."""
@@ -138,7 +142,6 @@ class ProxyEvaluator:
         recipe = replace(self.settings.recipe, epochs=epochs[rung] - (epochs[rung - 1] if rung else 0))
         side = self._side(architecture)
         fit(
-            network,
             LabelStep(network, side, recipe, self.data.num_classes),
             self.pictures,
             recipe,

@@ -93,7 +93,7 @@ class SupernetEvaluator:
         """Plain values: every setting that can change a score."""
         return {
             "name": "supernet",
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.described(),
             "scoring": asdict(self.scoring),
             "init": self.init,
             "prior": self.prior and self.prior.identity(),
@@ -125,7 +125,7 @@ class SupernetEvaluator:
         trained = {
             "space": self.priced.to_dict(),
             "data": self.data.identity,
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.described(),
             "seed": self.seed,
             "init": self.init,
         }
@@ -147,7 +147,6 @@ class SupernetEvaluator:
             largest_steps=self.recipe.largest_epochs * epoch_steps(len(self.data.train), self.recipe.batch_size),
         )
         store, _ = fit(
-            self.store,
             step,
             self.data.train,
             self.recipe,

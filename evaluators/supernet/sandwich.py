@@ -27,13 +27,14 @@ from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import decided, dimension
 from training.lanes import side_by_side
+from training.methods.base import Method
 from training.precision import autocast
 from training.resize import resized
 
 MAX_REDRAWS = 10_000
 
 
-class Sandwich:
+class Sandwich(Method):
     """The step of the training loop, and the architectures it trains.
 
     Args:
@@ -49,6 +50,7 @@ class Sandwich:
         priced: PricedSpace | None = None,
         largest_steps: int = 0,
     ):
+        super().__init__(store)
         self.store = store
         self.recipe = recipe
         self.seed = seed

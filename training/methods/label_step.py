@@ -13,6 +13,7 @@ from foundation.errors import InputError, first_line
 from foundation.memory import out_of_memory
 from training.augmentation.mixing import Mixing
 from training.lanes import MOST, side_by_side
+from training.methods.base import Method
 from training.methods.drop_path import draw_apart
 from training.precision import autocast
 from training.recipe import Recipe
@@ -25,7 +26,7 @@ LEAST = 16
 """Pictures that each half of a batch has at least: batch statistics of fewer are noise."""
 
 
-class LabelStep:
+class LabelStep(Method):
     """Adds the gradients of the mean loss of a batch to the network's parameters.
 
     The loss is cross-entropy with the labels and, where there is a teacher, the distance from its predictions, by their
@@ -54,6 +55,7 @@ class LabelStep:
         adapt: bool = False,
         say: Callable[[str], None] = lambda message: None,
     ):
+        super().__init__(network)
         self.network = network
         self.resolution = resolution
         self.recipe = recipe

@@ -1,0 +1,65 @@
+"""What a training does with a batch: a method, a step with parameter groups and a state of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from training.recipe import Recipe
+
+
+class Method:
+    """A training's step. `training.loop.fit` has it replay: see what each part must keep.
+
+    A subclass defines `__call__`, and of the rest what differs.
+
+    Args:
+        model: all that is trained, heads and the like that no network keeps included.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+
+    def __call__(self, images: Tensor, labels: Tensor, number: int) -> float:
+        """Adds the gradients of a batch's mean loss to the parameters of `model`, and returns the loss.
+
+        A function of the model, the state, the batch, and torch's global random state, which is seeded for each epoch.
+
+        Args:
+            images: N×3×H×W, normalised. labels: N, int64.
+            number: of the step, from 0.
+        """
+        raise NotImplementedError
+
+    def groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups: no weight decay for what has one dimension, norms and biases."""
+        parameters = list(self.model.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before the steps of an epoch, from 0, once torch's global random state is seeded for it."""
+
+    def evaluated(self) -> nn.Module:
+        """The part of `model` that is averaged, evaluated and kept."""
+        return self.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a killed training needs beside the model: tensors and plain values, the same in every process."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes what `state_dict` gave. Raises KeyError, TypeError, ValueError or RuntimeError if it does not fit."""
+
+
+class FunctionMethod(Method):
+    """A method without a state, from the model and a function for its step."""
+
+    def __init__(self, model: nn.Module, step: Callable[[Tensor, Tensor, int], float]):
+        super().__init__(model)
+        self.step = step
+
+    def __call__(self, images: Tensor, labels: Tensor, number: int) -> float:
+        return self.step(images, labels, number)
