@@ -86,7 +86,8 @@ def overriding(
     field = field_of(settings, place.rpartition(".")[2])
     told: Setting = field.metadata["setting"]
     text = f"yes or no: {told.text}" if field.type is bool else told.text
-    return flag(None, text, _parser_of(field.type, told), group=group, only_for=only_for, place=place, shown=shown)
+    parse = _parser_of(field.type, told)
+    return flag(None, text, parse, group=group, choices=told.choices, only_for=only_for, place=place, shown=shown)
 
 
 def _parser_of(kind: Any, told: Setting) -> Callable[[str], Any]:

@@ -28,7 +28,9 @@ class Remembering(Method):
 
     def __init__(self, kill_at: int | None = None):
         features = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.Dropout(0.1))
-        super().__init__(nn.ModuleDict({"features": features, "head": nn.Linear(8, 4)}))
+        head = nn.Linear(8, 4)
+        super().__init__(nn.ModuleList([features, head]))
+        self.features, self.head = features, head
         self.memory = torch.zeros(8)
         self.epochs: list[int] = []
         self.strength = 0.0
@@ -36,8 +38,8 @@ class Remembering(Method):
 
     def groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         return [
-            {"params": list(self.model["features"].parameters()), "weight_decay": recipe.weight_decay},  # type: ignore[index]
-            {"params": list(self.model["head"].parameters()), "lr": 2 * recipe.learning_rate},  # type: ignore[index]
+            {"params": list(self.features.parameters()), "weight_decay": recipe.weight_decay},
+            {"params": list(self.head.parameters()), "lr": 2 * recipe.learning_rate},
         ]
 
     def begin_epoch(self, epoch: int) -> None:
@@ -47,15 +49,15 @@ class Remembering(Method):
     def __call__(self, images: Tensor, labels: Tensor, number: int) -> float:
         if number == self.kill_at:
             raise Killed
-        features = self.model["features"](images)  # type: ignore[index]
-        loss = nn.functional.cross_entropy(self.model["head"](features), labels)  # type: ignore[index]
+        features = self.features(images)
+        loss = nn.functional.cross_entropy(self.head(features), labels)
         loss = loss + self.strength * (features.mean(0) - self.memory).square().mean()
         loss.backward()
         self.memory = 0.9 * self.memory + 0.1 * features.detach().mean(0)
         return loss.item()
 
     def evaluated(self) -> nn.Module:
-        return self.model["features"]  # type: ignore[index]
+        return self.features
 
     def state_dict(self) -> dict[str, Any]:
         return {"memory": self.memory}
