@@ -258,6 +258,7 @@ def search(
 
     from commands import search as command
     from commands.presets import usual
+    from commands.search_setup import Own
     from foundation.device import resolve_device
     from search_space.space import SearchSpace
     from search_space.spaces import named_space
@@ -281,7 +282,7 @@ def search(
     threads = torch.get_num_threads()
     try:
         with torch.random.fork_rng():
-            command.run(wanted, command.Own(None if isinstance(space, str) else space, data))
+            command.run(wanted, Own(None if isinstance(space, str) else space, data))
     finally:
         torch.set_num_threads(threads)
     return load_run(folder)

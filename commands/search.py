@@ -5,25 +5,22 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from commands.planning import flags_of_search, own_settings, plan_search
+from commands.planning import flags_of_search, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import check_engine, check_latency, check_shared, without_effect
+from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
 from commands.suited import suited
-from deployment.latency import kept_table, measure_table
-from deployment.runtimes import Runtime
 from evaluators.base import Evaluator, prepare
 from evaluators.choice import EVALUATORS, Elsewhere, Setup, check_evaluator
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.zero_cost import check_score
 from foundation import distributed
-from foundation.amounts import human, nanoseconds
+from foundation.amounts import human
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.plugins import loaded_plugins
@@ -32,14 +29,7 @@ from foundation.started_as import as_typed
 from reports.report import write_report
 from reports.terminal.plan import show_plan
 from reports.terminal.tables import front_table, front_title, scored_on
-from search_space.cost.cost import Budget
-from search_space.cost.latency import LatencyTable, read_latency_table
-from search_space.cost.priced_space import PricedSpace
-from search_space.cost.space_pieces import check_complete
-from search_space.counting_work import counting_seconds
-from search_space.pretrained import at_hand, check_family, check_init
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
+from search_space.pretrained import check_init
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
 from studies.front import pareto_front, rescore
@@ -52,24 +42,13 @@ from studies.samplers import Goal, Sampler, make_sampler, sampler_class
 from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
 from studies.storage.storages import without_password
 from studies.trials import Candidate
-from training.data.datasets import Dataset, load_data
 from training.lanes import use_threads
 from training.sizing import told_apart
-
-LONG = 5.0  # seconds of counting that a user is told of
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     run(SEARCH.parse(arguments, _with_preset))
-
-
-@dataclass(frozen=True)
-class Own:
-    """What a program has ready, in place of what settings name; pictures as large as the space's largest resolution."""
-
-    space: SearchSpace | None = None
-    data: Dataset | None = None
 
 
 def run(settings: SearchSettings, own: Own | None = None) -> None:
@@ -85,7 +64,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     _check(settings)
     reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)
-    setup = _setup(settings, device, reporter, own or Own())
+    setup = search_setup(settings, device, reporter, own or Own())
     evaluator = EVALUATORS[settings.evaluator](setup)
     if is_trial():
         use_threads(trial_threads(), lanes=device.type == "cpu")
@@ -113,7 +92,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         use_threads(threads, lanes=device.type == "cpu")
         _show_plan(settings, setup, evaluator)
         return
-    opened = run_folder.opened(setup.folder, identity, free, shared=_is_shared(settings), flags=flags_of_search)
+    opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), flags=flags_of_search)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, setup, evaluator)
@@ -160,72 +139,11 @@ def _check(settings: SearchSettings) -> None:
     check_latency(settings)
     check_score(settings.score)
     check_prior(settings.prior)
-    run_folder.check_name(_folder(settings))
-
-
-def _folder(settings: SearchSettings) -> Path:
-    return Path(settings.out or f"runs/{settings.preset}")
-
-
-def _is_elsewhere(settings: SearchSettings) -> bool:
-    """Whether candidates are evaluated by an engine, not by processes that take part in the study."""
-    return settings.engine != "processes"
-
-
-def _is_shared(settings: SearchSettings) -> bool:
-    """Whether several processes work in the folder."""
-    return settings.storage is not None or (settings.workers > 1 and not _is_elsewhere(settings))
+    run_folder.check_name(run_folder_of(settings))
 
 
 def _storage(settings: SearchSettings, folder: Path) -> str:
     return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
-
-
-def _setup(settings: SearchSettings, device: torch.device, reporter: Reporter, own: Own) -> Setup:
-    """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
-    chosen, folder = preset(settings.preset), _folder(settings)
-    space = own.space or named_space(settings.space)
-    data = own.data or load_data(settings.data, max(space.resolution), device, reporter, **_reading(settings))
-    if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
-        _ = data.train, data.validation
-    if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
-        reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
-    untimed = PricedSpace(space, data.num_classes, budget=Budget(settings.max_macs, settings.max_params))
-    _ = untimed.table  # refuses a budget below the smallest network
-    init = _init(settings, untimed, reporter)
-    max_latency_ms = settings.max_latency_ms
-    if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
-        if max_latency_ms is not None:
-            reporter.say("latency: its bound is left out here, for a dry run measures no table")
-        max_latency_ms = None
-    measured = replace(settings, max_latency_ms=max_latency_ms)
-    known = distributed.from_first(lambda: _latency(measured, untimed, folder, reporter))
-    budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
-    priced = PricedSpace(space, data.num_classes, None if known is None else LatencyTable.from_dict(known), budget)
-    _ = priced.table  # refuses a budget that nothing meets
-    plan = plan_search(chosen, settings, data.count("train"))
-    return Setup(
-        priced=priced,
-        data=data,
-        seed=settings.seed,
-        folder=folder,
-        reporter=reporter,
-        init=init,
-        own=own_settings(settings, chosen, plan),
-    )
-
-
-def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> str:
-    """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
-    if settings.init == "auto":
-        if settings.evaluator in ("zero-cost", "tabular"):  # which train nothing
-            return "scratch"
-        init, why = distributed.from_first(lambda: at_hand(priced.largest))
-        reporter.say(f"init {init}: {why}")
-        return init
-    if settings.init == "torchvision":
-        check_family(priced.largest)
-    return settings.init
 
 
 def _identity(
@@ -261,7 +179,7 @@ def _candidates(
     Returns:
         the candidates, and their front where an earlier command has finished with it.
     """
-    folder, reporter, elsewhere = setup.folder, setup.reporter, _is_elsewhere(settings)
+    folder, reporter, elsewhere = setup.folder, setup.reporter, is_elsewhere(settings)
     until = started() + 3600 * (settings.max_hours or math.inf)
 
     def is_over() -> bool:
@@ -273,7 +191,7 @@ def _candidates(
             _storage(settings, folder),
             name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
             identity=identity,
-            shared=_is_shared(settings),
+            shared=is_shared(settings),
             say=reporter.say,
         )
     finished = len(study.candidates()) >= settings.trials
@@ -341,18 +259,6 @@ def _finish(
         write_report(folder, reporter, storage=_storage(settings, folder))
 
 
-def _reading(settings: SearchSettings) -> dict[str, Any]:
-    """How `load_data` is to go about the pictures."""
-    chosen = preset(settings.preset)
-    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
-    return {
-        # Crops at random places and scales want the whole picture, so its file.
-        "streamed": True if trained_on.augmentation == "random-resized-crop" else None,
-        "skip_corrupt": settings.skip_corrupt,
-        "loaders": settings.loaders,
-    }
-
-
 def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> None:
     """Says what is searched, and how."""
     priced, data, say = setup.priced, setup.data, setup.reporter.say
@@ -389,7 +295,7 @@ def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int
         fields,
         settings.data,
         side,
-        _reading(settings),
+        how_to_read(settings),
         settings.device,
         threads,
         loaded_plugins(),
@@ -417,22 +323,6 @@ def _experiment(settings: SearchSettings, setup: Setup, objective: str, threads:
     )
     setup.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")
     return experiment
-
-
-def _latency(settings: SearchSettings, priced: PricedSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
-    """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
-    if settings.latency_table is not None:
-        table = read_latency_table(Path(settings.latency_table))
-        check_complete(table, priced.space, priced.num_classes, settings.latency_table)
-        reporter.say(f"latency by {settings.latency_table}: {table}")
-        return table.to_dict()
-    if settings.max_latency_ms is None:
-        return None
-    runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
-    if run_folder.begun(folder):
-        return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
-    with run_folder.locked(folder, shared=_is_shared(settings)), run_folder.turn(folder, "latency", reporter):
-        return measure_table(priced, runtime, folder / run_folder.LATENCY, reporter).to_dict()
 
 
 def _about(low: int, high: int) -> str:

@@ -1,0 +1,126 @@
+"""What a search is made of, from its settings: space, budget, latencies, pictures, first weights, where it goes."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from commands.planning import own_settings, plan_search
+from commands.presets import SearchSettings, preset
+from deployment.latency import kept_table, measure_table
+from deployment.runtimes import Runtime
+from evaluators.choice import Setup
+from foundation import distributed
+from foundation.amounts import nanoseconds
+from foundation.progress import Reporter, duration
+from search_space.cost.cost import Budget
+from search_space.cost.latency import LatencyTable, read_latency_table
+from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import check_complete
+from search_space.counting_work import counting_seconds
+from search_space.pretrained import at_hand, check_family
+from search_space.space import SearchSpace
+from search_space.spaces import named_space
+from studies.runs import run_folder
+from training.data.datasets import Dataset, load_data
+
+LONG = 5.0  # seconds of counting that a user is told of
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a program has ready, in place of what settings name; pictures as large as the space's largest resolution."""
+
+    space: SearchSpace | None = None
+    data: Dataset | None = None
+
+
+def run_folder_of(settings: SearchSettings) -> Path:
+    """Where the run goes."""
+    return Path(settings.out or f"runs/{settings.preset}")
+
+
+def is_elsewhere(settings: SearchSettings) -> bool:
+    """Whether candidates are evaluated by an engine, not by processes that take part in the study."""
+    return settings.engine != "processes"
+
+
+def is_shared(settings: SearchSettings) -> bool:
+    """Whether several processes work in the folder."""
+    return settings.storage is not None or (settings.workers > 1 and not is_elsewhere(settings))
+
+
+def search_setup(settings: SearchSettings, device: torch.device, reporter: Reporter, own: Own) -> Setup:
+    """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
+    chosen, folder = preset(settings.preset), run_folder_of(settings)
+    space = own.space or named_space(settings.space)
+    data = own.data or load_data(settings.data, max(space.resolution), device, reporter, **how_to_read(settings))
+    if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
+        _ = data.train, data.validation
+    if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
+        reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
+    untimed = PricedSpace(space, data.num_classes, budget=Budget(settings.max_macs, settings.max_params))
+    _ = untimed.table  # refuses a budget below the smallest network
+    init = _init(settings, untimed, reporter)
+    max_latency_ms = settings.max_latency_ms
+    if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
+        if max_latency_ms is not None:
+            reporter.say("latency: its bound is left out here, for a dry run measures no table")
+        max_latency_ms = None
+    measured = replace(settings, max_latency_ms=max_latency_ms)
+    known = distributed.from_first(lambda: _latency(measured, untimed, folder, reporter))
+    budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
+    priced = PricedSpace(space, data.num_classes, None if known is None else LatencyTable.from_dict(known), budget)
+    _ = priced.table  # refuses a budget that nothing meets
+    plan = plan_search(chosen, settings, data.count("train"))
+    return Setup(
+        priced=priced,
+        data=data,
+        seed=settings.seed,
+        folder=folder,
+        reporter=reporter,
+        init=init,
+        own=own_settings(settings, chosen, plan),
+    )
+
+
+def how_to_read(settings: SearchSettings) -> dict[str, Any]:
+    """How `load_data` is to go about the pictures."""
+    chosen = preset(settings.preset)
+    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
+    return {
+        # Crops at random places and scales want the whole picture, so its file.
+        "streamed": True if trained_on.augmentation == "random-resized-crop" else None,
+        "skip_corrupt": settings.skip_corrupt,
+        "loaders": settings.loaders,
+    }
+
+
+def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> str:
+    """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
+    if settings.init == "auto":
+        if settings.evaluator in ("zero-cost", "tabular"):  # which train nothing
+            return "scratch"
+        init, why = distributed.from_first(lambda: at_hand(priced.largest))
+        reporter.say(f"init {init}: {why}")
+        return init
+    if settings.init == "torchvision":
+        check_family(priced.largest)
+    return settings.init
+
+
+def _latency(settings: SearchSettings, priced: PricedSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:
+    """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
+    if settings.latency_table is not None:
+        table = read_latency_table(Path(settings.latency_table))
+        check_complete(table, priced.space, priced.num_classes, settings.latency_table)
+        reporter.say(f"latency by {settings.latency_table}: {table}")
+        return table.to_dict()
+    if settings.max_latency_ms is None:
+        return None
+    runtime = Runtime(settings.runtime, 1, torch.device("cpu"))
+    if run_folder.begun(folder):
+        return kept_table(folder / run_folder.LATENCY, runtime).to_dict()
+    with run_folder.locked(folder, shared=is_shared(settings)), run_folder.turn(folder, "latency", reporter):
+        return measure_table(priced, runtime, folder / run_folder.LATENCY, reporter).to_dict()
