@@ -31,8 +31,9 @@ from deployment.runtimes import Runtime
 from search_space.architecture import Attention
 from search_space.attention import CoordinateAttention
 from search_space.backbones import mobilenetv2
-from search_space.blocks import AttentionPart, BlockPart
+from search_space.families.mobile.blocks import BlockPart
 from search_space.network import build, parts
+from search_space.parts import AttentionPart
 
 RESOLUTION, REDUCTION = 224, 32
 NETWORK_BATCHES = {"forward": 1, "backward": 16}

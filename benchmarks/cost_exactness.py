@@ -59,7 +59,7 @@ def main() -> None:
         if not same:
             sys.exit(f"{priced.space.name}: {architecture.to_json()}: the table says {cost}, the direct count {direct}")
         counted[priced.space.name] += 1
-        attentions.update(attention.label for stage in architecture.stages for attention in stage.attention)
+        attentions.update(attention.label for row in architecture.stage_rows() for attention in row.attention)
         resolutions[architecture.resolution] += 1
         if index % 1000 == 999:
             print(f"{index + 1} networks, no difference, {time.monotonic() - started:.0f} s", flush=True)

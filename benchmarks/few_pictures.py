@@ -21,8 +21,9 @@ from commands.recipes import MADE_FOR, RECIPES
 from commands.values import wholes
 from foundation.progress import Reporter
 from search_space.architecture import Architecture, Attention
-from search_space.baselines import at_macs, uniform
-from search_space.spaces import named_space
+from search_space.baselines import at_macs
+from search_space.families.mobile.baselines import nudged, uniform
+from search_space.families.mobile.spaces import mobilenetv2_32
 from training.data import digits
 from training.data.datasets import Dataset, Split, load_data
 from training.data.held import HeldSplit
@@ -43,8 +44,8 @@ def main() -> None:
     parser.add_argument("--cifar10", metavar="ROOT")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    space = named_space("mobilenetv2-32")
-    network = at_macs(lambda width, divisor: uniform(space, Attention("ca", 8), width, divisor), MACS, CLASSES)
+    space = mobilenetv2_32()
+    network = at_macs(lambda width, divisor: uniform(space, Attention("ca", 8), width, divisor), MACS, CLASSES, nudged)
     recipe = RECIPES["quick"]
     if arguments.cifar10:
         recipe = replace(recipe, augmentation="crop-flip")

@@ -41,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     priced = priced_space(arguments.space)
     if arguments.resolution:
-        priced = replace(priced, space=replace(priced.space, resolution=(arguments.resolution,)))
+        priced = replace(priced, space=priced.space.at(arguments.resolution))
     space = priced.space
     arguments.folder.mkdir(parents=True, exist_ok=True)
     reporter = Reporter()

@@ -34,6 +34,7 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.spaces import priced_space
 from studies.loop import search
 from studies.samplers import Goal, make_sampler
@@ -45,6 +46,11 @@ NOISE = 0.5
 PENALTIES = np.logspace(-1, 5, 13)
 
 
+def _stages(architecture: Architecture) -> Sequence[Stage]:
+    assert isinstance(architecture, MobileArchitecture)
+    return architecture.stages
+
+
 class Target:
     """An accuracy of its own for each architecture: 0.75 on average of the budget, one standard deviation 0.02."""
 
@@ -52,7 +58,7 @@ class Target:
 
     def __init__(self, priced: PricedSpace, reference: Sequence[Architecture]):
         self.priced = priced
-        self._weights = np.random.default_rng(3).uniform(0.5, 1.5, (len(priced.space.stages), 4))
+        self._weights = np.random.default_rng(3).uniform(0.5, 1.5, (len(priced.space.programs), 4))
         raw = [self._raw(architecture) for architecture in reference]
         self._mean, self._deviation = statistics.fmean(raw), statistics.pstdev(raw)
 
@@ -76,7 +82,7 @@ class Target:
     def _raw(self, architecture: Architecture) -> float:
         cost = self.priced.cost(architecture)
         seen, without, squeezed, uneven = 0.0, 1.0, 0.0, 0.0
-        for stage, (sees, likes_ca, likes_se, narrows) in zip(architecture.stages, self._weights, strict=True):
+        for stage, (sees, likes_ca, likes_se, narrows) in zip(_stages(architecture), self._weights, strict=True):
             seen += sees * stage.depth * (stage.kernel_size // 2)
             attention = stage.attention[-1]
             if attention.kind == "ca":

@@ -30,7 +30,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,7 @@ from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from training.data.datasets import Dataset, load_data
 from training.recipe import Recipe
 
@@ -328,12 +329,17 @@ def _print_features(console: Console, results: Results, chosen: NDArray[np.int64
     console.print(grid)
 
 
+def _stages(architecture: Architecture) -> Sequence[Stage]:
+    assert isinstance(architecture, MobileArchitecture)
+    return architecture.stages
+
+
 def _features(architecture: Architecture) -> dict[str, int]:
-    blocks = [(stage, attention) for stage in architecture.stages for attention in stage.attention]
+    blocks = [(stage, attention) for stage in _stages(architecture) for attention in stage.attention]
     found = {"blocks": len(blocks), "5x5 kernels": sum(stage.kernel_size == 5 for stage, _ in blocks)}
     for kind in ("none", "se", "ca"):
         found[f"blocks with {kind}"] = sum(attention.kind == kind for _, attention in blocks)
-    for index, stage in enumerate(architecture.stages):
+    for index, stage in enumerate(_stages(architecture)):
         found |= {f"stage {index}: {name}": getattr(stage, name) for name in ("width", "expansion", "kernel_size")}
         found[f"stage {index}: depth"] = len(stage.attention)
     return found

@@ -27,10 +27,10 @@ from torch import Tensor
 
 from benchmarks import supernet_contenders as contenders
 from search_space.architecture import Attention
-from search_space.blocks import NO_ATTENTION
-from search_space.space import SearchSpace
-from search_space.spaces import named_space
-from search_space.stage_program import StageOptions
+from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.spaces import mobilenetv2_32
+from search_space.families.mobile.stage_program import StageOptions
+from search_space.parts import NO_ATTENTION
 from training.data.datasets import load_data
 
 BATCH = 64
@@ -84,10 +84,10 @@ GROUPS = (
 )
 
 
-def bench_space(name: str) -> SearchSpace:
+def bench_space(name: str) -> MobileSpace:
     """The default space, or one that the peers can express too: channels all multiples of 8, none or SE by stage."""
     if name == "mobilenetv2-32":
-        return named_space(name)
+        return mobilenetv2_32()
     rows = ((16, 2), (16, 1), (24, 1), (24, 1), (32, 1))
     attention = (NO_ATTENTION,) if name == "none" else (NO_ATTENTION, Attention("se", 4))
     stages = tuple(
@@ -102,7 +102,7 @@ def bench_space(name: str) -> SearchSpace:
         )
         for width, stride in rows
     )
-    return replace(named_space("mobilenetv2-32"), name=name, stages=stages)
+    return replace(mobilenetv2_32(), name=name, stages=stages)
 
 
 @dataclass

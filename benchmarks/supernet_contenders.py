@@ -15,18 +15,18 @@ from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
+from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.stage_program import StageOptions
 from search_space.network import Network, build
-from search_space.space import SearchSpace
-from search_space.stage_program import StageOptions
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-Contender = Callable[[SearchSpace, Batches], None]
+Contender = Callable[[MobileSpace, Batches], None]
 
 CLASSES = 10  # of the digits
 REPEATED = 24  # stand-alone networks made beforehand, and trained in turn
 
 
-def train_shared(space: SearchSpace, batches: Batches) -> None:
+def train_shared(space: MobileSpace, batches: Batches) -> None:
     """This project's shared weights, a random architecture for each batch."""
     store = _store(space)
     rng = random.Random(0)
@@ -38,7 +38,7 @@ def train_shared(space: SearchSpace, batches: Batches) -> None:
         updates.step()
 
 
-def train_alone(space: SearchSpace, batches: Batches) -> None:
+def train_alone(space: MobileSpace, batches: Batches) -> None:
     """Such architectures as ordinary networks, made beforehand, with weights and an optimiser of their own."""
     rng = random.Random(0)
     networks = [_ordinary(_random(space, rng)) for _ in range(REPEATED)]
@@ -50,7 +50,7 @@ def train_alone(space: SearchSpace, batches: Batches) -> None:
         update.step()
 
 
-def train_sandwich(space: SearchSpace, batches: Batches) -> None:
+def train_sandwich(space: MobileSpace, batches: Batches) -> None:
     """The sandwich rule's step: largest, smallest and a random network, forward and backward."""
     store = _store(space)
     sandwich = _sandwich(store)
@@ -59,7 +59,7 @@ def train_sandwich(space: SearchSpace, batches: Batches) -> None:
         sandwich(images, labels, number)
 
 
-def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
+def train_sandwich_alone(space: MobileSpace, batches: Batches) -> None:
     """The same networks' own steps: ordinary networks with weights of their own, made beforehand."""
     sandwich = _sandwich(_store(space))
     steps = [[_ordinary(made) for made in sandwich.architectures(number)] for number in range(REPEATED)]
@@ -77,7 +77,7 @@ def train_sandwich_alone(space: SearchSpace, batches: Batches) -> None:
         loss.item()
 
 
-def _store(space: SearchSpace) -> WeightStore:
+def _store(space: MobileSpace) -> WeightStore:
     return WeightStore(space, CLASSES, own_kernels=SupernetRecipe.own_kernels)
 
 
@@ -85,7 +85,7 @@ def _sandwich(store: WeightStore) -> Sandwich:
     return Sandwich(store, SupernetRecipe(random_networks=1, within_budget=False), seed=0)
 
 
-def _random(space: SearchSpace, rng: random.Random) -> Architecture:
+def _random(space: MobileSpace, rng: random.Random) -> Architecture:
     return space.assemble(lambda name, options: rng.choice(options))
 
 
@@ -97,7 +97,7 @@ def _optimizer(parameters: Iterable[Tensor]) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, nesterov=True)
 
 
-def train_nni(space: SearchSpace, batches: Batches) -> None:
+def train_nni(space: MobileSpace, batches: Batches) -> None:
     """NNI's RandomOneShot, a path sampled for each batch, by its Lightning module and trainer."""
     import nni
     import pytorch_lightning
@@ -170,7 +170,7 @@ def train_nni(space: SearchSpace, batches: Batches) -> None:
     trainer.fit(strategy.configure_oneshot_module(training), Loader())
 
 
-def train_ofa(space: SearchSpace, batches: Batches) -> None:
+def train_ofa(space: MobileSpace, batches: Batches) -> None:
     """OFA's dynamic layers, with the active settings of a random architecture for each batch."""
     from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
     from ofa.utils.layers import ConvLayer, IdentityLayer, ResidualBlock
@@ -199,7 +199,7 @@ def train_ofa(space: SearchSpace, batches: Batches) -> None:
         def forward(self, architecture: Architecture, images: Tensor) -> Tensor:
             out: Tensor = self.stem(images)
             block: Any
-            for stage, blocks in zip(architecture.stages, self.stages, strict=True):
+            for stage, blocks in zip(space.links(architecture) or (), self.stages, strict=True):
                 for block in list(blocks.children())[: stage.depth]:
                     block.conv.active_kernel_size = stage.kernel_size
                     block.conv.active_expand_ratio = stage.expansion

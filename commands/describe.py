@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from commands.settings import DESCRIBE
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     source = read_source(settings.source, None if (run / BEST).exists() else "…", settings.network)
     architecture = source.architecture
     if settings.resolution is not None:
-        architecture = replace(architecture, resolution=settings.resolution)
+        architecture = architecture.at(settings.resolution)
     classes = settings.classes or (len(source.classes) if source.classes else _trained_classes(folder) or 1000)
     try:
         check(architecture, classes)
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
             check_writable(Path(name))
     cost = measure(architecture, classes)
     rows = lines(architecture, classes)
-    title = f"{settings.source}: {architecture.resolution} pixels, {classes} classes, {architecture.activation}"
+    title = f"{settings.source}: {architecture.resolution} pixels, {classes} classes, {architecture.everywhere}"
     reporter.show(stage_table(rows, title))
     table = attention_table(rows)
     if table is not None:

@@ -1,7 +1,6 @@
 """Measure a latency table on this device, or export its pieces for another: see `python measure_latency.py --help`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from commands.settings import MEASURE_LATENCY
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
         if settings.resolution not in space.resolution:
             known = ", ".join(map(str, space.resolution))
             raise InputError(f"--resolution {settings.resolution}: not in space {space.name}; it has {known}")
-        space = replace(space, resolution=(settings.resolution,))
+        space = space.at(settings.resolution)
     priced = PricedSpace(space, settings.classes or priced.num_classes)
     if settings.export is not None:
         folder = Path(settings.export)

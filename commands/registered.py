@@ -56,9 +56,14 @@ def evaluators() -> tuple[str, ...]:
 
 def spaces() -> tuple[str, ...]:
     """Of `search_space.spaces`."""
-    return registered("search_space/spaces.py", "SPACES.register")
+    return _of_families("spaces.py", "SPACES.register")
 
 
 def backbones() -> tuple[str, ...]:
-    """Of `search_space.backbones`."""
-    return keys("search_space/backbones.py", "BACKBONES")
+    """Of `search_space.hand_designed`."""
+    return _of_families("backbones.py", "BACKBONES.register")
+
+
+def _of_families(file: str, by: str) -> tuple[str, ...]:
+    rooms = sorted(path.relative_to(ROOT) for path in (ROOT / "search_space/families").glob(f"*/{file}"))
+    return tuple(name for room in rooms for name in registered(str(room), by))

@@ -26,7 +26,7 @@ from search_space.architecture import Architecture
 from search_space.baselines import compared
 from search_space.cost.cost import measure
 from search_space.network import Network
-from search_space.pretrained import at_hand, check_family, check_init, published, transfer
+from search_space.pretrained import at_hand, check_init, check_published, published, transfer
 from studies.runs import run_folder
 from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
@@ -203,7 +203,7 @@ def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) ->
 def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable[[Architecture], Start]:
     """Where each network's first weights come from."""
     if settings.init == "torchvision":
-        check_family(source.architecture)
+        check_published(source.architecture)
         return lambda architecture: Start(
             "torchvision", lambda network: str(transfer(published(architecture), network))
         )

@@ -18,8 +18,7 @@ from search_space.cost.cost import Budget
 from search_space.cost.latency import LatencyTable, read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete
-from search_space.counting_work import counting_seconds
-from search_space.pretrained import at_hand, check_family
+from search_space.pretrained import at_hand, check_published
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.runs import run_folder
@@ -58,7 +57,7 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     data = own.data or load_data(settings.data, max(space.resolution), device, reporter, **how_to_read(settings))
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
-    if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
+    if (seconds := space.counting_seconds()) > LONG:
         reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
     untimed = PricedSpace(space, data.num_classes, budget=Budget(settings.max_macs, settings.max_params))
     _ = untimed.table  # refuses a budget below the smallest network
@@ -106,7 +105,7 @@ def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> 
         reporter.say(f"init {init}: {why}")
         return init
     if settings.init == "torchvision":
-        check_family(priced.largest)
+        check_published(priced.largest)
     return settings.init
 
 

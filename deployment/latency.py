@@ -17,10 +17,11 @@ from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
-from search_space.cost.latency import LatencyTable, Timed, fitted, read_latency_table
+from search_space.cost.latency import LatencyTable, fitted, read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import space_pieces
 from search_space.network import Network, initialise
+from search_space.parts import Piece
 
 BURST = 3  # calls in a row: the first finds other pieces' data in the caches
 NETWORKS = 12
@@ -142,7 +143,7 @@ def _same_device(path: Path, runtime: Runtime) -> LatencyTable:
     return found
 
 
-def _group(pieces: Sequence[tuple[Timed, int]], runtime: Runtime, rounds: int) -> tuple[int, list[int]]:
+def _group(pieces: Sequence[tuple[Piece, int]], runtime: Runtime, rounds: int) -> tuple[int, list[int]]:
     """Times of a call that computes nothing, and of each piece."""
     modules: list[nn.Module] = [nn.Identity()]
     inputs: list[Tensor] = [torch.rand(1, 1, 1, 1)]

@@ -17,13 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from timm.models import build_model_with_cfg, register_model
 from torch import Tensor, nn
 
 from foundation.errors import InputError
 from search_space.architecture import Architecture
-from search_space.blocks import Classifier
-from search_space.network import Network, check, initialise
+from search_space.network import Network, check, network_class
+from search_space.parts import Classifier
 from training.checkpoint import load_weights
 from training.data.preprocessing import read_picture
 from training.model_file import ModelInfo
@@ -35,40 +36,23 @@ WEIGHTS = "model.safetensors"
 class TimmNetwork(Network):
     """A network with the methods that timm expects of a classifier; its parameters have the names of `Network`'s.
 
-    Its `feature_info` says which maps there are to take from it, see `feature_maps`.
-
-    Args:
-        network: an architecture as its JSON's object.
-        num_classes: 0 for a network that ends with the pooled features, N×num_features.
-        global_pool: `avg`, or an empty string for a map that is not pooled (with `num_classes` of 0 alone).
-        drop_rate: share of the pooled features that a training drops.
+    Mixed into the class of a family's networks by `timm_network`. Its `feature_info` says which maps there are to take
+    from it.
     """
 
-    def __init__(
-        self,
-        network: dict[str, Any],
-        num_classes: int = 1000,
-        in_chans: int = 3,
-        global_pool: str = "avg",
-        drop_rate: float = 0.0,
-    ):
-        if in_chans != 3:
-            raise InputError(f"in_chans: CoordNAS networks take pictures of 3 channels, got {in_chans}")
-        architecture = Architecture.from_dict(network)
-        check(architecture, max(1, num_classes))
-        super().__init__(architecture, max(1, num_classes))
-        initialise(self)
+    def adopt(self, num_classes: int, global_pool: str, drop_rate: float) -> None:
+        """Sets what timm's arguments say, see `timm_network`."""
+        self.initialise(self)
         self.num_features = self.head_hidden_size = cast(Classifier, self.classifier).in_features
         self.drop_rate = drop_rate
         self.global_pool = "avg"
-        self.feature_info = feature_maps(architecture)
+        self.feature_info = timm_maps(self)
         if num_classes == 0 or global_pool != "avg":
             self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
-        features: Tensor = self.head(self.stages(self.stem(x)))
-        return features
+        return self.last_map(x)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
@@ -97,7 +81,7 @@ class TimmNetwork(Network):
         self.classifier = nn.Identity()
         if num_classes:
             self.classifier = Classifier(self.num_features, num_classes)
-            initialise(self.classifier)
+            self.initialise(self.classifier)
 
     def _dropped(self, x: Tensor) -> Tensor:
         if x.ndim == 4:
@@ -118,24 +102,50 @@ def _prepared(info: ModelInfo, path: str | Path) -> Tensor:
     return read_picture(Path(path), info)
 
 
-def feature_maps(architecture: Architecture) -> list[dict[str, Any]]:
+def timm_network(
+    network: dict[str, Any],
+    num_classes: int = 1000,
+    in_chans: int = 3,
+    global_pool: str = "avg",
+    drop_rate: float = 0.0,
+) -> TimmNetwork:
+    """The network of an architecture, of whatever family, as timm has it.
+
+    Args:
+        network: an architecture as its JSON's object.
+        num_classes: 0 for a network that ends with the pooled features, N×num_features.
+        global_pool: `avg`, or an empty string for a map that is not pooled (with `num_classes` of 0 alone).
+        drop_rate: share of the pooled features that a training drops.
+    """
+    if in_chans != 3:
+        raise InputError(f"in_chans: CoordNAS networks take pictures of 3 channels, got {in_chans}")
+    architecture = Architecture.from_dict(network)
+    check(architecture, max(1, num_classes))
+    made = _timm_class(network_class(architecture))(architecture, max(1, num_classes))
+    made.adopt(num_classes, global_pool, drop_rate)
+    return made
+
+
+def _timm_class(family: type[Network]) -> type[TimmNetwork]:
+    return type("TimmNetwork", (TimmNetwork, family), {"__doc__": TimmNetwork.__doc__})
+
+
+def timm_maps(network: Network) -> list[dict[str, Any]]:
     """The maps that `features_only` takes: of each size the last, as timm has it, without the head's.
 
     Of each map its number of channels, how many pixels of the picture one of its own is wide, and its module.
     """
-    reduction = architecture.stem_stride
-    found = {reduction: {"num_chs": architecture.stem_width, "reduction": reduction, "module": "stem.activation"}}
-    for index, stage in enumerate(architecture.stages):
-        reduction *= stage.stride
-        found[reduction] = {"num_chs": stage.width, "reduction": reduction, "module": f"stages.{index}"}
-    return list(found.values())
+    return [{"num_chs": one.channels, "reduction": one.stride, "module": one.module} for one in network.info]
 
 
 def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """timm's entry point: `network` among the arguments is the architecture, as the exported `config.json` has it."""
-    maps = feature_maps(Architecture.from_dict(kwargs["network"]))
+    architecture = Architecture.from_dict(kwargs["network"])
+    check(architecture, 1)
+    with torch.device("meta"):
+        maps = Network(architecture, 1).info
     features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
-    model = build_model_with_cfg(TimmNetwork, "coordnas", pretrained, feature_cfg=features, **kwargs)
+    model = build_model_with_cfg(timm_network, "coordnas", pretrained, feature_cfg=features, **kwargs)
     return cast(nn.Module, model)
 
 

@@ -26,7 +26,7 @@ from commands import command_line, ending
 from foundation.json_files import read_json
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
-from search_space.blocks import Block
+from search_space.families.mobile.blocks import Block
 from search_space.network import Network, build
 from training.model_file import load_model
 

@@ -1,11 +1,12 @@
 """Named things that a user's own file may add to: attention ops, blocks, spaces, scores, samplers, evaluators."""
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from foundation.errors import InputError
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 class Registry(Generic[T]):
@@ -21,14 +22,14 @@ class Registry(Generic[T]):
         self.otherwise = otherwise
         self._things: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[S], S]:
         """Decorator that makes a class or function known by the name. Raises ValueError if the name is taken."""
 
-        def add(thing: T) -> T:
+        def add(thing: S) -> S:
             if name in self._things:
                 holder = getattr(self._things[name], "__name__", type(self._things[name]).__name__)
                 raise ValueError(f"{self.kind} {name!r} is registered already, by {holder}")
-            self._things[name] = thing
+            self._things[name] = cast(T, thing)  # the decorated keeps its own type
             return thing
 
         return add

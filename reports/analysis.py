@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
 from reports.record import Evaluated
-from search_space.architecture import Architecture, Attention, Stage
+from search_space.architecture import Architecture, Attention, Row
 from studies.trials import Candidate
 
 TOP_SHARE = 0.1
@@ -30,7 +30,6 @@ MOST_IMPORTANT = 400
 """Candidates that importances rest on at most: fANOVA's time grows with their square."""
 
 LEAST_SEEN = 3  # candidates in which an option stands, for its effect to be told
-DECISIONS = ("attention", "kernel", "expansion", "depth", "width")
 
 
 def top(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -43,7 +42,7 @@ def attention_shares(candidates: Sequence[Candidate], stage: int) -> dict[Attent
     """Share of the blocks at a stage that have each attention, of every candidate alike."""
     shares: defaultdict[Attention, float] = defaultdict(float)
     for candidate in candidates:
-        own = candidate.architecture.stages[stage].attention
+        own = candidate.architecture.stage_rows()[stage].attention
         for attention in own:
             shares[attention] += 1 / (len(own) * len(candidates))
     return dict(sorted(shares.items(), key=lambda item: order(item[0])))
@@ -79,10 +78,11 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
     if len(candidates) < LEAST_CANDIDATES:
         return []
     scores = np.array([candidate.score for candidate in candidates])
+    stage_rows = [candidate.architecture.stage_rows() for candidate in candidates]
     columns: list[NDArray[np.float64]] = []
     named: list[tuple[int, str, str, int]] = []
-    for index in range(len(candidates[0].architecture.stages)):
-        stages = [candidate.architecture.stages[index] for candidate in candidates]
+    for index in range(len(candidates[0].architecture.stage_rows())):
+        stages = [rows[index] for rows in stage_rows]
         offered = {attention for stage in stages for attention in stage.attention}
         kinds = {label(attention): attention.kind for attention in sorted(offered, key=order)}
         shares = {name: np.array([_share(stage, name, label) for stage in stages]) for name in kinds}
@@ -103,15 +103,15 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
     fitted = _ridge(design, scores)[:count]
     resampled = np.stack([_ridge(design[rows], scores[rows])[:count] for rows in drawn])
     reach = 1.96 * resampled.std(0)
-    found: list[list[Effect]] = [[] for _ in candidates[0].architecture.stages]
+    found: list[list[Effect]] = [[] for _ in stage_rows[0]]
     for number, (index, name, kind, seen) in enumerate(named):
         value = float(fitted[number])
         found[index].append(Effect(name, kind, value, value - float(reach[number]), value + float(reach[number]), seen))
     return found
 
 
-def _share(stage: Stage, name: str, label: Callable[[Attention], str]) -> float:
-    return sum(label(attention) == name for attention in stage.attention) / stage.depth
+def _share(row: Row, name: str, label: Callable[[Attention], str]) -> float:
+    return sum(label(attention) == name for attention in row.attention) / row.depth
 
 
 def _sizes(architectures: Sequence[Architecture]) -> list[NDArray[np.float64]]:
@@ -119,8 +119,8 @@ def _sizes(architectures: Sequence[Architecture]) -> list[NDArray[np.float64]]:
     rows = []
     for architecture in architectures:
         row = [math.log(architecture.resolution)]
-        for stage in architecture.stages:
-            row += [math.log(stage.width), stage.depth, stage.expansion, stage.kernel_size]
+        for stage in architecture.stage_rows():
+            row += [math.log(stage.width), stage.depth, *(value for _, value in reversed(stage.numbers))]
         rows.append(row)
     table = np.array(rows, dtype=np.float64)
     spread = table.std(0)
@@ -174,15 +174,17 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
         values = (fanova.get(name, 0.0), ped.get(name, 0.0))
         shares = [value if math.isfinite(value) else 0.0 for value in values]
         found.append(Importance(int(stage), decision, *shares))
-    return found
+    order = list(dict.fromkeys(name.partition(" ")[2] for name in rows[0]))
+    return sorted(found, key=lambda one: order.index(one.decision))
 
 
 def _decided(architecture: Architecture) -> dict[str, str]:
     """Each stage's decisions, `1 kernel` and so on; the resolution as stage 0's."""
     row = {"0 resolution": f"{architecture.resolution}"}
-    for index, stage in enumerate(architecture.stages, 1):
-        values = (stage.attention_label, stage.kernel_size, stage.expansion, stage.depth, stage.width)
-        row |= {f"{index} {name}": str(value) for name, value in zip(DECISIONS, values, strict=True)}
+    for stage in architecture.stage_rows():
+        attention = {"attention": stage.attention_label} if stage.attention else {}
+        own = {**attention, **dict(stage.numbers), "depth": stage.depth, "width": stage.width}
+        row |= {f"{stage.name} {name}": str(value) for name, value in own.items()}
     return row
 
 

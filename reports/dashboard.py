@@ -27,10 +27,10 @@ from foundation.started_as import as_typed
 from reports import analysis
 from reports.html.answer import question
 from reports.html.palette import look, short, strength
-from reports.notation import COST_NAMES, attention_by_stage, score
+from reports.notation import COST_NAMES, attention_by_stage, number, score
 from reports.record import Record, accuracy_name
 from search_space.architecture import Architecture, Attention
-from search_space.blocks import strided
+from search_space.parts import strided
 from studies.front import promising
 from studies.storage.annotations import annotate
 from studies.storage.storages import close_storage, open_storage
@@ -121,19 +121,17 @@ def trial_note(record: Record, candidate: Candidate) -> str:
 
 def drawn_in_text(architecture: Architecture) -> str:
     """The network as a Markdown table, a column a stage."""
-    size = strided(architecture.resolution, architecture.stem_stride)
-    columns: list[tuple[str, ...]] = [("", "attention", "blocks × width", "kernel", "expansion", "stride", "map")]
-    columns.append(("stem", "", f"{architecture.stem_width}", "3×3", "", f"{architecture.stem_stride}", f"{size}²"))
-    for number, stage in enumerate(architecture.stages, 1):
-        size = strided(size, stage.stride)
-        attention = stage.attention_label.replace("+", " + ")
-        kernel = f"{stage.kernel_size}×{stage.kernel_size}"
-        shape = f"{stage.depth} × {stage.width}"
-        columns.append(
-            (f"stage {number}", attention, shape, kernel, f"{stage.expansion}", f"{stage.stride}", f"{size}²")
-        )
-    if architecture.head_width is not None:
-        columns.append(("head", "", f"{architecture.head_width}", "1×1", "", "", f"{size}²"))
+    rows = architecture.rows()
+    names = list(dict.fromkeys(name for row in rows for name, _ in row.numbers))
+    columns: list[tuple[str, ...]] = [("", "attention", "blocks × width", *names, "stride", "map")]
+    size = architecture.resolution
+    for row in rows:
+        size = strided(size, row.stride or 1)
+        numbers = {name: number(name, value) for name, value in row.numbers}
+        title, shape = (row.name, f"{row.width}") if row.end else (f"stage {row.name}", f"{row.depth} × {row.width}")
+        stride = "" if row.stride is None else f"{row.stride}"
+        attention = row.attention_label.replace("+", " + ")
+        columns.append((title, attention, shape, *(numbers.get(name, "") for name in names), stride, f"{size}²"))
     # The dashboard sets columns close together: the headings keep them apart.
     columns = [(f"{heading}\N{EN SPACE}\N{EN SPACE}", *cells) for heading, *cells in columns]
     lines = [f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True)]
@@ -219,7 +217,7 @@ def attention_figure(record: Record) -> dict[str, Any]:
     """Plotly's figure of the attention at each stage: of the candidates that scored best, beside all."""
     candidates = [one.candidate for one in record.evaluated]
     good = analysis.top(candidates)
-    stages = range(len(candidates[0].architecture.stages))
+    stages = range(len(candidates[0].architecture.stage_rows()))
     groups = [(f"best {len(good)}", good), (f"all {len(candidates)}", candidates)]
     rows = [f"stage {index + 1}, {name}" for index in stages for name, _ in groups]
     shares = [analysis.attention_shares(some, index) for index in stages for _, some in groups]

@@ -30,7 +30,17 @@ def signed(value: float, style: str = ".3g") -> str:
 
 def attention_by_stage(architecture: Architecture) -> str:
     """The attention of each stage, e.g. `ca/4 – se/8`."""
-    return " ".join(stage.attention_label for stage in architecture.stages)
+    return " ".join(row.attention_label for row in architecture.stage_rows())
+
+
+def number(name: str, value: int) -> str:
+    """What a row of a network has by that name: a kernel as `3×3`."""
+    return f"{value}×{value}" if name == "kernel" else f"{value}"
+
+
+def short_number(name: str, value: int) -> str:
+    """The same where there is little room: `3×3`, and `e4` for an expansion of 4."""
+    return number(name, value) if name == "kernel" else f"{name[0]}{value}"
 
 
 def amount(cost: str, value: float) -> str:

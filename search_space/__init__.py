@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foundation.errors import InputError
-    from search_space.architecture import Architecture, Attention, Stage
+    from search_space.architecture import Architecture, Attention
     from search_space.cost.cost import Budget, Cost, measure
     from search_space.cost.priced_space import PricedSpace
+    from search_space.families.mobile.architecture import Stage
     from search_space.network import Network, build
     from search_space.space import SearchSpace
 
@@ -28,7 +29,7 @@ __all__ = [
 _FROM = {
     "Architecture": "search_space.architecture",
     "Attention": "search_space.architecture",
-    "Stage": "search_space.architecture",
+    "Stage": "search_space.families.mobile.architecture",
     "Budget": "search_space.cost.cost",
     "Cost": "search_space.cost.cost",
     "measure": "search_space.cost.cost",

@@ -1,4 +1,4 @@
-"""An architecture as a value: everything about a network except the number of classes.
+"""An architecture as a value: everything about a network's backbone, and nothing about the number of classes.
 
 Only the standard library is used here, so an architecture can be read, compared and printed without torch.
 """
@@ -7,19 +7,20 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self, cast
 
 from foundation.errors import InputError
 from foundation.json_files import parse_json, shown
+from foundation.registry import Registry
+from search_space.family import found_in
+from search_space.fields import check_integer, check_name
 
-MAX_WIDTH = 8192
-MAX_STAGES = 32
-MAX_DEPTH = 32
 MAX_RESOLUTION = 4096
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+FIRST_FAMILY = "mobile"
+"""What JSON without a family describes: it was the only one once."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Attention:
     reduction: int | None = None
 
     def __post_init__(self) -> None:
-        _check_name("kind", self.kind)
+        check_name("kind", self.kind)
         if self.reduction is not None:
-            _check_integer("reduction", self.reduction, 1, 1024)
+            check_integer("reduction", self.reduction, 1, 1024)
 
     @property
     def label(self) -> str:
@@ -43,34 +44,38 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A row of blocks with one output width; the first block has the stride.
+class Row:
+    """A stage of a network, or an end of it, as tables and drawings show it.
 
-    `attention` has one entry a block, so its length is the stage's depth. Widths count channels; `expansion` is
-    the ratio of a block's hidden to its input channels (of its input to its hidden channels in a sandglass).
+    Attributes:
+        name: `stem`, `1` and so on for stages, `head`.
+        place: the name of its module.
+        kind: of its blocks, such as `inverted_residual`; of an end what it is, in words.
+        width: channels of its output.
+        stride: pixels of its input to one of its output, along one side; None where there is nothing to say.
+        blocks: the attention of each block, None for one without a place for attention.
+        numbers: what else was decided for it or tells it apart, by name, such as `kernel` and `expansion`.
+        end: whether it is an end, for which a search decides nothing.
     """
 
-    block: str
+    name: str
+    place: str
+    kind: str
     width: int
-    stride: int
-    expansion: int
-    kernel_size: int
-    attention: tuple[Attention, ...]
-
-    def __post_init__(self) -> None:
-        _check_name("block", self.block)
-        _check_integer("width", self.width, 1, MAX_WIDTH)
-        _check_integer("stride", self.stride, 1, 2)
-        _check_integer("expansion", self.expansion, 1, 16)
-        _check_integer("kernel_size", self.kernel_size, 1, 11)
-        if self.kernel_size % 2 == 0:
-            raise InputError(f"kernel_size: expected an odd integer, got {self.kernel_size}")
-        _check_tuple("attention", self.attention, Attention, MAX_DEPTH)
+    stride: int | None
+    blocks: tuple[Attention | None, ...]
+    numbers: tuple[tuple[str, int], ...] = ()
+    end: bool = False
 
     @property
     def depth(self) -> int:
         """Number of blocks."""
-        return len(self.attention)
+        return len(self.blocks)
+
+    @property
+    def attention(self) -> tuple[Attention, ...]:
+        """The attention of each block that has a place for one."""
+        return tuple(own for own in self.blocks if own is not None)
 
     @property
     def attention_label(self) -> str:
@@ -80,50 +85,59 @@ class Stage:
 
 
 @functools.total_ordering
-@dataclass(frozen=True)
-class Architecture:
-    """A whole network: stem convolution, stages, head convolution (absent where `head_width` is None), classifier.
+class Architecture(ABC):
+    """A network's backbone as a frozen value; each family has a dataclass of its own.
 
-    `resolution` is the side in pixels of the square input the network is trained, scored and costed at.
+    A family's dataclass is registered in `ARCHITECTURES`, in the file `architecture.py` of the family's room.
+    `Architecture(…)` itself makes one of the first family, the mobile networks.
+
+    Attributes:
+        family: the name of its room in `search_space.families`.
+        resolution: the side in pixels of the square input the network is trained, scored and costed at.
     """
 
+    family: ClassVar[str]
     resolution: int
-    stem_width: int
-    stem_stride: int
-    stages: tuple[Stage, ...]
-    head_width: int | None
-    activation: str
 
-    def __post_init__(self) -> None:
-        _check_integer("resolution", self.resolution, 1, MAX_RESOLUTION)
-        _check_integer("stem_width", self.stem_width, 1, MAX_WIDTH)
-        _check_integer("stem_stride", self.stem_stride, 1, 2)
-        _check_tuple("stages", self.stages, Stage, MAX_STAGES)
-        if self.head_width is not None:
-            _check_integer("head_width", self.head_width, 1, MAX_WIDTH)
-        _check_name("activation", self.activation)
+    def __new__(cls, *_args: Any, **_fields: Any) -> Self:
+        """Where there was one family only, its value had this name: who makes one by it still gets it."""
+        made = found_in(ARCHITECTURES, FIRST_FAMILY, "architecture") if cls is Architecture else cls
+        return cast(Self, object.__new__(made))
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Architecture):
             return NotImplemented
         return self.to_json() < other.to_json()
 
-    @property
-    def total_stride(self) -> int:
-        """Input pixels per pixel of the last feature map, along one side."""
-        stride = self.stem_stride
-        for stage in self.stages:
-            stride *= stage.stride
-        return stride
-
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, integers, strings and None."""
-        stages = [
-            {**vars(stage), "attention": [{**vars(attention)} for attention in stage.attention]}
-            for stage in self.stages
-        ]
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**fields, "stages": stages}
+        """Plain dictionaries, lists, integers, strings and None; `family` says which, but for the first."""
+
+    @abstractmethod
+    def rows(self) -> tuple[Row, ...]:
+        """Its stages and ends in order: all that tables and drawings read."""
+
+    @abstractmethod
+    def decided(self, name: str) -> Any:
+        """What it has where a space's decision of that name is made; None where it has no such place."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The value that `to_dict` described, without its family. Raises InputError naming the field that is wrong."""
+
+    @property
+    @abstractmethod
+    def everywhere(self) -> str:
+        """What is the same in all of its stages, in a word or two: of mobile networks the activation."""
+
+    def at(self, resolution: int) -> Self:
+        """The same network at another resolution."""
+        return cast(Self, dataclasses.replace(cast(Any, self), resolution=resolution))
+
+    def stage_rows(self) -> tuple[Row, ...]:
+        """Its stages alone."""
+        return tuple(row for row in self.rows() if not row.end)
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, integers only."""
@@ -137,15 +151,18 @@ class Architecture:
     def _digest(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    @classmethod
-    def from_dict(cls, data: object) -> "Architecture":
+    @staticmethod
+    def from_dict(data: object) -> "Architecture":
         """The architecture that `to_dict` described. Raises InputError naming the field that is wrong."""
-        fields = _check_fields("", data, cls)
-        stages = _check_list("stages", fields.pop("stages"), MAX_STAGES)
-        return cls(stages=tuple(_stage(f"stages[{i}]", stage) for i, stage in enumerate(stages)), **fields)
+        if not isinstance(data, dict):
+            raise InputError(f"architecture: expected an object, got {shown(data)}")
+        fields = {**data}
+        family = fields.pop("family", FIRST_FAMILY)
+        check_name("family", family)
+        return found_in(ARCHITECTURES, family, "architecture").read(fields)
 
-    @classmethod
-    def from_json(cls, text: object) -> "Architecture":
+    @staticmethod
+    def from_json(text: object) -> "Architecture":
         """The architecture that `to_json` wrote. Raises InputError naming the field that is wrong."""
         if not isinstance(text, str):
             raise InputError(f"architecture: expected a JSON text, got {shown(text)}")
@@ -157,58 +174,10 @@ def _parsed(text: str) -> Architecture:
     return Architecture.from_dict(parse_json(text))
 
 
-def _stage(place: str, data: object) -> Stage:
-    fields = _check_fields(place, data, Stage)
-    entries = _check_list(f"{place}.attention", fields.pop("attention"), MAX_DEPTH)
-    attention = tuple(_attention(f"{place}.attention[{i}]", entry) for i, entry in enumerate(entries))
-    try:
-        return Stage(attention=attention, **fields)
-    except InputError as error:
-        raise InputError(f"{place}.{error}") from None
+ARCHITECTURES: Registry[type[Architecture]] = Registry("family")
+"""The value of each family."""
 
 
-def _attention(place: str, data: object) -> Attention:
-    fields = _check_fields(place, data, Attention)
-    try:
-        return Attention(**fields)
-    except InputError as error:
-        raise InputError(f"{place}.{error}") from None
-
-
-def _check_fields(place: str, data: object, cls: type) -> dict[str, Any]:
-    """`data` as a dictionary with exactly the fields of the dataclass `cls`."""
-    where = place or "architecture"
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: expected an object, got {shown(data)}")
-    known = {field.name for field in dataclasses.fields(cls)}
-    prefix = f"{place}." if place else ""
-    for name in sorted(known - data.keys()):
-        raise InputError(f"{prefix}{name}: missing")
-    for name in sorted(data.keys() - known):
-        raise InputError(f"{prefix}{shown(name)}: unknown field; {where} has {', '.join(sorted(known))}")
-    return dict(data)
-
-
-def _check_list(place: str, value: object, longest: int) -> list[Any]:
-    if not isinstance(value, list) or not 1 <= len(value) <= longest:
-        got = f"{len(value)} entries" if isinstance(value, list) else shown(value)
-        raise InputError(f"{place}: expected a list of 1 to {longest} entries, got {got}")
-    return value
-
-
-def _check_tuple(place: str, value: object, kind: type, longest: int) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(entry, kind) for entry in value):
-        raise InputError(f"{place}: expected a tuple of {kind.__name__}, got {shown(value)}")
-    if not 1 <= len(value) <= longest:
-        raise InputError(f"{place}: expected 1 to {longest} entries, got {len(value)}")
-
-
-def _check_integer(place: str, value: object, low: int, high: int) -> None:
-    # bool is an int in Python; `true` for a width is a mistake all the same.
-    if type(value) is not int or not low <= value <= high:
-        raise InputError(f"{place}: expected an integer from {low} to {high}, got {shown(value)}")
-
-
-def _check_name(place: str, value: object) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InputError(f"{place}: expected a name in lower case, got {shown(value)}")
+def check_resolution(value: object) -> None:
+    """Raises InputError if it is no side of a picture in pixels."""
+    check_integer("resolution", value, 1, MAX_RESOLUTION)

@@ -1,9 +1,7 @@
 """Decisions by name: what a search space is made of, and how a program of them is run."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
-
-from search_space.architecture import Architecture
+from typing import Protocol, TypeVar
 
 _Option = TypeVar("_Option", bound=Hashable)
 _Outcome = TypeVar("_Outcome")
@@ -50,19 +48,3 @@ def dimension(name: str) -> str:
     """What a decision is about: resolution, width, depth, expansion, kernel_size, attention or reduction."""
     last = name.rpartition(".")[2].partition("(")[0]
     return "reduction" if last.endswith("_reduction") else last
-
-
-def decided(architecture: Architecture, name: str) -> Any:
-    """What `architecture` has where the decision `name` is made; None if it has no such block."""
-    if name == "resolution":
-        return architecture.resolution
-    place, *inner = name.split(".")
-    stage = architecture.stages[int(place.removeprefix("stage"))]
-    what = dimension(name)
-    if what not in ("attention", "reduction"):
-        return getattr(stage, what)
-    # A stage's last block has a place for attention if any of its blocks has.
-    block = int(inner[0].removeprefix("block")) if len(inner) == 2 else stage.depth - 1
-    if block >= stage.depth:
-        return None
-    return stage.attention[block].kind if what == "attention" else stage.attention[block].reduction

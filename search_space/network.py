@@ -2,65 +2,121 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from foundation.errors import InputError
+from foundation.registry import Registry
 from search_space.architecture import Architecture
-from search_space.blocks import ClassifierPart, ConvPart, Part, stage_blocks
+from search_space.family import found_in
+from search_space.parts import Part
 
 # A hostile file can describe a network of any size within the fields' limits; 500M parameters are 2 GB.
 MAX_PARAMETERS = 500_000_000
 
-
-def parts(architecture: Architecture, num_classes: int) -> list[tuple[str, Part]]:
-    """The network's parts in order, each with the name of its module: stem, stages.0.0, …, head, classifier."""
-    named: list[tuple[str, Part]] = []
-    activation = architecture.activation
-    named.append(("stem", ConvPart(3, architecture.stem_width, 3, architecture.stem_stride, activation)))
-    width = architecture.stem_width
-    for i, stage in enumerate(architecture.stages):
-        named += [(f"stages.{i}.{j}", block) for j, block in enumerate(stage_blocks(stage, width, activation))]
-        width = stage.width
-    if architecture.head_width is not None:
-        named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))
-        width = architecture.head_width
-    named.append(("classifier", ClassifierPart(width, num_classes)))
-    return named
+Create = Callable[[str, Part], nn.Module]
+"""Makes the module of a named part."""
 
 
-class Network(nn.Module):
-    """An image classifier: N×3×H×W to N×num_classes logits, for any H and W.
+def fresh(_name: str, part: Part) -> nn.Module:
+    """A module of its own."""
+    return part.create()
+
+
+class FeatureMap(NamedTuple):
+    """A map that a backbone gives to a head.
+
+    Attributes:
+        module: whose output it is.
+        channels: how many it has.
+        stride: pixels of the picture to one of its own, along one side.
+    """
+
+    module: str
+    channels: int
+    stride: int
+
+
+class Backbone(nn.Module):
+    """A network up to its last feature map.
+
+    Attributes:
+        info: its maps, of each stride the last, the finest first.
+    """
+
+    info: tuple[FeatureMap, ...]
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """N×3×H×W to the maps that `info` describes, N×channels×H/stride×W/stride each, rounded up."""
+        raise NotImplementedError
+
+    def last_map(self, images: Tensor) -> Tensor:
+        """N×3×H×W to what a classifier is given, N×C×H'×W'."""
+        raise NotImplementedError
+
+
+class Network(Backbone):
+    """An image classifier, a backbone with its head: N×3×H×W to N×num_classes logits.
+
+    Each family has a class of its own, registered in `NETWORKS`, in the file `network.py` of the family's room;
+    `Network(architecture, num_classes)` makes one of the architecture's, with whatever weights its modules have.
 
     Args:
         create: makes the module of a named part; by default a fresh one.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        num_classes: int,
-        create: Callable[[str, Part], nn.Module] = lambda name, part: part.create(),
-    ):
+    family: ClassVar[str]
+    architecture: Architecture
+    num_classes: int
+    classifier: nn.Module
+
+    def __new__(cls, architecture: Any = None, *_args: Any, **_options: Any) -> Self:
+        """One of the architecture's family; a family's own class, and a copy, are made as they are."""
+        return cast(Self, object.__new__(network_class(architecture) if cls is Network else cls))
+
+    def __init__(self, architecture: Any, num_classes: int, create: Create = fresh):
         super().__init__()
         self.architecture = architecture
         self.num_classes = num_classes
-        modules = {name: create(name, part) for name, part in parts(architecture, num_classes)}
-        self.stem = modules["stem"]
-        self.stages = nn.Sequential(
-            *(
-                nn.Sequential(*(modules[f"stages.{i}.{j}"] for j in range(stage.depth)))
-                for i, stage in enumerate(architecture.stages)
-            )
-        )
-        self.head = modules.get("head", nn.Identity())
-        self.classifier = modules["classifier"]
+
+    @classmethod
+    def parts(cls, architecture: Any, num_classes: int) -> Sequence[tuple[str, Part]]:
+        """The network's parts in order, each with the name of its module; the last is the classifier."""
+        raise NotImplementedError
+
+    @classmethod
+    def initialise(cls, module: nn.Module) -> None:
+        """Draws fresh weights from torch's global random state, as the family's authors do."""
+        initialise(module)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The modules between stem and head, one after the other."""
+        raise NotImplementedError
+
+    def stemmed(self, images: Tensor) -> Tensor:
+        """What the first of the blocks is given."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.head(self.stages(self.stem(x))))
+        logits: Tensor = self.classifier(self.last_map(x))
         return logits
+
+
+NETWORKS: Registry[type[Network]] = Registry("family")
+"""The networks of each family."""
+
+
+def network_class(architecture: Architecture) -> type[Network]:
+    """The class of the architecture's networks."""
+    return found_in(NETWORKS, architecture.family, "network")
+
+
+def parts(architecture: Architecture, num_classes: int) -> Sequence[tuple[str, Part]]:
+    """The network's parts in order, each with the name of its module."""
+    return network_class(architecture).parts(architecture, num_classes)
 
 
 def build(architecture: Architecture, num_classes: int = 1000) -> Network:
@@ -73,7 +129,7 @@ def build(architecture: Architecture, num_classes: int = 1000) -> Network:
         raise InputError(f"num_classes: expected an integer from 1 to 1000000, got {num_classes!r}")
     check(architecture, num_classes)
     network = Network(architecture, num_classes)
-    initialise(network)
+    network.initialise(network)
     return network
 
 

@@ -1,27 +1,17 @@
-"""Weights of one network carried over to another of the same family, torchvision's published ones above all.
+"""Where first weights come from: published ones, and one network's carried over to another of its family."""
 
-The matching part of every tensor is copied: leading channels, centred kernels. What the source lacks is filled so that
-the network's function stays what it was, or as near as can be (function-preserving transformations, Net2Net,
-arXiv:1511.05641):
-
-- wider: new channels are fresh, and whatever reads them starts with zero weights;
-- larger kernels: zeros around the source's;
-- deeper: a new block ends in a zero scale, so that only its skip remains;
-- new attention: gates start at a constant, and the next convolution makes up for it.
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foundation.amounts import human
 from foundation.errors import InputError
+from foundation.registry import Registry
 from search_space.architecture import Architecture
-from search_space.backbones import efficientnet_b0, mobilenetv2
-from search_space.blocks import Block, ConvNormActivation
-from search_space.network import Network, build
+from search_space.family import found_in
+from search_space.network import Network
 
 
 def check_init(name: str, *more: str) -> None:
@@ -55,80 +45,56 @@ class Transferred:
         return f"{text}; the function is {'preserved' if self.preserved else 'not preserved exactly'}"
 
 
-def check_family(architecture: Architecture) -> Architecture:
-    """torchvision's architecture of the family. Raises InputError if it publishes no weights of one."""
-    blocks = {stage.block for stage in architecture.stages}
-    families = {"relu6": mobilenetv2(), "silu": efficientnet_b0()}
-    source = families.get(architecture.activation)
-    if source is None or blocks != {"inverted_residual"}:
-        raise InputError(
-            f"`init` torchvision: no published weights for {', '.join(sorted(blocks))} blocks with "
-            f"{architecture.activation}; known: MobileNetV2 (relu6) and EfficientNet-B0 (silu)"
-        )
-    if len(architecture.stages) != len(source.stages):
-        raise InputError(
-            f"`init` torchvision: the network has {len(architecture.stages)} stages, the published one "
-            f"{len(source.stages)}; use `init` scratch"
-        )
-    return source
+class _Transfer(Protocol):
+    def __call__(self, source: Network, target: Network, *, compensate: bool) -> Transferred: ...
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a family knows of published weights, and how weights carry over from one of its networks to another.
+
+    Attributes:
+        check: the published architecture of an architecture's kind; raises InputError if no weights of one are.
+        network: the published network of an architecture's kind, from a state dictionary or as it is fetched.
+        at_hand: what `auto` stands for, `torchvision` or `scratch`, and why; nothing is downloaded.
+        transfer: copies what the target shares with the source, and fills the rest.
+    """
+
+    check: Callable[[Any], Architecture]
+    network: Callable[[Any, dict[str, Tensor] | None], Network]
+    at_hand: Callable[[Any], tuple[str, str]]
+    transfer: _Transfer
+
+
+PUBLISHED: Registry[Published] = Registry("family with published weights")
+"""Registered in the file `pretrained.py` of a family's room."""
+
+
+def check_published(architecture: Architecture) -> Architecture:
+    """The published architecture of the architecture's kind. Raises InputError if no weights of one are published."""
+    return _of(architecture).check(architecture)
 
 
 def published(architecture: Architecture, state: dict[str, Tensor] | None = None) -> Network:
-    """torchvision's ImageNet network of the architecture's family, with 1000 classes, as one of ours.
+    """torchvision's ImageNet network of the architecture's kind, with 1000 classes, as one of ours.
 
     Args:
-        state: a state dictionary of torchvision's `mobilenet_v2` or `efficientnet_b0`; by default the published one,
-            which is downloaded once into torch's cache.
+        state: a state dictionary as torchvision has it; by default the published one, which is downloaded once into
+            torch's cache.
 
-    Raises InputError for a family that torchvision has no weights of, or if they cannot be fetched.
+    Raises InputError for a kind that torchvision has no weights of, or if they cannot be fetched.
     """
-    source = check_family(architecture)
-    network = build(source)
-    if state is None:
-        state = _fetched(architecture.activation)
-    names = list(network.state_dict())
-    if len(names) != len(state):
-        raise InputError(f"`init` torchvision: {len(state)} tensors, expected {len(names)}: not the network meant")
-    # Both definitions hold the same tensors in the same order; shapes are checked on loading.
-    network.load_state_dict(dict(zip(names, state.values(), strict=True)))
-    return network
+    return _of(architecture).network(architecture, state)
 
 
 def at_hand(architecture: Architecture) -> tuple[str, str]:
     """What `auto` stands for, `torchvision` or `scratch`, and why. Nothing is downloaded."""
     try:
-        check_family(architecture)
+        return _of(architecture).at_hand(architecture)
     except InputError as error:
         return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
-    file = _cache() / Path(_url(architecture.activation)).name
-    if file.is_file():
-        return "torchvision", f"published weights are in {file}"
-    return "scratch", f"no published weights in {file}; `init` torchvision downloads them"
 
 
-def _fetched(activation: str) -> dict[str, Tensor]:
-    url = _url(activation)
-    try:
-        # Not torchvision's own way: that one unpickles.
-        return dict(torch.hub.load_state_dict_from_url(url, weights_only=True, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"`init` torchvision: cannot fetch {url} ({error}); put the file into {_cache()}, or use `init` scratch"
-        ) from None
-
-
-def _url(activation: str) -> str:
-    from torchvision.models import EfficientNet_B0_Weights, MobileNet_V2_Weights
-
-    return str((MobileNet_V2_Weights if activation == "relu6" else EfficientNet_B0_Weights).DEFAULT.url)
-
-
-def _cache() -> Path:
-    """Where torch keeps what it has downloaded."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-@torch.no_grad()
 def transfer(source: Network, target: Network, *, compensate: bool = True) -> Transferred:
     """Copies what `target` shares with `source`, and fills the rest so that the function is kept where possible.
 
@@ -136,118 +102,13 @@ def transfer(source: Network, target: Network, *, compensate: bool = True) -> Tr
         compensate: whether the convolution after a new attention makes up for its constant gates. In shared weights it
             must not, since the same convolution follows other attention as well; recomputed batch statistics do.
     """
-    report = Transferred(total=sum(parameter.numel() for parameter in target.parameters()))
-    if len(source.stages) != len(target.stages):
-        raise InputError(f"the source has {len(source.stages)} stages, the network {len(target.stages)}")
-    _tensors("stem", source.stem, target.stem, report)
-    for i, (old_stage, new_stage) in enumerate(zip(source.stages, target.stages, strict=True)):
-        assert isinstance(old_stage, nn.Sequential)
-        assert isinstance(new_stage, nn.Sequential)
-        for j, new in enumerate(new_stage):
-            name = f"stages.{i}.{j}"
-            assert isinstance(new, Block)
-            if j < len(old_stage):
-                old = old_stage[j]
-                assert isinstance(old, Block)
-                _block(name, old, new, report, compensate)
-            else:
-                _close(new)
-                report.notes[name] = "new block, starts as its skip"
-        if len(new_stage) < len(old_stage):
-            report.notes[f"stages.{i}"] = f"{len(old_stage) - len(new_stage)} blocks dropped"
-            report.preserved = False
-    _tensors("head", source.head, target.head, report)
-    if source.num_classes == target.num_classes:
-        _tensors("classifier", source.classifier, target.classifier, report)
-    else:
-        report.notes["classifier"] = f"fresh: {target.num_classes} classes instead of {source.num_classes}"
-        report.preserved = False
-    return report
+    return _of(target.architecture).transfer(source, target, compensate=compensate)
 
 
-def _block(name: str, old: Block, new: Block, report: Transferred, compensate: bool) -> None:
-    pieces = dict(old.named_children())
-    gate = 1.0
-    if old.skip != new.skip:
-        report.notes[name] = "the skip differs"
-        report.preserved = False
-    for local, piece in new.named_children():
-        place = f"{name}.{local}"
-        mine = pieces.get(local)
-        if local == "attention":
-            if type(mine) is not type(piece):
-                gate = _new_attention(place, mine, piece, report)
-                continue
-        elif mine is None:
-            report.notes[place] = "fresh: the source has none"
-            report.preserved = False
-            continue
-        elif gate != 1.0 and compensate and isinstance(piece, ConvNormActivation):
-            _tensors(place, mine, piece, report)
-            piece.conv.weight.div_(gate)
-            gate = 1.0
-            continue
-        assert mine is not None
-        _tensors(place, mine, piece, report)
-    for local in pieces.keys() - dict(new.named_children()).keys():
-        report.notes[f"{name}.{local}"] = "dropped"
-        report.preserved = False
-
-
-def _new_attention(place: str, old: nn.Module | None, new: nn.Module, report: Transferred) -> float:
-    """Makes an attention that the source lacks a constant; returns the constant."""
-    dropped = old is not None and any(True for _ in old.parameters())
-    if dropped:
-        report.preserved = False
-    if isinstance(new, nn.Identity):
-        report.notes[place] = "dropped"
-        return 1.0
-    make_constant = getattr(new, "make_constant", None)
-    if make_constant is None:
-        report.notes[place] = "fresh"
-        report.preserved = False
-        return 1.0
-    gate = float(make_constant())
-    report.notes[place] = "another kind in the source; starts constant" if dropped else "new, starts constant"
-    return gate
-
-
-def _close(block: Block) -> None:
-    """Zeroes the scale at a block's end, so that only its skip remains."""
-    last = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)][-1]
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-
-
-def _tensors(name: str, old: nn.Module, new: nn.Module, report: Transferred) -> None:
-    """Copies the overlap of all parameters and buffers of a piece."""
-    theirs = {**dict(old.named_parameters()), **dict(old.named_buffers())}
-    for local, tensor in [*new.named_parameters(), *new.named_buffers()]:
-        if local not in theirs:
-            report.notes[f"{name}.{local}"] = "fresh: the source has none"
-            report.preserved = False
-            continue
-        other = theirs[local].to(tensor.device)
-        if tensor.ndim == 0:
-            tensor.copy_(other)
-            continue
-        mine: list[slice] = []
-        yours: list[slice] = []
-        for axis, (size, source_size) in enumerate(zip(tensor.shape, other.shape, strict=True)):
-            shared = min(size, source_size)
-            for cuts, whole in ((mine, size), (yours, source_size)):
-                start = (whole - shared) // 2 if axis >= 2 else 0
-                cuts.append(slice(start, start + shared))
-        if tensor.ndim >= 2:
-            # What reads a channel, or a place of the kernel, that the source lacks must not notice it.
-            if tensor.shape[1] > other.shape[1]:
-                tensor[:, other.shape[1] :] = 0
-            if tensor.shape[2:] != other.shape[2:]:
-                tensor[: other.shape[0]] = 0
-        tensor[tuple(mine)] = other[tuple(yours)]
-        if isinstance(tensor, nn.Parameter):
-            report.copied += other[tuple(yours)].numel()
-        if tensor.shape != other.shape and isinstance(tensor, nn.Parameter):
-            smaller = any(size < source_size for size, source_size in zip(tensor.shape, other.shape, strict=True))
-            report.notes.setdefault(name, "narrowed" if smaller else "widened")
-            report.preserved &= not smaller
+def _of(architecture: Architecture) -> Published:
+    try:
+        return found_in(PUBLISHED, architecture.family, "pretrained")
+    except InputError:
+        raise InputError(
+            f"`init` torchvision: no published weights for networks of family {architecture.family}; use `init` scratch"
+        ) from None

@@ -1,135 +1,134 @@
 """A search space: one decision program whose every run is an architecture."""
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from foundation.errors import InputError
 from foundation.json_files import shown
-from search_space.architecture import Architecture, Attention, Stage
-from search_space.blocks import (
-    ACTIVATIONS,
-    NO_ATTENTION,
-    ClassifierPart,
-    ConvPart,
-    Part,
-    stage_blocks,
-)
-from search_space.counting_work import counting_work
-from search_space.decisions import Choose, decide, decided, every_outcome
-from search_space.stage_program import ATTENTION_PER, Shape, StageOptions, StageProgram, check_options
+from foundation.registry import Registry
+from search_space.architecture import FIRST_FAMILY, Architecture
+from search_space.chain import Link, LinkProgram, Shape, State
+from search_space.decisions import Choose, decide, every_outcome
+from search_space.family import found_in
+from search_space.parts import Part, Piece
 
 _Option = TypeVar("_Option", bound=Hashable)
 
-MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
+class SearchSpace(ABC):
+    """Every architecture that `assemble` can return; each family has a frozen dataclass of its own.
 
-@dataclass(frozen=True)
-class SearchSpace:
-    """Every architecture that `assemble` can return.
+    A family's dataclass is registered in `SPACE_KINDS`, in the file `space.py` of the family's room. `SearchSpace(…)`
+    itself makes one of the first family, the mobile networks.
 
-    A stage's attention is one for all of its blocks, or with `attention_per="block"` each block's own.
-
-    Raises InputError, `field: problem`, for options that repeat, are out of range or name something unknown.
+    Attributes:
+        family: of its architectures.
+        resolution: the sides of the input to choose from, in pixels.
     """
 
+    family: ClassVar[str]
     name: str
     resolution: tuple[int, ...]
-    stem_width: int
-    stem_stride: int
-    stages: tuple[StageOptions, ...]
-    head_width: int | None
-    activation: str
-    attention_per: str = "stage"
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise InputError(f"name: expected a name, got {shown(self.name)}")
-        check_options("resolution", self.resolution)
-        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
-            raise InputError(f"activation: {shown(self.activation)} is unknown; known: {', '.join(ACTIVATIONS)}")
-        if self.attention_per not in ATTENTION_PER:
-            raise InputError(
-                f"attention_per: {shown(self.attention_per)} is unknown; known: {', '.join(ATTENTION_PER)}"
-            )
-        before: tuple[int, ...] = (self.stem_width,)
-        for index, options in enumerate(self.stages):
-            shared = set(before) & set(options.width)
-            if options.block == "sandglass_thin" and options.stride == 1 and shared:
-                raise InputError(
-                    f"stages[{index}].width: {min(shared)} is a width of the stage before as well; a sandglass_thin of "
-                    "stride 1 has to change it"
-                )
-            before = options.width
-            attended = sum(len(options.attention) ** depth for depth in options.depth)
-            shapes = len(options.width) * len(options.expansion) * len(options.kernel_size)
-            if self.attention_per == "block" and shapes * attended > MAX_WAYS:
-                raise InputError(
-                    f"attention_per: {len(options.attention)} attentions for each of {max(options.depth)} blocks of "
-                    f"stages[{index}] are too many to count; offer fewer, or decide per stage"
-                )
-        counting_work(self.stages, len(self.resolution))
-        # An architecture checks its own fields.
-        for resolution in self.resolution:
-            first = [
-                Stage(o.block, o.width[0], o.stride, o.expansion[0], o.kernel_size[0], (NO_ATTENTION,))
-                for o in self.stages
-            ]
-            self.architecture(resolution, tuple(first))
+    def __new__(cls, *_args: Any, **_fields: Any) -> Self:
+        """Where there was one family only, its spaces had this name: who makes one by it still gets it."""
+        made = found_in(SPACE_KINDS, FIRST_FAMILY, "space") if cls is SearchSpace else cls
+        return cast(Self, object.__new__(made))
+
+    @property
+    @abstractmethod
+    def programs(self) -> tuple[LinkProgram, ...]:
+        """The decision program of each link."""
+
+    @property
+    @abstractmethod
+    def start(self) -> State:
+        """The state before the first link."""
+
+    @property
+    @abstractmethod
+    def stem_parts(self) -> tuple[Part, ...]:
+        """The parts before the first link, the same in every network."""
+
+    @abstractmethod
+    def tail_parts(self, state: State, num_classes: int) -> Sequence[Part]:
+        """The parts after a last link that leaves `state`, the classifier's among them."""
+
+    @abstractmethod
+    def architecture(self, resolution: int, links: Sequence[Link]) -> Architecture:
+        """The architecture of these links."""
+
+    @abstractmethod
+    def links(self, architecture: Architecture) -> Sequence[Link] | None:
+        """The links of an architecture; None for one that differs in what is fixed in this space, its family first."""
+
+    @abstractmethod
+    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, str, Piece]]:
+        """The pieces that hold all parameters of shared weights, in the order in which they are drawn.
+
+        Each with the name of its part and its role in that; of those that share a role the first counts. What is kept
+        of a piece is as large as any network of the space has it there, along every axis.
+        """
+
+    @abstractmethod
+    def widest(self, *, own_kernels: bool) -> Sequence[tuple[str, Architecture]]:
+        """Architectures that together have every parameter of shared weights, each with what tells it apart."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, tuples and values: all that says which networks there are; `family` but for the first."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The space that `to_dict` described, lists for tuples. Raises what a field of another type raises."""
+
+    def at(self, *resolution: int) -> Self:
+        """The same space with other resolutions."""
+        return cast(Self, dataclasses.replace(cast(Any, self), resolution=resolution))
+
+    def counting_seconds(self) -> float:
+        """About how long one core takes to count it."""
+        return 0.0
 
     def assemble(self, choose: Choose) -> Architecture:
         """The architecture that `choose` decides. The only description of the space."""
         resolution = decide(choose, "resolution", self.resolution)
-        stages = []
-        width = self.stem_width
-        for index in range(len(self.stages)):
-            stages.append(self.assemble_stage(index, width, choose))
-            width = stages[-1].width
-        return self.architecture(resolution, tuple(stages))
-
-    def assemble_stage(self, index: int, in_width: int, choose: Choose) -> Stage:
-        """The stage that `choose` decides, after a stage (or stem) of `in_width` channels."""
-        return self.programs[index].assemble(in_width, choose)
-
-    @cached_property
-    def programs(self) -> tuple[StageProgram, ...]:
-        """The decision program of each stage."""
-        return tuple(
-            StageProgram(f"stage{index}", options, self.activation, self.attention_per)
-            for index, options in enumerate(self.stages)
-        )
+        links: list[Link] = []
+        state = self.start
+        for program in self.programs:
+            links.append(program.assemble(state, choose))
+            state = program.after(links[-1])
+        return self.architecture(resolution, links)
 
     def extreme(self, choose: Choose, *, largest: bool) -> Architecture:
-        """The largest (or smallest) network, with the attention that `choose` decides.
+        """The largest (or smallest) network, with the options that `choose` decides for its groups.
 
-        Resolution, then at every stage width, depth, the channels within its blocks and kernel are as large as they can
-        be. Of the expansions, a ratio that some blocks divide by and that rules on their least channels can overrule,
-        it takes the one of most channels.
+        Resolution and then, link after link, the shape are as large as they can be, by the program's `size`.
         """
-        stages = []
-        width = self.stem_width
+        links: list[Link] = []
+        state = self.start
         for index, program in enumerate(self.programs):
-            shape = self._extreme_shape(index, width, largest)
-            stages.append(shape.attended([program.attention(group, choose) for group in shape.groups]))
-            width = shape.stage.width
-        return self.architecture((max if largest else min)(self.resolution), tuple(stages))
+            shape = self._extreme_shape(index, state, largest)
+            links.append(shape.chosen([program.choice(group, choose) for group in shape.groups]))
+            state = program.after(links[-1])
+        return self.architecture((max if largest else min)(self.resolution), links)
 
-    def _extreme_shape(self, index: int, in_width: int, largest: bool) -> Shape:
+    def _extreme_shape(self, index: int, state: State, largest: bool) -> Shape:
         """The shape at `index` of the largest (or smallest) network; kept, since a supernet asks at every step."""
-        key = (index, in_width, largest)
+        key = (index, state, largest)
         if key not in self._extreme_shapes:
-
-            def size(shape: Shape) -> tuple[int, ...]:
-                parts = stage_blocks(shape.stage, in_width, self.activation)
-                inner = sum(piece.in_channels for part in parts for _, piece in part.pieces)
-                return shape.stage.width, shape.stage.depth, inner, shape.stage.kernel_size
-
-            self._extreme_shapes[key] = (max if largest else min)(self.stage_shapes(index, in_width), key=size)
+            sized = (max if largest else min)(
+                self.shapes(index, state), key=lambda shape: self.programs[index].size(shape, state)
+            )
+            self._extreme_shapes[key] = sized
         return self._extreme_shapes[key]
 
     @cached_property
-    def _extreme_shapes(self) -> dict[tuple[int, int, bool], Shape]:
+    def _extreme_shapes(self) -> dict[tuple[int, State, bool], Shape]:
         return {}
 
     def choices(self, architecture: Architecture) -> dict[str, Any]:
@@ -141,7 +140,7 @@ class SearchSpace:
         canonical = self.canonical(architecture)
 
         def follow(name: str, options: Sequence[_Option]) -> _Option:  # noqa: ARG001
-            made[name] = decided(canonical, name)
+            made[name] = canonical.decided(name)
             return cast(_Option, made[name])
 
         self.assemble(follow)
@@ -152,76 +151,50 @@ class SearchSpace:
 
         Raises InputError naming the field that the space does not hold.
         """
-        stages = []
-        if len(architecture.stages) == len(self.stages) and architecture.resolution in self.resolution:
-            in_width = self.stem_width
-            for index, stage in enumerate(architecture.stages):
-                twin = self.programs[index].canonical(stage, in_width, self.stage_shapes(index, in_width))
-                if twin is None:
-                    raise InputError(
-                        f"stages[{index}]: {stage.block}, width {stage.width}, depth {stage.depth}, expansion "
-                        f"{stage.expansion}, kernel {stage.kernel_size}, {stage.attention_label} is not in space "
-                        f"{self.name}"
-                    )
-                stages.append(twin)
-                in_width = twin.width
-        found = self.architecture(architecture.resolution, tuple(stages)) if stages else None
-        if found is None or replace(found, stages=architecture.stages) != architecture:
+        links = self.links(architecture)
+        if links is None or len(links) != len(self.programs) or architecture.resolution not in self.resolution:
             raise InputError(f"architecture {architecture.digest()[:12]} is not in space {self.name}")
-        return found
+        twins: list[Link] = []
+        state = self.start
+        for index, (program, link) in enumerate(zip(self.programs, links, strict=True)):
+            twin = program.canonical(link, state, self.shapes(index, state))
+            if twin is None:
+                raise InputError(f"{program.place}: {program.told(link)} is not in space {self.name}")
+            twins.append(twin)
+            state = program.after(twin)
+        return self.architecture(architecture.resolution, twins)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, tuples and values: all that says which networks there are."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "SearchSpace":
+    @staticmethod
+    def from_dict(data: Any) -> "SearchSpace":
         """The space that `to_dict` described, lists for tuples. Raises InputError if it is none."""
         try:
-            stages = []
-            for stage in data["stages"]:
-                options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stage.items()}
-                options["attention"] = tuple(Attention(**attention) for attention in stage["attention"])
-                stages.append(StageOptions(**options))
-            return cls(**{**data, "resolution": tuple(data["resolution"]), "stages": tuple(stages)})
+            fields = {**data}
+            family = fields.pop("family", FIRST_FAMILY)
+            return found_in(SPACE_KINDS, family, "space").read(fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a search space: {error}") from None
 
-    def stage_shapes(self, index: int, in_width: int) -> tuple[Shape, ...]:
-        """Every shape that may stand at `index` after `in_width` channels."""
-        key = (index, in_width)
+    def shapes(self, index: int, state: State) -> tuple[Shape, ...]:
+        """Every shape that may stand at `index` after `state`."""
+        key = (index, state)
         if key not in self._shapes:
-            self._shapes[key] = self.programs[index].shapes(in_width)
+            self._shapes[key] = self.programs[index].shapes(state)
         return self._shapes[key]
 
     @cached_property
-    def _shapes(self) -> dict[tuple[int, int], tuple[Shape, ...]]:
+    def _shapes(self) -> dict[tuple[int, State], tuple[Shape, ...]]:
         return {}
-
-    @property
-    def stem_part(self) -> ConvPart:
-        """The stem's convolution."""
-        return ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation)
-
-    def tail_parts(self, width: int, num_classes: int) -> list[Part]:
-        """Head and classifier after a last stage of `width` channels."""
-        found: list[Part] = []
-        if self.head_width is not None:
-            found.append(ConvPart(width, self.head_width, activation=self.activation))
-            width = self.head_width
-        return [*found, ClassifierPart(width, num_classes)]
-
-    def architecture(self, resolution: int, stages: tuple[Stage, ...]) -> Architecture:
-        """The architecture of these stages with the space's stem, head and activation."""
-        return Architecture(
-            resolution=resolution,
-            stem_width=self.stem_width,
-            stem_stride=self.stem_stride,
-            stages=stages,
-            head_width=self.head_width,
-            activation=self.activation,
-        )
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once. Only for small spaces."""
         return every_outcome(self.assemble)
+
+
+SPACE_KINDS: Registry[type[SearchSpace]] = Registry("family")
+"""The spaces of each family."""
+
+
+def check_space_name(name: object) -> None:
+    """Raises InputError if it is no text."""
+    if not isinstance(name, str):
+        raise InputError(f"name: expected a name, got {shown(name)}")

@@ -6,7 +6,6 @@ from typing import Any
 
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.decisions import decided
 
 MAX_TRIES = 200
 
@@ -19,7 +18,7 @@ def mutate(priced: PricedSpace, architecture: Architecture, rng: random.Random, 
     """
 
     def choose(name: str, options: Sequence[Any]) -> Any:
-        kept = decided(architecture, name)
+        kept = architecture.decided(name)
         return kept if kept in options and rng.random() >= rate else rng.choice(options)
 
     return _within(priced, rng, lambda: priced.space.assemble(choose), other_than=architecture)
@@ -33,7 +32,7 @@ def crossover(priced: PricedSpace, one: Architecture, other: Architecture, rng: 
     """
 
     def choose(name: str, options: Sequence[Any]) -> Any:
-        inherited = [value for value in (decided(one, name), decided(other, name)) if value in options]
+        inherited = [value for value in (one.decided(name), other.decided(name)) if value in options]
         return rng.choice(inherited or options)
 
     return _within(priced, rng, lambda: priced.space.assemble(choose), other_than=None)

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from search_space.architecture import Attention
-from search_space.blocks import NO_ATTENTION
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.stage_program import StageOptions
+from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
-from search_space.stage_program import StageOptions
 from training.data.digits import source
 
 

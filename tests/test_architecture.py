@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from foundation.errors import InputError
 from foundation.json_files import read_json
-from search_space.architecture import Architecture, Attention, Stage
+from search_space.architecture import Architecture, Attention
 from search_space.backbones import mobilenetv2
+from search_space.families.mobile.architecture import Stage
 
 attentions = st.builds(Attention, st.sampled_from(["none", "se", "ca"]), st.none() | st.integers(1, 1024))
 stages = st.builds(

@@ -31,9 +31,9 @@ from search_space.attention.further import (
 from search_space.cost.cost import Counter
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
+from search_space.families.mobile.stage_program import StageOptions
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space
-from search_space.stage_program import StageOptions
 
 RATIOS = (4, 16)
 

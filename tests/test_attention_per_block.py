@@ -16,11 +16,11 @@ from search_space.cost.cost import Counter as CostCounter
 from search_space.cost.cost_table import COLUMNS
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.sampling import BUCKETS, FEWER, BudgetTable
-from search_space.decisions import decided, dimension
+from search_space.decisions import dimension
+from search_space.families.mobile.stage_program import StageOptions
 from search_space.network import Network
 from search_space.space import SearchSpace
 from search_space.spaces import named_space, priced_space
-from search_space.stage_program import StageOptions
 from search_space.variation import crossover, mutate
 
 RATIOS = (Attention("none"), Attention("se", 4), Attention("ca", 2), Attention("ca", 8))  # ca has twins at 8 channels
@@ -78,12 +78,12 @@ def test_decisions_are_of_blocks_that_exist(space: PricedSpace) -> None:
 
         architecture = space.space.assemble(choose)
         assert space.space.choices(architecture) == made
-        assert all(decided(architecture, name) == choice for name, choice in made.items())
+        assert all(architecture.decided(name) == choice for name, choice in made.items())
         for index, stage in enumerate(architecture.stages):
             blocks = [name for name in made if dimension(name) == "attention" and name.startswith(f"stage{index}.")]
             first = int(space.space.stages[index].block == "sandglass_thin")
             assert blocks == [f"stage{index}.block{block}.attention" for block in range(first, stage.depth)]
-    assert decided(architecture, "stage0.block7.attention") is None
+    assert architecture.decided("stage0.block7.attention") is None
 
 
 def test_costs_equal_the_direct_count(space: PricedSpace, everything: list[Architecture]) -> None:
@@ -236,9 +236,9 @@ def test_imagenet_space() -> None:
     for index in range(len(space.space.stages)):
         longer: Counter[int] = Counter()
         for in_width, before in ways.items():
-            for shape in space.space.stage_shapes(index, in_width):
-                own = [len(space.space.programs[index].attentions(group)) for group in shape.groups]
-                longer[shape.stage.width] += before * int(np.prod(own))
+            for shape in space.space.shapes(index, in_width):
+                own = [len(space.space.programs[index].options(group)) for group in shape.groups]
+                longer[shape.link.width] += before * int(np.prod(own))
         ways = longer
     total = len(space.space.resolution) * sum(ways.values())
     assert space.count() == (total, total)

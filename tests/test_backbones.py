@@ -7,7 +7,8 @@ from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
 
 from search_space import Architecture, Attention, build, measure
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, Backbone, efficientnet_b0, hand_designed, mobilenetv2
-from search_space.blocks import NO_ATTENTION, Block
+from search_space.families.mobile.blocks import Block
+from search_space.parts import NO_ATTENTION
 from search_space.spaces import priced_space
 
 SE = Attention("se", 24)

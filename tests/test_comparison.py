@@ -16,9 +16,9 @@ from reports.terminal.comparison import ComparedNetwork, comparison, comparison_
 from search_space.architecture import Attention
 from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
-from search_space.blocks import NO_ATTENTION
 from search_space.cost.cost import Cost, measure
 from search_space.cost.priced_space import PricedSpace
+from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space, priced_space
 
 NETWORK = priced_space("mobilenetv2-32").smallest

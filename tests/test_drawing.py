@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from reports.html.drawing import WIDTH, draw, kinds_of, legend
 from reports.html.palette import look, patterns, short, strength
 from search_space import attention
-from search_space.architecture import Architecture, Attention, Stage
+from search_space.architecture import Architecture, Attention
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS
+from search_space.families.mobile.architecture import Stage
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

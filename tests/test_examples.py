@@ -11,8 +11,9 @@ from PIL import Image
 from torch import nn
 
 from search_space import attention
-from search_space.architecture import Architecture, Attention, Stage
+from search_space.architecture import Architecture, Attention
 from search_space.backbones import hand_designed
+from search_space.families.mobile.architecture import Stage
 from search_space.network import build
 from training.model_file import ModelInfo, save_model
 

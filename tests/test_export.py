@@ -23,7 +23,8 @@ from deployment.onnx_session import OnnxNetwork
 from foundation.progress import Reporter
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES, hand_designed
-from search_space.blocks import NO_ATTENTION, blocks
+from search_space.families.mobile.blocks import blocks
+from search_space.parts import NO_ATTENTION
 from training.checkpoint import load_weights
 from training.data.datasets import load_data
 from training.data.preprocessing import read_picture

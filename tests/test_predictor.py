@@ -17,8 +17,8 @@ from search_space import Architecture, Budget, InputError
 from search_space.cost.cost import measure
 from search_space.cost.encoding import Encoding, encoding
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.spaces import mobilenetv2_32, mobilenext
 from search_space.space import SearchSpace
-from search_space.spaces import mobilenetv2_32, mobilenext
 from studies.loop import search
 from studies.samplers import Goal, Proposal, Told, make_sampler
 from studies.samplers.predicted import Predicted

@@ -11,7 +11,7 @@ from torch import nn
 
 from search_space import Architecture, Attention, InputError, build
 from search_space.backbones import efficientnet_b0, mobilenetv2, mobilenext
-from search_space.blocks import NO_ATTENTION
+from search_space.parts import NO_ATTENTION
 from search_space.pretrained import Transferred, published, transfer
 
 FAMILIES: dict[str, tuple[Callable[..., Architecture], Callable[[], nn.Module]]] = {

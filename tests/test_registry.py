@@ -7,7 +7,7 @@ from evaluators.zero_cost.registry import SCORES
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.attention import OPS
-from search_space.blocks import BLOCKS
+from search_space.families.mobile.blocks import BLOCKS
 from search_space.spaces import SPACES
 from studies.samplers.base import SAMPLERS
 

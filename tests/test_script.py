@@ -16,8 +16,9 @@ from foundation import plugins
 from foundation.plugins import load_plugin
 from search_space import Architecture, Attention, Network, Stage, attention, build
 from search_space.backbones import BACKBONES
-from search_space.blocks import ACTIVATIONS, NO_ATTENTION, blocks
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.blocks import blocks
+from search_space.parts import ACTIVATIONS, NO_ATTENTION
 from training.model_file import ModelInfo, load_model, save_model
 
 SIZES = ((2, 3, 24, 24), (1, 3, 9, 17), (1, 3, 1, 1))

@@ -101,7 +101,7 @@ def _names(space: PricedSpace, index: int) -> set[str]:
             names.add(name)
             return choose(name, options)
 
-        space.space.assemble_stage(index, 16, noted)
+        space.space.programs[index].assemble(16, noted)
 
     list(every_outcome(program))
     return names
@@ -124,7 +124,7 @@ def test_twins_would_arise_from_ratios(tiny_space: PricedSpace) -> None:
     # 8 hidden channels: max(8, 8 // 2) == max(8, 8 // 8), so coordinate attention is offered with one ratio.
     names = _names(tiny_space, 0)
     assert not any("ca_reduction" in name for name in names if "8,16" in name)
-    stages = every_outcome(lambda choose: tiny_space.space.assemble_stage(0, 8, choose))
+    stages = every_outcome(lambda choose: tiny_space.space.programs[0].assemble(8, choose))
     narrow = {stage.attention[0] for stage in stages if stage.width == 8 and stage.expansion == 1}
     assert sorted(a.label for a in narrow) == ["ca/2", "se/4", "se/8", "–"]
 

@@ -20,7 +20,7 @@ from foundation.files import write_json
 from search_space.backbones import mobilenetv2
 from search_space.cost.cost import Budget, measure
 from search_space.network import build
-from search_space.pretrained import at_hand, check_family, transfer
+from search_space.pretrained import at_hand, check_published, transfer
 from search_space.spaces import priced_space
 from training.data.picture_sizes import SAMPLE, picture_sizes
 from training.recipe import Recipe
@@ -137,7 +137,7 @@ def test_weights_at_hand_are_taken_and_nothing_is_downloaded(tmp_path: Path, mon
 
 def test_published_weights_fill_the_space_of_photos() -> None:
     largest = priced_space("photos").largest
-    assert check_family(largest)
+    assert check_published(largest)
     source = build(mobilenetv2())
     network = build(largest, 1000)
     report = transfer(source, network)

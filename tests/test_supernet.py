@@ -17,12 +17,12 @@ from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore, _cuts
 from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.backbones import mobilenetv2
-from search_space.blocks import stage_blocks
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.blocks import stage_blocks
+from search_space.families.mobile.stage_program import StageOptions
 from search_space.pretrained import published
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space
-from search_space.stage_program import StageOptions
 from training.evaluation import recompute_batch_statistics
 
 
@@ -166,7 +166,7 @@ def test_no_module_is_made_twice(space: PricedSpace, monkeypatch: pytest.MonkeyP
     architecture = _some(space, 1)[0]
     x = torch.randn(2, 3, 32, 32)
     store(architecture, x)
-    monkeypatch.setattr("search_space.blocks.ConvNormActivation.__init__", lambda *a, **k: pytest.fail("constructed"))
+    monkeypatch.setattr("search_space.parts.ConvNormActivation.__init__", lambda *a, **k: pytest.fail("constructed"))
     store(architecture, x)
 
 
@@ -339,9 +339,9 @@ class TestAttentionPerBlock:
 def _bottlenecks(space: PricedSpace, index: int, in_width: int) -> dict[tuple[int, int], int]:
     """Channels within a sandglass, by width and expansion."""
     found = {}
-    for shape in space.space.stage_shapes(index, in_width):
-        pieces = dict(stage_blocks(shape.stage, in_width, space.space.activation)[0].pieces)
-        found[shape.stage.width, shape.stage.expansion] = pieces["expand"].in_channels
+    for shape in space.space.shapes(index, in_width):
+        pieces = dict(stage_blocks(shape.link, in_width, space.space.activation)[0].pieces)
+        found[shape.link.width, shape.link.expansion] = pieces["expand"].in_channels
     return found
 
 

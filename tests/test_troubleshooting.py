@@ -9,7 +9,7 @@ import pytest
 from foundation.errors import InputError
 from foundation.printed import with_flags
 from search_space.attention import OPS
-from search_space.blocks import BLOCKS
+from search_space.families.mobile.blocks import BLOCKS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()

@@ -21,8 +21,8 @@ from reports.terminal.tables import front_table, front_title, scored_on
 from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
-from search_space.blocks import attend
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mobile.blocks import attend
 from studies.front import pareto_front
 from studies.loop import search
 from studies.runs import run_folder
@@ -201,7 +201,7 @@ class _Scaled(nn.Module):
 
 @pytest.mark.parametrize(("factor", "stride"), [(1.0, 1), (3.0, 1), (0.25, 1), (3.0, 2)])
 def test_trainability_of_a_known_jacobian(factor: float, stride: int) -> None:
-    network: Any = SimpleNamespace(stem=nn.Identity(), stages=nn.Sequential(nn.Sequential(_Scaled(factor, stride))))
+    network: Any = SimpleNamespace(stemmed=nn.Identity(), blocks=lambda: [_Scaled(factor, stride)])
     value = SCORES.get("trainability")(network, torch.randn(64, 3, 33, 33), torch.zeros(64))
     assert value == pytest.approx(2 - factor - 1 / factor, abs=0.03 * (factor + 1 / factor))
 

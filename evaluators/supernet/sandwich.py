@@ -25,7 +25,7 @@ from foundation.errors import InputError
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.decisions import decided, dimension
+from search_space.decisions import dimension
 from training.lanes import side_by_side
 from training.methods.base import Method
 from training.precision import autocast
@@ -113,7 +113,7 @@ class Sandwich(Method):
                 return self._kind(name, options, turn)
             if what == "reduction" or drawn is None:
                 return rng.choice(options)
-            return decided(drawn, name)
+            return drawn.decided(name)
 
         return space.assemble(choose) if size == "random" else space.extreme(choose, largest=size == "largest")
 

@@ -7,16 +7,15 @@ channels and centred kernels of the stored tensors. Parameters only are stored: 
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
-from search_space.blocks import AttentionPart, Block, BlockPart, ConvPart, Part, Piece, stage_blocks
-from search_space.decisions import dimension
-from search_space.network import Network, initialise, parts
+from search_space.family import found_in
+from search_space.network import NETWORKS, Network, parts
+from search_space.parts import Part, Piece
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
 from training import lanes
@@ -43,7 +42,7 @@ class _View(NamedTuple):
 _Cached = tuple[nn.Module, tuple[_View, ...]]
 """A part's or piece's module and its parameters."""
 
-_Cache = OrderedDict[tuple[str, str, Part | Piece], _Cached]
+_Cache = OrderedDict[tuple[str, str, Part], _Cached]
 
 
 class SubNetwork(NamedTuple):
@@ -81,15 +80,14 @@ class WeightStore(nn.Module):
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_caches: list[_Cache] = [OrderedDict() for _ in range(lanes.MOST)]
-        channels = _most_channels(space)
-        for _, architecture in _widest(space, own_kernels):
-            for name, part in parts(architecture, num_classes):
-                for (role, piece), module in zip(_pieces(part), _widened(name, part, channels), strict=True):
-                    initialise(module)
-                    for local, parameter in module.named_parameters():
-                        key = self._key(name, role, piece, local)
-                        if key not in self.tensors:
-                            self.tensors[key] = nn.Parameter(parameter.detach().clone())
+        kind = found_in(NETWORKS, space.family, "network")
+        for name, role, piece in space.stored_pieces(num_classes, own_kernels=own_kernels):
+            module = piece.create()
+            kind.initialise(module)
+            for local, parameter in module.named_parameters():
+                key = self._key(name, role, piece, local)
+                if key not in self.tensors:
+                    self.tensors[key] = nn.Parameter(parameter.detach().clone())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
         """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
@@ -111,7 +109,7 @@ class WeightStore(nn.Module):
         Raises InputError if the network is of another family.
         """
         reports: dict[str, Transferred] = {}
-        for kind, architecture in _widest(self.space, self.own_kernels):
+        for kind, architecture in self.space.widest(own_kernels=self.own_kernels):
             network = self.extract(architecture)
             # A new attention's gates start constant; batch statistics, recomputed for each candidate, make up for it.
             report = transfer(source, network, compensate=False)
@@ -193,7 +191,7 @@ class WeightStore(nn.Module):
             tensor = tensor.narrow(axis, start, length)
         return tensor
 
-    def _part(self, name: str, part: Part | Piece, role: str = "") -> _Cached:
+    def _part(self, name: str, part: Part, role: str = "") -> _Cached:
         """The module of a part, or of the piece with that role in it, and where its parameters are; cached, bounded."""
         key = (name, role, part)
         cache = self._modules_caches[lanes.current() or 0]  # lanes set the parameters of modules of their own
@@ -201,16 +199,16 @@ class WeightStore(nn.Module):
         if cached is not None:
             cache.move_to_end(key)
             return cached
-        made = self._block(name, part) if isinstance(part, BlockPart) else self._piece(name, role, part)
+        made = self._piece(name, role, part) if isinstance(part, Piece) else self._block(name, part)
         cache[key] = made
         if len(cache) > MAX_CACHED_MODULES:
             cache.popitem(last=False)
         return made
 
-    def _block(self, name: str, part: BlockPart) -> _Cached:
+    def _block(self, name: str, part: Part) -> _Cached:
         """Made of pieces that other blocks in its place have too: blocks differ in far more ways than pieces do."""
         pieces = {role: self._part(name, piece, role) for role, piece in part.pieces}
-        block = Block(part, lambda role, _: pieces[role][0])
+        block = part.composed(lambda role, _: pieces[role][0])
         return block, tuple(view for _, views in pieces.values() for view in views)
 
     def _piece(self, name: str, role: str, piece: Piece) -> _Cached:
@@ -234,73 +232,9 @@ class WeightStore(nn.Module):
 
     def _key(self, name: str, role: str, piece: Piece, local: str) -> str:
         """Where a piece's parameter is stored: by position and role, by an attention's kind, perhaps by kernel size."""
-        if isinstance(piece, AttentionPart):
-            role = f"{role}.{piece.attention.kind}"
-        elif role and self.own_kernels and isinstance(piece, ConvPart) and piece.kernel_size > 1:
-            role = f"{role}.kernel{piece.kernel_size}"
+        role = piece.stored_role(role, own_kernels=self.own_kernels)
         # A parameter's name must not hold dots.
         return ".".join(filter(None, (name, role, local))).replace(".", "/")
-
-
-def _pieces(part: Part) -> tuple[tuple[str, Piece], ...]:
-    """A block's pieces by their roles; any other part is one piece, without a role."""
-    return part.pieces if isinstance(part, BlockPart) else (("", part),)
-
-
-def _widest(space: SearchSpace, every_kernel: bool) -> list[tuple[str, Architecture]]:
-    """The architectures that are largest in every dimension, one for each attention kind, with that kind.
-
-    With `every_kernel` as many of each kind as it takes to have every kernel size, the largest first.
-    """
-    kinds = dict.fromkeys(attention.kind for options in space.stages for attention in options.attention)
-    sizes = [sorted(options.kernel_size, reverse=True) for options in space.stages]
-    found = []
-    for kind in kinds:
-
-        def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
-            if dimension(name) == "attention":
-                return kind if kind in options else options[0]
-            return min(options)  # of ratios, which divide
-
-        largest = space.extreme(choose, largest=True)
-        for turn in range(max(map(len, sizes)) if every_kernel else 1):
-            stages = (
-                replace(stage, kernel_size=own[min(turn, len(own) - 1)])
-                for stage, own in zip(largest.stages, sizes, strict=True)
-            )
-            found.append((kind, replace(largest, stages=tuple(stages)) if every_kernel else largest))
-    return found
-
-
-def _most_channels(space: SearchSpace) -> dict[str, tuple[int, int]]:
-    """The most input and output channels that any network of the space has at each convolution of its blocks.
-
-    The largest network has them, but for a sandglass: the rule on its least channels can leave it with fewer inside.
-    """
-    most: dict[str, tuple[int, int]] = {}
-    widths: tuple[int, ...] = (space.stem_width,)
-    for index, options in enumerate(space.stages):
-        for in_width in widths:
-            for shape in space.stage_shapes(index, in_width):
-                for block, part in enumerate(stage_blocks(shape.stage, in_width, space.activation)):
-                    for role, piece in part.pieces:
-                        if isinstance(piece, ConvPart):
-                            name = f"stages.{index}.{block}.{role}"
-                            ins, outs = most.get(name, (0, 0))
-                            most[name] = max(ins, piece.in_channels), max(outs, piece.out_channels)
-        widths = options.width
-    return most
-
-
-def _widened(name: str, part: Part, channels: dict[str, tuple[int, int]]) -> list[nn.Module]:
-    """The modules of the part's pieces, a block's convolutions with so many channels."""
-    modules = []
-    for role, piece in _pieces(part):
-        if role and isinstance(piece, ConvPart):
-            ins, outs = channels[f"{name}.{role}"]
-            piece = replace(piece, in_channels=ins, out_channels=outs)
-        modules.append(piece.create())
-    return modules
 
 
 def _cuts(stored: Sequence[int], wanted: Sequence[int]) -> tuple[tuple[int, int, int], ...]:

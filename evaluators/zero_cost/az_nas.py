@@ -71,8 +71,8 @@ def _noise(network: Network, images: Tensor) -> tuple[Tensor, list[nn.Module]]:
     """
     noise = torch.randn_like(images, device="cpu").to(images.device)
     with torch.no_grad():
-        features: Tensor = network.stem(noise)
-    return features, [block for stage in network.stages for block in stage.children()]
+        features = network.stemmed(noise)
+    return features, list(network.blocks())
 
 
 def _by_position(features: Tensor) -> Tensor:

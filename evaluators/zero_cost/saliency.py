@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.zero_cost.registry import register
-from search_space.blocks import ACTIVATIONS
 from search_space.network import Network
+from search_space.parts import ACTIVATIONS
 
 ZICO_BATCHES = 4
 

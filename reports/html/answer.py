@@ -65,7 +65,7 @@ def answer(record: Record) -> list[Markup]:
 
 
 def _what_won(record: Record, best: Candidate) -> Markup:
-    stages = best.architecture.stages
+    stages = best.architecture.stage_rows()
     where: dict[str, list[str]] = defaultdict(list)
     for number, stage in enumerate(stages, 1):
         for kind in dict.fromkeys(attention.kind for attention in stage.attention if attention.kind != "none"):

@@ -20,7 +20,7 @@ def attention(record: Record) -> Section | None:
         return None
     good = analysis.top(candidates)
     bars = []
-    for index in range(len(candidates[0].architecture.stages)):
+    for index in range(len(candidates[0].architecture.stage_rows())):
         if index:
             bars.append(element("div", class_="between"))
         bars.append(element("div", text(f"stage {index + 1}"), class_="stage"))
@@ -121,7 +121,7 @@ def _matrix(found: Sequence[analysis.Importance], field: str) -> Markup:
     values = {(one.stage, one.decision): getattr(one, field) for one in found}
     most = max(values.values()) or 1.0
     stages = sorted({one.stage for one in found})
-    names = [name for name in ("resolution", *analysis.DECISIONS) if any(one.decision == name for one in found)]
+    names = list(dict.fromkeys(one.decision for one in found))
     heads = ["", *(f"stage {stage}" if stage else "input" for stage in stages), "all"]
     rows = []
     for name in names:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from reports.html.markup import Markup, concatenated, element, text
 from reports.html.palette import fills, look, patterns, short, strength, variables
-from search_space.architecture import Architecture, Attention
-from search_space.blocks import strided
+from reports.notation import number, short_number
+from search_space.architecture import Architecture, Attention, Row
+from search_space.parts import strided
 
 WIDTH = 900
 FONT = "ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','DejaVu Sans',sans-serif"
@@ -58,7 +59,7 @@ class _Column(NamedTuple):
 
 def kinds_of(architectures: Sequence[Architecture]) -> tuple[str, ...]:
     """The kinds of attention in them, sorted."""
-    found = {attention.kind for one in architectures for stage in one.stages for attention in stage.attention}
+    found = {attention.kind for one in architectures for row in one.stage_rows() for attention in row.attention}
     return tuple(sorted(found))
 
 
@@ -120,25 +121,31 @@ def legend(kinds: Sequence[str]) -> Markup:
 
 
 def _columns(architecture: Architecture, num_classes: int | None) -> list[_Column]:
-    size = strided(architecture.resolution, architecture.stem_stride)
-    facts = ("3×3", f"s{architecture.stem_stride}")
-    told = f"stem: 3×3 convolution to {architecture.stem_width} channels, stride {architecture.stem_stride}"
-    columns = [_Column("stem", (None,), architecture.stem_width, facts, size, _END, told)]
-    for index, stage in enumerate(architecture.stages):
-        size = strided(size, stage.stride)
-        facts = (f"{stage.kernel_size}×{stage.kernel_size}", f"e{stage.expansion} s{stage.stride}")
-        told = (
-            f"stage {index + 1}: {stage.depth} × {stage.block}, {stage.width} channels, expansion {stage.expansion}, "
-            f"kernel {stage.kernel_size}, stride {stage.stride}, attention {stage.attention_label}, map {size}×{size}"
+    size = architecture.resolution
+    columns = []
+    for row in architecture.rows():
+        size = strided(size, row.stride or 1)
+        first, *others = [short_number(name, value) for name, value in row.numbers] or [""]
+        facts = (first, " ".join([*others, *([] if row.stride is None else [f"s{row.stride}"])]))
+        columns.append(
+            _Column(row.name, row.blocks, row.width, facts, size, _END if row.end else 1.0, _told(row, size))
         )
-        columns.append(_Column(f"{index + 1}", stage.attention, stage.width, facts, size, 1.0, told))
-    if architecture.head_width is not None:
-        told = f"head: 1×1 convolution to {architecture.head_width} channels"
-        columns.append(_Column("head", (None,), architecture.head_width, ("1×1", ""), size, _END, told))
     if num_classes is not None:
         told = f"classifier: mean over the map, {num_classes} classes"
         columns.append(_Column("classes", (None,), num_classes, ("linear", ""), 1, _END, told))
     return columns
+
+
+def _told(row: Row, size: int) -> str:
+    """A row in words, for who asks the drawing."""
+    numbers = [f"{name} {value}" for name, value in reversed(row.numbers)]
+    stride = [] if row.stride is None else [f"stride {row.stride}"]
+    if row.end:
+        sides = [number(name, value) for name, value in row.numbers if name == "kernel"]
+        return ", ".join([f"{row.name}: {' '.join([*sides, row.kind])} to {row.width} channels", *stride])
+    attention = [f"attention {row.attention_label}"] if row.attention else []
+    kind = f"stage {row.name}: {row.depth} × {row.kind}, {row.width} channels"
+    return ", ".join([kind, *numbers, *stride, *attention, f"map {size}×{size}"])
 
 
 def _rows(columns: Sequence[_Column]) -> list[Sequence[_Column]]:
@@ -150,7 +157,7 @@ def _rows(columns: Sequence[_Column]) -> list[Sequence[_Column]]:
 
 def _filled(architecture: Architecture, column: _Column) -> float:
     """Share of its column that a field takes, by the logarithm of the channels among those of the stages."""
-    widths = [stage.width for stage in architecture.stages]
+    widths = [row.width for row in architecture.stage_rows()]
     low, high = math.log(min(widths)), math.log(max(widths))
     place = 1.0 if high == low else min(1.0, max(0.0, (math.log(column.channels) - low) / (high - low)))
     return 0.7 + 0.3 * place

@@ -6,18 +6,19 @@ from typing import NamedTuple
 from rich.table import Table
 
 from foundation.amounts import human
+from reports.notation import short_number
 from reports.terminal.tables import plain_table
-from search_space.architecture import Architecture, Stage
-from search_space.blocks import AttentionPart, BlockPart, ClassifierPart
+from search_space.architecture import Architecture, Row
 from search_space.cost.cost import Cost, part_cost, piece_cost
 from search_space.network import parts
+from search_space.parts import AttentionPart, Part
 
 
 class Line(NamedTuple):
-    """A part of a network, or one of its stages, with its cost, what attention takes of it, and its map's side."""
+    """A row of a network, or its classifier, with its cost, what attention takes of it, and its map's side."""
 
     name: str
-    stage: Stage | None
+    row: Row | None
     width: int
     cost: Cost
     attention: Cost
@@ -27,24 +28,21 @@ class Line(NamedTuple):
 def lines(architecture: Architecture, num_classes: int) -> list[Line]:
     """Stem, stages, head and classifier in order; their costs sum to the network's."""
     found: dict[str, Line] = {}
+    rows = architecture.rows()
     size = architecture.resolution
     for name, part in parts(architecture, num_classes):
-        own, attention = part_cost(part, size), Cost()
-        if isinstance(part, BlockPart):
-            attention = _attention_cost(part, size)
+        own, attention = part_cost(part, size), _attention_cost(part, size)
         size = part.output_size(size)
-        first, _, rest = name.partition(".")
-        stage = architecture.stages[int(rest.partition(".")[0])] if first == "stages" else None
-        row = f"{int(rest.partition('.')[0]) + 1}" if first == "stages" else name
-        width = num_classes if isinstance(part, ClassifierPart) else part.out_channels
-        before = found.get(row)
+        row = next((row for row in rows if f"{name}.".startswith(f"{row.place}.")), None)
+        title = name if row is None else row.name
+        before = found.get(title)
         if before is not None:
             own, attention = before.cost + own, before.attention + attention
-        found[row] = Line(row, stage, width, own, attention, size)
+        found[title] = Line(title, row, num_classes if row is None else row.width, own, attention, size)
     return list(found.values())
 
 
-def _attention_cost(part: BlockPart, size: int) -> Cost:
+def _attention_cost(part: Part, size: int) -> Cost:
     total = Cost()
     for _, piece in part.pieces:
         if isinstance(piece, AttentionPart):
@@ -55,7 +53,8 @@ def _attention_cost(part: BlockPart, size: int) -> Cost:
 
 def stage_table(rows: Sequence[Line], title: str) -> Table:
     """Each stage's decisions and costs, and the sum; blocks are named in the title where all are of one sort."""
-    blocks = list(dict.fromkeys(row.stage.block for row in rows if row.stage is not None))
+    stages = [row.row for row in rows if row.row is not None and not row.row.end]
+    blocks = list(dict.fromkeys(stage.kind for stage in stages))
     named = ("block",) if len(blocks) > 1 else ()
     columns = ("stage", *named, "blocks", "attention", "map", "MACs", "%", "params", "elementwise")
     if not named:
@@ -63,8 +62,8 @@ def stage_table(rows: Sequence[Line], title: str) -> Table:
     table = plain_table(title, columns, words=("stage", "block", "blocks", "attention"))
     whole = _sum(row.cost for row in rows)
     for row in rows:
-        stage = row.stage
-        own = ("" if stage is None else stage.block.replace("_", " "),) if named else ()
+        stage = row.row if row.row in stages else None
+        own = ("" if stage is None else stage.kind.replace("_", " "),) if named else ()
         shape = f"    {row.width:<4}" if stage is None else _shape(stage)
         label = stage.attention_label if stage is not None else ""
         table.add_row(row.name, *own, shape, label, f"{row.size}²", *_costs(row.cost, whole))
@@ -73,9 +72,9 @@ def stage_table(rows: Sequence[Line], title: str) -> Table:
     return table
 
 
-def _shape(stage: Stage) -> str:
-    kernel = f"{stage.kernel_size}×{stage.kernel_size}"
-    return f"{stage.depth} × {stage.width:<4} {kernel} e{stage.expansion} s{stage.stride}"
+def _shape(stage: Row) -> str:
+    numbers = [short_number(name, value) for name, value in stage.numbers]
+    return " ".join([f"{stage.depth} × {stage.width:<4}", *numbers, *([f"s{stage.stride}"] if stage.stride else [])])
 
 
 def attention_table(rows: Sequence[Line]) -> Table | None:
@@ -86,7 +85,7 @@ def attention_table(rows: Sequence[Line]) -> Table | None:
     columns = ("stage", "attention", "MACs", "of stage", "params", "of stage", "elementwise", "of stage")
     table = plain_table("where attention's cost goes", columns, words=("stage", "attention"))
     for row in attended:
-        table.add_row(row.name, row.stage.attention_label if row.stage else "", *_shares(row.attention, row.cost))
+        table.add_row(row.name, row.row.attention_label if row.row else "", *_shares(row.attention, row.cost))
     table.add_section()
     table.add_row(
         "all", "of the network", *_shares(_sum(row.attention for row in rows), _sum(row.cost for row in rows))

@@ -19,9 +19,9 @@ from foundation.amounts import with_unit
 from foundation.errors import InputError
 from foundation.json_files import MAX_INTEGER, shown
 from search_space.architecture import Architecture
-from search_space.blocks import Addition, BlockPart, ConvPart, Part, Piece
 from search_space.cost.latency import LatencyTable
 from search_space.network import parts
+from search_space.parts import Addition, Part, Piece
 
 
 @dataclass(frozen=True, order=True)
@@ -218,7 +218,7 @@ def _count(piece: Piece, size: int) -> Cost:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _conv_cost_per_pixel(piece: ConvPart) -> Cost:
+def _cost_per_pixel(piece: Piece) -> Cost:
     return _count(piece, 1)
 
 
@@ -227,10 +227,9 @@ def piece_cost(piece: Piece, size: int, latency: LatencyTable | None = None) -> 
     """Cost of a piece on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
     if latency is not None:
         return piece_cost(piece, size) + Cost(latency_ns=latency.nanoseconds(piece, size))
-    if isinstance(piece, ConvPart):
-        # A convolution, and what follows it, does the same at every pixel of its output.
+    if piece.per_pixel:
         pixels = piece.output_size(size) ** 2
-        one = _conv_cost_per_pixel(piece)
+        one = _cost_per_pixel(piece)
         return Cost(one.macs * pixels, one.params, one.elementwise * pixels)
     return _count(piece, size)
 
@@ -238,12 +237,10 @@ def piece_cost(piece: Piece, size: int, latency: LatencyTable | None = None) -> 
 @functools.lru_cache(maxsize=1 << 18)
 def part_cost(part: Part, size: int, latency: LatencyTable | None = None) -> Cost:
     """Cost of a part on an input of `size`×`size` pixels. Raises InputError for a piece that the table lacks."""
-    if not isinstance(part, BlockPart):
-        return piece_cost(part, size, latency)
     total = Cost()
     if part.skips:
-        adding = 0 if latency is None else latency.nanoseconds(Addition(part.out_channels), size)
-        total = Cost(elementwise=part.out_channels * size * size, latency_ns=adding)
+        adding = 0 if latency is None else latency.nanoseconds(Addition(part.in_channels), size)
+        total = Cost(elementwise=part.in_channels * size * size, latency_ns=adding)
     for _, piece in part.pieces:
         total += piece_cost(piece, size, latency)
         size = piece.output_size(size)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.chain import State
+
 LIMB_BITS = 14
 WORD_BITS = 2 * LIMB_BITS
 
@@ -16,24 +18,24 @@ _LIMB = (1 << LIMB_BITS) - 1
 
 
 class Counts:
-    """Counts by width and number of buckets, each a column of words of 28 bits.
+    """Counts by state and number of buckets, each a column of words of 28 bits.
 
     Attributes:
-        words: words × (widths in ascending order, and within each the numbers of buckets from 0).
+        words: words × (states in ascending order, and within each the numbers of buckets from 0).
     """
 
-    def __init__(self, limbs: Mapping[int, NDArray[np.int64]], size: int):
+    def __init__(self, limbs: Mapping[State, NDArray[np.int64]], size: int):
         self.size = size
-        self._starts = {width: column * size for column, width in enumerate(sorted(limbs))}
+        self._starts = {state: column * size for column, state in enumerate(sorted(limbs))}
         longest = max(len(rows) for rows in limbs.values())
         self.words = np.zeros(((longest + 1) // 2, len(limbs) * size), dtype=np.uint32)
-        for width, start in self._starts.items():
-            for index, row in enumerate(limbs[width]):
+        for state, start in self._starts.items():
+            for index, row in enumerate(limbs[state]):
                 self.words[index // 2, start : start + size] |= (row << (LIMB_BITS * (index % 2))).astype(np.uint32)
 
-    def number(self, width: int, buckets: int) -> int:
-        """The count of a width within so many buckets."""
-        return integer(self.words[:, self._starts[width] + buckets])
+    def number(self, state: State, buckets: int) -> int:
+        """The count of a state within so many buckets."""
+        return integer(self.words[:, self._starts[state] + buckets])
 
 
 def integer(words: NDArray[np.generic]) -> int:
@@ -47,15 +49,15 @@ def spectrum(limbs: NDArray[np.int64]) -> NDArray[np.complex128]:
 
 
 def convolved(
-    histograms: Mapping[int, NDArray[np.int64]], spectra: Mapping[int, NDArray[np.complex128]], size: int
+    histograms: Mapping[State, NDArray[np.int64]], spectra: Mapping[State, NDArray[np.complex128]], size: int
 ) -> NDArray[np.int64]:
-    """For each number of buckets, in limbs: the sum over widths and costs of histogram × count of what is left."""
+    """For each number of buckets, in limbs: the sum over states and costs of histogram × count of what is left."""
     rows: list[NDArray[np.complex128] | None] = []
-    for width, histogram in histograms.items():
+    for state, histogram in histograms.items():
         parts = _carried(histogram[None])
         factors = np.fft.rfft(parts.astype(np.float64), padded(size), axis=1)
         for shift, factor in enumerate(factors):
-            for index, row in enumerate(spectra[width] * factor, start=shift):
+            for index, row in enumerate(spectra[state] * factor, start=shift):
                 rows += [None] * (index + 1 - len(rows))
                 total = rows[index]
                 rows[index] = row if total is None else total + row

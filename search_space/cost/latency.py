@@ -38,46 +38,24 @@ from typing import Any
 
 from foundation.errors import InputError
 from foundation.json_files import MAX_OF_A_RUN, read_json
-from search_space.blocks import Addition, AttentionPart, BlockPart, ClassifierPart, ConvPart, Part, Piece
+from search_space.parts import Addition, Part, Piece
 
 MAX_PIECES = 50_000
 MAX_NANOSECONDS = 10**12
 MAX_KEY = 120
 
 
-Timed = Piece | Addition
-"""What a table has times for."""
-
-
-def key(piece: Timed, size: int) -> str:
+def key(piece: Piece, size: int) -> str:
     """The name in a table of a piece on `size`×`size` pixels."""
-    if isinstance(piece, ConvPart):
-        channels = f"{piece.in_channels}>{piece.out_channels}"
-        kind, channels = ("depthwise", str(piece.in_channels)) if piece.depthwise else ("conv", channels)
-        text = f"{kind} {channels} k{piece.kernel_size} s{piece.stride} {piece.activation or 'linear'}"
-    elif isinstance(piece, AttentionPart):
-        text = f"attention {piece.attention.label} {piece.channels} {piece.activation}"
-    elif isinstance(piece, ClassifierPart):
-        text = f"classifier {piece.in_channels}>{piece.num_classes}"
-    else:
-        text = f"add {piece.in_channels}"
-    return f"{text} @{size}"
+    return f"{piece.label} @{size}"
 
 
-def takes_time(piece: Timed) -> bool:
-    """Whether there is anything to measure."""
-    return not (isinstance(piece, AttentionPart) and piece.attention.kind == "none")
-
-
-def timed_pieces(part: Part, size: int) -> Iterator[tuple[Timed, int]]:
+def timed_pieces(part: Part, size: int) -> Iterator[tuple[Piece, int]]:
     """The pieces of a part that take time, each with the side of its input, for an input of `size`×`size` pixels."""
-    if not isinstance(part, BlockPart):
-        yield part, size
-        return
     if part.skips:
-        yield Addition(part.out_channels), size
+        yield Addition(part.in_channels), size
     for _, piece in part.pieces:
-        if takes_time(piece):
+        if piece.takes_time:
             yield piece, size
         size = piece.output_size(size)
 
@@ -132,9 +110,9 @@ class LatencyTable:
         """SHA-256 of the table as canonical JSON."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
-    def nanoseconds(self, piece: Timed, size: int) -> int:
+    def nanoseconds(self, piece: Piece, size: int) -> int:
         """Time of a piece on `size`×`size` pixels within a network. Raises InputError for one that is missing."""
-        if not takes_time(piece):
+        if not piece.takes_time:
             return 0
         name = key(piece, size)
         if name not in self.pieces:

@@ -13,10 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from search_space.architecture import Attention, Stage
-from search_space.cost.cost_table import AttentionCosts, Outcomes
+from search_space.chain import Link, Option, Shape, State
+from search_space.cost.cost_table import OptionCosts, Outcomes
 from search_space.cost.exact_counts import WORD_BITS, Counts, integer
-from search_space.stage_program import Shape
 
 
 class Heads:
@@ -32,6 +31,7 @@ class Heads:
 
     def __init__(self, outcomes: Outcomes, row: int, columns: Sequence[int]):
         self.shapes = outcomes.shapes
+        self.after = outcomes.after
         self.firsts = [groups[0].options if groups else () for groups in outcomes.groups]
         self.rests = [groups[1:] for groups in outcomes.groups]
         self.row = row
@@ -45,10 +45,10 @@ class Heads:
             self.chosen += [(number, option) for option in range(len(costs[-1]))]
         self.costs = np.concatenate(costs)
 
-    def _all(self, group: AttentionCosts) -> NDArray[np.int64]:
+    def _all(self, group: OptionCosts) -> NDArray[np.int64]:
         return group.costs[self.row][:, self.columns]
 
-    def above(self, group: AttentionCosts) -> NDArray[np.int64]:
+    def above(self, group: OptionCosts) -> NDArray[np.int64]:
         """Costs of a group's options above its cheapest, options × columns."""
         costs = self._all(group)
         return costs - costs.min(0)
@@ -128,7 +128,7 @@ class Rest:
     """The ways in which some groups of blocks get their attention, by cost in joint buckets."""
 
     ways: dict[int, int]
-    options: tuple[Attention, ...] = ()  # of the first group
+    options: tuple[Option, ...] = ()  # of the first group
     spent: tuple[int, ...] = ()  # by each option
     after: "Rest | None" = None  # the groups after the first
 
@@ -137,7 +137,7 @@ class Rest:
         """The costs, and the ways."""
         return np.array(list(self.ways), dtype=np.int64), np.array(list(self.ways.values()), dtype=np.int64)
 
-    def at(self, buckets: int, rank: int) -> list[Attention]:
+    def at(self, buckets: int, rank: int) -> list[Option]:
         """Of the ways that cost so much, the one of that rank: an attention for each group."""
         found = []
         rest = self
@@ -154,9 +154,9 @@ class Rests:
 
     def __init__(self, scale: Scale):
         self.scale = scale
-        self._made: dict[tuple[AttentionCosts, ...], Rest] = {(): Rest({0: 1})}
+        self._made: dict[tuple[OptionCosts, ...], Rest] = {(): Rest({0: 1})}
 
-    def rest(self, heads: Heads, groups: tuple[AttentionCosts, ...]) -> Rest:
+    def rest(self, heads: Heads, groups: tuple[OptionCosts, ...]) -> Rest:
         """The rest of these groups."""
         if groups not in self._made:
             after = self.rest(heads, groups[1:])
@@ -172,20 +172,20 @@ class Moves:
     """The outcomes of a stage after one input width, at one resolution.
 
     Attributes:
-        widths: the widths after it, ascending.
+        states: the states after it, ascending.
     """
 
     def __init__(self, heads: Heads, rests: Rests):
         self._scale = rests.scale
         spent = self._scale.joint(heads.costs)
-        together: dict[int, dict[Rest, list[int]]] = {}
+        together: dict[State, dict[Rest, list[int]]] = {}
         for index, (number, _) in enumerate(heads.chosen):
             rest = rests.rest(heads, heads.rests[number])
-            together.setdefault(heads.shapes[number].stage.width, {}).setdefault(rest, []).append(index)
-        self.widths = tuple(sorted(together))
-        histograms = np.zeros((len(self.widths), self._scale.size), dtype=np.int64)
-        for histogram, width in zip(histograms, self.widths, strict=True):
-            for rest, indexes in together[width].items():
+            together.setdefault(heads.after[number], {}).setdefault(rest, []).append(index)
+        self.states = tuple(sorted(together))
+        histograms = np.zeros((len(self.states), self._scale.size), dtype=np.int64)
+        for histogram, state in zip(histograms, self.states, strict=True):
+            for rest, indexes in together[state].items():
                 histogram += self._scale.histogram(spent[indexes], *rest.arrays)
         # Of each width, the numbers of joint buckets that outcomes cost, and how many cost so much.
         self._column, self._spent = np.nonzero(histograms)
@@ -193,12 +193,12 @@ class Moves:
         # Sums of ways × words stay below 2^63, or are of Python's integers.
         self._ways = ways if ways.sum() < 1 << (62 - WORD_BITS) else ways.astype(object)
         self._position = self._column * self._scale.size - self._spent
-        self._heads = [self._sorted(heads, spent, together[width]) for width in self.widths]
+        self._heads = [self._sorted(heads, spent, together[state]) for state in self.states]
 
     @staticmethod
     def _sorted(
         heads: Heads, spent: NDArray[np.int64], indexes: dict[Rest, list[int]]
-    ) -> tuple[list[int], list[tuple[Shape, tuple[Attention, ...], Rest]], int]:
+    ) -> tuple[list[int], list[tuple[Shape, tuple[Option, ...], Rest]], int]:
         """Some heads' costs in ascending order, the heads, and the most that a rest of theirs costs."""
         listed = [(int(spent[index]), index, rest) for rest, own in indexes.items() for index in own]
         listed.sort(key=lambda entry: entry[:2])
@@ -209,13 +209,13 @@ class Moves:
             found.append((heads.shapes[number], heads.firsts[number][option : option + 1], rest))
         return [cost for cost, _, _ in fitting], found, max((max(rest.ways) for rest in indexes), default=0)
 
-    def histograms(self) -> dict[int, NDArray[np.int64]]:
+    def histograms(self) -> dict[State, NDArray[np.int64]]:
         """By output width, how many outcomes cost each number of joint buckets."""
-        found = np.zeros((len(self.widths), self._scale.size), dtype=np.int64)
+        found = np.zeros((len(self.states), self._scale.size), dtype=np.int64)
         found[self._column, self._spent] = self._ways
-        return dict(zip(self.widths, found, strict=True))
+        return dict(zip(self.states, found, strict=True))
 
-    def at(self, ticket: int, remaining: int, after: Counts) -> tuple[Stage, int, int]:
+    def at(self, ticket: int, remaining: int, after: Counts) -> tuple[Link, int, int]:
         """Of all ways to go on from here within `remaining` joint buckets, the stage of the one of that number.
 
         `after` counts the ways to go on after it. Returns also what the stage costs, and the number of the way among
@@ -235,7 +235,7 @@ class Moves:
         ways = (heads[index][2].ways.get(spent - costs[index]) for index in range(first, until))
         number, rank = _ranked(ways, rank)
         shape, attention, rest = heads[first + number]
-        return shape.attended([*attention, *rest.at(spent - costs[first + number], rank)]), spent, ticket
+        return shape.chosen([*attention, *rest.at(spent - costs[first + number], rank)]), spent, ticket
 
 
 def _ranked(ways: Iterable[int | None], rank: int) -> tuple[int, int]:

@@ -1,11 +1,11 @@
 """Counting the architectures within a budget and drawing uniformly from exactly those.
 
-Cost is additive along the chain of stages, so the ways to complete a chain within a remaining budget obey a recursion
-over (stage, input width, remaining budget). Costs are counted above each stage's cheapest outcome in units of a bucket,
-rounded down; where the bucket is the greatest common divisor of all of them the count is exact, else it is an upper
-bound, and a drawn architecture is redrawn until its exact cost is within the budget. Redrawing keeps the draw exactly
-uniform, and few draws are lost: each rounding is less than one bucket, of 32767 to the budget. There is one rounding a
-stage, or one a block where each has an attention of its own.
+Cost is additive along the chain of links, so the ways to complete a chain within a remaining budget obey a recursion
+over (link, state before it, remaining budget). Costs are counted above each link's cheapest outcome in units of a
+bucket, rounded down; where the bucket is the greatest common divisor of all of them the count is exact, else it is an
+upper bound, and a drawn architecture is redrawn until its exact cost is within the budget. Redrawing keeps the draw
+exactly uniform, and few draws are lost: each rounding is less than one bucket, of 32767 to the budget. There is one
+rounding a link, or one a part where each has an option of its own.
 
 Several bounds are held together by the same recursion over a joint remaining budget, in fewer buckets each. A joint
 remainder is one number: its digits, in a base of twice the buckets, are what remains of each bound. A digit that would
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from foundation.amounts import with_unit
 from foundation.errors import InputError
-from search_space.architecture import Architecture, Stage
+from search_space.architecture import Architecture
+from search_space.chain import Link, State
 from search_space.cost.cost import BOUNDED_BY, Budget
 from search_space.cost.cost_table import COLUMNS, CostTable
 from search_space.cost.exact_counts import Counts, convolved, spectrum
@@ -40,12 +41,12 @@ MAX_LISTED = 10_000  # so few that listing them all is quicker than the user not
 
 
 class _Chain(NamedTuple):
-    """The recursion for one resolution: moves by stage and input width, and completions from every stage."""
+    """The recursion for one resolution: moves by link and state before it, and completions from every link."""
 
     resolution: int
     remaining: int  # in joint buckets; negative where not even the cheapest outcomes fit
     surely: int  # what remains if every cost is rounded up; negative for none
-    moves: list[dict[int, Moves]]
+    moves: list[dict[State, Moves]]
     completions: list[Counts]
 
     @property
@@ -56,8 +57,8 @@ class _Chain(NamedTuple):
         """Architectures that cost at most so many joint buckets."""
         if buckets < 0:
             return 0
-        (width,) = self.moves[0]
-        return self.completions[0].number(width, buckets)
+        (state,) = self.moves[0]
+        return self.completions[0].number(state, buckets)
 
 
 @lru_cache(maxsize=16)
@@ -122,13 +123,13 @@ class BudgetTable:
             if ticket < chain.total:
                 break
             ticket -= chain.total
-        stages: list[Stage] = []
-        width, remaining = self.space.stem_width, chain.remaining
-        for moves, after in zip(chain.moves, chain.completions[1:], strict=True):
-            stage, spent, ticket = moves[width].at(ticket, remaining, after)
-            stages.append(stage)
-            width, remaining = stage.width, remaining - spent
-        return self.space.architecture(chain.resolution, tuple(stages))
+        links: list[Link] = []
+        state, remaining = self.space.start, chain.remaining
+        for program, moves, after in zip(self.space.programs, chain.moves, chain.completions[1:], strict=True):
+            link, spent, ticket = moves[state].at(ticket, remaining, after)
+            links.append(link)
+            state, remaining = program.after(link), remaining - spent
+        return self.space.architecture(chain.resolution, links)
 
     def _made(self, names: list[str], bounds: NDArray[np.int64]) -> tuple[list[_Chain], bool]:
         """The chains of every resolution, and whether they are exact."""
@@ -139,8 +140,8 @@ class BudgetTable:
         for row in range(len(self.space.resolution)):
             room = bounds - table.stem[row, columns]
             layer = []
-            for by_width in table.outcomes:
-                heads = {width: Heads(outcomes, row, columns) for width, outcomes in by_width.items()}
+            for by_state in table.outcomes:
+                heads = {state: Heads(outcomes, row, columns) for state, outcomes in by_state.items()}
                 cheapest = np.min([own.costs.min(0) for own in heads.values()], axis=0)
                 for own in heads.values():
                     own.costs -= cheapest
@@ -168,14 +169,14 @@ class BudgetTable:
 
 
 def _chain(
-    resolution: int, layers: list[dict[int, Heads]], room: NDArray[np.int64], bucket: NDArray[np.int64]
+    resolution: int, layers: list[dict[State, Heads]], room: NDArray[np.int64], bucket: NDArray[np.int64]
 ) -> _Chain:
     """The recursion for one resolution, given costs above each stage's cheapest, and the room for their sum."""
     if (room < 0).any():
         return _Chain(resolution, -1, -1, [], [])
     scale = Scale(bucket, room // bucket + 1)
     rests = Rests(scale)
-    moves = [{width: Moves(heads, rests) for width, heads in layer.items()} for layer in layers]
+    moves = [{state: Moves(heads, rests) for state, heads in layer.items()} for layer in layers]
     roundings = sum(max(heads.roundings for heads in layer.values()) for layer in layers)
     surely = scale.shape - 1 - roundings
     return _Chain(
@@ -187,14 +188,14 @@ def _chain(
     )
 
 
-def _count(moves: list[dict[int, Moves]], scale: Scale) -> list[Counts]:
-    """Completions from every stage and input width within each number of joint buckets."""
-    last_widths = [width for own in moves[-1].values() for width in own.widths]
-    limbs = dict.fromkeys(last_widths, scale.valid[None].astype(np.int64))
+def _count(moves: list[dict[State, Moves]], scale: Scale) -> list[Counts]:
+    """Completions from every link and state within each number of joint buckets."""
+    last = [state for own in moves[-1].values() for state in own.states]
+    limbs = dict.fromkeys(last, scale.valid[None].astype(np.int64))
     counts = [Counts(limbs, scale.size)]
     for layer in reversed(moves):
-        spectra = {width: spectrum(rows) for width, rows in limbs.items()}
-        limbs = {width: convolved(own.histograms(), spectra, scale.size) * scale.valid for width, own in layer.items()}
+        spectra = {state: spectrum(rows) for state, rows in limbs.items()}
+        limbs = {state: convolved(own.histograms(), spectra, scale.size) * scale.valid for state, own in layer.items()}
         counts.insert(0, Counts(limbs, scale.size))
     return counts
 

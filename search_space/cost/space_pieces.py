@@ -1,50 +1,61 @@
 """The pieces that the networks of a space are made of: what a latency table needs times of."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from foundation.errors import InputError
-from search_space.architecture import Stage
-from search_space.blocks import BlockPart, Part, stage_blocks, strided
-from search_space.cost.latency import LatencyTable, Timed, key, timed_pieces
+from search_space.chain import State
+from search_space.cost.latency import LatencyTable, key, timed_pieces
+from search_space.parts import Part, Piece, Slot
 from search_space.space import SearchSpace
-from search_space.stage_program import StageOptions
 
 
-def space_pieces(space: SearchSpace, num_classes: int) -> dict[str, tuple[Timed, int]]:
+def space_pieces(space: SearchSpace, num_classes: int) -> dict[str, tuple[Piece, int]]:
     """Every piece that a network of the space can have and the side of its input, by its name in a table."""
-    found: dict[str, tuple[Timed, int]] = {}
+    found: dict[str, tuple[Piece, int]] = {}
+    seen: set[tuple[Part, int]] = set()
 
-    def take(part: Part, size: int) -> None:
-        found.update((key(piece, side), (piece, side)) for piece, side in timed_pieces(part, size))
+    def through(parts: Sequence[Part], sides: Sequence[int]) -> tuple[int, ...]:
+        """Takes in the pieces of parts one after the other; the sides after them."""
+        after = []
+        for side in sides:
+            for part in parts:
+                if (part, side) not in seen:
+                    seen.add((part, side))
+                    found.update((key(piece, own), (piece, own)) for piece, own in timed_pieces(part, side))
+                side = part.output_size(side)
+            after.append(side)
+        return tuple(after)
 
-    sizes = space.resolution
-    for size in sizes:
-        take(space.stem_part, size)
-    sizes = tuple(strided(size, space.stem_stride) for size in sizes)
-    widths: tuple[int, ...] = (space.stem_width,)
-    for options in space.stages:
-        later = tuple(strided(size, options.stride) for size in sizes)
-        for width in widths:
-            for number, block in _blocks(options, width, space.activation):
-                for size in sizes if number == 0 else later:
-                    take(block, size)
-        sizes, widths = later, options.width
-    for width in widths:
-        for size in sizes:
-            for part in space.tail_parts(width, num_classes):
-                take(part, size)
+    states: dict[State, tuple[int, ...]] = {space.start: through(space.stem_parts, space.resolution)}
+    for index, program in enumerate(space.programs):
+        later: dict[State, tuple[int, ...]] = {}
+        for state, sides in states.items():
+            for shape in space.shapes(index, state):
+                parts = program.parts(shape.link, state)
+                later[program.after(shape.link)] = through(parts, sides)
+                for group in shape.groups:
+                    for option in program.options(group):
+                        for number in group.blocks:
+                            _options(parts, sides, number, option, found)
+        states = later
+    for state, sides in states.items():
+        through(space.tail_parts(state, num_classes), sides)
     return found
 
 
-def _blocks(options: StageOptions, in_width: int, activation: str) -> Iterator[tuple[int, BlockPart]]:
-    """Every block, with its number in the stage, of which a stage after `in_width` channels can be made."""
-    depth = min(2, max(options.depth))  # the blocks after a stage's first are alike
-    for width in options.width:
-        for expansion in options.expansion:
-            for kernel_size in options.kernel_size:
-                for attention in options.attention:
-                    stage = Stage(options.block, width, options.stride, expansion, kernel_size, (attention,) * depth)
-                    yield from enumerate(stage_blocks(stage, in_width, activation))
+def _options(
+    parts: Sequence[Part], sides: Sequence[int], number: int, option: object, found: dict[str, tuple[Piece, int]]
+) -> None:
+    """Takes in the piece that an option puts into the slot of one of the parts."""
+    for side in sides:
+        for part in parts[:number]:
+            side = part.output_size(side)
+        for _, piece in parts[number].pieces:
+            if isinstance(piece, Slot):
+                chosen = piece.chosen(option)
+                if chosen.takes_time:
+                    found[key(chosen, side)] = chosen, side
+            side = piece.output_size(side)
 
 
 def check_complete(table: LatencyTable, space: SearchSpace, num_classes: int, source: str) -> None:

@@ -27,10 +27,10 @@ import numpy as np
 
 from foundation.errors import InputError
 from foundation.seeds import derive
-from search_space.architecture import Architecture, Attention
+from search_space.architecture import Architecture
+from search_space.chain import Group, LinkProgram, Option, Shape, State
 from search_space.decisions import Choose, every_outcome
 from search_space.space import SearchSpace
-from search_space.stage_program import Group, Shape, StageProgram
 from studies.choices import FRAMEWORKS
 from studies.samplers.base import OVER_BUDGET, Goal, Proposal, Sampler, Told, register, sampler_names
 
@@ -60,7 +60,7 @@ def of_framework(framework: str, name: str) -> str:
 def every_decision(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     """Every decision that the space's program can ask for, by name, with its options.
 
-    A stage's program depends on the channels before it alone, and within it a group's attention on its shape alone: so
+    A link's program depends on the state before it alone, and within it a group's options on its shape alone: so
     running each for all that may come before it meets every decision, without listing the architectures.
     """
     found: dict[str, tuple[Any, ...]] = {}
@@ -73,26 +73,26 @@ def every_decision(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
         return note
 
     space.assemble(noting(lambda name, options: options[0]))  # that of the resolution
-    widths = [space.stem_width]
+    states = [space.start]
     for program in space.programs:
         groups: dict[Group, None] = {}
-        after: dict[int, None] = {}
-        for width in widths:
+        after: dict[State, None] = {}
+        for state in states:
 
-            def shaped(choose: Choose, program: StageProgram = program, width: int = width) -> Shape:
-                return program.shape(width, noting(choose))
+            def shaped(choose: Choose, program: LinkProgram = program, state: State = state) -> Shape:
+                return program.shape(state, noting(choose))
 
             for shape in every_outcome(shaped):
                 groups.update(dict.fromkeys(shape.groups))
-                after[shape.stage.width] = None
+                after[program.after(shape.link)] = None
         for group in groups:
 
-            def attended(choose: Choose, program: StageProgram = program, group: Group = group) -> Attention:
-                return program.attention(group, noting(choose))
+            def chosen(choose: Choose, program: LinkProgram = program, group: Group = group) -> Option:
+                return program.choice(group, noting(choose))
 
-            for _ in every_outcome(attended):
+            for _ in every_outcome(chosen):
                 pass
-        widths = list(after)
+        states = list(after)
     return found
 
 

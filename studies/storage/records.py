@@ -47,7 +47,7 @@ def described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
     return {
         "architecture": architecture.to_json(),
         "digest": architecture.digest(),
-        "attention": " ".join(stage.attention_label for stage in architecture.stages),
+        "attention": " ".join(row.attention_label for row in architecture.stage_rows()),
         **cost.to_dict(),
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_space.blocks import Block
+from search_space.families.mobile.blocks import Block
 from search_space.network import Network
 
 

@@ -1,11 +1,6 @@
-"""The parts that a network is made of: a frozen description of each, and the module it describes.
+"""The blocks of stages of inverted residuals and their kin: chains of convolutions and one attention.
 
-A description says everything needed to construct its module, so it can be a key: of the cost table, of the
-supernet's cache of stateless modules. Every parameter of a narrower, shallower or smaller part is the leading channels,
-with centred kernels, of the corresponding parameter of a larger one.
-
-A block is a chain of convolutions and one attention, with a skip where input and output agree in shape. A new block is
-one function and one line:
+There is a skip where input and output agree in shape. A new block is one function and one line:
 
     @register_block("plain")
     def plain(part: BlockPart) -> Pieces:
@@ -18,95 +13,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from foundation.errors import InputError
 from foundation.registry import Registry
-from search_space import attention as attention_ops
-from search_space.architecture import Attention, Stage
+from search_space.architecture import Attention
+from search_space.families.mobile.architecture import Stage
+from search_space.parts import NO_ATTENTION, AttentionPart, ConvPart, Part, Piece, divisible, strided
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "silu": nn.SiLU,
-    "hardswish": nn.Hardswish,
-}
-
-NO_ATTENTION = Attention("none")
-
-
-@dataclass(frozen=True)
-class ConvPart:
-    """Convolution without bias, batch normalisation, and an activation if one is named."""
-
-    in_channels: int
-    out_channels: int
-    kernel_size: int = 1
-    stride: int = 1
-    activation: str | None = None
-    depthwise: bool = False
-
-    def create(self) -> nn.Module:
-        return ConvNormActivation(self)
-
-    def output_size(self, size: int) -> int:
-        return strided(size, self.stride)
-
-
-@dataclass(frozen=True)
-class AttentionPart:
-    """An attention op on `channels` channels, in a block that uses `activation`."""
-
-    attention: Attention
-    channels: int
-    activation: str
-
-    @property
-    def in_channels(self) -> int:
-        return self.channels
-
-    def create(self) -> nn.Module:
-        return attention_ops.create(self.attention, self.channels, activation_class(self.activation))
-
-    def output_size(self, size: int) -> int:
-        return size
-
-
-@dataclass(frozen=True)
-class ClassifierPart:
-    """The mean over the last feature map and a linear layer."""
-
-    in_channels: int
-    num_classes: int
-
-    def create(self) -> nn.Module:
-        return Classifier(self.in_channels, self.num_classes)
-
-    def output_size(self, size: int) -> int:
-        return 1
-
-
-@dataclass(frozen=True)
-class Addition:
-    """The addition of a skip, on maps of `in_channels` channels."""
-
-    in_channels: int
-
-    def create(self) -> nn.Module:
-        return _Sum()
-
-
-class _Sum(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x + x
-
-
-Piece = ConvPart | AttentionPart | ClassifierPart
 Pieces = Iterator[tuple[str, Piece]]
 
 
 @dataclass(frozen=True)
-class BlockPart:
+class BlockPart(Part):
     """One block of a stage."""
 
     block: str
@@ -120,6 +38,9 @@ class BlockPart:
 
     def create(self) -> nn.Module:
         return Block(self)
+
+    def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
+        return Block(self, make)
 
     @cached_property
     def pieces(self) -> tuple[tuple[str, Piece], ...]:
@@ -138,9 +59,6 @@ class BlockPart:
 
     def output_size(self, size: int) -> int:
         return strided(size, self.stride)
-
-
-Part = ConvPart | BlockPart | ClassifierPart
 
 
 def stage_blocks(stage: Stage, in_width: int, activation: str) -> list[BlockPart]:
@@ -184,51 +102,6 @@ def block_structure(part: BlockPart) -> tuple[object, ...]:
     """What tells a block apart from another, its attention aside: blocks of equal structure are the same network."""
     pieces = replace(part, attention=NO_ATTENTION).pieces
     return (part.skips, *pieces)
-
-
-def strided(size: int, stride: int) -> int:
-    """Side of the map after a convolution with `kernel_size // 2` padding, in pixels."""
-    return (size - 1) // stride + 1
-
-
-def divisible(width: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `width`, at least `divisor`, and not below 90% of `width`."""
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
-
-
-def activation_class(name: str) -> type[nn.Module]:
-    """The activation's module class. Raises InputError for an unknown name."""
-    if name not in ACTIVATIONS:
-        raise InputError(f"activation {name!r} is unknown; known: {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
-
-
-class ConvNormActivation(nn.Sequential):
-    """Convolution without bias, batch normalisation, and an activation if one is named."""
-
-    def __init__(self, part: ConvPart):
-        super().__init__()
-        groups = part.in_channels if part.depthwise else 1
-        self.conv = nn.Conv2d(
-            part.in_channels,
-            part.out_channels,
-            part.kernel_size,
-            part.stride,
-            padding=part.kernel_size // 2,
-            groups=groups,
-            bias=False,
-        )
-        self.norm = nn.BatchNorm2d(part.out_channels)
-        if part.activation is not None:
-            self.activation = activation_class(part.activation)(inplace=True)
-
-
-class Classifier(nn.Linear):
-    """The mean over a map and a linear layer: N×C×H×W to N×num_classes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.mean((2, 3)), self.weight, self.bias)
 
 
 class Block(nn.Module):

@@ -5,18 +5,23 @@ one group a stage, or one a block. What a group may choose depends on the shape 
 each shape, all combinations of its groups' choices.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from math import log2
 
 from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space import attention as attention_ops
-from search_space.architecture import MAX_DEPTH, Attention, Stage
-from search_space.blocks import NO_ATTENTION, block_structure, blocks, stage_blocks
-from search_space.decisions import Choose, decide, every_outcome
+from search_space.architecture import Attention
+from search_space.chain import Group, LinkProgram, Shape
+from search_space.decisions import Choose, decide
+from search_space.families.mobile.architecture import MAX_DEPTH, Stage
+from search_space.families.mobile.blocks import BlockPart, block_structure, blocks, stage_blocks
+from search_space.parts import NO_ATTENTION
 
 ATTENTION_PER = ("stage", "block")
+_FEATURES = ("log2 width", "depth", "expansion", "kernel_size", "log2 reduction")
 MOST_OPTIONS = 4096  # in one dimension
 
 
@@ -53,53 +58,46 @@ class StageOptions:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Blocks of a stage that have the same attention, and the distinct numbers of channels that it sees in them."""
-
-    name: str
-    blocks: tuple[int, ...]
-    channels: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Shape:
+class StageShape:
     """A stage without attention, and the groups of blocks that have a place for one."""
 
-    stage: Stage
+    link: Stage
     groups: tuple[Group, ...]
 
     @property
     def placeless(self) -> tuple[int, ...]:
         """The blocks without a place for attention."""
         placed = {block for group in self.groups for block in group.blocks}
-        return tuple(block for block in range(self.stage.depth) if block not in placed)
+        return tuple(block for block in range(self.link.depth) if block not in placed)
 
-    def attended(self, attentions: Iterable[Attention]) -> Stage:
+    def chosen(self, options: Iterable[Attention]) -> Stage:
         """The stage with these attentions, one a group."""
-        placed = list(self.stage.attention)
-        for group, attention in zip(self.groups, attentions, strict=True):
+        placed = list(self.link.attention)
+        for group, attention in zip(self.groups, options, strict=True):
             for block in group.blocks:
                 placed[block] = attention
-        return replace(self.stage, attention=tuple(placed))
+        return replace(self.link, attention=tuple(placed))
 
 
 @dataclass(frozen=True)
-class StageProgram:
-    """The decisions of one stage; its name is `stage{i}`."""
+class StageProgram(LinkProgram):
+    """The decisions of one stage; its name is `stage{i}`, and the state before it the number of channels."""
 
     name: str
-    options: StageOptions
+    offered: StageOptions
     activation: str
     attention_per: str
 
-    def assemble(self, in_width: int, choose: Choose) -> Stage:
-        """The stage that `choose` decides, after `in_width` channels."""
-        shape = self.shape(in_width, choose)
-        return shape.attended([self.attention(group, choose) for group in shape.groups])
+    nothing = NO_ATTENTION
 
-    def shape(self, in_width: int, choose: Choose) -> Shape:
-        """The shape that `choose` decides, after `in_width` channels."""
-        options = self.options
+    @property
+    def place(self) -> str:
+        """Its field in an architecture."""
+        return f"stages[{self.name.removeprefix('stage')}]"
+
+    def shape(self, state: int, choose: Choose) -> StageShape:
+        """The shape that `choose` decides, after `state` channels."""
+        options, in_width = self.offered, state
         width = decide(choose, f"{self.name}.width", options.width)
         depth = decide(choose, f"{self.name}.depth", options.depth)
         none = (NO_ATTENTION,) * depth
@@ -115,30 +113,80 @@ class StageProgram:
         else:
             distinct = tuple(dict.fromkeys(channels[block] or 0 for block in places))
             groups = [Group(self.name, places, distinct)] if places else []
-        return Shape(stage, tuple(groups))
+        return StageShape(stage, tuple(groups))
 
-    def attention(self, group: Group, choose: Choose) -> Attention:
+    def choice(self, group: Group, choose: Choose) -> Attention:
         """The attention that `choose` decides for a group of blocks."""
-        kind = decide(choose, f"{group.name}.attention", _kinds(self.options.attention))
-        ratios = _distinct_ratios(self.options.attention, kind, group.channels)
+        kind = decide(choose, f"{group.name}.attention", _kinds(self.offered.attention))
+        ratios = _distinct_ratios(self.offered.attention, kind, group.channels)
         if not ratios:
             return Attention(kind)
         return Attention(kind, decide(choose, f"{group.name}.{kind}_reduction({','.join(map(str, ratios))})", ratios))
 
-    def shapes(self, in_width: int) -> tuple[Shape, ...]:
-        """Every shape after `in_width` channels."""
-        return tuple(every_outcome(lambda choose: self.shape(in_width, choose)))
+    def parts(self, link: Stage, state: int) -> list[BlockPart]:
+        """The stage's blocks."""
+        return stage_blocks(link, state, self.activation)
 
-    def attentions(self, group: Group) -> tuple[Attention, ...]:
-        """Every attention that a group of blocks may have."""
-        return tuple(every_outcome(lambda choose: self.attention(group, choose)))
+    def after(self, link: Stage) -> int:
+        """The stage's width."""
+        return link.width
 
-    def canonical(self, stage: Stage, in_width: int, shapes: Sequence[Shape]) -> Stage | None:
-        """Of the stages with one of the `shapes`, the same network as `stage`: itself or a twin; None if none is."""
+    def key(self, link: Stage) -> Hashable:
+        """Everything but attention."""
+        return link.block, link.width, link.stride, link.expansion, link.kernel_size, link.depth
+
+    def options_of(self, link: Stage) -> tuple[Attention, ...]:
+        """Each block's attention."""
+        return link.attention
+
+    def size(self, shape: Shape, state: int) -> tuple[int, ...]:
+        """Width, depth, the channels within its blocks, kernel.
+
+        Of the expansions, a ratio that some blocks divide by and that rules on their least channels can overrule, the
+        largest has most channels.
+        """
+        stage: Stage = shape.link
+        inner = sum(piece.in_channels for part in self.parts(stage, state) for _, piece in part.pieces)
+        return stage.width, stage.depth, inner, stage.kernel_size
+
+    def told(self, link: Stage) -> str:
+        """The stage's fields."""
+        return (
+            f"{link.block}, width {link.width}, depth {link.depth}, expansion {link.expansion}, kernel "
+            f"{link.kernel_size}, {link.attention_label}"
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """See `features`."""
+        return _FEATURES + tuple(f"share of {kind}" for kind in self._offered_kinds)
+
+    def features(self, link: Stage) -> tuple[float, ...]:
+        """log2 of its width, depth, expansion, kernel size, the mean over its blocks of log2 of the reduction ratio
+        (0 without), and each attention kind's share of its blocks.
+        """
+        kinds = [attention.kind for attention in link.attention]
+        ratios = [log2(attention.reduction or 1) for attention in link.attention]
+        return (
+            log2(link.width),
+            link.depth,
+            link.expansion,
+            link.kernel_size,
+            sum(ratios) / len(ratios),
+            *(kinds.count(kind) / len(kinds) for kind in self._offered_kinds),
+        )
+
+    @cached_property
+    def _offered_kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(attention.kind for attention in (NO_ATTENTION, *self.offered.attention)))
+
+    def canonical(self, link: Stage, state: int, shapes: Sequence[Shape]) -> Stage | None:
+        """Of the stages with one of the `shapes`, the same network as `link`: itself or a twin; None if none is."""
+        stage, in_width = link, state
         plain = replace(stage, attention=(NO_ATTENTION,) * stage.depth)
         meant = self._structure(stage, in_width)
-        twins = (shape for shape in shapes if self._structure(shape.stage, in_width) == meant)
-        shape = next((shape for shape in shapes if shape.stage == plain), None) or next(twins, None)
+        twins = (shape for shape in shapes if self._structure(shape.link, in_width) == meant)
+        shape = next((shape for shape in shapes if shape.link == plain), None) or next(twins, None)
         if shape is None or any(stage.attention[block] != NO_ATTENTION for block in shape.placeless):
             return None
         own = stage_blocks(stage, in_width, self.activation)
@@ -147,7 +195,7 @@ class StageProgram:
             wanted = [(stage.attention[block], own[block].attention_channels or 1) for block in group.blocks]
             same = [
                 offered
-                for offered in self.attentions(group)
+                for offered in self.options(group)
                 if all(
                     attention_ops.structure(offered, channels) == attention_ops.structure(attention, channels)
                     for attention, channels in wanted
@@ -156,7 +204,8 @@ class StageProgram:
             if not same:
                 return None
             found.append(same[0])
-        return shape.attended(found)
+        placed: Stage = shape.chosen(found)
+        return placed
 
     def _structure(self, stage: Stage, in_width: int) -> tuple[object, ...]:
         """Equal exactly for stages that are the same network after `in_width` channels, attention aside."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from foundation.errors import InputError
-from search_space.stage_program import StageOptions
+from search_space.families.mobile.stage_program import StageOptions
 
 MOST = 1_000_000
 """About two minutes of one core, and up to 7 GB."""

@@ -1,0 +1,152 @@
+"""A mobile network as a value: stem convolution, stages of blocks, head convolution.
+
+Only the standard library is used here, so an architecture can be read, compared and printed without torch.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self
+
+from foundation.errors import InputError
+from search_space.architecture import ARCHITECTURES, Architecture, Attention, Row, check_resolution
+from search_space.decisions import dimension
+from search_space.fields import check_fields, check_integer, check_list, check_name, check_tuple
+
+MAX_WIDTH = 8192
+MAX_STAGES = 32
+MAX_DEPTH = 32
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of blocks with one output width; the first block has the stride.
+
+    `attention` has one entry a block, so its length is the stage's depth. Widths count channels; `expansion` is
+    the ratio of a block's hidden to its input channels (of its input to its hidden channels in a sandglass).
+    """
+
+    block: str
+    width: int
+    stride: int
+    expansion: int
+    kernel_size: int
+    attention: tuple[Attention, ...]
+
+    def __post_init__(self) -> None:
+        check_name("block", self.block)
+        check_integer("width", self.width, 1, MAX_WIDTH)
+        check_integer("stride", self.stride, 1, 2)
+        check_integer("expansion", self.expansion, 1, 16)
+        check_integer("kernel_size", self.kernel_size, 1, 11)
+        if self.kernel_size % 2 == 0:
+            raise InputError(f"kernel_size: expected an odd integer, got {self.kernel_size}")
+        check_tuple("attention", self.attention, Attention, MAX_DEPTH)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.attention)
+
+    @property
+    def attention_label(self) -> str:
+        """Short form for tables: one label if all blocks agree, else one a block joined by `+`."""
+        labels = [attention.label for attention in self.attention]
+        return labels[0] if len(set(labels)) == 1 else "+".join(labels)
+
+
+@ARCHITECTURES.register("mobile")
+@dataclass(frozen=True)
+class MobileArchitecture(Architecture):
+    """A whole backbone: stem convolution, stages, head convolution (absent where `head_width` is None)."""
+
+    resolution: int
+    stem_width: int
+    stem_stride: int
+    stages: tuple[Stage, ...]
+    head_width: int | None
+    activation: str
+
+    family = "mobile"
+
+    def __post_init__(self) -> None:
+        check_resolution(self.resolution)
+        check_integer("stem_width", self.stem_width, 1, MAX_WIDTH)
+        check_integer("stem_stride", self.stem_stride, 1, 2)
+        check_tuple("stages", self.stages, Stage, MAX_STAGES)
+        if self.head_width is not None:
+            check_integer("head_width", self.head_width, 1, MAX_WIDTH)
+        check_name("activation", self.activation)
+
+    @property
+    def total_stride(self) -> int:
+        """Input pixels per pixel of the last feature map, along one side."""
+        stride = self.stem_stride
+        for stage in self.stages:
+            stride *= stage.stride
+        return stride
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, integers, strings and None."""
+        stages = [
+            {**vars(stage), "attention": [{**vars(attention)} for attention in stage.attention]}
+            for stage in self.stages
+        ]
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "stages": stages}
+
+    def rows(self) -> tuple[Row, ...]:
+        """Stem, stages and, where there is one, head."""
+        kernel = ("kernel", 3)
+        rows = [Row("stem", "stem", "convolution", self.stem_width, self.stem_stride, (None,), (kernel,), end=True)]
+        for index, stage in enumerate(self.stages):
+            numbers = (("kernel", stage.kernel_size), ("expansion", stage.expansion))
+            place = f"stages.{index}"
+            rows.append(Row(f"{index + 1}", place, stage.block, stage.width, stage.stride, stage.attention, numbers))
+        if self.head_width is not None:
+            rows.append(Row("head", "head", "convolution", self.head_width, None, (None,), (("kernel", 1),), end=True))
+        return tuple(rows)
+
+    def decided(self, name: str) -> Any:
+        """What it has where the decision `name` is made; None if it has no such block."""
+        if name == "resolution":
+            return self.resolution
+        place, *inner = name.split(".")
+        stage = self.stages[int(place.removeprefix("stage"))]
+        what = dimension(name)
+        if what not in ("attention", "reduction"):
+            return getattr(stage, what)
+        # A stage's last block has a place for attention if any of its blocks has.
+        block = int(inner[0].removeprefix("block")) if len(inner) == 2 else stage.depth - 1
+        if block >= stage.depth:
+            return None
+        return stage.attention[block].kind if what == "attention" else stage.attention[block].reduction
+
+    @property
+    def everywhere(self) -> str:
+        """The activation."""
+        return self.activation
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The value that `to_dict` described. Raises InputError naming the field that is wrong."""
+        fields = check_fields("", data, cls)
+        stages = check_list("stages", fields.pop("stages"), MAX_STAGES)
+        return cls(stages=tuple(_stage(f"stages[{i}]", stage) for i, stage in enumerate(stages)), **fields)
+
+
+def _stage(place: str, data: object) -> Stage:
+    fields = check_fields(place, data, Stage)
+    entries = check_list(f"{place}.attention", fields.pop("attention"), MAX_DEPTH)
+    attention = tuple(_attention(f"{place}.attention[{i}]", entry) for i, entry in enumerate(entries))
+    try:
+        return Stage(attention=attention, **fields)
+    except InputError as error:
+        raise InputError(f"{place}.{error}") from None
+
+
+def _attention(place: str, data: object) -> Attention:
+    fields = check_fields(place, data, Attention)
+    try:
+        return Attention(**fields)
+    except InputError as error:
+        raise InputError(f"{place}.{error}") from None

@@ -1,0 +1,116 @@
+"""Mobile networks to compare a found one with: one attention everywhere, at the same MACs."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from search_space.architecture import Architecture, Attention
+from search_space.baselines import COMPARED, at_macs
+from search_space.cost.cost import Cost, measure
+from search_space.families.mobile.architecture import MobileArchitecture, Stage
+from search_space.families.mobile.blocks import attend
+from search_space.families.mobile.space import MobileSpace
+from search_space.hand_designed import COMPARED_ATTENTIONS
+from search_space.parts import NO_ATTENTION, divisible
+
+CA_RATIOS = (16, 32)
+
+
+def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, divisor: int = 8) -> MobileArchitecture:
+    """The space's middle network with one attention at every stage that may have it, all widths times `width`."""
+
+    def middle(options: tuple[int, ...]) -> int:
+        return sorted(options)[(len(options) - 1) // 2]
+
+    stages = [
+        Stage(
+            block=options.block,
+            width=divisible(middle(options.width) * width, divisor),
+            stride=options.stride,
+            expansion=middle(options.expansion),
+            kernel_size=min(options.kernel_size),
+            attention=(NO_ATTENTION,) * middle(options.depth),
+        )
+        for options in space.stages
+    ]
+    stem_width = divisible(space.stem_width * width, divisor)
+
+    def wanted(index: int, _stage: Stage) -> Attention:
+        return attention if space.stages[index].attention != (NO_ATTENTION,) else NO_ATTENTION
+
+    return MobileArchitecture(
+        resolution=middle(space.resolution),
+        stem_width=stem_width,
+        stem_stride=space.stem_stride,
+        stages=attend(stages, stem_width, space.activation, wanted),
+        head_width=space.head_width,
+        activation=space.activation,
+    )
+
+
+def alike(
+    architecture: MobileArchitecture, attention: Attention, width: float = 1.0, divisor: int = 8
+) -> MobileArchitecture:
+    """The architecture with one attention at every stage that expands or has one, all widths times `width`."""
+    stages = [replace(stage, width=divisible(stage.width * width, divisor)) for stage in architecture.stages]
+    stem_width = divisible(architecture.stem_width * width, divisor)
+
+    def wanted(_index: int, stage: Stage) -> Attention:
+        return attention if stage.expansion > 1 or any(own != NO_ATTENTION for own in stage.attention) else NO_ATTENTION
+
+    placed = attend(stages, stem_width, architecture.activation, wanted)
+    return replace(architecture, stem_width=stem_width, stages=placed)
+
+
+@COMPARED.register("mobile")
+def compared(
+    architecture: MobileArchitecture, space: MobileSpace | None, macs: int, num_classes: int
+) -> dict[str, Architecture]:
+    """The networks to compare `architecture` with, by name, each within 1% of `macs`.
+
+    They have the space's middle widths, depths and expansions; without a space, the architecture's own.
+    """
+    found: dict[str, Architecture] = {}
+    seen: set[tuple[str, Cost]] = set()
+    for attention in uniform_attentions(space):
+
+        def make(width: float, divisor: int, attention: Attention = attention) -> MobileArchitecture:
+            if space is None:
+                return alike(architecture, attention, width, divisor)
+            return uniform(space, attention, width, divisor)
+
+        network = at_macs(make, macs, num_classes, nudged)
+        # Where channels are few, two ratios of a kind can be the same network.
+        same = (attention.kind, measure(network, num_classes))
+        if same not in seen:
+            seen.add(same)
+            found["uniform none" if attention == NO_ATTENTION else f"uniform {attention.label}"] = network
+    return found
+
+
+def uniform_attentions(space: MobileSpace | None) -> list[Attention]:
+    """None, and one attention of each kind that the space offers, with its middle ratio; of CA two.
+
+    CA's ratios are 16 and 32, those of the paper's tables, or the two largest that the space offers. Without a space
+    the kinds are those that the paper compares.
+    """
+    if space is None:
+        return [NO_ATTENTION, COMPARED_ATTENTIONS["se"], *(Attention("ca", ratio) for ratio in CA_RATIOS)]
+    offered = dict.fromkeys(attention for options in space.stages for attention in options.attention)
+    chosen = [NO_ATTENTION]  # also where the space does not offer it: what attention is worth is asked of every space
+    for kind in dict.fromkeys(attention.kind for attention in offered if attention != NO_ATTENTION):
+        ratios = sorted({attention.reduction or 0 for attention in offered if attention.kind == kind})
+        wanted = [ratios[(len(ratios) - 1) // 2]]
+        if kind == "ca":
+            wanted = [ratio for ratio in CA_RATIOS if ratio in ratios]
+            wanted = wanted if len(wanted) == len(CA_RATIOS) else ratios[-2:]
+        chosen += [Attention(kind, ratio or None) for ratio in wanted]
+    return chosen
+
+
+def nudged(architecture: MobileArchitecture) -> Iterator[MobileArchitecture]:
+    """The architecture with one stage a channel wider or narrower."""
+    for index, stage in enumerate(architecture.stages):
+        for width in (stage.width - 1, stage.width + 1):
+            if width >= 1:
+                stages = [*architecture.stages[:index], replace(stage, width=width), *architecture.stages[index + 1 :]]
+                yield replace(architecture, stages=tuple(stages))

@@ -1,0 +1,79 @@
+"""The modules of a mobile network."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from search_space.families.mobile.architecture import MobileArchitecture
+from search_space.families.mobile.network_parts import network_parts
+from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
+from search_space.parts import Part
+
+_STEM = "stem.activation"
+
+
+@NETWORKS.register("mobile")
+class MobileNetwork(Network):
+    """An image classifier: N×3×H×W to N×num_classes logits, for any H and W."""
+
+    family = "mobile"
+
+    def __init__(self, architecture: MobileArchitecture, num_classes: int, create: Create = fresh):
+        super().__init__(architecture, num_classes)
+        modules = {name: create(name, part) for name, part in network_parts(architecture, num_classes)}
+        self.stem = modules["stem"]
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(*(modules[f"stages.{i}.{j}"] for j in range(stage.depth)))
+                for i, stage in enumerate(architecture.stages)
+            )
+        )
+        self.head = modules.get("head", nn.Identity())
+        self.classifier = modules["classifier"]
+
+    @classmethod
+    def parts(cls, architecture: MobileArchitecture, num_classes: int) -> Sequence[tuple[str, Part]]:
+        """Stem, stages.0.0, …, head, classifier."""
+        return network_parts(architecture, num_classes)
+
+    @property
+    def info(self) -> tuple[FeatureMap, ...]:  # type: ignore[override]
+        """Of each size the last map, without the head's."""
+        architecture = self.architecture
+        assert isinstance(architecture, MobileArchitecture)
+        return feature_maps(architecture)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """N×3×H×W to the maps that `info` describes."""
+        wanted = {feature.module for feature in self.info}
+        x = self.stem(images)
+        found = [x] if _STEM in wanted else []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if f"stages.{index}" in wanted:
+                found.append(x)
+        return found
+
+    def last_map(self, images: Tensor) -> Tensor:
+        """N×3×H×W to the head's map."""
+        last: Tensor = self.head(self.stages(self.stem(images)))
+        return last
+
+    def blocks(self) -> list[nn.Module]:
+        """The blocks of all stages."""
+        return [block for stage in self.stages for block in stage.children()]
+
+    def stemmed(self, images: Tensor) -> Tensor:
+        """The stem's map."""
+        features: Tensor = self.stem(images)
+        return features
+
+
+def feature_maps(architecture: MobileArchitecture) -> tuple[FeatureMap, ...]:
+    """Of each size the last map, without the head's."""
+    stride = architecture.stem_stride
+    found = {stride: FeatureMap(_STEM, architecture.stem_width, stride)}
+    for index, stage in enumerate(architecture.stages):
+        stride *= stage.stride
+        found[stride] = FeatureMap(f"stages.{index}", stage.width, stride)
+    return tuple(found.values())

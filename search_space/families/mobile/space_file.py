@@ -1,0 +1,91 @@
+"""A space of mobile networks in a TOML file: a `[[stage]]` a row, its options in lists.
+
+name = "narrow"
+resolution = [96, 128]
+activation = "relu6"
+stem = { width = 16, stride = 2 }
+head = { width = 640 }                 # leave it out for a network without a head convolution
+attention_per = "block"                # each block has its own; leave it out for one a stage
+
+[[stage]]
+block = "inverted_residual"
+stride = 2
+width = [16, 24]
+depth = [1, 2]
+expansion = [3, 6]
+kernel_size = [3, 5]
+attention = ["none", "se/8", "ca/8", "ca/16"]
+"""
+
+import re
+from typing import Any
+
+from foundation.json_files import shown
+from search_space.architecture import Attention
+from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions
+from search_space.space_file import READERS, SpaceFile
+
+_KEYS = {"name", "resolution", "activation", "stem", "head", "attention_per", "stage"}
+_FREE_KEYS = {"head", "attention_per"}
+_STAGE_KEYS = {"block", "stride", "width", "depth", "expansion", "kernel_size", "attention"}
+_TABLE_FIELDS = {
+    "stem_width": "stem.width",
+    "stem_stride": "stem.stride",
+    "head_width": "head.width",
+    "stages": "stage",
+}
+_LISTS = ("width", "depth", "expansion", "kernel_size")
+
+
+@READERS.register("mobile")
+def read(file: SpaceFile) -> MobileSpace:
+    """The space in the file. Raises InputError naming the file, the line and the key that is wrong."""
+    content = file.content
+    file.fields = _TABLE_FIELDS
+    file.check_keys(content, _KEYS, _KEYS - _FREE_KEYS, "")
+    stages = content["stage"]
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise file.error("stage", "expected [[stage]] tables")
+    stem = file.table(content, "stem", {"width", "stride"})
+    head = file.table(content, "head", {"width"}) if "head" in content else {}
+    options = tuple(_stage(file, stage, f"stage[{index}]") for index, stage in enumerate(stages))
+    name = file.name()
+    resolution = file.integers(content, "resolution", "")
+    space: MobileSpace = file.made(
+        "",
+        lambda: MobileSpace(
+            name=name,
+            resolution=resolution,
+            stem_width=stem["width"],
+            stem_stride=stem["stride"],
+            stages=options,
+            head_width=head.get("width"),
+            activation=content["activation"],
+            attention_per=content.get("attention_per", ATTENTION_PER[0]),
+        ),
+    )
+    return space
+
+
+def _stage(file: SpaceFile, stage: dict[str, Any], place: str) -> StageOptions:
+    file.check_keys(stage, _STAGE_KEYS, _STAGE_KEYS, place)
+    lists = {key: file.integers(stage, key, place) for key in _LISTS}
+    labels = stage["attention"]
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        raise file.error(f"{place}.attention", 'expected a list such as ["none", "se/8", "ca/16"]')
+    attention = tuple(_attention(file, label, place) for label in labels)
+    options: StageOptions = file.made(
+        place, lambda: StageOptions(block=stage["block"], stride=stage["stride"], attention=attention, **lists)
+    )
+    return options
+
+
+def _attention(file: SpaceFile, label: str, place: str) -> Attention:
+    match = re.fullmatch(r"([a-z][a-z0-9_]*)(?:/(\d{1,4}))?", label)
+    if not match:
+        raise file.error(f"{place}.attention", f"expected an op and a ratio such as ca/16, got {shown(label)}")
+    attention: Attention = file.made(
+        f"{place}.attention", lambda: Attention(match[1], int(match[2]) if match[2] is not None else None)
+    )
+    return attention

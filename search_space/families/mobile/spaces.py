@@ -1,0 +1,142 @@
+"""The named spaces of mobile networks."""
+
+from collections.abc import Sequence
+
+from search_space.architecture import Attention
+from search_space.families.mobile.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
+from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.stage_program import StageOptions
+from search_space.parts import NO_ATTENTION
+from search_space.spaces import CLASSES, SPACES
+
+RESOLUTIONS = (128, 160, 192, 224, 256, 288)
+
+
+def _every_attention(ratios: tuple[int, ...]) -> tuple[Attention, ...]:
+    return (NO_ATTENTION, *(Attention(kind, ratio) for kind in ("se", "ca") for ratio in ratios))
+
+
+def _around(
+    rows: Sequence[PublishedStage], ratios: tuple[int, ...] = (8, 16, 24, 32), by: float = 0.25
+) -> tuple[StageOptions, ...]:
+    """Stages elastic around a backbone's rows: widths narrower and wider `by` a part, a block less and more."""
+    stages = []
+    for row in rows:
+        widths = {max(8, int(row.width * factor) // 8 * 8) for factor in (1 - by, 1.0, 1 + by)}
+        stages.append(
+            StageOptions(
+                block=row.block,
+                stride=row.stride,
+                width=tuple(sorted(widths)),
+                depth=tuple(sorted({max(1, row.depth - 1), row.depth, row.depth + 1})),
+                expansion=(3, 4, 6) if row.expansion > 2 else (1, 2, 3),
+                kernel_size=(3, 5, 7),
+                attention=_every_attention(ratios),
+            )
+        )
+    return tuple(stages)
+
+
+@SPACES.register("mobilenetv2")
+def mobilenetv2() -> MobileSpace:
+    """Around MobileNetV2 for ImageNet, which it holds with every attention that the CA paper compares."""
+    return MobileSpace(
+        name="mobilenetv2",
+        resolution=RESOLUTIONS,
+        stem_width=32,
+        stem_stride=2,
+        stages=_around(MOBILENETV2),
+        head_width=1280,
+        activation="relu6",
+    )
+
+
+@SPACES.register("mobilenext")
+def mobilenext() -> MobileSpace:
+    """Around MobileNeXt for ImageNet, which it holds with every attention that the CA paper compares."""
+    return MobileSpace(
+        name="mobilenext",
+        resolution=RESOLUTIONS,
+        stem_width=32,
+        stem_stride=2,
+        stages=_around(MOBILENEXT, by=0.2),  # by more, neighbouring stages could have the same width
+        head_width=None,
+        activation="relu6",
+    )
+
+
+@SPACES.register("efficientnet_b0")
+def efficientnet_b0() -> MobileSpace:
+    """Around EfficientNet-B0 for ImageNet, which it holds, with its own SE and with CA in SE's place."""
+    return MobileSpace(
+        name="efficientnet_b0",
+        resolution=RESOLUTIONS,
+        stem_width=32,
+        stem_stride=2,
+        stages=_around(EFFICIENTNET_B0, ratios=(4, 8, 16, 24, 32)),
+        head_width=1280,
+        activation="silu",
+    )
+
+
+@SPACES.register("mobilenetv2-32")
+def mobilenetv2_32() -> MobileSpace:
+    """A small MobileNetV2 for 32×32 pictures.
+
+    Its total stride of 4 leaves an 8×8 map, where attention still sees positions, and a view narrow enough that a
+    shallow network of small kernels does not see from border to border without it.
+    """
+    rows = (((8, 12), 2), ((12, 16), 1), ((16, 20), 1), ((20, 24), 1), ((24, 32), 1))
+    stages = tuple(
+        StageOptions(
+            block="inverted_residual",
+            stride=stride,
+            width=widths,
+            depth=(1, 2),
+            expansion=(2, 3, 4),
+            kernel_size=(3, 5),
+            attention=_every_attention((4, 8, 16)),
+        )
+        for widths, stride in rows
+    )
+    return MobileSpace(
+        name="mobilenetv2-32",
+        resolution=(32,),
+        stem_width=8,
+        stem_stride=2,
+        stages=stages,
+        head_width=128,
+        activation="relu6",
+    )
+
+
+@SPACES.register("photos")
+def photos() -> MobileSpace:
+    """Within MobileNetV2 for photographs of 96 to 160 pixels: its widths or narrower, its depths or fewer.
+
+    Nothing is wider or deeper than MobileNetV2 itself, so its published weights fill all of it.
+    """
+    stages = tuple(
+        StageOptions(
+            block=row.block,
+            stride=row.stride,
+            width=tuple(sorted({max(8, int(row.width * share) // 8 * 8) for share in (0.5, 0.75, 1.0)})),
+            depth=tuple(sorted({max(1, row.depth - 1), row.depth})),
+            expansion=(1,) if row.expansion == 1 else (3, 6),
+            kernel_size=(3,) if row.expansion == 1 else (3, 5),
+            attention=_every_attention((8, 16, 32)) if row.expansion > 1 else (NO_ATTENTION,),
+        )
+        for row in MOBILENETV2
+    )
+    return MobileSpace(
+        name="photos",
+        resolution=(96, 128, 160),
+        stem_width=32,
+        stem_stride=2,
+        stages=stages,
+        head_width=1280,
+        activation="relu6",
+    )
+
+
+CLASSES["mobilenetv2-32"] = 10

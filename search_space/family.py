@@ -1,0 +1,36 @@
+"""Families of networks: a room for each in `families/`, whose files register what the family brings.
+
+By convention `architecture.py` has the value (without torch), `space.py` the decisions and `network.py` the modules;
+where a family has them, `spaces.py` the named spaces, `space_file.py` the reading of a user's own, `backbones.py` the
+hand-designed networks, `baselines.py` what a found one is compared with, and `pretrained.py` the published weights.
+Each is imported when it is first asked for.
+"""
+
+import importlib
+from pathlib import Path
+from typing import TypeVar
+
+from foundation.registry import Registry
+
+T = TypeVar("T")
+
+ROOMS = Path(__file__).parent / "families"
+
+
+def families() -> tuple[str, ...]:
+    """The families that have a room here."""
+    return tuple(sorted(path.parent.name for path in ROOMS.glob("*/architecture.py")))
+
+
+def found_in(registry: Registry[T], family: str, file: str) -> T:
+    """What the family has registered, in that file of its room or in a plugin. Raises InputError for an unknown one."""
+    if family not in registry and family in families() and (ROOMS / family / f"{file}.py").is_file():
+        importlib.import_module(f"search_space.families.{family}.{file}")
+    return registry.get(family)
+
+
+def load_all(file: str) -> None:
+    """Imports that file of every family's room, where it has one."""
+    for family in families():
+        if (ROOMS / family / f"{file}.py").is_file():
+            importlib.import_module(f"search_space.families.{family}.{file}")
