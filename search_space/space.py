@@ -66,11 +66,11 @@ class SearchSpace(ABC):
         """The links of an architecture; None for one that differs in what is fixed in this space, its family first."""
 
     @abstractmethod
-    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, str, Piece]]:
-        """The pieces that hold all parameters of shared weights, in the order in which they are drawn.
+    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
+        """The pieces that hold all parameters of shared weights, part by part, in the order in which they are drawn.
 
-        Each with the name of its part and its role in that; of those that share a role the first counts. What is kept
-        of a piece is as large as any network of the space has it there, along every axis.
+        Of each part its name and its pieces with their roles; of pieces that share a role the first counts. A piece is
+        as large as any network of the space has it there, along every axis.
         """
 
     @abstractmethod

@@ -81,13 +81,14 @@ class WeightStore(nn.Module):
         self.tensors = nn.ParameterDict()
         self._modules_caches: list[_Cache] = [OrderedDict() for _ in range(lanes.MOST)]
         kind = found_in(NETWORKS, space.family, "network")
-        for name, role, piece in space.stored_pieces(num_classes, own_kernels=own_kernels):
-            module = piece.create()
-            kind.initialise(module)
-            for local, parameter in module.named_parameters():
-                key = self._key(name, role, piece, local)
-                if key not in self.tensors:
-                    self.tensors[key] = nn.Parameter(parameter.detach().clone())
+        for name, pieces in space.stored_pieces(num_classes, own_kernels=own_kernels):
+            modules = [piece.create() for _, piece in pieces]
+            for (role, piece), module in zip(pieces, modules, strict=True):
+                kind.initialise(module)
+                for local, parameter in module.named_parameters():
+                    key = self._key(name, role, piece, local)
+                    if key not in self.tensors:
+                        self.tensors[key] = nn.Parameter(parameter.detach().clone())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
         """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""

@@ -129,16 +129,18 @@ class MobileSpace(SearchSpace):
         fixed = all(getattr(architecture, name) == getattr(self, name) for name in _FIXED)
         return architecture.stages if fixed else None
 
-    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, str, Piece]]:
+    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
         """See `search_space.space`: the widest networks' pieces, a block's convolutions as wide as any there."""
         channels = most_channels(self)
         for _, architecture in self.widest(own_kernels=own_kernels):
             for name, part in network_parts(architecture, num_classes):
+                pieces: list[tuple[str, Piece]] = []
                 for role, piece in part.pieces:
                     if role and isinstance(piece, ConvPart):
                         ins, outs = channels[f"{name}.{role}"]
                         piece = replace(piece, in_channels=ins, out_channels=outs)
-                    yield name, role, piece
+                    pieces.append((role, piece))
+                yield name, pieces
 
     def widest(self, *, own_kernels: bool) -> list[tuple[str, MobileArchitecture]]:
         """The networks that are largest in every dimension, one for each attention kind, with that kind.
