@@ -38,6 +38,11 @@ def top(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda candidate: candidate.merit)[:count]
 
 
+def have_attention(candidates: Sequence[Candidate]) -> bool:
+    """Whether their stages have a place for attention."""
+    return any(row.attention for candidate in candidates[:1] for row in candidate.architecture.stage_rows())
+
+
 def attention_shares(candidates: Sequence[Candidate], stage: int) -> dict[Attention, float]:
     """Share of the blocks at a stage that have each attention, of every candidate alike."""
     shares: defaultdict[Attention, float] = defaultdict(float)
@@ -84,6 +89,8 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
     for index in range(len(candidates[0].architecture.stage_rows())):
         stages = [rows[index] for rows in stage_rows]
         offered = {attention for stage in stages for attention in stage.attention}
+        if not offered:  # a stage without a place for attention
+            continue
         kinds = {label(attention): attention.kind for attention in sorted(offered, key=order)}
         shares = {name: np.array([_share(stage, name, label) for stage in stages]) for name in kinds}
         none = [name for name, kind in kinds.items() if kind == "none"]

@@ -89,7 +89,10 @@ def _write(record: Record, storage: BaseStorage, study_id: int) -> None:
     if digest != there.get(OURS) and (untouched or not before["body"]):
         attributes |= {note_ver_key(None): before["version"] + 1, OURS: digest}
         attributes |= _replaced(there, note_str_key_prefix(None), split_body(body, None))
-    for name, figure in ((FRONT_PLOT, front_figure(record)), (ATTENTION_PLOT, attention_figure(record))):
+    figures = {FRONT_PLOT: front_figure(record)}
+    if analysis.have_attention([one.candidate for one in record.evaluated]):
+        figures[ATTENTION_PLOT] = attention_figure(record)
+    for name, figure in figures.items():
         prefix = f"{SYSTEM_ATTR_PLOT_DATA}{name}:"
         attributes |= _replaced(there, prefix, split_plot_data(json.dumps(figure, allow_nan=False), prefix))
     annotate(storage, study_id, {key: value for key, value in attributes.items() if there.get(key) != value})
@@ -130,7 +133,7 @@ def drawn_in_text(architecture: Architecture) -> str:
         numbers = {name: number(name, value) for name, value in row.numbers}
         title, shape = (row.name, f"{row.width}") if row.end else (f"stage {row.name}", f"{row.depth} × {row.width}")
         stride = "" if row.stride is None else f"{row.stride}"
-        attention = row.attention_label.replace("+", " + ")
+        attention = row.attention_label.replace("+", " + ") if row.attention else ""
         columns.append((title, attention, shape, *(numbers.get(name, "") for name in names), stride, f"{size}²"))
     # The dashboard sets columns close together: the headings keep them apart.
     columns = [(f"{heading}\N{EN SPACE}\N{EN SPACE}", *cells) for heading, *cells in columns]

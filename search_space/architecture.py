@@ -79,8 +79,8 @@ class Row:
 
     @property
     def attention_label(self) -> str:
-        """Short form for tables: one label if all blocks agree, else one a block joined by `+`."""
-        labels = [attention.label for attention in self.attention]
+        """Short form for tables: one label if all blocks agree, else one a block joined by `+`; – where none can be."""
+        labels = [attention.label for attention in self.attention] or ["–"]
         return labels[0] if len(set(labels)) == 1 else "+".join(labels)
 
 

@@ -31,7 +31,13 @@ def compared(
     They have the space's middle widths, depths and the like; without a space, or with one of another family, the
     architecture's own.
     """
-    make = found_in(COMPARED, architecture.family, "baselines")
+    try:
+        make = found_in(COMPARED, architecture.family, "baselines")
+    except InputError:
+        raise InputError(
+            f"`compare`: there are no hand-designed networks to compare one of family {architecture.family} with; "
+            "leave it out"
+        ) from None
     return make(architecture, space if space and space.family == architecture.family else None, macs, num_classes)
 
 

@@ -47,7 +47,10 @@ class Backbone(nn.Module):
         info: its maps, of each stride the last, the finest first.
     """
 
-    info: tuple[FeatureMap, ...]
+    def __init__(self) -> None:
+        super().__init__()
+        # Not annotated in the class: TorchScript would take the annotations of modules and values for its own types.
+        self.info: tuple[FeatureMap, ...]
 
     def features(self, images: Tensor) -> list[Tensor]:
         """N×3×H×W to the maps that `info` describes, N×channels×H/stride×W/stride each, rounded up."""
@@ -69,9 +72,6 @@ class Network(Backbone):
     """
 
     family: ClassVar[str]
-    architecture: Architecture
-    num_classes: int
-    classifier: nn.Module
 
     def __new__(cls, architecture: Any = None, *_args: Any, **_options: Any) -> Self:
         """One of the architecture's family; a family's own class, and a copy, are made as they are."""
@@ -79,8 +79,9 @@ class Network(Backbone):
 
     def __init__(self, architecture: Any, num_classes: int, create: Create = fresh):
         super().__init__()
-        self.architecture = architecture
+        self.architecture: Architecture = architecture
         self.num_classes = num_classes
+        self.classifier: nn.Module
 
     @classmethod
     def parts(cls, architecture: Any, num_classes: int) -> Sequence[tuple[str, Part]]:

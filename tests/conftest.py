@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import tests.pooled_family  # noqa: F401 (registers itself: contract tests over spaces take it in)
 from search_space.architecture import Attention
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.stage_program import StageOptions

@@ -59,7 +59,7 @@ def test_a_description_is_refused_as_well() -> None:
 @pytest.mark.parametrize("name", SPACES)
 def test_the_named_spaces_are_counted_in_seconds(name: str) -> None:
     space = named_space(name)
-    assert counting_seconds(space.stages, len(space.resolution)) < 5
+    assert space.counting_seconds() < 5
 
 
 def test_everything_that_is_offered_counts() -> None:

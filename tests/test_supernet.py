@@ -22,8 +22,11 @@ from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.stage_program import StageOptions
 from search_space.pretrained import published
 from search_space.space import SearchSpace
-from search_space.spaces import SPACES, priced_space
+from search_space.spaces import SPACES, named_space, priced_space
 from training.evaluation import recompute_batch_statistics
+
+MOBILE = ["tiny", *(name for name in SPACES if named_space(name).family == "mobile")]
+only_mobile = pytest.mark.parametrize("space", MOBILE, indirect=True)
 
 
 @pytest.fixture(scope="module", params=["tiny", *SPACES])
@@ -104,6 +107,7 @@ def test_views_share_leading_channels_and_centred_kernels() -> None:
         _cuts((8,), (9,))
 
 
+@only_mobile
 def test_kernels_of_their_own(space: PricedSpace) -> None:
     """With `own_kernels` a training step of one kernel size leaves the weights of the others as they are."""
     store = WeightStore(space.space, space.num_classes, own_kernels=True)
@@ -132,6 +136,7 @@ def test_published_weights_reach_every_kernel() -> None:
         assert own[: len(theirs)].count_nonzero() == theirs.count_nonzero()  # zeros around
 
 
+@only_mobile
 def test_ratios_of_a_kind_share_and_kinds_do_not(store: WeightStore, space: PricedSpace) -> None:
     keys = set(store.tensors)
     assert any("/attention/se/" in key for key in keys)
@@ -199,6 +204,7 @@ class TestSandwich:
     def _sandwich(self, space: PricedSpace) -> Sandwich:
         return Sandwich(WeightStore(space.space, space.num_classes), SupernetRecipe(random_networks=2), seed=3)
 
+    @only_mobile
     def test_largest_and_smallest(self, space: PricedSpace) -> None:
         largest, smallest, *random_ones = self._sandwich(space).architectures(5)
         assert len(random_ones) == 2
@@ -211,6 +217,7 @@ class TestSandwich:
                 assert stage.kernel_size == pick(options.kernel_size)
                 assert stage.width == pick(options.width)
 
+    @only_mobile
     def test_every_kind_is_trained_equally_often(self, space: PricedSpace) -> None:
         sandwich = self._sandwich(space)
         steps = 30

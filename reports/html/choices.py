@@ -16,7 +16,7 @@ from studies.trials import Candidate
 def attention(record: Record) -> Section | None:
     """Which attention the good architectures have at each stage, and what each is worth."""
     candidates = [one.candidate for one in record.evaluated]
-    if len(candidates) < 2:
+    if len(candidates) < 2 or not analysis.have_attention(candidates):
         return None
     good = analysis.top(candidates)
     bars = []

@@ -20,6 +20,7 @@ class MobileNetwork(Network):
 
     def __init__(self, architecture: MobileArchitecture, num_classes: int, create: Create = fresh):
         super().__init__(architecture, num_classes)
+        self.info = feature_maps(architecture)
         modules = {name: create(name, part) for name, part in network_parts(architecture, num_classes)}
         self.stem = modules["stem"]
         self.stages = nn.Sequential(
@@ -35,13 +36,6 @@ class MobileNetwork(Network):
     def parts(cls, architecture: MobileArchitecture, num_classes: int) -> Sequence[tuple[str, Part]]:
         """Stem, stages.0.0, …, head, classifier."""
         return network_parts(architecture, num_classes)
-
-    @property
-    def info(self) -> tuple[FeatureMap, ...]:  # type: ignore[override]
-        """Of each size the last map, without the head's."""
-        architecture = self.architecture
-        assert isinstance(architecture, MobileArchitecture)
-        return feature_maps(architecture)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """N×3×H×W to the maps that `info` describes."""
