@@ -24,8 +24,8 @@ def families() -> tuple[str, ...]:
 
 def found_in(registry: Registry[T], family: str, file: str) -> T:
     """What the family has registered, in that file of its room or in a plugin. Raises InputError for an unknown one."""
-    if family not in registry and family in families() and (ROOMS / family / f"{file}.py").is_file():
-        importlib.import_module(f"search_space.families.{family}.{file}")
+    if family not in registry:
+        load_all(file)
     return registry.get(family)
 
 

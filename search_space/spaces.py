@@ -30,4 +30,11 @@ def named_space(name: str) -> SearchSpace:
     return SPACES[name]()
 
 
+def __getattr__(name: str) -> Callable[[], SearchSpace]:
+    """A registered space's function by its name: plugins import `mobilenetv2` from here."""
+    if name not in SPACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return SPACES[name]
+
+
 load_all("spaces")
