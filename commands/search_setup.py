@@ -113,7 +113,7 @@ def _latency(settings: SearchSettings, priced: PricedSpace, folder: Path, report
     """The table of latencies, described: the given one, or for a bound the run's own, measured if need be."""
     if settings.latency_table is not None:
         table = read_latency_table(Path(settings.latency_table))
-        check_complete(table, priced.space, priced.num_classes, settings.latency_table)
+        check_complete(table, priced.space, priced.head, settings.latency_table)
         reporter.say(f"latency by {settings.latency_table}: {table}")
         return table.to_dict()
     if settings.max_latency_ms is None:

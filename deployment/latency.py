@@ -20,6 +20,7 @@ from search_space.cost.cost import measure
 from search_space.cost.latency import LatencyTable, fitted, read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import space_pieces
+from search_space.head import Head
 from search_space.network import Network, initialise
 from search_space.parts import Piece
 
@@ -68,7 +69,7 @@ def _bursts(calls: Sequence[Call], runtime: Runtime, rounds: int) -> list[list[l
 
 
 def network_calls(
-    architectures: Sequence[Architecture], num_classes: int, runtime: Runtime, reporter: Reporter
+    architectures: Sequence[Architecture], num_classes: Head | int, runtime: Runtime, reporter: Reporter
 ) -> list[Call]:
     """A call for each whole network, at its own resolution."""
     calls: list[Call] = []
@@ -96,7 +97,7 @@ def measure_table(
     """
     table = _same_device(path, runtime) if path.is_file() else _empty(runtime)
     remove_leftovers(path.parent, (path.name,))
-    pieces = space_pieces(priced.space, priced.num_classes)
+    pieces = space_pieces(priced.space, priced.head)
     lacking = [name for name in pieces if name not in table.pieces]
     if not lacking and table.networks:
         return table

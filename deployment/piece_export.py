@@ -25,7 +25,7 @@ def export_pieces(priced: PricedSpace, folder: Path, reporter: Reporter) -> None
     device, runtime and times are to be filled in, `call_ns` by the time of `call.onnx`, which computes nothing. Files
     that are there already are kept. Raises InputError where onnx or onnxscript is not installed.
     """
-    pieces = space_pieces(priced.space, priced.num_classes)
+    pieces = space_pieces(priced.space, priced.head)
     folder.mkdir(parents=True, exist_ok=True)
     names = {name: _file_name(name) for name in pieces}
     remove_leftovers(folder, (TABLE, FILES, CALL, *names.values()))

@@ -12,6 +12,7 @@ from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
 from search_space.family import found_in
+from search_space.head import Head, as_head
 from search_space.parts import Part
 
 # A hostile file can describe a network of any size within the fields' limits; 500M parameters are 2 GB.
@@ -62,12 +63,13 @@ class Backbone(nn.Module):
 
 
 class Network(Backbone):
-    """An image classifier, a backbone with its head: N×3×H×W to N×num_classes logits.
+    """A backbone with its head: an image classifier, N×3×H×W to N×num_classes logits, or what another head makes.
 
     Each family has a class of its own, registered in `NETWORKS`, in the file `network.py` of the family's room;
     `Network(architecture, num_classes)` makes one of the architecture's, with whatever weights its modules have.
 
     Args:
+        num_classes: of the classifier; or another head than one, which leaves the attribute 0.
         create: makes the module of a named part; by default a fresh one.
     """
 
@@ -77,15 +79,15 @@ class Network(Backbone):
         """One of the architecture's family; a family's own class, and a copy, are made as they are."""
         return cast(Self, object.__new__(network_class(architecture) if cls is Network else cls))
 
-    def __init__(self, architecture: Any, num_classes: int, create: Create = fresh):
+    def __init__(self, architecture: Any, num_classes: Head | int, create: Create = fresh):
         super().__init__()
         self.architecture: Architecture = architecture
-        self.num_classes = num_classes
+        self.num_classes: int = getattr(as_head(num_classes), "num_classes", 0)
         self.classifier: nn.Module
 
     @classmethod
-    def parts(cls, architecture: Any, num_classes: int) -> Sequence[tuple[str, Part]]:
-        """The network's parts in order, each with the name of its module; the last is the classifier."""
+    def parts(cls, architecture: Any, head: Head | int) -> Sequence[tuple[str, Part]]:
+        """The network's parts in order, each with the name of its module; the last is the head's, `classifier`."""
         raise NotImplementedError
 
     @classmethod
@@ -102,8 +104,8 @@ class Network(Backbone):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.last_map(x))
-        return logits
+        outputs: Tensor = self.classifier(self.last_map(x))
+        return outputs
 
 
 NETWORKS: Registry[type[Network]] = Registry("family")
@@ -115,26 +117,28 @@ def network_class(architecture: Architecture) -> type[Network]:
     return found_in(NETWORKS, architecture.family, "network")
 
 
-def parts(architecture: Architecture, num_classes: int) -> Sequence[tuple[str, Part]]:
-    """The network's parts in order, each with the name of its module."""
+def parts(architecture: Architecture, num_classes: Head | int) -> Sequence[tuple[str, Part]]:
+    """The network's parts in order, each with the name of its module, with a classifier or a task's head."""
     return network_class(architecture).parts(architecture, num_classes)
 
 
-def build(architecture: Architecture, num_classes: int = 1000) -> Network:
+def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network:
     """The architecture's network, freshly initialised from torch's global random state.
+
+    Args:
+        num_classes: of the classifier; or another head than one.
 
     Raises InputError for an unknown block, attention or activation, a class count below 1, or a network of more than
     500 million parameters; nothing is allocated in that case.
     """
-    if type(num_classes) is not int or not 1 <= num_classes <= 1_000_000:
-        raise InputError(f"num_classes: expected an integer from 1 to 1000000, got {num_classes!r}")
+    num_classes = as_head(num_classes)
     check(architecture, num_classes)
     network = Network(architecture, num_classes)
     network.initialise(network)
     return network
 
 
-def check(architecture: Architecture, num_classes: int) -> None:
+def check(architecture: Architecture, num_classes: Head | int) -> None:
     """Raises InputError naming the part if the network cannot be built, or has more than 500 million parameters."""
     size = 0
     for name, part in parts(architecture, num_classes):

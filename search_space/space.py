@@ -13,6 +13,7 @@ from search_space.architecture import FIRST_FAMILY, Architecture
 from search_space.chain import Link, LinkProgram, Shape, State
 from search_space.decisions import Choose, decide, every_outcome
 from search_space.family import found_in
+from search_space.head import Head
 from search_space.parts import Part, Piece
 
 _Option = TypeVar("_Option", bound=Hashable)
@@ -54,8 +55,8 @@ class SearchSpace(ABC):
         """The parts before the first link, the same in every network."""
 
     @abstractmethod
-    def tail_parts(self, state: State, num_classes: int) -> Sequence[Part]:
-        """The parts after a last link that leaves `state`, the classifier's among them."""
+    def tail_parts(self, state: State, head: Head) -> Sequence[Part]:
+        """The parts after a last link that leaves `state`; the head's is the last."""
 
     @abstractmethod
     def architecture(self, resolution: int, links: Sequence[Link]) -> Architecture:
@@ -66,7 +67,7 @@ class SearchSpace(ABC):
         """The links of an architecture; None for one that differs in what is fixed in this space, its family first."""
 
     @abstractmethod
-    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
+    def stored_pieces(self, head: Head, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
         """The pieces that hold all parameters of shared weights, part by part, in the order in which they are drawn.
 
         Of each part its name and its pieces with their roles; of pieces that share a role the first counts. A piece is

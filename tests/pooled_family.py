@@ -17,8 +17,9 @@ from search_space.architecture import ARCHITECTURES, Architecture, Row, check_re
 from search_space.chain import Group, LinkProgram, Shape
 from search_space.decisions import Choose, decide
 from search_space.fields import check_fields, check_integer, check_name
+from search_space.head import Head, as_head
 from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
-from search_space.parts import ClassifierPart, Part, Piece, Slot, activation_class
+from search_space.parts import Part, Piece, Slot, activation_class
 from search_space.space import SPACE_KINDS, SearchSpace
 from search_space.spaces import CLASSES, SPACES
 
@@ -287,8 +288,8 @@ class PooledSpace(SearchSpace):
     def programs(self) -> tuple[LinkProgram, ...]:
         return GridProgram(self.grid), HiddenProgram(self.width, self.activation)
 
-    def tail_parts(self, state: int, num_classes: int) -> Sequence[Part]:
-        return [ClassifierPart(state, num_classes)]
+    def tail_parts(self, state: int, head: Head) -> Sequence[Part]:
+        return [head.part(state)]
 
     def architecture(self, resolution: int, links: Sequence[Any]) -> PooledArchitecture:
         grid, (width, activation) = links
@@ -299,9 +300,9 @@ class PooledSpace(SearchSpace):
             return None
         return architecture.grid, (architecture.width, architecture.activation)
 
-    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
+    def stored_pieces(self, head: Head, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
         yield "hidden", [("linear", LinearPart(3, max(self.grid), max(self.width)))]
-        yield "classifier", [("", ClassifierPart(max(self.width), num_classes))]
+        yield "classifier", [("", head.part(max(self.width)))]
 
     def widest(self, *, own_kernels: bool) -> list[tuple[str, Architecture]]:
         return [("largest", self.extreme(lambda name, options: options[0], largest=True))]
@@ -320,17 +321,17 @@ class PooledNetwork(Network):
 
     family = "pooled"
 
-    def __init__(self, architecture: PooledArchitecture, num_classes: int, create: Create = fresh):
+    def __init__(self, architecture: PooledArchitecture, num_classes: Head | int, create: Create = fresh):
         super().__init__(architecture, num_classes)
         modules = {name: create(name, part) for name, part in self.parts(architecture, num_classes)}
         self.pool, self.hidden, self.classifier = modules.values()
         self.info = (FeatureMap("hidden", architecture.width, architecture.resolution),)
 
     @classmethod
-    def parts(cls, architecture: PooledArchitecture, num_classes: int) -> Sequence[tuple[str, Part]]:
+    def parts(cls, architecture: PooledArchitecture, head: Head | int) -> Sequence[tuple[str, Part]]:
         grid, width = architecture.grid, architecture.width
         hidden = HiddenPart(3, grid, width, architecture.activation)
-        return [("pool", PoolPart(3, grid)), ("hidden", hidden), ("classifier", ClassifierPart(width, num_classes))]
+        return [("pool", PoolPart(3, grid)), ("hidden", hidden), ("classifier", as_head(head).part(width))]
 
     def features(self, images: Tensor) -> list[Tensor]:
         return [self.last_map(images)]

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import random
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -18,7 +20,9 @@ from search_space.backbones import mobilenetv2
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.family import families
+from search_space.head import HEADS, Head
 from search_space.network import Network
+from search_space.parts import ConvPart
 from search_space.pretrained import transfer
 from search_space.spaces import named_space, priced_space
 from studies.samplers.base import sampler_names
@@ -248,3 +252,59 @@ def _inner(value: object, name: str) -> "itertools.chain[object]":
         return itertools.chain()
     own = (value[name],) if isinstance(value.get(name), dict) else ()
     return itertools.chain(own, *(_inner(one, name) for one in value.values()))
+
+
+@HEADS.register("tests: map")
+@dataclass(frozen=True)
+class MapHead(Head):
+    """A 1×1 convolution on the last map: a value a pixel for each of so many kinds."""
+
+    kinds: int
+
+    def part(self, channels: int) -> ConvPart:
+        return ConvPart(channels, self.kinds)
+
+    @property
+    def told(self) -> str:
+        return f"{self.kinds} kinds"
+
+    def to_dict(self) -> dict[str, object]:
+        return {"head": "tests: map", "kinds": self.kinds}
+
+    @classmethod
+    def read(cls, data: dict[str, object]) -> "MapHead":
+        return cls(**data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["pooled-32", "mobilenetv2-32"])
+def test_a_task_s_head_costs_at_its_size_and_is_shared(name: str) -> None:
+    head = MapHead(5)
+    priced = PricedSpace(named_space(name), head)
+    assert PricedSpace.from_dict(json.loads(json.dumps(priced.to_dict()))) == priced
+    rng = random.Random(0)
+    store = WeightStore(priced.space, head)
+    known = encoding(priced)
+    for _ in range(5):
+        architecture = priced.sample(rng)
+        network = build(architecture, head)
+        assert priced.cost(architecture) == measure(architecture, head)
+        assert list(known.costs(known.encode([architecture]))[0]) == [
+            measure(architecture, head).macs,
+            _params(network),
+        ]
+        images = torch.randn(2, 3, 32, 32)
+        side = network.last_map(images).shape[-1]
+        assert network(images).shape == (2, 5, side, side)
+        assert torch.equal(store(architecture, images), store.extract(architecture).train()(images))
+    plain, own = measure(architecture, 5), measure(architecture, head)
+    channels = network.last_map(images).shape[1]
+    assert own.macs - plain.macs == 5 * channels * (side**2 - 1)
+
+
+def _params(network: Network) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_a_budget_names_the_head_it_is_too_small_for() -> None:
+    with pytest.raises(InputError, match=r"the smallest network of space pooled-32 \(5 kinds\) has"):
+        _ = PricedSpace(named_space("pooled-32"), MapHead(5), budget=Budget(max_macs=10)).table

@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 def _table(space: PricedSpace, **fields: Any) -> LatencyTable:
     """A table of the space with times that follow from the pieces' names."""
-    times = {name: 1000 + derive("time", name) % 50_000 for name in space_pieces(space.space, space.num_classes)}
+    times = {name: 1000 + derive("time", name) % 50_000 for name in space_pieces(space.space, space.head)}
     return LatencyTable(**{"device": "a phone", "runtime": "some", "threads": 1, "pieces": times, **fields})
 
 
@@ -125,10 +125,14 @@ def test_pieces_are_those_of_the_space_and_no_more(tiny_space: PricedSpace, ever
         for _, part in parts(architecture, tiny_space.num_classes):
             met |= {(piece, side) for piece, side in timed_pieces(part, size)}
             size = part.output_size(size)
-    listed = {(piece, side) for piece, side in space_pieces(tiny_space.space, 4).values()}
+    listed = {(piece, side) for piece, side in space_pieces(tiny_space.space, tiny_space.head).values()}
     assert met <= listed
     # Listed beside them are only ratios that a space does not offer, being twins of others.
-    assert all("attention" in name for name, entry in space_pieces(tiny_space.space, 4).items() if entry not in met)
+    assert all(
+        "attention" in name
+        for name, entry in space_pieces(tiny_space.space, tiny_space.head).items()
+        if entry not in met
+    )
 
 
 def test_pieces_do_what_the_network_does(timed_space: PricedSpace) -> None:
@@ -236,7 +240,7 @@ def measured(tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_measuring_a_space(tiny_space: PricedSpace, measured: tuple[Path, LatencyTable]) -> None:
     path, table = measured
-    assert set(table.pieces) == set(space_pieces(tiny_space.space, 4))
+    assert set(table.pieces) == set(space_pieces(tiny_space.space, tiny_space.head))
     assert read_latency_table(path) == table
     assert table.device == device_name(CPU)
     assert table.networks == len(calibrators(tiny_space)) == 12
@@ -396,12 +400,12 @@ def test_pieces_as_onnx(space_file: str, monkeypatch: pytest.MonkeyPatch) -> Non
     files = json.loads(Path("pieces/files.json").read_text())
     assert (
         set(files)
-        == set(space_pieces(space.space, space.num_classes))
+        == set(space_pieces(space.space, space.head))
         == set(json.loads(Path("pieces/latency.json").read_text())["pieces"])
     )
     with pytest.raises(InputError, match="device: expected one line"):
         read_latency_table(Path("pieces/latency.json"))
-    for name, (piece, _) in space_pieces(space.space, space.num_classes).items():
+    for name, (piece, _) in space_pieces(space.space, space.head).items():
         path = Path("pieces") / files[name]["file"]
         onnx.checker.check_model(onnx.load(path), full_check=True)
         assert b"/work" not in path.read_bytes()
@@ -413,7 +417,7 @@ def test_pieces_as_onnx(space_file: str, monkeypatch: pytest.MonkeyPatch) -> Non
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile(program, "docs/latency.md", "exec"), {})
     table = read_latency_table(Path("pieces/latency.json"))
-    check_complete(table, space.space, space.num_classes, "pieces/latency.json")
+    check_complete(table, space.space, space.head, "pieces/latency.json")
     assert (table.threads, table.scale, table.constant_ns, table.networks) == (1, 1.0, 0, 0)
     assert 0 < table.call_ns < max(table.pieces.values())
 
@@ -424,7 +428,7 @@ def test_measuring_in_onnxruntime(space_file: str, tmp_path: Path) -> None:
     space = priced_space(space_file)
     runtime = Runtime("onnxruntime", 1, CPU)
     table = measure_table(space, runtime, tmp_path / "t.json", Reporter(quiet=True), rounds=2, networks=3)
-    assert set(table.pieces) == set(space_pieces(space.space, space.num_classes))
+    assert set(table.pieces) == set(space_pieces(space.space, space.head))
     assert table.runtime.startswith("onnxruntime, onnxruntime ")
     assert table.networks == 3
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from search_space.architecture import Architecture
 from search_space.family import found_in
+from search_space.head import Head, as_head
 from search_space.network import NETWORKS, Network, parts
 from search_space.parts import Part, Piece
 from search_space.pretrained import Transferred, transfer
@@ -71,17 +72,17 @@ class WeightStore(nn.Module):
     """
 
     def __init__(
-        self, space: SearchSpace, num_classes: int, *, own_kernels: bool = False, sync_batch_norm: bool = False
+        self, space: SearchSpace, num_classes: Head | int, *, own_kernels: bool = False, sync_batch_norm: bool = False
     ):
         super().__init__()
         self.space = space
-        self.num_classes = num_classes
+        self.num_classes = as_head(num_classes)
         self.own_kernels = own_kernels
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_caches: list[_Cache] = [OrderedDict() for _ in range(lanes.MOST)]
         kind = found_in(NETWORKS, space.family, "network")
-        for name, pieces in space.stored_pieces(num_classes, own_kernels=own_kernels):
+        for name, pieces in space.stored_pieces(self.num_classes, own_kernels=own_kernels):
             modules = [piece.create() for _, piece in pieces]
             for (role, piece), module in zip(pieces, modules, strict=True):
                 kind.initialise(module)

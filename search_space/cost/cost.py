@@ -20,6 +20,7 @@ from foundation.errors import InputError
 from foundation.json_files import MAX_INTEGER, shown
 from search_space.architecture import Architecture
 from search_space.cost.latency import LatencyTable
+from search_space.head import Head
 from search_space.network import parts
 from search_space.parts import Addition, Part, Piece
 
@@ -252,8 +253,8 @@ def fixed_cost(latency: LatencyTable | None) -> Cost:
     return Cost(latency_ns=0 if latency is None else latency.constant_ns)
 
 
-def measure(architecture: Architecture, num_classes: int = 1000, latency: LatencyTable | None = None) -> Cost:
-    """Cost of the architecture at its own resolution, as a sum over the table of its parts."""
+def measure(architecture: Architecture, num_classes: Head | int = 1000, latency: LatencyTable | None = None) -> Cost:
+    """Cost of the architecture at its own resolution, its classifier or other head included: a sum over its parts."""
     total = fixed_cost(latency)
     size = architecture.resolution
     for _, part in parts(architecture, num_classes):

@@ -17,6 +17,7 @@ from search_space.architecture import Architecture
 from search_space.chain import Group, Link, Option, Shape, State
 from search_space.cost.cost import Cost, fixed_cost, part_cost, piece_cost
 from search_space.cost.latency import LatencyTable
+from search_space.head import Head
 from search_space.parts import Part, Slot
 from search_space.space import SearchSpace
 
@@ -58,16 +59,16 @@ class _Row(NamedTuple):
 
 
 class CostTable:
-    """The costs of a space's architectures with a classifier of so many classes, with latencies if there is a table.
+    """The costs of a space's architectures with a head, with latencies if there is a table.
 
     Attributes:
         outcomes: of each link, by the state before it. Costs of what follows the last link are part of the last's.
         stem: cost of the stem, resolutions × columns.
     """
 
-    def __init__(self, space: SearchSpace, num_classes: int, latency: LatencyTable | None = None):
+    def __init__(self, space: SearchSpace, head: Head, latency: LatencyTable | None = None):
         self.space = space
-        self.num_classes = num_classes
+        self.head = head
         self.latency = latency
         self.outcomes: list[dict[State, Outcomes]] = []
         # Groups of the same channels and sizes share their costs.
@@ -186,7 +187,7 @@ class CostTable:
             if later.setdefault(after, inputs[-1]) != inputs[-1]:
                 raise ValueError(f"{program.name}: state {after} comes with several sizes; it has to tell them apart")
             if last:
-                total += self._through(self.space.tail_parts(after, self.num_classes), inputs[-1])[0]
+                total += self._through(self.space.tail_parts(after, self.head), inputs[-1])[0]
             costs.append(total)
             own = []
             for group in shape.groups:
@@ -246,6 +247,6 @@ def _row(cost: Cost) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=16)
-def cost_table(space: SearchSpace, num_classes: int, latency: LatencyTable | None = None) -> CostTable:
+def cost_table(space: SearchSpace, head: Head, latency: LatencyTable | None = None) -> CostTable:
     """The (cached) table of a space's costs."""
-    return CostTable(space, num_classes, latency)
+    return CostTable(space, head, latency)

@@ -152,7 +152,7 @@ class Encoding:
         after = program.after(link)
         costs, later = self._costs(program.parts(link, state), sides)
         if index == len(self._met) - 1:  # the costs of what follows are part of the last link's
-            tail, _ = self._costs(self.space.tail_parts(after, self.priced.num_classes), later)
+            tail, _ = self._costs(self.space.tail_parts(after, self.priced.head), later)
             costs = tuple(tuple(map(sum, zip(own, more, strict=True))) for own, more in zip(costs, tail, strict=True))
         met.append(_Met(state, link, after, program.features(link), costs, later))
         self._numbers[index][state, link] = len(met) - 1

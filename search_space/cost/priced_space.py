@@ -11,9 +11,8 @@ from search_space.cost.cost import Budget, Cost, measure
 from search_space.cost.cost_table import CostTable, cost_table
 from search_space.cost.latency import LatencyTable
 from search_space.cost.sampling import BudgetTable, Rng, budget_table
+from search_space.head import Head, as_head, read_head
 from search_space.space import SearchSpace
-
-MAX_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class PricedSpace:
 
     Attributes:
         space: which architectures there are.
-        num_classes: of the classifier, which costs as well.
+        num_classes: of the classifier, which costs as well; or a task's head.
         latency: what latencies are summed from; without one they are 0.
         budget: bounds nothing by default.
 
@@ -30,13 +29,17 @@ class PricedSpace:
     """
 
     space: SearchSpace
-    num_classes: int = 1000
+    num_classes: Head | int = 1000
     latency: LatencyTable | None = field(default=None, repr=False)
     budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
-        if type(self.num_classes) is not int or not 1 <= self.num_classes <= MAX_CLASSES:
-            raise InputError(f"num_classes: expected an integer from 1 to {MAX_CLASSES}, got {shown(self.num_classes)}")
+        _ = self.head  # checks it
+
+    @cached_property
+    def head(self) -> Head:
+        """The head of every network."""
+        return as_head(self.num_classes)
 
     def within(self, budget: Budget) -> Self:
         """The same prices with another budget."""
@@ -61,7 +64,7 @@ class PricedSpace:
     @cached_property
     def costs(self) -> CostTable:
         """The costs of all that the space holds; spaces of other budgets share it."""
-        return cost_table(self.space, self.num_classes, self.latency)
+        return cost_table(self.space, self.head, self.latency)
 
     @property
     def table(self) -> BudgetTable:
@@ -97,8 +100,12 @@ class PricedSpace:
         return self.costs.cheapest(measure_name, sign)
 
     def to_dict(self) -> dict[str, Any]:
-        """The space and its number of classes in plain values; neither latencies nor the budget."""
-        return {**self.space.to_dict(), "num_classes": self.num_classes}
+        """The space and its number of classes, or its other head, in plain values; neither latencies nor the budget."""
+        classes = isinstance(self.num_classes, int)
+        return {
+            **self.space.to_dict(),
+            **({"num_classes": self.num_classes} if classes else {"head": self.head.to_dict()}),
+        }
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -107,4 +114,5 @@ class PricedSpace:
             raise InputError(f"not a search space: {shown(data)}")
         described = {**data}
         num_classes = described.pop("num_classes", 1000)
-        return cls(SearchSpace.from_dict(described), num_classes)
+        head = read_head(described.pop("head")) if "head" in described else num_classes
+        return cls(SearchSpace.from_dict(described), head)

@@ -80,8 +80,9 @@ class BudgetTable:
             if least > bound:
                 exact = least / 10**6 if name == "latency_ns" else least
                 raise InputError(
-                    f"budget {with_unit(name, bound)}: the smallest network of space {space.name} ({costs.num_classes} "
-                    f"classes) has {with_unit(name, least)} ({exact}); raise `{BOUNDED_BY[name]}` to at least that"
+                    f"budget {with_unit(name, bound)}: the smallest network of space {space.name} "
+                    f"({costs.head.told}) has {with_unit(name, least)} ({exact}); raise `{BOUNDED_BY[name]}` to at "
+                    "least that"
                 )
         self._chains, self._exact = self._made(list(bounds), np.array(list(bounds.values()), dtype=np.int64))
         self.total = sum(chain.total for chain in self._chains)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from foundation.errors import InputError
 from search_space.chain import State
 from search_space.cost.latency import LatencyTable, key, timed_pieces
+from search_space.head import ClassifierHead, Head
 from search_space.parts import Part, Piece, Slot
 from search_space.space import SearchSpace
 
 
-def space_pieces(space: SearchSpace, num_classes: int) -> dict[str, tuple[Piece, int]]:
+def space_pieces(space: SearchSpace, head: Head) -> dict[str, tuple[Piece, int]]:
     """Every piece that a network of the space can have and the side of its input, by its name in a table."""
     found: dict[str, tuple[Piece, int]] = {}
     seen: set[tuple[Part, int]] = set()
@@ -39,7 +40,7 @@ def space_pieces(space: SearchSpace, num_classes: int) -> dict[str, tuple[Piece,
                             _options(parts, sides, number, option, found)
         states = later
     for state, sides in states.items():
-        through(space.tail_parts(state, num_classes), sides)
+        through(space.tail_parts(state, head), sides)
     return found
 
 
@@ -58,13 +59,14 @@ def _options(
             side = piece.output_size(side)
 
 
-def check_complete(table: LatencyTable, space: SearchSpace, num_classes: int, source: str) -> None:
+def check_complete(table: LatencyTable, space: SearchSpace, head: Head, source: str) -> None:
     """Raises InputError, naming the first, if the table from `source` lacks pieces of the space."""
-    needed = space_pieces(space, num_classes)
+    needed = space_pieces(space, head)
     lacking = [name for name in needed if name not in table.pieces]
     if lacking:
+        classes = f" --classes {head.num_classes}" if isinstance(head, ClassifierHead) else ""
         raise InputError(
             f"{source}: lacks {len(lacking)} of the {len(needed)} pieces of space {space.name} "
-            f"({num_classes} classes), the first of them {lacking[0]!r}; measure it further by "
-            f"measure_latency.py with this --space, --classes {num_classes} and --out {source}"
+            f"({head.told}), the first of them {lacking[0]!r}; measure it further by "
+            f"measure_latency.py with this --space,{classes} and --out {source}"
         )

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.network_parts import network_parts
+from search_space.head import Head
 from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
 from search_space.parts import Part
 
@@ -18,7 +19,7 @@ class MobileNetwork(Network):
 
     family = "mobile"
 
-    def __init__(self, architecture: MobileArchitecture, num_classes: int, create: Create = fresh):
+    def __init__(self, architecture: MobileArchitecture, num_classes: Head | int, create: Create = fresh):
         super().__init__(architecture, num_classes)
         self.info = feature_maps(architecture)
         modules = {name: create(name, part) for name, part in network_parts(architecture, num_classes)}
@@ -33,9 +34,9 @@ class MobileNetwork(Network):
         self.classifier = modules["classifier"]
 
     @classmethod
-    def parts(cls, architecture: MobileArchitecture, num_classes: int) -> Sequence[tuple[str, Part]]:
+    def parts(cls, architecture: MobileArchitecture, head: Head | int) -> Sequence[tuple[str, Part]]:
         """Stem, stages.0.0, …, head, classifier."""
-        return network_parts(architecture, num_classes)
+        return network_parts(architecture, head)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """N×3×H×W to the maps that `info` describes."""

@@ -2,10 +2,11 @@
 
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.blocks import stage_blocks
-from search_space.parts import ClassifierPart, ConvPart, Part
+from search_space.head import Head, as_head
+from search_space.parts import ConvPart, Part
 
 
-def network_parts(architecture: MobileArchitecture, num_classes: int) -> list[tuple[str, Part]]:
+def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tuple[str, Part]]:
     """The parts in order, each with the name of its module: stem, stages.0.0, …, head, classifier."""
     named: list[tuple[str, Part]] = []
     activation = architecture.activation
@@ -17,5 +18,5 @@ def network_parts(architecture: MobileArchitecture, num_classes: int) -> list[tu
     if architecture.head_width is not None:
         named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))
         width = architecture.head_width
-    named.append(("classifier", ClassifierPart(width, num_classes)))
+    named.append(("classifier", as_head(head).part(width)))
     return named

@@ -14,7 +14,8 @@ from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.counting_work import counting_seconds, counting_work
 from search_space.families.mobile.network_parts import network_parts
 from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions, StageProgram, check_options
-from search_space.parts import ACTIVATIONS, NO_ATTENTION, ClassifierPart, ConvPart, Part, Piece
+from search_space.head import Head
+from search_space.parts import ACTIVATIONS, NO_ATTENTION, ConvPart, Part, Piece
 from search_space.space import SPACE_KINDS, SearchSpace, check_space_name
 
 _FIXED = ("stem_width", "stem_stride", "head_width", "activation")
@@ -113,14 +114,14 @@ class MobileSpace(SearchSpace):
         """The stem's convolution."""
         return (ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation),)
 
-    def tail_parts(self, state: int, num_classes: int) -> list[Part]:
+    def tail_parts(self, state: int, head: Head) -> list[Part]:
         """Head and classifier after a last stage of `state` channels."""
         width = state
         found: list[Part] = []
         if self.head_width is not None:
             found.append(ConvPart(width, self.head_width, activation=self.activation))
             width = self.head_width
-        return [*found, ClassifierPart(width, num_classes)]
+        return [*found, head.part(width)]
 
     def links(self, architecture: Architecture) -> tuple[Stage, ...] | None:
         """The stages; None where stem, head or activation are not the space's."""
@@ -129,11 +130,11 @@ class MobileSpace(SearchSpace):
         fixed = all(getattr(architecture, name) == getattr(self, name) for name in _FIXED)
         return architecture.stages if fixed else None
 
-    def stored_pieces(self, num_classes: int, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
+    def stored_pieces(self, head: Head, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
         """See `search_space.space`: the widest networks' pieces, a block's convolutions as wide as any there."""
         channels = most_channels(self)
         for _, architecture in self.widest(own_kernels=own_kernels):
-            for name, part in network_parts(architecture, num_classes):
+            for name, part in network_parts(architecture, head):
                 pieces: list[tuple[str, Piece]] = []
                 for role, piece in part.pieces:
                     if role and isinstance(piece, ConvPart):

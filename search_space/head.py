@@ -1,0 +1,85 @@
+"""A network's head: what follows the last map of its backbone, and what the task reads."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Self
+
+from foundation.errors import InputError
+from foundation.json_files import shown
+from foundation.registry import Registry
+from search_space.parts import ClassifierPart, Part
+
+MAX_CLASSES = 1_000_000
+
+
+class Head(ABC):
+    """A head as a value: a subclass is a frozen dataclass, registered in `HEADS`.
+
+    Its module is `classifier` in every network, whatever the task: so it is called in all files of weights.
+    """
+
+    @abstractmethod
+    def part(self, channels: int) -> Part:
+        """The head after a map of so many channels: from N×channels×H×W to what the task reads."""
+
+    @property
+    @abstractmethod
+    def told(self) -> str:
+        """In words, for messages and drawings: `10 classes`."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, `head` among them: the name in `HEADS`."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The head that `to_dict` described, without its name."""
+
+
+HEADS: Registry[type[Head]] = Registry("head")
+"""By the name that their description has."""
+
+
+@HEADS.register("classifier")
+@dataclass(frozen=True)
+class ClassifierHead(Head):
+    """The mean over the map and a linear layer. Raises InputError for a number of classes out of range."""
+
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if type(self.num_classes) is not int or not 1 <= self.num_classes <= MAX_CLASSES:
+            raise InputError(f"num_classes: expected an integer from 1 to {MAX_CLASSES}, got {shown(self.num_classes)}")
+
+    def part(self, channels: int) -> Part:
+        """See `search_space.parts.ClassifierPart`."""
+        return ClassifierPart(channels, self.num_classes)
+
+    @property
+    def told(self) -> str:
+        """The number of classes."""
+        return f"{self.num_classes} classes"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The number of classes."""
+        return {"head": "classifier", "num_classes": self.num_classes}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The head of so many classes."""
+        return cls(**data)
+
+
+def as_head(head: Head | int) -> Head:
+    """The head; a number is a classifier's, of so many classes."""
+    return head if isinstance(head, Head) else ClassifierHead(head)
+
+
+def read_head(data: Any) -> Head:
+    """The head that `to_dict` described. Raises InputError if it is none."""
+    try:
+        fields = {**data}
+        return HEADS[fields.pop("head")].read(fields)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"not a head: {error}") from None
