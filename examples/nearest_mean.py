@@ -11,6 +11,7 @@ from torch import nn
 
 from evaluators.base import Metrics
 from evaluators.choice import EVALUATORS, Setup
+from foundation.metric import ACCURACY, Measured
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.network import build
@@ -23,7 +24,7 @@ PICTURES = 500  # of each of the training and the validation pictures
 class NearestMean:
     """Scores by the validation accuracy of nearest class means."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, setup: Setup):
         self.setup = setup
@@ -43,7 +44,7 @@ class NearestMean:
         self.asked = next(data.validation.batches(PICTURES, limit=PICTURES))
 
     @torch.no_grad()
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         """Accuracy and cross-entropy; a function of the architecture, the seed and the pictures alone."""
         data = self.setup.data
         with torch.random.fork_rng():
