@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 from evaluators.titles import Title, title_of
 from foundation.errors import InputError
 from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
-from foundation.metric import ACCURACY, Metric, read_measured, read_metric
+from foundation.metric import ACCURACY, Metric, read_measured
 from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
+from studies.runs.identity import ranked_by
 from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
 from studies.storage.bulk_reading import read_trials
 from studies.storage.optuna_study import STUDY_NAME
@@ -215,9 +216,6 @@ def _check_configuration(path: Path, identity: Mapping[str, Any], free: Mapping[
     """Raises InputError, naming the field, where what a report reads of a configuration is of another kind."""
     _check_kinds(path, identity, space=dict, budget=dict, evaluator=dict, sampler=dict, data=str)
     _check_kinds(path, free, data=str, command=str, storage=str)
-    objectives = _inner(identity, "sampler").get("objectives")
-    if objectives is not None and (not isinstance(objectives, list) or not all(isinstance(o, str) for o in objectives)):
-        raise InputError(f"{path}: identity.sampler.objectives: expected a list of names, got {shown(objectives)}")
     name = _inner(identity, "evaluator").get("name")
     if name is not None and not isinstance(name, str):
         raise InputError(f"{path}: identity.evaluator.name: expected a name, got {shown(name)}")
@@ -233,9 +231,8 @@ def _check_configuration(path: Path, identity: Mapping[str, Any], free: Mapping[
 
 def _metric(path: Path, identity: Mapping[str, Any]) -> Metric:
     """What candidates are ranked by. Raises InputError for what is no metric."""
-    named = (_inner(identity, "sampler").get("objectives") or [None])[0]
     try:
-        return read_metric(identity, named)
+        return ranked_by(identity)
     except InputError as error:
         raise InputError(f"{path}: identity.{error}") from None
 
