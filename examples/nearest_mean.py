@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from evaluators.base import Metrics
 from evaluators.choice import EVALUATORS, Setup
 from foundation.metric import ACCURACY, Measured
 from foundation.seeds import derive
@@ -60,4 +59,5 @@ class NearestMean:
         means = classes.T @ features(images) / classes.sum(0).clamp(min=1)[:, None]
         logits = -torch.cdist(features(asked), means)
         loss = nn.functional.cross_entropy(logits, truth)
-        return Metrics((logits.argmax(1) == truth).float().mean().item(), loss.item())
+        accuracy = (logits.argmax(1) == truth).float().mean().item()
+        return Measured(ACCURACY, accuracy, {"loss": loss.item()})

@@ -42,7 +42,8 @@ class Metric:
         names = (self.name, *self.beside)
         texts = (*names, self.unit, self.step or "")
         if not all(isinstance(text, str) and len(text) <= MOST_CHARACTERS for text in texts) or not all(names):
-            raise InputError(f"metric {shown(self.name)}: expected names and units of 1 to {MOST_CHARACTERS} letters")
+            most = f"expected names, and units of at most {MOST_CHARACTERS} letters"
+            raise InputError(f"metric {shown(self.name)}: {most}")
         if len(set(names)) < len(names):
             raise InputError(f"metric {self.name}: `beside`: expected other names, each once, got {shown(self.beside)}")
         if type(self.scale) not in (int, float) or not 1 / MOST_SCALE <= self.scale <= MOST_SCALE:
