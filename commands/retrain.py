@@ -16,6 +16,7 @@ from foundation import distributed
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json
+from foundation.metric import ACCURACY
 from foundation.progress import Reporter, duration
 from foundation.seeds import derive
 from reports.report import write_report
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str]) -> None:
                     adapt=settings.micro_batch == "auto",
                 )
                 trained.append(result)
-                test = {"accuracy": result.test.accuracy, "top5": result.test.top5, "loss": result.test.loss}
+                test = {ACCURACY.name: result.test.accuracy, "top5": result.test.top5, "loss": result.test.loss}
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**described, "seed": seed, "test": test})
             rows.append(_row(name, architecture, trained, sized[architecture.resolution]))

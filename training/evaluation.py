@@ -8,15 +8,9 @@ from torch import Tensor, nn
 
 from foundation import distributed
 from foundation.memory import out_of_memory
+from foundation.metric import ACCURACY, Measured
 from training.lanes import each_batch
 from training.precision import autocast
-
-
-class Metrics(NamedTuple):
-    """Top-1 accuracy in 0 to 1, and mean cross-entropy in nats."""
-
-    accuracy: float
-    loss: float
 
 
 class Examination(NamedTuple):
@@ -40,7 +34,7 @@ class Examination(NamedTuple):
 def examine(
     network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False, precision: str = "auto"
 ) -> Examination:
-    """Metrics over all batches, in evaluation mode, and every prediction.
+    """What it makes of all batches, in evaluation mode, and every prediction.
 
     Args:
         shared: metrics over the batches of all processes, each of which calls this with its share.
@@ -83,10 +77,10 @@ def _in_parts(network: nn.Module, images: Tensor) -> Tensor:
 
 def evaluate(
     network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False, precision: str = "auto"
-) -> Metrics:
+) -> Measured:
     """Top-1 accuracy and loss over all batches, as `examine` has them."""
     examined = examine(network, batches, shared=shared, precision=precision)
-    return Metrics(examined.accuracy, examined.loss)
+    return Measured(ACCURACY, examined.accuracy, {"loss": examined.loss})
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from evaluators.supernet.store import WeightStore
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.files import remove_leftovers
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -27,7 +28,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.pretrained import published
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset
-from training.evaluation import Metrics, evaluate, recompute_batch_statistics
+from training.evaluation import evaluate, recompute_batch_statistics
 from training.lanes import side_by_side
 from training.loop import fit
 from training.resize import resized
@@ -40,14 +41,14 @@ class SupernetEvaluator:
     """Trains the shared weights once, then scores a candidate by an extracted copy of its views.
 
     Batch statistics are recomputed for each candidate on training pictures: those of the shared weights fit none of
-    them. Accuracies are remembered by digest.
+    them. What each comes to is remembered by digest.
 
     Args:
-        prior: corrects the accuracies, if given.
+        prior: corrects the values, if given.
         given: finished weights of another run, which are used instead: with their recipe and init.
     """
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class SupernetEvaluator:
             own_kernels=self.recipe.own_kernels,
             sync_batch_norm=self.recipe.sync_batch_norm,
         ).to(data.device)
-        self._scores: dict[tuple[str, bool], Metrics] = {}
+        self._scores: dict[tuple[str, bool], Measured] = {}
         self._trained: str | None = None
 
     def about(self) -> str:
@@ -104,7 +105,7 @@ class SupernetEvaluator:
         """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior."""
         trained = self._trained or self.prepare_together()
         if self.prior:
-            self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, trained, self.reporter)
+            self.prior.prepare(lambda architecture: self._shared(architecture).value, trained, self.reporter)
 
     def prepare_together(self) -> str:
         """Trains the shared weights as all processes, or reads them. Returns what was trained, and how."""
@@ -163,8 +164,8 @@ class SupernetEvaluator:
         self._load(path, tensors)
         return described
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        """Accuracy, corrected if there is a prior, and loss on some validation pictures, or on all of them."""
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
+        """The task's metric on some validation pictures, or on all of them; corrected if there is a prior."""
         prior = self.prior
         if prior is None:
             return self._shared(architecture, thorough)
@@ -175,9 +176,9 @@ class SupernetEvaluator:
             works.append(partial(prior.score, architecture))
         side_by_side(works)
         shared = self._shared(architecture, thorough)
-        return Metrics(prior.corrected(architecture, shared.accuracy), shared.loss)
+        return replace(shared, value=prior.corrected(architecture, shared.value))
 
-    def _shared(self, architecture: Architecture, thorough: bool = False) -> Metrics:
+    def _shared(self, architecture: Architecture, thorough: bool = False) -> Measured:
         key = (architecture.digest(), thorough)
         if key not in self._scores:
             network = self.store.extract(architecture).to(memory_format=torch.channels_last)
