@@ -51,7 +51,7 @@ class NearestMean:
             network = build(architecture, data.num_classes).to(data.device)  # in training mode: statistics of the batch
 
         def features(images: torch.Tensor) -> torch.Tensor:
-            maps = network.head(network.stages(network.stem(resized(images, architecture.resolution))))
+            maps = network.last_map(resized(images, architecture.resolution))
             return nn.functional.normalize(maps.mean((2, 3)))  # N×C
 
         (images, labels), (asked, truth) = self.known, self.asked

@@ -99,6 +99,10 @@ class Network(Backbone):
         """The modules between stem and head, one after the other."""
         raise NotImplementedError
 
+    def branches(self) -> Sequence[nn.Module | None]:
+        """Of each block the last module of its residual branch, None where it has no skip; for stochastic depth."""
+        return ()
+
     def stemmed(self, images: Tensor) -> Tensor:
         """What the first of the blocks is given."""
         raise NotImplementedError

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_space.families.mobile.blocks import Block
 from search_space.network import Network
 
 
@@ -27,11 +26,10 @@ def add_drop_path(network: Network, rate: float) -> None:
 
     From 0 at the first block to `rate` at the last. Names of parameters do not change, nor does evaluation.
     """
-    blocks = [module for module in network.modules() if isinstance(module, Block)]
-    for index, block in enumerate(blocks):
-        own = rate * index / max(1, len(blocks) - 1)
-        if block.skip and own > 0:
-            *_, last = block.children()
+    ends = network.branches()
+    for index, last in enumerate(ends):
+        own = rate * index / max(1, len(ends) - 1)
+        if last is not None and own > 0:
             last.register_forward_hook(_Dropped(own))
 
 

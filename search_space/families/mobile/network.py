@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from search_space.families.mobile.architecture import MobileArchitecture
+from search_space.families.mobile.blocks import Block
 from search_space.families.mobile.network_parts import network_parts
 from search_space.head import Head
 from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
@@ -57,6 +58,15 @@ class MobileNetwork(Network):
     def blocks(self) -> list[nn.Module]:
         """The blocks of all stages."""
         return [block for stage in self.stages for block in stage.children()]
+
+    def branches(self) -> list[nn.Module | None]:
+        """Of each block with a skip the last module."""
+        ends: list[nn.Module | None] = []
+        for block in self.blocks():
+            assert isinstance(block, Block)
+            *_, last = block.children()
+            ends.append(last if block.skip else None)
+        return ends
 
     def stemmed(self, images: Tensor) -> Tensor:
         """The stem's map."""
