@@ -14,7 +14,7 @@ from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import check_engine, check_latency, check_objectives, check_shared, without_effect
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
 from commands.suited import suited
-from evaluators.base import Evaluator, metric_of, prepare
+from evaluators.base import Evaluator, adopted, prepare
 from evaluators.choice import EVALUATORS, Elsewhere, Setup, check_evaluator
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
@@ -67,13 +67,13 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)
     setup = search_setup(settings, device, reporter, own or Own())
-    evaluator = EVALUATORS[settings.evaluator](setup)
+    evaluator = adopted(EVALUATORS[settings.evaluator](setup))
     if is_trial():
         use_threads(trial_threads(), lanes=device.type == "cpu")
         run_trial(setup.priced.space, evaluator)
         return
     bounded = tuple(name for name, _ in setup.priced.budget.bounds()) or ("macs",)
-    metric = metric_of(evaluator)
+    metric = evaluator.metric
     check_objectives(settings, metric)
     costs = bounded if settings.objectives is None else settings.objectives[1:]
     goal = Goal(setup.priced, settings.seed, settings.startup, metric, costs)
@@ -213,7 +213,7 @@ def _candidates(
             working.enter_context(helpers(settings.workers - 1, folder, reporter))
         elif elsewhere and not finished:
             engine = _actors if settings.engine == "ray" else _experiment
-            evaluation = working.enter_context(closing(engine(settings, setup, metric_of(evaluator), threads)))
+            evaluation = working.enter_context(closing(engine(settings, setup, evaluator.metric, threads)))
         candidates = search(
             study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
         )
@@ -234,7 +234,7 @@ def _candidates(
 def _finished_front(setup: Setup, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
     """The front in the folder, where it is one of these candidates."""
     return run_folder.finished_front(
-        setup.folder, candidates, metric_of(evaluator), setup.priced.budget, setup.data, setup.reporter
+        setup.folder, candidates, evaluator.metric, setup.priced.budget, setup.data, setup.reporter
     )
 
 
@@ -255,7 +255,7 @@ def _finish(
                 best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
                 run_folder.write_results(folder, front, len(candidates), setup.priced.budget, setup.data)
-    metric, pictures = metric_of(evaluator), setup.data.count("validation")
+    metric, pictures = evaluator.metric, setup.data.count("validation")
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
     reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric))
     with run_folder.turn(folder, "report", reporter):
@@ -271,7 +271,7 @@ def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> N
     say(f"data {data.name}: {training} training, {validation} validation pictures")
     if planned := plan_search(preset(settings.preset), settings, training).said:
         say(planned)
-    if metric_of(evaluator).is_share and (few := told_apart(validation, "validation")):
+    if evaluator.metric.is_share and (few := told_apart(validation, "validation")):
         say(few)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")

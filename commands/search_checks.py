@@ -2,6 +2,7 @@
 
 from commands.command_line import flag_name, for_one_alone
 from commands.presets import SearchSettings, preset
+from evaluators.choice import traits_of
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric
 from studies.storage.storages import check_address
@@ -21,16 +22,17 @@ def without_effect(settings: SearchSettings) -> list[str]:
     if settings.supernet and settings.evaluator == "supernet":
         told = [name for name in given if name in ("supernet_epochs", "batch_size", "init")]
         unused += [f"{flag_name(name)} (the weights of --supernet are trained)" for name in told]
-    if "init" in given and settings.evaluator == "tabular":
-        unused.append("--init (the table's networks are trained)")
+    if "init" in given and (why := traits_of(settings.evaluator).without_init):
+        unused.append(f"--init ({why})")
     return unused
 
 
 def check_engine(settings: SearchSettings) -> None:
     """Raises InputError for what the engine cannot do."""
-    if settings.engine != "processes" and settings.evaluator == "proxy":
+    if settings.engine != "processes" and traits_of(settings.evaluator).competing:
         raise InputError(
-            f"--engine {settings.engine}: the proxy's candidates compete in one process; use --engine processes"
+            f"--engine {settings.engine}: the {settings.evaluator}'s candidates compete in one process; use --engine "
+            "processes"
         )
     its_own = for_one_alone(SearchSettings, "engine")
     for engine in dict.fromkeys(its_own.values()):
@@ -61,7 +63,11 @@ def check_latency(settings: SearchSettings) -> None:
 
 def check_shared(settings: SearchSettings) -> None:
     """Raises InputError for what several processes cannot share."""
-    if settings.evaluator == "proxy" and (settings.storage is not None or settings.workers > 1):
-        raise InputError("--evaluator proxy: its candidates compete in one process; leave --workers and --storage out")
+    competing = traits_of(settings.evaluator).competing
+    if competing and (settings.storage is not None or settings.workers > 1):
+        raise InputError(
+            f"--evaluator {settings.evaluator}: its candidates compete in one process; "
+            "leave --workers and --storage out"
+        )
     if settings.storage is not None:
         check_address(settings.storage)

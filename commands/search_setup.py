@@ -10,7 +10,7 @@ from commands.planning import own_settings, plan_search
 from commands.presets import SearchSettings, preset
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.choice import Setup
+from evaluators.choice import Setup, traits_of
 from foundation import distributed
 from foundation.amounts import nanoseconds
 from foundation.progress import Reporter, duration
@@ -99,7 +99,7 @@ def how_to_read(settings: SearchSettings) -> dict[str, Any]:
 def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> str:
     """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
     if settings.init == "auto":
-        if settings.evaluator in ("zero-cost", "tabular"):  # which train nothing
+        if traits_of(settings.evaluator).without_init:
             return "scratch"
         init, why = distributed.from_first(lambda: at_hand(priced.largest))
         reporter.say(f"init {init}: {why}")

@@ -15,7 +15,7 @@ __all__ = [
     "Metrics",
     "Score",
     "StagedEvaluator",
-    "metric_of",
+    "adopted",
     "prepare",
 ]
 
@@ -59,10 +59,11 @@ class Evaluator(Protocol):
         ...
 
 
-def metric_of(evaluator: Evaluator) -> Metric:
-    """What ranks an evaluator's candidates; one of a user's own may have its name alone, as `objective`."""
-    found: Metric | None = getattr(evaluator, "metric", None)
-    return metric(getattr(evaluator, "objective", ACCURACY.name)) if found is None else found
+def adopted(evaluator: Any) -> Evaluator:
+    """The evaluator; one of a user's own that names what it ranks by, as `objective`, gets the metric of that name."""
+    if not hasattr(evaluator, "metric"):
+        evaluator.metric = metric(evaluator.objective)
+    return evaluator
 
 
 @runtime_checkable

@@ -6,9 +6,9 @@ A room of its own for each: it registers what makes it here, with its own settin
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from evaluators.base import Evaluator
+from evaluators.base import Evaluator, adopted
 from foundation.device import resolve_device
 from foundation.errors import InputError
 from foundation.plugins import load_plugin
@@ -35,6 +35,37 @@ class Setup:
     reporter: Reporter
     init: str = "scratch"
     own: Any = None
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a search asks of an evaluator before it makes one.
+
+    Attributes:
+        without_init: why no first weights are of use to it; empty where they are.
+        competing: whether its candidates compete with each other, and so are evaluated in one process.
+    """
+
+    without_init: str = ""
+    competing: bool = False
+
+
+_Make = TypeVar("_Make", bound=Callable[..., Any])
+
+
+def having(traits: Traits) -> Callable[[_Make], _Make]:
+    """Decorator of what makes an evaluator: says its traits."""
+
+    def add(make: _Make) -> _Make:
+        make.traits = traits  # type: ignore[attr-defined]
+        return make
+
+    return add
+
+
+def traits_of(name: str) -> Traits:
+    """The traits of the evaluator of that name. Raises InputError for an unknown one."""
+    return getattr(EVALUATORS[name], "traits", Traits())
 
 
 EVALUATORS: Registry[Callable[[Setup], Evaluator]] = Registry("evaluator")
@@ -70,7 +101,7 @@ class Elsewhere:
         use_threads(self.threads, lanes=device.type == "cpu")
         reporter = Reporter(quiet=True)
         data = load_data(self.data, self.side, device, reporter, **self.reading)
-        evaluator = EVALUATORS[self.name](Setup(**self.settings, data=data, reporter=reporter))
+        evaluator = adopted(EVALUATORS[self.name](Setup(**self.settings, data=data, reporter=reporter)))
         evaluator.prepare()
         return evaluator
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from evaluators.base import Evaluator, metric_of
+from evaluators.base import Evaluator
 from foundation.errors import InputError
 from foundation.files import no_room_left
 from foundation.metric import checked
@@ -52,7 +52,7 @@ def rescore(
 
     Raises InputError if all of them fail.
     """
-    chosen, wanted = promising(candidates, count, costs), metric_of(evaluator)
+    chosen, wanted = promising(candidates, count, costs), evaluator.metric
     rescored = []
     failed = ""
     with reporter.track("best again", len(chosen), "candidates") as advance:

@@ -8,7 +8,7 @@ objectives. Bins keep the cheap candidates in: ranked with the dear ones, they w
 import itertools
 from collections.abc import Sequence
 
-from evaluators.base import Measured, StagedEvaluator, metric_of
+from evaluators.base import Measured, StagedEvaluator
 from foundation.files import no_room_left
 from foundation.metric import checked
 from foundation.progress import Reporter
@@ -24,7 +24,7 @@ def halve(
 
     Of each bin, the best `1 / eta` go on, rounded down, but at least one; ties go to the cheaper.
     """
-    halving, wanted = evaluator.halving, metric_of(evaluator)
+    halving, wanted = evaluator.halving, evaluator.metric
     rungs: dict[str, list[Measured]] = {architecture.digest(): [] for architecture, _ in entrants}
     failed: dict[str, Failure] = {}
 

@@ -119,13 +119,13 @@ def test_one_network(
     data = load_data(spec, 16, CPU)
     network = read_model(path, CPU)
     expected = training_evaluate(_Module(network.classify), data.test.batches(4))
-    assert results["accuracy"] == expected.accuracy
-    assert results["loss"] == pytest.approx(expected.loss, rel=1e-5)
+    assert results["accuracy"] == expected.value
+    assert results["loss"] == pytest.approx(expected.beside["loss"], rel=1e-5)
     assert (results["pictures"], results["split"], results["data"]) == (len(data.test), "test", "folder")
     assert results["top5"] is None
     assert [entry["name"] for entry in results["classes"]] == list(CLASSES)
     assert sum(sum(row.values()) for row in results["confusion"].values()) == len(data.test)
-    assert f" {100 * expected.accuracy:.2f} % " in printed
+    assert f" {100 * expected.value:.2f} % " in printed
     for name in CLASSES:
         assert f" {name} " in printed
     assert str(picture_folder) not in json.dumps(results)

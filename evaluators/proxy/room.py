@@ -2,9 +2,10 @@
 
 from evaluators.base import Evaluator
 from evaluators.proxy.evaluator import ProxyEvaluator
-from evaluators.registry import EVALUATORS, Setup
+from evaluators.registry import EVALUATORS, Setup, Traits, having
 
 
 @EVALUATORS.register("proxy")
+@having(Traits(competing=True))
 def _proxy(setup: Setup) -> Evaluator:
     return ProxyEvaluator(setup.data, setup.own, seed=setup.seed, folder=setup.folder, init=setup.init)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from evaluators.base import Evaluator
-from evaluators.registry import EVALUATORS, Setup
+from evaluators.registry import EVALUATORS, Setup, Traits, having
 from evaluators.tabular.evaluator import TabularEvaluator
 from evaluators.tabular.table import TABLES, read_table
 from foundation.errors import InputError
 
 
 @EVALUATORS.register("tabular")
+@having(Traits(without_init="the table's networks are trained"))
 def _tabular(setup: Setup) -> Evaluator:
     path = Path(setup.own) if setup.own.endswith(".json") else TABLES / f"{setup.own}.json"
     if path.parent == TABLES and not path.exists():

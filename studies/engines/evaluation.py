@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from evaluators.base import Evaluator, StagedEvaluator, metric_of
+from evaluators.base import Evaluator, StagedEvaluator
 from foundation.files import no_room_left
 from foundation.metric import checked
 from foundation.progress import Reporter
@@ -74,7 +74,7 @@ class Here:
             return
         for claim in claims:
             try:
-                measured = checked(self.evaluator.evaluate(claim.architecture), metric_of(self.evaluator))
+                measured = checked(self.evaluator.evaluate(claim.architecture), self.evaluator.metric)
             except Exception as error:
                 if no_room_left(error):
                     raise

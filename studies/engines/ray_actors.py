@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluators.base import Evaluator, metric_of
+from evaluators.base import Evaluator
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric, checked, read_measured
 from foundation.signals import raise_on_signals
@@ -153,4 +153,4 @@ class _Actor:
         if self._evaluator is None:
             self._evaluator = self._make()
         measured = self._evaluator.evaluate(Architecture.from_json(architecture))
-        return checked(measured, metric_of(self._evaluator)).numbers()
+        return checked(measured, self._evaluator.metric).numbers()

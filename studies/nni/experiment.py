@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Evaluator, metric_of
+from evaluators.base import Evaluator
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric, checked, read_measured
 from search_space.architecture import Architecture
@@ -232,7 +232,7 @@ def run_trial(space: SearchSpace, evaluator: Evaluator) -> None:
     architecture = read_parameters(space, given["parameters"])
     evaluator.prepare()
     try:
-        measured = checked(evaluator.evaluate(architecture), metric_of(evaluator))
+        measured = checked(evaluator.evaluate(architecture), evaluator.metric)
     except Exception as error:
         raise InputError(failure_reason(error)) from error
     value = {"default": measured.value, **measured.numbers()}
