@@ -23,6 +23,7 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture, Attention
 from search_space.baselines import at_macs, uniform
 from search_space.spaces import named_space
+from tasks.classification.room import CLASSIFICATION
 from training.data import digits
 from training.data.datasets import Dataset, Split, load_data
 from training.data.held import HeldSplit
@@ -95,9 +96,9 @@ def _drawn(split: Split, count: int) -> Split:
 def _accuracy(network: Architecture, data: Dataset, recipe: Recipe, seed: int) -> float:
     with TemporaryDirectory() as folder:
         trained = train_standalone(
-            network, data, recipe, seed=seed, folder=Path(folder), reporter=QUIET, what="few pictures"
+            network, data, recipe, CLASSIFICATION, seed=seed, folder=Path(folder), reporter=QUIET, what="few pictures"
         )
-    return trained.test.accuracy
+    return trained.test.measured.value
 
 
 if __name__ == "__main__":

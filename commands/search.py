@@ -44,6 +44,7 @@ from studies.storage.storages import without_password
 from studies.trials import Candidate
 from training.lanes import use_threads
 from training.sizing import told_apart
+from training.task import named
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -163,6 +164,7 @@ def _identity(
             "rescored": preset(settings.preset).rescored,
         },
         "seed": settings.seed,
+        **named(setup.task),
     }
 
 
@@ -287,7 +289,7 @@ def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> 
 
 def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the setup's evaluator."""
-    fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter")}
+    fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter", "task")}
     fields |= {"folder": setup.folder.resolve()}
     side = max(setup.priced.space.resolution)
     make = Elsewhere(
@@ -299,6 +301,7 @@ def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int
         settings.device,
         threads,
         loaded_plugins(),
+        setup.task.name,
     )
     return RayActors(
         make,

@@ -23,7 +23,8 @@ from search_space.pretrained import at_hand, check_family
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.runs import run_folder
-from training.data.datasets import Dataset, load_data
+from tasks.choice import task
+from training.data.datasets import Dataset
 
 LONG = 5.0  # seconds of counting that a user is told of
 
@@ -54,8 +55,10 @@ def is_shared(settings: SearchSettings) -> bool:
 def search_setup(settings: SearchSettings, device: torch.device, reporter: Reporter, own: Own) -> Setup:
     """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
     chosen, folder = preset(settings.preset), run_folder_of(settings)
+    what_for = task(settings.task)
     space = own.space or named_space(settings.space)
-    data = own.data or load_data(settings.data, max(space.resolution), device, reporter, **how_to_read(settings))
+    side = max(space.resolution)
+    data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
     if (seconds := counting_seconds(space.stages, len(space.resolution))) > LONG:
@@ -80,13 +83,14 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
+        task=what_for,
         init=init,
         own=own_settings(settings, chosen, plan),
     )
 
 
 def how_to_read(settings: SearchSettings) -> dict[str, Any]:
-    """How `load_data` is to go about the pictures."""
+    """How `Task.data` is to go about the pictures."""
     chosen = preset(settings.preset)
     trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
     return {

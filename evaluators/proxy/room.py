@@ -7,4 +7,4 @@ from evaluators.registry import EVALUATORS, Setup
 
 @EVALUATORS.register("proxy")
 def _proxy(setup: Setup) -> Evaluator:
-    return ProxyEvaluator(setup.data, setup.own, seed=setup.seed, folder=setup.folder, init=setup.init)
+    return ProxyEvaluator(setup.data, setup.own, seed=setup.seed, folder=setup.folder, init=setup.init, task=setup.task)
