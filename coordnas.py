@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployment.timm_hook import register_with_timm
 from foundation.errors import InputError
+from foundation.metric import Measured, Metric
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Found",
     "InputError",
+    "Measured",
+    "Metric",
     "Run",
     "TrainedNetwork",
     "build",
@@ -62,7 +65,8 @@ class Found:
 
     Attributes:
         cost: for one picture: `macs`, `params`, `latency_ns` (0 without a latency table).
-        metrics: what the search scored it by, by name: `accuracy` (a share) and `loss` (nats), or one score.
+        metrics: what the search scored it by, by name: `accuracy` (a share) and `loss` (nats), or one score; the run's
+            metric is among them.
     """
 
     architecture: "Architecture"
@@ -76,6 +80,7 @@ class Run:
 
     Attributes:
         best: the best architecture within the budget.
+        metric: what networks were ranked by: its name, unit, and which way is better.
         front: those that none beats in both score and cost, the cheapest first; the best is among them.
         classes: names, in the order of a network's logits.
         mean, std: by which pictures in 0 to 1 are normalised, of one channel for grey ones, else of three.
@@ -89,6 +94,7 @@ class Run:
     std: tuple[float, ...]
     space: "SearchSpace"
     budget: "Budget"
+    metric: Metric
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,8 @@ def load_run(folder: str | Path) -> Run:
     from foundation.json_files import MAX_OF_A_RUN, read_json
     from search_space.architecture import Architecture
     from search_space.cost.cost import Cost
-    from studies.runs.run_folder import BEST, FRONT
+    from studies.runs.identity import ranked_by
+    from studies.runs.run_folder import BEST, CONFIG, FRONT
     from studies.runs.source import read_source
 
     path = Path(folder)
@@ -167,8 +174,12 @@ def load_run(folder: str | Path) -> Run:
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{path / FRONT}: not a run's front ({error})") from None
+    try:
+        metric = ranked_by(read_json(path / CONFIG)["identity"])
+    except InputError as error:
+        raise InputError(f"{path / CONFIG}: identity.{error}") from None
     priced = source.priced
-    return Run(path, source.architecture, front, source.classes, mean, std, priced.space, priced.budget)
+    return Run(path, source.architecture, front, source.classes, mean, std, priced.space, priced.budget, metric)
 
 
 def load_architecture(source: str | Path) -> "Architecture":

@@ -96,7 +96,7 @@ def _works() -> Iterator[Callable[[int], object]]:
         yield trained
         yield lambda turn: trained(FIRST_LATER_STEP + turn)
         rng = random.Random(0)
-        sampler = make_sampler("predictor", Goal(priced, 0, 20, ("accuracy", "macs")))
+        sampler = make_sampler("predictor", Goal(priced, 0, 20))
         for _ in range(EVALUATED):
             architecture = priced.sample(rng)
             cost = priced.cost(architecture)

@@ -29,6 +29,7 @@ from commands.values import whole
 from evaluators.base import Metrics
 from evaluators.best_predicted import best_within
 from evaluators.predictor import Predictor
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget
@@ -48,7 +49,7 @@ PENALTIES = np.logspace(-1, 5, 13)
 class Target:
     """An accuracy of its own for each architecture: 0.75 on average of the budget, one standard deviation 0.02."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, priced: PricedSpace, reference: Sequence[Architecture]):
         self.priced = priced
@@ -65,7 +66,7 @@ class Target:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         luck = NOISE * random.Random(architecture.digest()).gauss(0, 1)
         return Metrics(0.75 + 0.02 * (self.true(architecture) + luck), 0.0)
 
@@ -99,7 +100,7 @@ def main() -> None:
     rng = random.Random(0)
     architectures = [priced.sample(rng) for _ in range(1800)]
     target = Target(priced, architectures)
-    values = np.array([target.evaluate(architecture).accuracy for architecture in architectures])
+    values = np.array([target.evaluate(architecture).value for architecture in architectures])
     true = [target.true(architecture) for architecture in architectures]
     print(f"τ of the target without noise {kendalltau(true, values).statistic:.3f}")
     for count in (60, 200, 1000):

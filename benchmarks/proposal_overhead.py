@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.predictor import BUDGET, Target
 from commands.values import wholes
-from evaluators.base import Metrics
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
@@ -60,7 +60,7 @@ def main() -> None:
 class Clocked(OptunaStudy):
     """A study and an evaluator that note when the loop proposes and when it stores, by the clock and by the CPU's."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, sampler: Sampler, storage: str, target: Target):
         super().__init__(sampler, storage)
@@ -78,7 +78,7 @@ class Clocked(OptunaStudy):
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         self.proposing.append(_clocks() - self._last)
         return self._target.evaluate(architecture)
 
@@ -141,11 +141,10 @@ def _fill(path: Path, priced: PricedSpace, target: Target, architectures: Sequen
         proposal = Proposal(architecture, {"NSGAIISampler:generation": index // 20})
         claim = study.claim(proposal, None)
         assert claim is not None
-        metrics = target.evaluate(architecture)
-        told = Told(proposal, claim.cost, metrics.accuracy, BUDGET.excess(claim.cost))
+        measured = target.evaluate(architecture)
+        told = Told(proposal, claim.cost, measured.merit, BUDGET.excess(claim.cost))
         attributes = {
-            "accuracy": metrics.accuracy,
-            "loss": metrics.loss,
+            **measured.numbers(),
             "architecture": architecture.to_json(),
             "digest": architecture.digest(),
             **claim.cost.to_dict(),

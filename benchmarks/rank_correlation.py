@@ -183,7 +183,7 @@ def _proxy(plan: Plan, data: Dataset, networks: list[Architecture], folder: Path
     started = time.monotonic()
     values = []
     for architecture in networks:
-        values.append([evaluator.rung(architecture, rung) for rung in (0, 1)][-1].accuracy)
+        values.append([evaluator.rung(architecture, rung) for rung in (0, 1)][-1].value)
         evaluator.drop(architecture)
     return Scores(values, 0.0, (time.monotonic() - started) / len(networks))
 
@@ -235,7 +235,7 @@ def _supernet(
     started = time.monotonic()
     evaluator.prepare()
     prepared = time.monotonic()
-    values = [evaluator.evaluate(architecture, thorough=True).accuracy for architecture in networks]
+    values = [evaluator.evaluate(architecture, thorough=True).value for architecture in networks]
     return Scores(values, prepared - started, (time.monotonic() - prepared) / len(networks))
 
 

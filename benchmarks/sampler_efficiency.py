@@ -35,7 +35,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
 from benchmarks.predictor import BUDGET, Target
 from commands.values import whole
-from evaluators.base import Evaluator, number
+from evaluators.base import Evaluator
 from evaluators.tabular.evaluator import TabularEvaluator
 from evaluators.tabular.table import TABLES, read_table
 from foundation.files import write_atomically
@@ -102,7 +102,7 @@ def _settings(priced: PricedSpace) -> list[Setting]:
     table.prepare()
     return [
         Setting("analytic", priced, target, target.true),
-        Setting("digits", priced, table, lambda architecture: table.evaluate(architecture).accuracy),
+        Setting("digits", priced, table, lambda architecture: table.evaluate(architecture).value),
     ]
 
 
@@ -129,7 +129,7 @@ def _of_optuna(setting: Setting, sampler: BaseSampler) -> list[Point | None]:
         )
         cost = setting.priced.cost(architecture)
         trial.set_constraint("budget", BUDGET.excess(cost))
-        study.tell(trial, [number(setting.evaluator.evaluate(architecture)), cost.macs])
+        study.tell(trial, [setting.evaluator.evaluate(architecture).merit, cost.macs])
         points.append(setting.point(architecture))
     return points
 

@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 
 from benchmarks import postgres
 from evaluators.base import Metrics
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
@@ -39,7 +40,7 @@ STARTUP = 40
 class Written:
     """An evaluation that is a number made of the digest; each is written down, then takes `seconds`."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, path: Path, seconds: float = 0.0):
         self.path = path
@@ -54,7 +55,7 @@ class Written:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         digest = architecture.digest()
         with open(self.path, "a") as file:
             file.write(f"{os.getpid()} {digest}\n")

@@ -16,6 +16,7 @@ from foundation import distributed
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json
+from foundation.metric import Metric
 from foundation.progress import Reporter, duration
 from foundation.seeds import derive
 from reports.report import write_report
@@ -39,7 +40,7 @@ from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
-from training.task import check_class_labels, named
+from training.task import check_class_labels, task_identity
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -92,6 +93,8 @@ def main(arguments: Sequence[str]) -> None:
         )
     settings = _with_init(settings, source, reporter)
     start = _start(settings, source, data)
+    if settings.export:
+        check_class_labels(what_for, f"`export` {','.join(settings.export)}", "leave it out")
     if settings.teacher is not None:
         check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
         "recipe": chosen.described(),
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
-        **named(what_for),
+        **task_identity(what_for),
     }
     free = {
         "data": source.data,
@@ -170,7 +173,7 @@ def main(arguments: Sequence[str]) -> None:
                 trained.append(result)
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**described, "seed": seed, "test": result.test.measured.numbers()})
-            rows.append(_row(name, architecture, trained, sized[architecture.resolution]))
+            rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
         title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
@@ -260,7 +263,9 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
         reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
 
 
-def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> ComparedNetwork:
+def _row(
+    name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset, metric: Metric
+) -> ComparedNetwork:
     tests = [result.test for result in trained]
     predictions = [test.predictions for test in tests if {"predicted", "labels"} <= test.predictions.keys()]
     right = tuple((kept["predicted"] == kept["labels"]).numpy() for kept in predictions)
@@ -272,6 +277,7 @@ def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data
         tuple(result.seconds for result in trained),
         right if distributed.world() == 1 else (),
         None if data.test.sources is None else data.test.sources.numpy(),
+        metric,
     )
 
 

@@ -11,24 +11,26 @@ from typing import Any
 
 from commands.planning import flags_of_search, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
-from commands.search_checks import check_engine, check_latency, check_shared, without_effect
+from commands.search_checks import check_engine, check_latency, check_objectives, check_shared, without_effect
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
 from commands.suited import suited
-from evaluators.base import Evaluator, prepare
+from evaluators.base import Evaluator, metric_of, prepare
 from evaluators.choice import EVALUATORS, Elsewhere, Setup, check_evaluator
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
+from evaluators.titles import recorded_title, title_of
 from evaluators.zero_cost import check_score
 from foundation import distributed
 from foundation.amounts import human
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
+from foundation.metric import Metric, described
 from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
 from foundation.started_as import as_typed
 from reports.report import write_report
 from reports.terminal.plan import show_plan
-from reports.terminal.tables import front_table, front_title, scored_on
+from reports.terminal.tables import front_table, front_title
 from search_space.pretrained import check_init
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
@@ -44,7 +46,7 @@ from studies.storage.storages import without_password
 from studies.trials import Candidate
 from training.lanes import use_threads
 from training.sizing import told_apart
-from training.task import named
+from training.task import task_identity
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -72,10 +74,12 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         run_trial(setup.priced.space, evaluator)
         return
     bounded = tuple(name for name, _ in setup.priced.budget.bounds()) or ("macs",)
-    objectives = (evaluator.objective, *(bounded if settings.objectives is None else settings.objectives[1:]))
-    sampled = Goal(setup.priced, settings.seed, settings.startup, objectives)
-    sampler = make_sampler(settings.sampler, sampled)
-    identity = _identity(settings, setup, evaluator, objectives)
+    metric = metric_of(evaluator)
+    check_objectives(settings, metric)
+    costs = bounded if settings.objectives is None else settings.objectives[1:]
+    goal = Goal(setup.priced, settings.seed, settings.startup, metric, costs)
+    sampler = make_sampler(settings.sampler, goal)
+    identity = _identity(settings, setup, evaluator, goal)
     threads = max(1, default_threads() // settings.workers)
     free = {
         "command": reproducing,
@@ -87,6 +91,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         "storage": settings.storage and without_password(settings.storage),
         "processes": distributed.world(),
         FILES: dict(setup.data.files),
+        **recorded_title(evaluator),
     }
     if settings.dry_run:
         run_folder.check_same(setup.folder, identity, free, flags=flags_of_search)
@@ -104,8 +109,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         candidates, front = _candidates(settings, setup, evaluator, sampler, identity, recorded["threads"])
         if is_helper() or not candidates:
             return
-        costs = objectives[1:] or bounded  # what a front is of
-        _finish(settings, setup, evaluator, candidates, front, costs)
+        _finish(settings, setup, evaluator, candidates, front, costs or bounded)  # a front is of a cost at least
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{setup.folder}: done in {duration(time.monotonic() - begun)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, setup.folder)))}")
@@ -147,9 +151,7 @@ def _storage(settings: SearchSettings, folder: Path) -> str:
     return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
 
 
-def _identity(
-    settings: SearchSettings, setup: Setup, evaluator: Evaluator, objectives: tuple[str, ...]
-) -> dict[str, Any]:
+def _identity(settings: SearchSettings, setup: Setup, evaluator: Evaluator, goal: Goal) -> dict[str, Any]:
     """All that makes two runs the same."""
     return {
         "space": setup.priced.to_dict(),
@@ -160,11 +162,12 @@ def _identity(
         "sampler": {
             "name": settings.sampler,
             "startup": settings.startup,
-            "objectives": objectives,
+            "objectives": goal.objectives,
             "rescored": preset(settings.preset).rescored,
         },
         "seed": settings.seed,
-        **named(setup.task),
+        **task_identity(setup.task),
+        **described(goal.metric),
     }
 
 
@@ -212,7 +215,7 @@ def _candidates(
             working.enter_context(helpers(settings.workers - 1, folder, reporter))
         elif elsewhere and not finished:
             engine = _actors if settings.engine == "ray" else _experiment
-            evaluation = working.enter_context(closing(engine(settings, setup, evaluator.objective, threads)))
+            evaluation = working.enter_context(closing(engine(settings, setup, metric_of(evaluator), threads)))
         candidates = search(
             study, evaluator, trials=settings.trials, reporter=reporter, evaluation=evaluation, is_over=is_over
         )
@@ -233,7 +236,7 @@ def _candidates(
 def _finished_front(setup: Setup, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
     """The front in the folder, where it is one of these candidates."""
     return run_folder.finished_front(
-        setup.folder, candidates, evaluator.objective, setup.priced.budget, setup.data, setup.reporter
+        setup.folder, candidates, metric_of(evaluator), setup.priced.budget, setup.data, setup.reporter
     )
 
 
@@ -254,9 +257,9 @@ def _finish(
                 best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
                 run_folder.write_results(folder, front, len(candidates), setup.priced.budget, setup.data)
-    scored_by = scored_on(evaluator.identity(), evaluator.objective, setup.data.count("validation"))
-    title = front_title(len(candidates), setup.priced.budget, scored_by)
-    reporter.show(front_table(front, title, evaluator.objective))
+    metric, pictures = metric_of(evaluator), setup.data.count("validation")
+    scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
+    reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric))
     with run_folder.turn(folder, "report", reporter):
         write_report(folder, reporter, storage=_storage(settings, folder))
 
@@ -270,7 +273,7 @@ def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> N
     say(f"data {data.name}: {training} training, {validation} validation pictures")
     if planned := plan_search(preset(settings.preset), settings, training).said:
         say(planned)
-    if evaluator.objective == "accuracy" and (few := told_apart(validation, "validation")):
+    if metric_of(evaluator).is_share and (few := told_apart(validation, "validation")):
         say(few)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")
@@ -287,7 +290,7 @@ def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> 
     setup.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {setup.folder}")
 
 
-def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int) -> RayActors:
+def _actors(settings: SearchSettings, setup: Setup, metric: Metric, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the setup's evaluator."""
     fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter", "task")}
     fields |= {"folder": setup.folder.resolve()}
@@ -306,14 +309,14 @@ def _actors(settings: SearchSettings, setup: Setup, objective: str, threads: int
     return RayActors(
         make,
         settings.workers,
-        objective=objective,
+        metric=metric,
         address=settings.ray_address,
         resources={"num_cpus": threads, "num_gpus": settings.worker_gpus},
         say=setup.reporter.say,
     )
 
 
-def _experiment(settings: SearchSettings, setup: Setup, objective: str, threads: int) -> NNIExperiment:
+def _experiment(settings: SearchSettings, setup: Setup, metric: Metric, threads: int) -> NNIExperiment:
     """An NNI experiment of as many trials at once as there are workers."""
     experiment = NNIExperiment(
         setup.priced.space,
@@ -321,7 +324,7 @@ def _experiment(settings: SearchSettings, setup: Setup, objective: str, threads:
         settings.workers,
         sampler=settings.sampler,
         threads=threads,
-        objective=objective,
+        metric=metric,
         port=settings.nni_port,
     )
     setup.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")

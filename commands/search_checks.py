@@ -3,6 +3,7 @@
 from commands.command_line import flag_name, for_one_alone
 from commands.presets import SearchSettings, preset
 from foundation.errors import InputError
+from foundation.metric import ACCURACY, Metric
 from studies.storage.storages import check_address
 
 
@@ -37,6 +38,15 @@ def check_engine(settings: SearchSettings) -> None:
         if settings.engine != engine and any(getattr(settings, name) for name in names):
             flags = " and ".join(map(flag_name, names))
             raise InputError(f"{flags} {'is' if len(names) == 1 else 'are'} for --engine {engine}")
+
+
+def check_objectives(settings: SearchSettings, metric: Metric) -> None:
+    """Raises InputError where the first objective is another than what the evaluator's candidates are ranked by."""
+    first = (settings.objectives or (metric.name,))[0]
+    if first not in (metric.name, ACCURACY.name):  # which stands for whatever they are ranked by
+        raise InputError(
+            f"--objectives {first}: evaluator {settings.evaluator} ranks by {metric.name}; begin with that"
+        )
 
 
 def check_latency(settings: SearchSettings) -> None:

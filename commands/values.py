@@ -118,10 +118,10 @@ def share(text: str) -> float:
 
 @parser("NAME,…")
 def objectives(text: str) -> tuple[str, ...]:
-    """Objectives such as `accuracy,macs`: accuracy, and any costs, as names of Cost's fields."""
+    """Objectives such as `accuracy,macs`: the metric, and any costs, as names of Cost's fields."""
     names = {"macs": "macs", "params": "params", "latency": "latency_ns"}
     first, *costs = text.split(",")
-    if first != "accuracy" or len(set(costs)) < len(costs) or not set(costs) <= names.keys():
+    if not first or first in names or len(set(costs)) < len(costs) or not set(costs) <= names.keys():
         raise ValueError("expected accuracy, then any of macs, params and latency, such as accuracy,macs")
     return (first, *(names[cost] for cost in costs))
 

@@ -1,72 +1,33 @@
 """What the search loop needs of an evaluator. The loop never sees a tensor."""
 
-import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, SupportsFloat, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from evaluators.halving import Halving
 from foundation import distributed
-from foundation.errors import InputError
+from foundation.metric import ACCURACY, Measured, Metric, metric
 from search_space.architecture import Architecture
-from training.evaluation import Metrics
 
 __all__ = [
     "CollectiveEvaluator",
     "Evaluator",
+    "Measured",
+    "Metric",
     "Metrics",
     "Score",
     "StagedEvaluator",
-    "checked",
-    "number",
-    "numbers",
+    "metric_of",
     "prepare",
-    "read_numbers",
 ]
 
-MOST = 1e6
-"""Beyond it no accuracy is read: one of a user's own may be in percent, and none is larger."""
+
+def Metrics(accuracy: float, loss: float) -> Measured:  # noqa: N802 (what evaluators of users' own call)
+    """Top-1 accuracy in 0 to 1, and mean cross-entropy in nats."""
+    return Measured(ACCURACY, accuracy, {"loss": loss})
 
 
-class Score(NamedTuple):
-    """A number that ranks candidates and is no accuracy: what it is, and its value, the higher the better."""
-
-    name: str
-    value: float
-
-
-def number(metrics: Metrics | Score) -> float:
-    """What ranks candidates, the higher the better."""
-    return metrics.value if isinstance(metrics, Score) else metrics.accuracy
-
-
-def numbers(metrics: Metrics | Score) -> dict[str, float]:
-    """The metrics by name."""
-    return {metrics.name: metrics.value} if isinstance(metrics, Score) else metrics._asdict()
-
-
-def read_numbers(objective: str, named: Mapping[str, Any]) -> Metrics | Score:
-    """The opposite of `numbers`. Raises KeyError, TypeError or InputError where they are not what `objective` needs."""
-    names = Metrics._fields if objective == "accuracy" else (objective,)
-    values = [named[name] for name in names]
-    if not all(type(value) is float for value in values):
-        raise TypeError(f"{', '.join(names)}: expected numbers")
-    if objective == "accuracy" and not abs(values[0]) <= MOST:  # a NaN is not
-        raise InputError(f"accuracy: expected a share from 0 to 1, got {values[0]}")
-    return Metrics(*values) if objective == "accuracy" else Score(objective, *values)
-
-
-_Result = TypeVar("_Result", bound=Metrics | Score)
-
-
-def checked(result: _Result) -> _Result:
-    """What an evaluator returned, as floats. Raises InputError, naming it, for what is no finite number."""
-    named = result._asdict()
-    what = named.pop("name", None)
-    for name, value in named.items():
-        if not isinstance(value, SupportsFloat) or not math.isfinite(value):
-            raise InputError(f"{what or name}: expected a finite number, got {value!r}")
-        named[name] = float(value)
-    return cast(_Result, result._replace(**named))
+def Score(name: str, value: float) -> Measured:  # noqa: N802 (as well)
+    """The value of the metric of that name; of an unknown one a number without a unit, the higher the better."""
+    return Measured(metric(name), value)
 
 
 class Evaluator(Protocol):
@@ -77,8 +38,8 @@ class Evaluator(Protocol):
     """
 
     @property
-    def objective(self) -> str:
-        """What ranks the candidates: `accuracy`, or a score's name."""
+    def metric(self) -> Metric:
+        """What ranks the candidates: of all that is measured."""
         ...
 
     def identity(self) -> dict[str, Any]:
@@ -93,9 +54,15 @@ class Evaluator(Protocol):
         """Does the work that all scores share, or goes on with it after a kill. Called once, before any score."""
         ...
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics | Score:
-        """The candidate's metrics; `thorough` on all validation pictures, else on as many as rank the many."""
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
+        """What the candidate comes to; `thorough` on all validation pictures, else on as many as rank the many."""
         ...
+
+
+def metric_of(evaluator: Evaluator) -> Metric:
+    """What ranks an evaluator's candidates; one of a user's own may have its name alone, as `objective`."""
+    found: Metric | None = getattr(evaluator, "metric", None)
+    return metric(getattr(evaluator, "objective", ACCURACY.name)) if found is None else found
 
 
 @runtime_checkable
@@ -130,8 +97,8 @@ class StagedEvaluator(Evaluator, Protocol):
         """Rungs and promotions."""
         ...
 
-    def rung(self, architecture: Architecture, rung: int) -> Metrics:
-        """The candidate's metrics after a rung (from 0), which goes on from where the rung before ended.
+    def rung(self, architecture: Architecture, rung: int) -> Measured:
+        """The candidate's value after a rung (from 0), which goes on from where the rung before ended.
 
         A function of the architecture and the rung, also after a kill; what is known already is not trained again.
         """

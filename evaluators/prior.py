@@ -1,4 +1,4 @@
-"""A supernet's accuracies corrected by a zero-cost score, which an untrained network has.
+"""What candidates come to with a supernet's weights, corrected by a zero-cost score, which an untrained network has.
 
 Shared weights partly level out what distinguishes networks: a wider stage shares its channels with a narrower one. A
 score of the untrained network sees that, and nothing of training. The sum of both, each in units of its own spread over
@@ -19,6 +19,7 @@ from evaluators.zero_cost import Scorer, names
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import read_json
+from foundation.metric import ACCURACY, Metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 
@@ -35,24 +36,26 @@ def check_prior(name: str) -> None:
 
 
 class Prior:
-    """Adds a zero-cost score to accuracies.
+    """Adds a zero-cost score to the values of a metric.
 
-    Both are added as log-odds, so that what comes out lies between 0 and 1 and nothing is cut off there. A standard
-    deviation of the score over the budget is worth one of the accuracies' log-odds: neither is taken for the better
-    one, and there is no weight to choose.
+    Shares are added to as log-odds, so that what comes out lies between 0 and 1 and nothing is cut off there; other
+    values as they are. A standard deviation of the score over the budget is worth one of these: neither is taken for
+    the better one, and there is no weight to choose.
 
     Args:
         scorer: its reference networks are those that both spreads are taken over.
         folder: where what is learnt from them is kept for the next start.
-        pictures: that an accuracy is a share of.
+        pictures: that a share is of.
+        metric: of the values.
     """
 
-    def __init__(self, name: str, scorer: Scorer, folder: Path, pictures: int):
+    def __init__(self, name: str, scorer: Scorer, folder: Path, pictures: int, metric: Metric = ACCURACY):
         check_prior(name)
         self.name = name
         self.scorer = scorer
         self.folder = folder
         self.pictures = pictures
+        self.metric = metric
         self._scores: dict[str, float] = {}
         self._centre = self._weight = 0.0
 
@@ -60,12 +63,12 @@ class Prior:
         """Plain values: every setting that can change a correction."""
         return {"score": self.name, "batch": asdict(self.scorer.batch)}
 
-    def prepare(self, accuracy: Callable[[Architecture], float], supernet: str, reporter: Reporter) -> None:
+    def prepare(self, value: Callable[[Architecture], float], supernet: str, reporter: Reporter) -> None:
         """Learns both spreads from the reference networks, or takes them from the folder.
 
         Args:
-            accuracy: of an architecture.
-            supernet: what the accuracies come from; what the folder has for another is not taken.
+            value: of an architecture.
+            supernet: what the values come from; what the folder has for another is not taken.
 
         Raises InputError if too few of the networks have the score.
         """
@@ -75,16 +78,16 @@ class Prior:
         of = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         kept = _read(path, of)
         if kept is None:
-            kept = {"of": of, **self._learnt(accuracy, reporter), "references": self.scorer.references}
+            kept = {"of": of, **self._learnt(value, reporter), "references": self.scorer.references}
             write_json(path, kept)
         self.scorer.references.update(kept["references"])
-        scores, log_odds = kept["scores"], [self._log_odds(share) for share in kept["accuracies"]]
+        scores, merits = kept["scores"], [self._merit(one) for one in kept["accuracies"]]
         self._centre, spread = float(np.mean(scores)), float(np.std(scores))
-        self._weight = float(np.std(log_odds)) / spread if spread > 1e-12 * max(1.0, abs(self._centre)) else 0.0
+        self._weight = float(np.std(merits)) / spread if spread > 1e-12 * max(1.0, abs(self._centre)) else 0.0
 
-    def _learnt(self, accuracy: Callable[[Architecture], float], reporter: Reporter) -> dict[str, list[float]]:
+    def _learnt(self, value: Callable[[Architecture], float], reporter: Reporter) -> dict[str, list[float]]:
         networks = self.scorer.sample()
-        accuracies, scores = [], []
+        values, scores = [], []
         failure: InputError | None = None
         with reporter.track(f"prior: {self.name}", len(networks), "networks") as advance:
             for architecture in networks:
@@ -93,19 +96,20 @@ class Prior:
                 except InputError as error:
                     failure = error
                 else:
-                    accuracies.append(accuracy(architecture))
+                    values.append(value(architecture))
                 advance("")
         if failure is not None and len(scores) < FEWEST:
             raise InputError(f"`prior` {self.name}: {len(scores)} of {len(networks)} networks have it; {failure}")
-        return {"accuracies": accuracies, "scores": scores}
+        return {"accuracies": values, "scores": scores}
 
-    def corrected(self, architecture: Architecture, accuracy: float) -> float:
-        """What the accuracy becomes, above 0 and below 1, like that of half a picture more right and half one wrong.
+    def corrected(self, architecture: Architecture, value: float) -> float:
+        """What the value becomes; of a share between 0 and 1, as if half a picture more were right and half one wrong.
 
         Raises InputError if the architecture's score cannot be computed.
         """
-        log_odds = self._log_odds(accuracy) + self._weight * (self.score(architecture) - self._centre)
-        return 1 / (1 + math.exp(-log_odds))
+        merit = self._merit(value) + self._weight * (self.score(architecture) - self._centre)
+        plain = self.metric.merit(merit)
+        return 1 / (1 + math.exp(-plain)) if self.metric.is_share else plain
 
     def knows(self, architecture: Architecture) -> bool:
         """Whether the architecture's score has been computed before."""
@@ -118,9 +122,12 @@ class Prior:
             self._scores[digest] = self.scorer.score(architecture, self.name)
         return self._scores[digest]
 
-    def _log_odds(self, share: float) -> float:
-        right = share * self.pictures
-        return math.log((right + 0.5) / (self.pictures - right + 0.5))
+    def _merit(self, value: float) -> float:
+        """A number to which the score can be added: the higher the better."""
+        if self.metric.is_share:
+            right = value * self.pictures
+            value = math.log((right + 0.5) / (self.pictures - right + 0.5))
+        return self.metric.merit(value)
 
 
 def _read(path: Path, of: str) -> dict[str, Any] | None:

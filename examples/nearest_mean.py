@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from evaluators.base import Metrics
 from evaluators.choice import EVALUATORS, Setup
+from foundation.metric import ACCURACY, Measured
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.network import build
@@ -23,7 +23,7 @@ PICTURES = 500  # of each of the training and the validation pictures
 class NearestMean:
     """Scores by the validation accuracy of nearest class means."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, setup: Setup):
         self.setup = setup
@@ -43,7 +43,7 @@ class NearestMean:
         self.asked = next(data.validation.batches(PICTURES, limit=PICTURES))
 
     @torch.no_grad()
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         """Accuracy and cross-entropy; a function of the architecture, the seed and the pictures alone."""
         data = self.setup.data
         with torch.random.fork_rng():
@@ -59,4 +59,5 @@ class NearestMean:
         means = classes.T @ features(images) / classes.sum(0).clamp(min=1)[:, None]
         logits = -torch.cdist(features(asked), means)
         loss = nn.functional.cross_entropy(logits, truth)
-        return Metrics((logits.argmax(1) == truth).float().mean().item(), loss.item())
+        accuracy = (logits.argmax(1) == truth).float().mean().item()
+        return Measured(ACCURACY, accuracy, {"loss": loss.item()})

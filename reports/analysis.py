@@ -159,10 +159,10 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     if not varied:
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
+    study = optuna.create_study(direction="maximize")  # of merits
     for candidate, row in zip(candidates, rows, strict=True):
         params = {name: row[name] for name in varied}
-        study.add_trial(create_trial(value=candidate.score, params=params, distributions=dict(varied)))
+        study.add_trial(create_trial(value=candidate.measured.merit, params=params, distributions=dict(varied)))
     # Takes two seconds to import.
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
@@ -197,11 +197,11 @@ class Step(NamedTuple):
 def course(evaluated: Sequence[Evaluated], cost: str, bound: int | None) -> list[Step]:
     """How the search went: the area under its front of score and one cost, as a share of the area at the end.
 
-    The area is held against the lowest score of all and the bound, or the highest cost without one.
+    The area is held against the worst score of all and the bound, or the highest cost without one.
     """
     if not evaluated:
         return []
-    points = [(getattr(one.candidate.cost, cost), one.candidate.score) for one in evaluated]
+    points = [(getattr(one.candidate.cost, cost), one.candidate.measured.merit) for one in evaluated]
     floor = min(score for _, score in points)
     limit = bound or max(amount for amount, _ in points)
     areas = []

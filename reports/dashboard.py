@@ -19,16 +19,16 @@ from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA, split_plot
 from optuna_dashboard._note import get_note_from_system_attrs, note_str_key_prefix, note_ver_key, split_body
 from sqlalchemy.exc import SQLAlchemyError
 
-from evaluators.base import Score
 from foundation.amounts import human, milliseconds
 from foundation.errors import InputError, first_line
+from foundation.metric import Metric
 from foundation.progress import Reporter
 from foundation.started_as import as_typed
 from reports import analysis
 from reports.html.answer import question
 from reports.html.palette import look, short, strength
-from reports.notation import COST_NAMES, attention_by_stage, score
-from reports.record import Record, accuracy_name
+from reports.notation import COST_NAMES, attention_by_stage
+from reports.record import Record
 from search_space.architecture import Architecture, Attention
 from search_space.blocks import strided
 from studies.front import promising
@@ -103,7 +103,7 @@ def _replaced(there: Mapping[str, Any], prefix: str, parts: Mapping[str, str]) -
 def trial_note(record: Record, candidate: Candidate) -> str:
     """The candidate's metrics and cost, and its network as a table."""
     cost = candidate.cost
-    facts = [f"{score(record.objective, candidate.score)} {record.objective}", f"{human(cost.macs)} MACs"]
+    facts = [f"{record.metric.written(candidate.score)} {record.metric.name}", f"{human(cost.macs)} MACs"]
     facts.append(f"{human(cost.params)} parameters")
     if cost.latency_ns:
         facts.append(milliseconds(cost.latency_ns))
@@ -111,10 +111,9 @@ def trial_note(record: Record, candidate: Candidate) -> str:
         f"{100 * getattr(cost, name) / bound:.0f} % of the budget of {COST_NAMES[name]}"
         for name, bound in record.bounds.items()
     ]
-    if not isinstance(candidate.metrics, Score) and math.isfinite(candidate.metrics.loss):
-        rest.append(f"loss {candidate.metrics.loss:.3f}")
+    rest += [f"{name} {value:.3f}" for name, value in candidate.measured.beside.items() if math.isfinite(value)]
     if candidate.rungs:
-        rest.append(f"rungs {', '.join(score(record.objective, rung) for rung in candidate.rungs)}")
+        rest.append(f"rungs {', '.join(record.metric.written(rung) for rung in candidate.rungs)}")
     rest.append(f"digest `{candidate.architecture.digest()[:12]}`")
     return f"#### {' · '.join(facts)}\n\n{drawn_in_text(candidate.architecture)}\n\n{' · '.join(rest)}"
 
@@ -149,10 +148,10 @@ def study_note(record: Record) -> str:
         "params": "**parameters**: trainable, lower is better",
         "latency_ns": "**latency (ns)**: nanoseconds for one picture by the run's table, lower is better",
     }
-    if record.objective == "accuracy":
-        first = f"**accuracy**: {accuracy_name(record)}, a share (0 to 1), higher is better"
-    else:
-        first = f"**{record.objective}**: score of the untrained network, without a unit, higher is better"
+    metric = record.metric
+    meaning = record.title.meaning or record.title.number.removesuffix(f" ({metric.direction})")
+    said = [*([meaning] if meaning != metric.name else []), _unit(metric), metric.direction]
+    first = f"**{metric.name}**: {', '.join(said)}"
     evaluator = (record.identity.get("evaluator") or {}).get("name", "")
     sampler = (record.identity.get("sampler") or {}).get("name", "")
     lines = [
@@ -166,7 +165,7 @@ def study_note(record: Record) -> str:
         numbers = [str(one.number) for one in record.evaluated if one.candidate.architecture.digest() == digest]
         named = f"Trial {numbers[0]}" if numbers else "The best network"
         lines.append(
-            f"{named} is the best: {score(record.objective, best.score)}, {human(best.cost.macs)} MACs, "
+            f"{named} is the best: {metric.written(best.score)}, {human(best.cost.macs)} MACs, "
             f"{human(best.cost.params)} parameters, attention {attention_by_stage(best.architecture)}."
         )
         lines.append(drawn_in_text(best.architecture))
@@ -181,10 +180,18 @@ def study_note(record: Record) -> str:
     return "\n\n".join(lines)
 
 
+def _unit(metric: Metric) -> str:
+    """What the study's values are counted in."""
+    if metric.is_share:
+        return "a share (0 to 1)"
+    if not metric.unit:
+        return "without a unit"
+    return f"in {metric.unit}" if metric.scale == 1 else f"in {metric.unit} when multiplied by {metric.scale:g}"
+
+
 def front_figure(record: Record) -> dict[str, Any]:
     """Plotly's figure of the front among all candidates."""
     front = {candidate.architecture.digest() for candidate in record.front}
-    factor = 100 if record.objective == "accuracy" else 1
 
     def trace(name: str, some: Sequence[Candidate], marker: Mapping[str, Any], mode: str) -> dict[str, Any]:
         return {
@@ -192,7 +199,7 @@ def front_figure(record: Record) -> dict[str, Any]:
             "name": name,
             "mode": mode,
             "x": [candidate.cost.macs for candidate in some],
-            "y": [round(factor * candidate.score, 4) for candidate in some],
+            "y": [round(record.metric.scale * candidate.score, 4) for candidate in some],
             "text": [attention_by_stage(candidate.architecture) for candidate in some],
             "hovertemplate": "%{y} · %{x:.4s} MACs<br>%{text}<extra></extra>",
             "marker": marker,
@@ -201,7 +208,6 @@ def front_figure(record: Record) -> dict[str, Any]:
 
     rest = [one.candidate for one in record.evaluated if one.candidate.architecture.digest() not in front]
     members = sorted(record.front, key=lambda candidate: candidate.cost.macs)
-    label = "accuracy, %" if record.objective == "accuracy" else record.objective
     return {
         "data": [
             trace("evaluated", rest[-PLOTTED:], {"color": GREY, "opacity": 0.45, "size": 6}, "markers"),
@@ -210,7 +216,7 @@ def front_figure(record: Record) -> dict[str, Any]:
         "layout": {
             "title": {"text": "Front"},
             "xaxis": {"title": {"text": "MACs"}, "tickformat": ".3s"},
-            "yaxis": {"title": {"text": label}},
+            "yaxis": {"title": {"text": record.metric.axis}},
         },
     }
 

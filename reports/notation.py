@@ -1,31 +1,18 @@
 """How numbers and networks are written in a report."""
 
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Sequence
 
 from foundation.amounts import human, milliseconds
+from foundation.metric import Metric
 from search_space.architecture import Architecture
 
 COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
 
 
-def percent(share: float) -> str:
-    """A share as people read it: 92.47 %."""
-    return f"{100 * share:.2f} %"
-
-
-def score(objective: str, value: float) -> str:
-    """A score with its unit, by what candidates are ranked by."""
-    return percent(value) if objective == "accuracy" else f"{value:.5g}"
-
-
-def points(difference: float) -> str:
-    """A difference of accuracies."""
-    return f"{signed(100 * difference, '.2f')} points"
-
-
-def signed(value: float, style: str = ".3g") -> str:
+def signed(value: float) -> str:
     """A number with its sign, and a minus as long as the plus."""
-    return f"{value:+{style}}".replace("-", "−")
+    return f"{value:+.3g}".replace("-", "−")
 
 
 def attention_by_stage(architecture: Architecture) -> str:
@@ -38,16 +25,17 @@ def amount(cost: str, value: float) -> str:
     return milliseconds(round(value)) if cost == "latency_ns" else human(round(value))
 
 
-def tick_format(objective: str) -> Callable[[float], str]:
-    """How a score is written beside an axis."""
-    if objective == "accuracy":
-        return lambda value: f"{100 * value:.4g} %"
-    return lambda value: f"{value:.4g}"
+def mean(metric: Metric, values: Sequence[float]) -> str:
+    """The mean with its unit, and of several the standard deviation: `92.47 ± 0.71 %`."""
+    spread = f" ± {metric.number(statistics.stdev(values))}" if len(values) > 1 else ""
+    return f"{metric.number(statistics.mean(values))}{spread} {metric.unit}".rstrip()
 
 
 def plural(word: str, count: int) -> str:
     """The word for so many."""
-    return word if count == 1 else f"{word}s"
+    if count == 1:
+        return word
+    return f"{word[:-1]}ies" if word.endswith("cy") else f"{word}s"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -17,14 +17,15 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from evaluators.base import read_numbers
+from evaluators.titles import Title, title_of
 from foundation.errors import InputError
 from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
+from foundation.metric import ACCURACY, Metric, read_measured
 from reports.terminal.comparison import Lead
-from reports.terminal.tables import correction
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
+from studies.runs.identity import ranked_by
 from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
 from studies.storage.bulk_reading import read_trials
 from studies.storage.optuna_study import STUDY_NAME
@@ -49,13 +50,13 @@ class Evaluated(NamedTuple):
 
 
 class Retrained(NamedTuple):
-    """A network trained by itself with a seed, its accuracy on the test pictures, and the `Place` of its training."""
+    """A network trained by itself with a seed, its value on the test pictures, and the `Place` of its training."""
 
     network: str
     architecture: Architecture
     cost: Cost
     seed: int
-    accuracy: float
+    value: float
     place: str = RETRAIN
 
 
@@ -68,12 +69,14 @@ class Place:
         epochs: of its trainings; 0 if unknown.
         written: when its results were, in seconds since 1970.
         leads: how far the best network is ahead of those trained beside it, by name, where that was tested.
+        metric: of its results.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 0
     written: float = 0.0
     leads: Mapping[str, Lead] = field(default_factory=dict)
+    metric: Metric = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Record:
     """What is known of a run.
 
     Attributes:
-        objective: what candidates are ranked by: `accuracy`, or a score's name.
+        metric: what candidates are ranked by.
         rejected: proposals that were not evaluated, by reason.
         places: the folders of `retrained`, by the name that it calls them.
         curves: of each training by the name of its folder, an entry an epoch.
@@ -92,7 +95,7 @@ class Record:
     folder: Path
     identity: Mapping[str, Any] = field(default_factory=dict)
     free: Mapping[str, Any] = field(default_factory=dict)
-    objective: str = "accuracy"
+    metric: Metric = ACCURACY
     best: Candidate | None = None
     data: str | None = None
     classes: tuple[str, ...] = ()
@@ -127,6 +130,11 @@ class Record:
         return None if described is None else PricedSpace.from_dict(described)
 
     @property
+    def title(self) -> Title:
+        """How the search's scores are told."""
+        return title_of(self.identity.get("evaluator") or {}, self.metric, recorded=self.free.get("title"))
+
+    @property
     def bounds(self) -> dict[str, int]:
         """The budget: bounds by the Cost field's name."""
         budget = self.identity.get("budget") or {}
@@ -148,8 +156,7 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     config = _object(folder / CONFIG)
     identity, free = _inner(config, "identity"), _inner(config, "free")
     _check_configuration(folder / CONFIG, identity, free)
-    objectives = _inner(identity, "sampler").get("objectives") or ["accuracy"]
-    objective = objectives[0]
+    metric = _metric(folder / CONFIG, identity)
     best = _object(folder / BEST)
     _check_kinds(folder / BEST, best, data=str, classes=list, digest=str)
     front = _object(folder / FRONT)
@@ -160,26 +167,29 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     name = f"{STUDY_NAME}-{folder.resolve().name}" if isinstance(shared, str) else STUDY_NAME
     kept = shared if isinstance(shared, str) else own
     trials, study_id, why = _stored(folder, storage, name, shared if isinstance(shared, str) else None)
-    evaluated, rejected, failed = _told(trials, objective)
+    evaluated, rejected, failed = _told(trials, metric)
     places = [path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")]
     if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
         places.append(retrained)
     trainings = sorted(places)
     names = {place: _place_name(folder, place) for place in trainings}
+    placed = {name: _place(place, best.get("digest")) for place, name in names.items()}
     return Record(
         folder=folder,
         identity=identity,
         free=free,
-        objective=objective,
-        best=_candidate(best, objective, folder / BEST) if best else None,
+        metric=metric,
+        best=_candidate(best, metric, folder / BEST) if best else None,
         data=best.get("data") or identity.get("data"),
         classes=tuple(map(str, classes)) if isinstance(classes, list) else (),
-        front=tuple(_candidate(entry, objective, folder / FRONT) for entry in front.get("front") or ()),
+        front=tuple(_candidate(entry, metric, folder / FRONT) for entry in front.get("front") or ()),
         evaluated=evaluated,
         rejected=rejected,
         failed=failed,
-        retrained=tuple(one for place in trainings for one in _retrained(place / RESULTS, names[place])),
-        places={name: _place(place, best.get("digest")) for place, name in names.items()},
+        retrained=tuple(
+            one for place, name in names.items() for one in _retrained(place / RESULTS, name, placed[name].metric)
+        ),
+        places=placed,
         curves=_curves(trainings),
         storage=kept,
         study_id=study_id,
@@ -206,16 +216,25 @@ def _check_configuration(path: Path, identity: Mapping[str, Any], free: Mapping[
     """Raises InputError, naming the field, where what a report reads of a configuration is of another kind."""
     _check_kinds(path, identity, space=dict, budget=dict, evaluator=dict, sampler=dict, data=str)
     _check_kinds(path, free, data=str, command=str, storage=str)
-    objectives = _inner(identity, "sampler").get("objectives")
-    if objectives is not None and (not isinstance(objectives, list) or not all(isinstance(o, str) for o in objectives)):
-        raise InputError(f"{path}: identity.sampler.objectives: expected a list of names, got {shown(objectives)}")
     name = _inner(identity, "evaluator").get("name")
     if name is not None and not isinstance(name, str):
         raise InputError(f"{path}: identity.evaluator.name: expected a name, got {shown(name)}")
     try:
+        title_of({}, ACCURACY, recorded=free.get("title"))
+    except InputError as error:
+        raise InputError(f"{path}: free.{error}") from None
+    try:
         Budget(**_inner(identity, "budget"))
     except (TypeError, InputError) as error:
         raise InputError(f"{path}: identity.budget: {error}") from None
+
+
+def _metric(path: Path, identity: Mapping[str, Any]) -> Metric:
+    """What candidates are ranked by. Raises InputError for what is no metric."""
+    try:
+        return ranked_by(identity)
+    except InputError as error:
+        raise InputError(f"{path}: identity.{error}") from None
 
 
 def _check_kinds(path: Path, content: Mapping[str, Any], **kinds: type) -> None:
@@ -226,10 +245,10 @@ def _check_kinds(path: Path, content: Mapping[str, Any], **kinds: type) -> None:
             raise InputError(f"{path}: {name}: expected {words[kind]}, got {shown(content[name])}")
 
 
-def _candidate(entry: Any, objective: str, path: Path) -> Candidate:
+def _candidate(entry: Any, metric: Metric, path: Path) -> Candidate:
     try:
         cost = Cost.from_dict(entry["cost"])
-        return Candidate(Architecture.from_dict(entry["architecture"]), cost, read_numbers(objective, entry["metrics"]))
+        return Candidate(Architecture.from_dict(entry["architecture"]), cost, read_measured(metric, entry["metrics"]))
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not a run's result ({error}); remove it, and run the search again") from None
 
@@ -265,7 +284,7 @@ def _given(url: str) -> Iterator[BaseStorage]:
         close_storage(storage)
 
 
-def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluated, ...], dict[str, int], int]:
+def _told(trials: Sequence[FrozenTrial], metric: Metric) -> tuple[tuple[Evaluated, ...], dict[str, int], int]:
     """The candidates in the order they were told, and the numbers of proposals rejected and of evaluations failed."""
     starts = [trial.datetime_start for trial in trials if trial.datetime_start is not None]
     first = min(starts, default=None)
@@ -279,7 +298,7 @@ def _told(trials: Sequence[FrozenTrial], objective: str) -> tuple[tuple[Evaluate
         if trial.state != TrialState.COMPLETE or "digest" not in attributes:
             continue
         try:
-            candidate = read_candidate(trial, objective)
+            candidate = read_candidate(trial, metric)
         except InputError as error:
             raise InputError(f"the study's {error}") from None
         if math.isfinite(candidate.score):
@@ -310,10 +329,10 @@ def _place(place: Path, digest: object) -> Place:
         recipe = {**recipe, "init": identity.get("init"), "teacher": identity.get("teacher")}
     results = place / RESULTS
     written = results.stat().st_mtime if results.exists() else 0.0
-    return Place(recipe, epochs, written, _leads(place / COMPARISON, digest))
+    return Place(recipe, epochs, written, _leads(place / COMPARISON, digest), _metric(place / CONFIG, identity))
 
 
-def _retrained(path: Path, place: str) -> tuple[Retrained, ...]:
+def _retrained(path: Path, place: str, metric: Metric) -> tuple[Retrained, ...]:
     if not path.exists():
         return ()
     found = []
@@ -321,11 +340,11 @@ def _retrained(path: Path, place: str) -> tuple[Retrained, ...]:
     for entry in content if isinstance(content, list) else ():
         try:
             cost = Cost.from_dict(entry["cost"])
-            accuracy = float(entry["test"]["accuracy"])
+            value = float(entry["test"][metric.name])
             architecture = Architecture.from_dict(entry["architecture"])
-            if 0 <= accuracy <= 1:
+            if 0 <= value <= 1 or (math.isfinite(value) and not metric.is_share):
                 name, seed = str(entry["network"]), int(entry["seed"])
-                found.append(Retrained(name, architecture, cost, seed, accuracy, place))
+                found.append(Retrained(name, architecture, cost, seed, value, place))
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(f"{path}: not a table of results ({error}); remove it") from None
     return tuple(found)
@@ -365,9 +384,3 @@ def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
         if entries:
             curves[name if name not in curves else f"{path.parent.parent.name}/{name}"] = entries
     return curves
-
-
-def accuracy_name(record: Record) -> str:
-    """What the accuracy of a candidate is."""
-    corrected = correction(record.identity.get("evaluator") or {})
-    return f"validation accuracy{', ' if corrected else ''}{corrected}"

@@ -8,8 +8,9 @@ objectives. Bins keep the cheap candidates in: ranked with the dear ones, they w
 import itertools
 from collections.abc import Sequence
 
-from evaluators.base import Metrics, StagedEvaluator, checked
+from evaluators.base import Measured, StagedEvaluator, metric_of
 from foundation.files import no_room_left
+from foundation.metric import checked
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
@@ -23,27 +24,27 @@ def halve(
 
     Of each bin, the best `1 / eta` go on, rounded down, but at least one; ties go to the cheaper.
     """
-    halving = evaluator.halving
-    rungs: dict[str, list[Metrics]] = {architecture.digest(): [] for architecture, _ in entrants}
+    halving, wanted = evaluator.halving, metric_of(evaluator)
+    rungs: dict[str, list[Measured]] = {architecture.digest(): [] for architecture, _ in entrants}
     failed: dict[str, Failure] = {}
 
     def candidate(entrant: tuple[Architecture, Cost]) -> Candidate:
         taken = rungs[entrant[0].digest()]
-        return Candidate(*entrant, taken[-1], tuple(metrics.accuracy for metrics in taken))
+        return Candidate(*entrant, taken[-1], tuple(measured.value for measured in taken))
 
     bins = cost_bins(entrants, halving.bins)
     for rung, epochs in enumerate(halving.epochs):
         running = [entrant for members in bins for entrant in members]
         for architecture, _ in running:
             try:
-                rungs[architecture.digest()].append(checked(evaluator.rung(architecture, rung)))
+                rungs[architecture.digest()].append(checked(evaluator.rung(architecture, rung), wanted))
             except Exception as error:
                 if no_room_left(error):
                     raise
                 failed[architecture.digest()] = Failure(architecture, failure_reason(error))
         bins = [[entrant for entrant in members if entrant[0].digest() not in failed] for members in bins]
-        best = max((metrics[-1].accuracy for metrics in rungs.values() if metrics), default=0.0)
-        reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {best:.3f}")
+        best = max((taken[-1].merit for taken in rungs.values() if taken), default=0.0)
+        reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {wanted.merit(best):.3f}")
         if rung + 1 == len(halving.epochs):
             bins = []
         for members in bins:

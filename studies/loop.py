@@ -53,7 +53,7 @@ def search(
             study.refresh()
             evaluated = study.candidates()
             for _ in range(shown, len(evaluated)):
-                advance(f"best {max(candidate.score for candidate in evaluated):.3f}")
+                advance(f"best {min(evaluated, key=lambda candidate: candidate.merit).score:.3f}")
             shown = len(evaluated)
             if len(evaluated) >= trials and not evaluation.busy():
                 if study.waiting():

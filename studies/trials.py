@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from evaluators.base import Metrics, Score, number
+from foundation.metric import Measured
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 from studies.samplers.base import Goal, Proposal
@@ -16,23 +16,24 @@ class Candidate:
     """An evaluated architecture.
 
     Attributes:
-        rungs: accuracy after each rung of training, where there are rungs; the last is that of `metrics`.
+        measured: what it came to.
+        rungs: the value after each rung of training, where there are rungs; the last is that of `measured`.
     """
 
     architecture: Architecture
     cost: Cost
-    metrics: Metrics | Score
+    measured: Measured
     rungs: tuple[float, ...] = ()
 
     @property
     def score(self) -> float:
-        """What candidates are ranked by: the accuracy, or a score's value."""
-        return number(self.metrics)
+        """The value of what candidates are ranked by, whichever way is better."""
+        return self.measured.value
 
     @property
     def merit(self) -> tuple[float, int, int, str]:
-        """Sorts the best first: most accurate, then fewest MACs, fewest parameters, lowest digest."""
-        return (-self.score, self.cost.macs, self.cost.params, self.architecture.digest())
+        """Sorts the best first: best score, then fewest MACs, fewest parameters, lowest digest."""
+        return (-self.measured.merit, self.cost.macs, self.cost.params, self.architecture.digest())
 
 
 @dataclass(frozen=True)

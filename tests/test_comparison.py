@@ -84,8 +84,8 @@ def test_several_seeds_are_a_paired_t_test() -> None:
     first, other = _row("a", 0.90, 0.91, 0.93), _row("b", 0.88, 0.90, 0.90)
     ahead = lead(first, other)
     assert ahead.difference == pytest.approx(0.02)
-    assert ahead.p == pytest.approx(float(stats.ttest_rel(first.accuracies, other.accuracies).pvalue))
-    interval = stats.ttest_rel(first.accuracies, other.accuracies).confidence_interval()
+    assert ahead.p == pytest.approx(float(stats.ttest_rel(first.values, other.values).pvalue))
+    interval = stats.ttest_rel(first.values, other.values).confidence_interval()
     assert ahead.half_width == pytest.approx((interval.high - interval.low) / 2)
     assert ahead.test == "paired t over 3 seeds"
     assert lead(first, first).p is None

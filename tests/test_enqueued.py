@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from commands import search as command
 from evaluators.base import Metrics
 from evaluators.halving import Halving
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, Budget
 from search_space.cost.priced_space import PricedSpace
@@ -32,6 +33,8 @@ class Killed(BaseException):
 class Telling(Reporter):
     """Keeps what it says."""
 
+    metric = ACCURACY
+
     def __init__(self, said: list[str]):
         super().__init__()
         self.told = said
@@ -43,11 +46,13 @@ class Telling(Reporter):
 class Fake:
     """Accuracy by the digest; may be killed, or fail."""
 
+    metric = ACCURACY
+
     def __init__(self, kill_at: int | None = None, fails: str = ""):
         self.kill_at, self.fails = kill_at, fails
         self.evaluated: list[str] = []
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         if self.kill_at == len(self.evaluated):
             raise Killed
         self.evaluated.append(architecture.digest())
@@ -62,7 +67,7 @@ class Staged(Fake):
 
     halving = Halving(generation=6, epochs=(1, 2), eta=2, bins=1)
 
-    def rung(self, architecture: Architecture, rung: int) -> Metrics:
+    def rung(self, architecture: Architecture, rung: int) -> Measured:
         return self.evaluate(architecture)
 
     def drop(self, architecture: Architecture) -> None:

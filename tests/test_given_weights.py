@@ -75,7 +75,7 @@ def test_another_budget_with_the_same_weights(
     oracle.prepare()
     best = json.loads(Path("second/best.json").read_text())
     architecture = Architecture.from_dict(best["architecture"])
-    assert oracle.evaluate(architecture, thorough=True).accuracy == best["metrics"]["accuracy"]
+    assert oracle.evaluate(architecture, thorough=True).value == best["metrics"]["accuracy"]
     assert Budget(max_params=1500).allows(measure(architecture, 4))
 
     # The folder is whole by itself.

@@ -13,6 +13,7 @@ import pytest
 
 from commands import search as command
 from evaluators.base import Metrics
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, InputError
 from search_space.cost.priced_space import PricedSpace
@@ -35,6 +36,8 @@ class Killed(BaseException):
 class Analytic:
     """Accuracy from the architecture alone: it likes coordinate attention and kernels of 5."""
 
+    metric = ACCURACY
+
     def __init__(self, kill_at: int | None = None):
         self.kill_at = kill_at
         self.evaluated: list[str] = []
@@ -45,7 +48,7 @@ class Analytic:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         if self.kill_at == len(self.evaluated):
             raise Killed
         self.evaluated.append(architecture.digest())

@@ -17,6 +17,7 @@ import pytest
 
 from commands import search as command
 from evaluators.base import Metrics
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, InputError
 from search_space.cost.priced_space import PricedSpace
@@ -54,7 +55,7 @@ send({"type": "metric", "metric": json.dumps(metric)})
 class Alike:
     """What the trials evaluate."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, space: PricedSpace):
         self.space = space
@@ -68,7 +69,7 @@ class Alike:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         chosen = self.space.space.choices(architecture)
         if chosen["stage0.kernel_size"] == chosen["stage1.kernel_size"] == 5:
             raise InputError("two large kernels")
@@ -147,7 +148,7 @@ def test_it_ends_as_in_process(tiny_space: PricedSpace, tmp_path: Path, trial: l
         chosen = json.loads(entry["hyperParameters"][0])["parameters"]
         if "finalMetricData" in entry:
             value = json.loads(json.loads(entry["finalMetricData"][0]["data"]))
-            assert value["accuracy"] == Alike(tiny_space).evaluate(read_parameters(tiny_space.space, chosen)).accuracy
+            assert value["accuracy"] == Alike(tiny_space).evaluate(read_parameters(tiny_space.space, chosen)).value
     if count == 1:
         whole = search(_study(tiny_space, tmp_path / "whole"), Alike(tiny_space), trials=6, reporter=quiet)
         assert whole == found
@@ -157,7 +158,7 @@ def test_it_ends_as_in_process(tiny_space: PricedSpace, tmp_path: Path, trial: l
     assert len({candidate.architecture for candidate in found}) == 6
     for candidate in found:
         assert isinstance(candidate, Candidate)
-        assert candidate.metrics == Alike(tiny_space).evaluate(candidate.architecture)
+        assert candidate.measured == Alike(tiny_space).evaluate(candidate.architecture)
 
 
 def test_it_is_stopped_on_its_page(tiny_space: PricedSpace, tmp_path: Path, trial: list[str]) -> None:
@@ -252,7 +253,7 @@ def test_a_trial_reports_what_it_evaluated(tiny_space: PricedSpace, monkeypatch:
     run_trial(tiny_space.space, Alike(tiny_space))
     assert channel.sent[0] == {"type": "request_parameter"}
     metric = json.loads(channel.sent[1]["metric"])
-    accuracy = Alike(tiny_space).evaluate(tiny_space.smallest).accuracy
+    accuracy = Alike(tiny_space).evaluate(tiny_space.smallest).value
     assert metric["parameter_id"] == 7
     assert json.loads(metric["value"]) == {"default": accuracy, "accuracy": accuracy, "loss": 0.0}
     channel.parameters["stage0.kernel_size"] = True

@@ -15,6 +15,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.amounts import human
 from foundation.errors import InputError
 from foundation.files import write_json
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter, duration
 from reports.terminal.plan import cost_table, show_retraining
 from search_space.architecture import Architecture
@@ -86,13 +87,13 @@ def test_a_budget_cuts_the_largest(tiny_space: PricedSpace) -> None:
 class _Staged:
     """Counts who takes which rung."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, halving: Halving):
         self.halving = halving
         self.taken = [0] * len(halving.epochs)
 
-    def rung(self, architecture: Architecture, rung: int) -> Metrics:
+    def rung(self, architecture: Architecture, rung: int) -> Measured:
         self.taken[rung] += 1
         return Metrics(0.5, 0.5)
 
@@ -138,7 +139,7 @@ def test_a_supernet_s_time_grows_with_its_epochs(
 
 def test_more_workers_take_less_time(tiny_space: PricedSpace) -> None:
     class Slow:
-        def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+        def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
             return Metrics(0.5, 0.5)
 
     clock = iter(range(10_000))

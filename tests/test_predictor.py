@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from evaluators.base import Metrics
 from evaluators.best_predicted import best_within
 from evaluators.predictor import Predictor
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, InputError
 from search_space.cost.cost import measure
@@ -188,6 +189,8 @@ class TestRanking:
 class Evaluator:
     """The additive target, or noise alone."""
 
+    metric = ACCURACY
+
     def __init__(self, space: PricedSpace, noise: bool = False):
         self.value = additive(space)
         self.noise = noise
@@ -198,7 +201,7 @@ class Evaluator:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         luck = random.Random(architecture.digest()).gauss(0, 0.004)
         accuracy = 0.5 + luck if self.noise else self.value(architecture) + luck
         return Metrics(accuracy, 1 - accuracy)
@@ -216,7 +219,7 @@ def _told(space: PricedSpace, architectures: Sequence[Architecture], noise: bool
     sampler = Predicted(Goal(space.within(BUDGET), seed, startup=20))
     for architecture in architectures:
         cost = space.cost(architecture)
-        sampler.tell(Told(Proposal(architecture), cost, evaluator.evaluate(architecture).accuracy, BUDGET.excess(cost)))
+        sampler.tell(Told(Proposal(architecture), cost, evaluator.evaluate(architecture).value, BUDGET.excess(cost)))
     return sampler
 
 

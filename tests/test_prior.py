@@ -184,8 +184,8 @@ def test_a_supernets_scores(tiny_space: PricedSpace, data: Dataset, scorer: Scor
     assert corrected.prior is not None
     for network in (tiny_space.smallest, tiny_space.largest):
         shared, found = plain.evaluate(network), corrected.evaluate(network)
-        assert found.loss == shared.loss
-        assert found.accuracy == corrected.prior.corrected(network, shared.accuracy)
+        assert found.beside == shared.beside
+        assert found.value == corrected.prior.corrected(network, shared.value)
     assert plain.identity() != corrected.identity()
     assert "corrected by progressivity" in corrected.about()
 

@@ -15,6 +15,7 @@ from evaluators.halving import Halving
 from evaluators.proxy import evaluator as proxy
 from evaluators.proxy.evaluator import ProxyEvaluator
 from evaluators.proxy.settings import ProxySettings
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.cost.priced_space import PricedSpace
@@ -42,9 +43,9 @@ def data(picture_folder: Path) -> Dataset:
 class Fake:
     """Accuracy from the architecture and the rung; what was trained is remembered over a kill, as files are."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
-    def __init__(self, halving: Halving, known: dict[tuple[str, int], Metrics], kill_at: int | None = None):
+    def __init__(self, halving: Halving, known: dict[tuple[str, int], Measured], kill_at: int | None = None):
         self.halving = halving
         self.known = known
         self.kill_at = kill_at
@@ -59,7 +60,7 @@ class Fake:
     def prepare(self) -> None:
         pass
 
-    def rung(self, architecture: Architecture, rung: int) -> Metrics:
+    def rung(self, architecture: Architecture, rung: int) -> Measured:
         key = (architecture.digest(), rung)
         if key not in self.known:
             if len(self.known) == self.kill_at:
@@ -73,7 +74,7 @@ class Fake:
     def drop(self, architecture: Architecture) -> None:
         self.dropped.append(architecture.digest())
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         return self.rung(architecture, 0)
 
 
@@ -94,11 +95,11 @@ def test_the_best_of_each_bin_go_on(tiny_space: PricedSpace) -> None:
     assert [(c.architecture, c.cost) for c in candidates] == entrants
     by_cost = sorted(candidates, key=lambda c: (c.cost.macs, c.cost.params, c.architecture.digest()))
     for members in (by_cost[:9], by_cost[9:]):
-        best = sorted(members, key=lambda c: -fake.known[c.architecture.digest(), 0].accuracy)
+        best = sorted(members, key=lambda c: -fake.known[c.architecture.digest(), 0].value)
         assert [len(c.rungs) for c in best] == [3, 2, 2, 1, 1, 1, 1, 1, 1]
     for candidate in candidates:
-        assert candidate.metrics == fake.known[candidate.architecture.digest(), len(candidate.rungs) - 1]
-        assert candidate.rungs[-1] == candidate.metrics.accuracy
+        assert candidate.measured == fake.known[candidate.architecture.digest(), len(candidate.rungs) - 1]
+        assert candidate.rungs[-1] == candidate.score
     assert len(fake.known) == 18 + 6 + 2
     assert sorted(fake.dropped) == sorted(architecture.digest() for architecture, _ in entrants)
 
@@ -155,7 +156,7 @@ def test_a_trial_is_told_once(whole: tuple[list[Any], list[Candidate]]) -> None:
     assert len({candidate.architecture for candidate in candidates}) == 12
     assert sorted(len(candidate.rungs) for candidate in candidates) == [1] * 6 + [2] * 6
     for (_, values, _, attributes, _), candidate in zip(complete, candidates, strict=True):
-        assert values == [candidate.metrics.accuracy, candidate.cost.macs]
+        assert values == [candidate.score, candidate.cost.macs]
         assert tuple(attributes["rungs"]) == candidate.rungs
     # The sampler was asked: something that it proposed was rejected.
     assert any("rejected" in attributes for _, _, _, attributes, _ in trials)
@@ -165,7 +166,7 @@ def test_a_trial_is_told_once(whole: tuple[list[Any], list[Candidate]]) -> None:
 def test_a_search_killed_in_a_rung_ends_alike(
     tiny_space: PricedSpace, tmp_path: Path, whole: tuple[list[Any], list[Candidate]], kill_at: int
 ) -> None:
-    known: dict[tuple[str, int], Metrics] = {}
+    known: dict[tuple[str, int], Measured] = {}
     with pytest.raises(Killed):
         _search(tiny_space, tmp_path, Fake(HALVING, known, kill_at))
     assert len(known) == kill_at
@@ -191,7 +192,7 @@ def test_a_search_killed_while_it_tells_ends_alike(
         return write(*arguments)
 
     monkeypatch.setattr(OptunaStudy, "_written", killed)
-    known: dict[tuple[str, int], Metrics] = {}
+    known: dict[tuple[str, int], Measured] = {}
     with pytest.raises(Killed):
         _search(tiny_space, tmp_path, Fake(HALVING, known))
     monkeypatch.undo()
@@ -203,7 +204,7 @@ def test_a_search_killed_while_it_tells_ends_alike(
 def test_more_trials_go_on_in_whole_generations(
     tiny_space: PricedSpace, tmp_path: Path, whole: tuple[list[Any], list[Candidate]]
 ) -> None:
-    known: dict[tuple[str, int], Metrics] = {}
+    known: dict[tuple[str, int], Measured] = {}
     assert len(_search(tiny_space, tmp_path, Fake(HALVING, known), trials=2)) == 6
     assert _search(tiny_space, tmp_path, Fake(HALVING, known), trials=7) == whole[1]
     assert _trials(tmp_path) == whole[0]
@@ -234,7 +235,7 @@ def test_the_predictor_knows_what_is_being_evaluated(
 
 
 def test_a_study_of_other_proposals_is_refused(tiny_space: PricedSpace, tmp_path: Path) -> None:
-    known: dict[tuple[str, int], Metrics] = {}
+    known: dict[tuple[str, int], Measured] = {}
     _search(tiny_space, tmp_path, Fake(HALVING, known), trials=6, sampler="random")
     study = _study(Goal(tiny_space, seed=4, startup=7), tmp_path, "random")
     with pytest.raises(InputError, match="trial 0: another than the one that this study was told"):
@@ -244,7 +245,7 @@ def test_a_study_of_other_proposals_is_refused(tiny_space: PricedSpace, tmp_path
 def test_a_generation_that_the_space_cannot_fill(tiny_space: PricedSpace, tmp_path: Path) -> None:
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.03))
     count = tiny_space.within(budget).count()[1]
-    known: dict[tuple[str, int], Metrics] = {}
+    known: dict[tuple[str, int], Measured] = {}
     halving = Halving(generation=count - 1, epochs=(1, 2), eta=3, bins=2)
     for _ in range(2):
         candidates = _search(tiny_space, tmp_path, Fake(halving, known), trials=500, budget=budget, startup=500)
@@ -364,7 +365,9 @@ class TestTraining:
         assert [path.name for path in (tmp_path / "other" / "proxy").rglob("*.*")] == ["1.safetensors"]
 
     def test_a_rung_goes_on_where_the_last_ended(self, tiny_space: PricedSpace, data: Dataset, tmp_path: Path) -> None:
-        losses = [self._evaluator(data, tmp_path, (4, 12)).rung(tiny_space.largest, rung).loss for rung in (0, 1)]
+        losses = [
+            self._evaluator(data, tmp_path, (4, 12)).rung(tiny_space.largest, rung).beside["loss"] for rung in (0, 1)
+        ]
         assert losses[1] < losses[0]
 
     def test_broken_results_are_refused(self, data: Dataset, tmp_path: Path) -> None:

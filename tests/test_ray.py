@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from evaluators.base import Evaluator, Metrics
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, InputError
 from search_space.cost.priced_space import PricedSpace
@@ -30,7 +31,7 @@ pytestmark.append(pytest.mark.filterwarnings("ignore::ResourceWarning"))
 class Deadly:
     """Writes down what it evaluates; raises at its third candidate, and dies once, at the fifth of all."""
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -44,7 +45,7 @@ class Deadly:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         with open(self.folder / "evaluated", "a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # actors evaluate at the same time
             file.write(f"{os.getpid()} {architecture.digest()}\n")
@@ -93,7 +94,7 @@ def test_each_candidate_once_although_an_actor_dies(tiny_space: PricedSpace, tmp
     assert all(counts.count(digest) == 1 for digest in counts if digest != died)
     assert len(set(counts)) == 13  # and one that failed
     assert {candidate.architecture.digest() for candidate in candidates} < set(counts)
-    assert all(c.metrics == Metrics(int(c.architecture.digest()[:8], 16) / 2**32, 0.0) for c in candidates)
+    assert all(c.measured == Metrics(int(c.architecture.digest()[:8], 16) / 2**32, 0.0) for c in candidates)
 
 
 def test_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from commands import search
-from evaluators.base import Metrics, Score
+from evaluators.base import Metric, Metrics, Score
 from foundation.files import write_json
 from foundation.progress import Reporter
 from reports import analysis
@@ -180,7 +180,7 @@ def test_few_candidates(tiny_space: PricedSpace, count: int) -> None:
 
 
 def test_candidates_that_all_score_alike(tiny_space: PricedSpace) -> None:
-    alike = [replace(one, metrics=Metrics(0.5, 0.5)) for one in _candidates(tiny_space, 40)]
+    alike = [replace(one, measured=Metrics(0.5, 0.5)) for one in _candidates(tiny_space, 40)]
     _checked(report(_record(tiny_space, alike)))
 
 
@@ -197,8 +197,9 @@ def test_attention_per_block_and_a_kind_of_the_users_own(tiny_space: PricedSpace
 
 
 def test_a_score_that_is_no_accuracy(tiny_space: PricedSpace) -> None:
-    scored = [replace(one, metrics=Score("naswot", 100 * one.score)) for one in _candidates(tiny_space, 30)]
-    html = report(_record(tiny_space, scored, objective="naswot"))
+    scored = [replace(one, measured=Score("naswot", 100 * one.score)) for one in _candidates(tiny_space, 30)]
+    record = _record(tiny_space, scored, metric=Metric("naswot"))
+    html = report(replace(record, identity={**record.identity, "evaluator": {"name": "zero-cost", "score": "naswot"}}))
     words = " ".join(_checked(html).words)
     assert "naswot, untrained" in words
     assert "validation accuracy" not in words

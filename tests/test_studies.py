@@ -13,6 +13,7 @@ import torch
 from optuna.trial import TrialState
 
 from evaluators.base import Metrics, Score
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.cost.priced_space import PricedSpace
@@ -35,6 +36,8 @@ class Killed(BaseException):
 class Analytic:
     """Accuracy from the architecture alone: costlier is better, with a liking for coordinate attention."""
 
+    metric = ACCURACY
+
     def __init__(self, space: PricedSpace, kill_at: int | None = None):
         self.space = space
         self.kill_at = kill_at
@@ -46,7 +49,7 @@ class Analytic:
     def prepare(self) -> None:
         pass
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         if self.kill_at == len(self.evaluated):
             raise Killed
         self.evaluated.append(architecture.digest())
@@ -120,7 +123,7 @@ def test_each_trial_carries_its_record(tiny_space: PricedSpace, tmp_path: Path) 
         assert trial.state == optuna.trial.TrialState.COMPLETE
         assert Architecture.from_json(trial.user_attrs["architecture"]) == candidate.architecture
         assert trial.user_attrs["digest"] == candidate.architecture.digest()
-        assert trial.values == [candidate.metrics.accuracy, candidate.cost.macs]
+        assert trial.values == [candidate.score, candidate.cost.macs]
         assert trial.user_attrs["params"] == candidate.cost.params
         assert trial.params == tiny_space.space.choices(candidate.architecture)
         assert trial.constraints["budget"] <= 0
@@ -258,7 +261,7 @@ def test_a_front_of_thousands_is_read_again(tiny_space: PricedSpace, tmp_path: P
     front = [Candidate(table.at(place), Cost(i, 1), Metrics(i / 2500, 1.0)) for i, place in enumerate(places)]
     run_folder.write_results(tmp_path, front, len(front), Budget(), data)
     assert (tmp_path / "front.json").stat().st_size > 1_000_000
-    assert run_folder.finished_front(tmp_path, front, "accuracy", Budget(), data, QUIET) == front
+    assert run_folder.finished_front(tmp_path, front, ACCURACY, Budget(), data, QUIET) == front
 
 
 def test_ties_go_to_the_cheaper() -> None:
@@ -269,9 +272,9 @@ def test_ties_go_to_the_cheaper() -> None:
 def test_rescoring_is_thorough(tiny_space: PricedSpace, tmp_path: Path) -> None:
     candidates = _search(tiny_space, tmp_path, 12)
     again = rescore(candidates, Analytic(tiny_space), 6, QUIET)
-    quick = {c.architecture: c.metrics.accuracy for c in candidates}
+    quick = {c.architecture: c.score for c in candidates}
     assert 6 <= len(again) <= 12
-    assert all(c.metrics.accuracy == pytest.approx(quick[c.architecture] + 0.001) for c in again)
+    assert all(c.score == pytest.approx(quick[c.architecture] + 0.001) for c in again)
 
 
 class Failing(Analytic):
@@ -295,7 +298,7 @@ class Failing(Analytic):
         (Metrics(float("nan"), 1.0), "accuracy: expected a finite number, got nan"),
         (Metrics(0.5, float("inf")), "loss: expected a finite number, got inf"),
         (Score("blocks", float("nan")), "blocks: expected a finite number, got nan"),
-        (Metrics._make(("0.5", 1.0)), "accuracy: expected a finite number, got '0.5'"),
+        (Metrics("0.5", 1.0), "accuracy: expected a finite number, got '0.5'"),
     ],
 )
 def test_what_is_no_finite_number_is_a_failed_trial(
@@ -310,8 +313,8 @@ def test_what_is_no_finite_number_is_a_failed_trial(
 def test_integers_are_taken_as_floats(tiny_space: PricedSpace, tmp_path: Path) -> None:
     evaluator = Failing(tiny_space, Metrics(1, 0))
     first = _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0]
-    assert [type(value) for value in first.metrics] == [float, float]
-    assert _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0].metrics == first.metrics
+    assert [type(value) for value in first.measured.numbers().values()] == [float, float]
+    assert _search(tiny_space, tmp_path, 10, evaluator=evaluator)[0].measured == first.measured
 
 
 def test_a_failing_thorough_score_is_left_out(tiny_space: PricedSpace, tmp_path: Path) -> None:
@@ -422,7 +425,7 @@ def test_nsga2_breeds_from_what_was_drawn_at_the_start(tiny_space: PricedSpace) 
             for told in history:
                 again.tell(told)
             assert again.propose(turn, []) == proposal
-        scores.append(evaluator.evaluate(proposal.architecture).accuracy)
+        scores.append(evaluator.evaluate(proposal.architecture).value)
         told = Told(proposal, tiny_space.cost(proposal.architecture), scores[-1], -0.1)
         sampler.tell(told)
         history.append(told)

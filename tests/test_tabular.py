@@ -114,7 +114,7 @@ def test_exact_entries(tiny_space: PricedSpace, table: Table) -> None:
     evaluator = TabularEvaluator(tiny_space, table)
     evaluator.prepare()
     for entry in table.networks:
-        assert evaluator.evaluate(entry.architecture).accuracy == entry.score
+        assert evaluator.evaluate(entry.architecture).value == entry.score
     start = time.perf_counter()
     for _ in range(20):
         for entry in table.networks:
@@ -141,14 +141,14 @@ def test_the_surrogate_knows_what_the_table_lacks(tiny_space: PricedSpace, table
     evaluator.prepare()
     assert evaluator.identity() != TabularEvaluator(tiny_space, table).identity()
     entry = table.networks[0]
-    assert evaluator.evaluate(entry.architecture).accuracy == entry.score
+    assert evaluator.evaluate(entry.architecture).value == entry.score
     rng = random.Random(1)
     errors = []
     for _ in range(40):
         architecture = tiny_space.sample(rng)
         liked = sum(stage.attention[-1].kind == "ca" for stage in architecture.stages)
         truth = min(1.0, 1 - 1 / (1 + tiny_space.cost(architecture).macs / 50_000) + 0.05 * liked)
-        errors.append(abs(evaluator.evaluate(architecture).accuracy - truth))
+        errors.append(abs(evaluator.evaluate(architecture).value - truth))
     assert sorted(errors)[20] < 0.02
 
 

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.base import Score
+from evaluators.titles import title_of
 from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, scores, single_scores
 from evaluators.zero_cost.az_nas import _entropy
 from evaluators.zero_cost.registry import SCORES, register
 from evaluators.zero_cost.scoring import Batch
+from foundation.metric import ACCURACY, metric
 from foundation.progress import Reporter
-from reports.terminal.tables import front_table, front_title, scored_on
+from reports.terminal.tables import front_table, front_title
 from search_space import Attention, Budget, InputError, build
 from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
@@ -263,19 +265,20 @@ def test_identity_tells_scores_apart(scorer: Scorer) -> None:
 def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: PricedSpace, tmp_path: Path, name: str) -> None:
     def opened() -> OptunaStudy:
         storage = f"sqlite:///{tmp_path}/study.db"
-        goal = Goal(tiny_space, seed=0, startup=3, objectives=(name, "macs"))
+        goal = Goal(tiny_space, seed=0, startup=3, metric=metric(name))
         return OptunaStudy(make_sampler("tpe", goal), storage)
 
     evaluator = ZeroCostEvaluator(scorer, name, tmp_path, QUIET)
     candidates = search(opened(), evaluator, trials=5, reporter=QUIET)
     assert opened().candidates() == candidates
-    assert all(candidate.metrics == evaluator.evaluate(candidate.architecture) for candidate in candidates)
+    assert all(candidate.measured == evaluator.evaluate(candidate.architecture) for candidate in candidates)
     front, told = pareto_front(candidates), (Budget(), scorer.data, QUIET)
     run_folder.write_results(tmp_path, front, 5, *told[:2])
-    assert run_folder.finished_front(tmp_path, candidates, name, *told) == front
+    assert run_folder.finished_front(tmp_path, candidates, metric(name), *told) == front
     best = json.loads((tmp_path / "best.json").read_text())
     assert best["metrics"] == {name: max(candidate.score for candidate in candidates)}
-    assert run_folder.finished_front(tmp_path, candidates, "accuracy", *told) is None
-    table = front_table(candidates, front_title(5, Budget(), scored_on({}, name, 0)), name)
+    assert run_folder.finished_front(tmp_path, candidates, ACCURACY, *told) is None
+    scored = title_of({"name": "zero-cost"}, metric(name)).scored
+    table = front_table(candidates, front_title(5, Budget(), scored), metric(name))
     assert table.columns[0].header == name
     assert str(table.title).endswith(f"ranked untrained by {name}")

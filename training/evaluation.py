@@ -1,7 +1,7 @@
 """What a network says of pictures in evaluation, what a search keeps of it, and the batch statistics needed first."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +13,7 @@ from training.precision import autocast
 from training.targets import Batch, Targets, in_float32, joined
 from training.task import Task
 
-LOSS = "loss"
-"""What a search keeps of a candidate beside the metric."""
-
 _T = TypeVar("_T")
-
-
-class Metrics(NamedTuple):
-    """Top-1 accuracy in 0 to 1, and mean cross-entropy in nats."""
-
-    accuracy: float
-    loss: float
 
 
 def seen(
@@ -54,9 +44,9 @@ def seen(
 def evaluate(
     task: Task, network: nn.Module, batches: Iterable[Batch], *, shared: bool = False, precision: str = "auto"
 ) -> Measured:
-    """What a search keeps of a candidate: the task's metric over all batches, and the loss."""
+    """What a search keeps of a candidate: the task's metric over all batches, and what that says is beside it."""
     measured = task.measure(network, batches, shared=shared, precision=precision).measured
-    return Measured(measured.metric, measured.value, {LOSS: measured.beside[LOSS]})
+    return Measured(measured.metric, measured.value, {name: measured.beside[name] for name in task.metric.beside})
 
 
 def _in_parts(network: nn.Module, images: Tensor) -> Any:

@@ -27,7 +27,7 @@ from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
 from training.resize import resized_batches
 from training.synchronised_norm import synchronise
-from training.task import Examination, Task, named
+from training.task import Examination, Task, task_identity
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
 RECIPE, PREDICTIONS, EVENTS = "recipe.json", "predictions.safetensors", "tensorboard"
@@ -107,7 +107,7 @@ def train_standalone(
         "seed": seed,
         "data": data.identity,
         "pixels": pixels,
-        **named(task),
+        **task_identity(task),
     }
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
@@ -167,7 +167,7 @@ def train_standalone(
                 "pixels": pixels,
                 "init": start.name,
                 "teacher": teacher,
-                **named(task),
+                **task_identity(task),
             },
             reporter=reporter,
             what=what,

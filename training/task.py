@@ -92,7 +92,7 @@ class Task(Protocol):
     ) -> Examination:
         """What the network makes of all batches, in evaluation mode (`training.evaluation.seen`).
 
-        It is to be told of every network in the same names, `loss` among them.
+        What is measured has at least the names that the metric has `beside`; a retraining tells of all, in their order.
 
         Args:
             shared: over the batches of all processes, each of which calls this with its share.
@@ -105,7 +105,7 @@ class Task(Protocol):
         ...
 
 
-def named(task: Task) -> dict[str, str]:
+def task_identity(task: Task) -> dict[str, str]:
     """What tells a training of the task from others; nothing of the default, which it was before there were others."""
     return {} if task.name == TASK else {"task": task.name}
 

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from evaluators.proxy.settings import ProxySettings
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json
+from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -25,7 +27,7 @@ from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
 from training.data.datasets import Dataset
 from training.data.split import Split
-from training.evaluation import Metrics, evaluate, recompute_batch_statistics
+from training.evaluation import evaluate, recompute_batch_statistics
 from training.loop import fit
 from training.methods.label_step import LabelStep
 from training.resize import resized_batches
@@ -43,8 +45,6 @@ class ProxyEvaluator:
     between its first rung and its last or its dropping.
     """
 
-    objective = "accuracy"
-
     def __init__(
         self,
         data: Dataset,
@@ -56,12 +56,12 @@ class ProxyEvaluator:
         task: Task = CLASSIFICATION,
     ):
         self.data = data
-        self.task = task
+        self.task, self.metric = task, task.metric
         self.settings = settings
         self.seed = seed
         self.folder = folder
         self.init = init
-        self._results: dict[str, list[Metrics]] = {}
+        self._results: dict[str, list[Measured]] = {}
 
     @cached_property
     def pictures(self) -> Split:
@@ -103,34 +103,43 @@ class ProxyEvaluator:
             return
         try:
             self._results = {
-                digest: [Metrics(float(accuracy), float(loss)) for accuracy, loss in rungs]
+                digest: [self._read(numbers) for numbers in rungs]
                 for digest, rungs in read_json(path, MAX_OF_A_RUN).items()
             }
         except (AttributeError, TypeError, ValueError):
             raise InputError(f"{path}: not the results of a proxy; use another `out`") from None
 
-    def rung(self, architecture: Architecture, rung: int) -> Metrics:
-        """Validation metrics after the candidate's rung (from 0), which goes on from the rung before it."""
+    def rung(self, architecture: Architecture, rung: int) -> Measured:
+        """What the candidate comes to after a rung (from 0), which goes on from the rung before it."""
         known = self._results.setdefault(architecture.digest(), [])
         if rung >= len(known):
             network = self._trained(architecture, rung)
             batches = self.data.validation.batches(EVALUATION_BATCH)
             side = self._side(architecture)
-            measured = evaluate(self.task, network, resized_batches(batches, side))
-            known.append(Metrics(measured.value, measured.beside["loss"]))
-            write_json(self.folder / RESULTS, self._results)
+            known.append(evaluate(self.task, network, resized_batches(batches, side)))
+            kept = {digest: [self._plain(rung) for rung in rungs] for digest, rungs in self._results.items()}
+            write_json(self.folder / RESULTS, kept)
         return known[rung]
 
     def drop(self, architecture: Architecture) -> None:
         """Removes the candidate's weights."""
         shutil.rmtree(self._folder(architecture), ignore_errors=True)
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        """Metrics after the first rung; `thorough` after the last one."""
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
+        """What it comes to after the first rung; `thorough` after the last one."""
         for rung in range(len(self.halving.epochs) if thorough else 1):
-            metrics = self.rung(architecture, rung)
+            measured = self.rung(architecture, rung)
         self.drop(architecture)
-        return metrics
+        return measured
+
+    def _plain(self, measured: Measured) -> list[float]:
+        """The metric's value, and what is beside it, in the metric's order."""
+        return [measured.value, *(measured.beside[name] for name in self.metric.beside)]
+
+    def _read(self, numbers: Sequence[float]) -> Measured:
+        """The opposite of `_plain`."""
+        value, *beside = map(float, numbers)
+        return Measured(self.metric, value, dict(zip(self.metric.beside, beside, strict=True)))
 
     def _trained(self, architecture: Architecture, rung: int) -> Network:
         """The network after the rung: from its file, or trained from the rung before."""

@@ -8,7 +8,7 @@ either ranks and how both do, for how many anchors.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,10 +21,10 @@ from evaluators.proxy.evaluator import ProxyEvaluator
 from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from foundation.errors import InputError
+from foundation.metric import ACCURACY, Measured, Metric
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from training.evaluation import Metrics
 from training.loop import DivergedError
 from training.recipe import Recipe
 
@@ -55,33 +55,37 @@ class Anchoring:
 
     Args:
         references: architectures of the kind that will be asked for.
+        metric: of the scores, and of what networks come to.
     """
 
-    def __init__(self, priced: PricedSpace, references: Sequence[Architecture], seed: int = 0):
+    def __init__(
+        self, priced: PricedSpace, references: Sequence[Architecture], seed: int = 0, metric: Metric = ACCURACY
+    ):
         self.predictor = Predictor(priced, derive(seed, "anchors"))
         self.references = references
+        self.metric = metric
 
-    def fit(self, anchors: Sequence[Architecture], scores: Sequence[float], accuracies: Sequence[float]) -> Self:
-        """Takes the anchors' scores with shared weights, and their accuracies by themselves, in 0 to 1.
+    def fit(self, anchors: Sequence[Architecture], scores: Sequence[float], values: Sequence[float]) -> Self:
+        """Takes the anchors' scores with shared weights, and what they come to by themselves.
 
         Raises InputError for fewer than ten.
         """
-        self.predictor.fit(anchors, accuracies)
+        self.predictor.fit(anchors, values)
         self._score = float(np.mean(scores)), float(np.std(scores))
         means, _ = self.predictor.predict(self.references)
         self._mean = float(means.mean()), float(means.std())
         combined = self._combined(anchors, scores)
         spread = float(np.var(combined))
         # What a unit of the sum is worth; an anchor's own training is in its prediction, so this is an upper bound.
-        self._slope = max(0.0, float(np.cov(combined, accuracies, bias=True)[0, 1]) / spread) if spread else 0.0
-        self._centre = float(np.mean(combined)), float(np.mean(accuracies))
+        self._slope = max(0.0, float(np.cov(combined, values, bias=True)[0, 1]) / spread) if spread else 0.0
+        self._centre = float(np.mean(combined)), float(np.mean(values))
         return self
 
     def predict(self, architectures: Sequence[Architecture], scores: Sequence[float]) -> NDArray[np.float64]:
-        """Accuracies by themselves, in 0 to 1, of architectures with these scores."""
-        centre, accuracy = self._centre
-        predicted = accuracy + self._slope * (self._combined(architectures, scores) - centre)
-        return np.clip(predicted, 0.0, 1.0)
+        """What architectures with these scores come to by themselves; of a share, in 0 to 1."""
+        centre, mean = self._centre
+        predicted = mean + self._slope * (self._combined(architectures, scores) - centre)
+        return np.clip(predicted, 0.0, 1.0) if self.metric.is_share else predicted
 
     def _combined(self, architectures: Sequence[Architecture], scores: Sequence[float]) -> NDArray[np.float64]:
         means, _ = self.predictor.predict(architectures)
@@ -101,10 +105,9 @@ class AnchoredEvaluator:
     folder, so that a killed run trains none twice.
     """
 
-    objective = "accuracy"
-
     def __init__(self, supernet: SupernetEvaluator, settings: AnchorSettings):
         self.supernet = supernet
+        self.metric = supernet.metric
         self.settings = settings
         rng = random.Random(derive(supernet.seed, "anchors"))
         priced = supernet.priced
@@ -120,7 +123,7 @@ class AnchoredEvaluator:
                 f"`anchors` {settings.count}: {len(self.anchors)} architectures were met within the budget, "
                 f"and at least {FEWEST} are needed; search without anchors"
             )
-        self._anchoring = Anchoring(priced, [priced.sample(rng) for _ in range(REFERENCES)], supernet.seed)
+        self._anchoring = Anchoring(priced, [priced.sample(rng) for _ in range(REFERENCES)], supernet.seed, self.metric)
         epochs = Halving(generation=1, epochs=(settings.recipe.epochs,))
         self.training = ProxyEvaluator(
             supernet.data,
@@ -151,27 +154,27 @@ class AnchoredEvaluator:
         self.training.folder.mkdir(parents=True, exist_ok=True)
         self.training.prepare()
         reporter = self.supernet.reporter
-        accuracies: dict[Architecture, float] = {}
+        values: dict[Architecture, float] = {}
         with reporter.track("anchors", len(self.anchors), "networks") as advance:
             for architecture in self.anchors:
                 try:
-                    accuracies[architecture] = self.training.evaluate(architecture, thorough=True).accuracy
+                    values[architecture] = self.training.evaluate(architecture, thorough=True).value
                 except DivergedError as error:
                     reporter.say(f"anchor {architecture.digest()[:12]} is left out: {error}")
                 else:
-                    advance(f"accuracy {accuracies[architecture]:.3f}")
-        if len(accuracies) < FEWEST:
+                    advance(f"{self.metric.name} {values[architecture]:.3f}")
+        if len(values) < FEWEST:
             raise InputError(
-                f"`anchors` {self.settings.count}: {len(accuracies)} of them could be trained, and at least {FEWEST} "
+                f"`anchors` {self.settings.count}: {len(values)} of them could be trained, and at least {FEWEST} "
                 "are needed; search without anchors"
             )
-        scores = [self.supernet.evaluate(architecture).accuracy for architecture in accuracies]
-        self._anchoring.fit(list(accuracies), scores, list(accuracies.values()))
+        scores = [self.supernet.evaluate(architecture).value for architecture in values]
+        self._anchoring.fit(list(values), scores, list(values.values()))
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        """The accuracy that the architecture is expected to come to by itself; the loss is the shared weights'."""
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
+        """What the architecture is expected to come to by itself; what is beside it is the shared weights'."""
         shared = self.supernet.evaluate(architecture, thorough=thorough)
-        return Metrics(float(self._anchoring.predict([architecture], [shared.accuracy])[0]), shared.loss)
+        return replace(shared, value=float(self._anchoring.predict([architecture], [shared.value])[0]))
 
     def seconds(self, search: Search) -> dict[str, float]:
         """See `evaluators.forecast`."""

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from evaluators.supernet.store import WeightStore
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.files import remove_leftovers
+from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -28,13 +29,13 @@ from search_space.pretrained import published
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset
-from training.evaluation import Metrics, evaluate, recompute_batch_statistics
+from training.evaluation import evaluate, recompute_batch_statistics
 from training.lanes import side_by_side
 from training.loop import fit
 from training.resize import resized_batches
 from training.sizing import epoch_steps
 from training.targets import Batch
-from training.task import Task, named
+from training.task import Task, task_identity
 
 CHECKPOINT = "supernet.checkpoint"
 
@@ -43,14 +44,12 @@ class SupernetEvaluator:
     """Trains the shared weights once, then scores a candidate by an extracted copy of its views.
 
     Batch statistics are recomputed for each candidate on training pictures: those of the shared weights fit none of
-    them. Accuracies are remembered by digest.
+    them. What each comes to is remembered by digest.
 
     Args:
-        prior: corrects the accuracies, if given.
+        prior: corrects the values, if given.
         given: finished weights of another run, which are used instead: with their recipe and init.
     """
-
-    objective = "accuracy"
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class SupernetEvaluator:
     ):
         self.priced = priced
         self.data = data
-        self.task = task
+        self.task, self.metric = task, task.metric
         self.recipe = recipe if given is None else given.recipe
         self.scoring = scoring
         self.seed = seed
@@ -85,7 +84,7 @@ class SupernetEvaluator:
             own_kernels=self.recipe.own_kernels,
             sync_batch_norm=self.recipe.sync_batch_norm,
         ).to(data.device)
-        self._scores: dict[tuple[str, bool], Metrics] = {}
+        self._scores: dict[tuple[str, bool], Measured] = {}
         self._trained: str | None = None
 
     def about(self) -> str:
@@ -109,7 +108,7 @@ class SupernetEvaluator:
         """Trains the shared weights, or goes on with it; reads them if they are finished. Then prepares the prior."""
         trained = self._trained or self.prepare_together()
         if self.prior:
-            self.prior.prepare(lambda architecture: self._shared(architecture).accuracy, trained, self.reporter)
+            self.prior.prepare(lambda architecture: self._shared(architecture).value, trained, self.reporter)
 
     def prepare_together(self) -> str:
         """Trains the shared weights as all processes, or reads them. Returns what was trained, and how."""
@@ -133,7 +132,7 @@ class SupernetEvaluator:
             "recipe": self.recipe.described(),
             "seed": self.seed,
             "init": self.init,
-            **named(self.task),
+            **task_identity(self.task),
         }
         if self.recipe.within_budget:
             trained["budget"] = asdict(self.priced.budget)
@@ -170,8 +169,8 @@ class SupernetEvaluator:
         self._load(path, tensors)
         return described
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
-        """Accuracy, corrected if there is a prior, and loss on some validation pictures, or on all of them."""
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
+        """The task's metric on some validation pictures, or on all of them; corrected if there is a prior."""
         prior = self.prior
         if prior is None:
             return self._shared(architecture, thorough)
@@ -182,17 +181,16 @@ class SupernetEvaluator:
             works.append(partial(prior.score, architecture))
         side_by_side(works)
         shared = self._shared(architecture, thorough)
-        return Metrics(prior.corrected(architecture, shared.accuracy), shared.loss)
+        return replace(shared, value=prior.corrected(architecture, shared.value))
 
-    def _shared(self, architecture: Architecture, thorough: bool = False) -> Metrics:
+    def _shared(self, architecture: Architecture, thorough: bool = False) -> Measured:
         key = (architecture.digest(), thorough)
         if key not in self._scores:
             network = self.store.extract(architecture).to(memory_format=torch.channels_last)
             side = architecture.resolution
             recompute_batch_statistics(network, resized_batches(self._calibration, side))
             validation = self.data.validation.batches(self.scoring.batch_size) if thorough else self._validation
-            measured = evaluate(self.task, network, resized_batches(validation, side))
-            self._scores[key] = Metrics(measured.value, measured.beside["loss"])
+            self._scores[key] = evaluate(self.task, network, resized_batches(validation, side))
         return self._scores[key]
 
     def _finished(self, path: Path, described: str) -> bool:

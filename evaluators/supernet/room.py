@@ -53,4 +53,4 @@ def _supernet(setup: Setup) -> Evaluator:
 def _prior(setup: Setup, own: SupernetSettings) -> Prior:
     scorer = Scorer(setup.priced, setup.data, setup.seed, PRIOR_BATCH, REMEDY, task=setup.task)
     pictures = min(own.scoring.validation, setup.data.count("validation"))
-    return Prior(own.prior, scorer, setup.folder, pictures)
+    return Prior(own.prior, scorer, setup.folder, pictures, setup.task.metric)

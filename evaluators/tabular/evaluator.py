@@ -6,9 +6,9 @@ from evaluators.forecast import Search, scored_seconds
 from evaluators.predictor import Predictor
 from evaluators.tabular.table import Table
 from foundation.errors import InputError
+from foundation.metric import ACCURACY, Measured
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from training.evaluation import Metrics
 
 
 class TabularEvaluator:
@@ -19,7 +19,7 @@ class TabularEvaluator:
     rate.
     """
 
-    objective = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, priced: PricedSpace, table: Table, *, surrogate: bool = False):
         if table.space != priced.space.name:
@@ -48,7 +48,7 @@ class TabularEvaluator:
                 [entry.architecture for entry in networks], [entry.score for entry in networks]
             )
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Metrics:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         """The table's accuracy, or the surrogate's. Raises InputError naming the digest for neither."""
         accuracy = self._scores.get(architecture)
         if accuracy is None:
@@ -59,7 +59,7 @@ class TabularEvaluator:
                 )
             mean, _ = self._predictor.predict([architecture])
             accuracy = self._scores[architecture] = min(1.0, max(0.0, float(mean[0])))
-        return Metrics(accuracy, 1 - accuracy)
+        return Measured(ACCURACY, accuracy, {"loss": 1 - accuracy})
 
     def seconds(self, search: Search) -> dict[str, float]:
         """See `evaluators.forecast`."""

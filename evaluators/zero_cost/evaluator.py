@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Score
 from evaluators.forecast import STEPS, Search, median_seconds
 from evaluators.zero_cost.registry import AGGREGATES, check_score, components
 from evaluators.zero_cost.scoring import Scorer, scores
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import read_json
+from foundation.metric import Measured, metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 
@@ -27,55 +27,56 @@ class ZeroCostEvaluator:
         check_score(name)
         self.scorer = scorer
         self.folder = folder
-        self.objective = name
+        self.name = name
+        self.metric = metric(name)
         self.reporter = reporter
-        self._scores: dict[str, Score] = {}
+        self._scores: dict[str, Measured] = {}
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
         batch = asdict(self.scorer.batch)
         if self.scorer.batch.draws == 1:
             del batch["draws"]
-        if self.objective not in AGGREGATES:
+        if self.name not in AGGREGATES:
             del batch["reference"]
-        return {"name": "zero-cost", "score": self.objective, "batch": batch}
+        return {"name": "zero-cost", "score": self.name, "batch": batch}
 
     def about(self) -> str:
         """What is done, for the user who waits for it."""
-        parts = components(self.objective)
-        if self.objective not in AGGREGATES:
-            return f"zero-cost: {self.objective}"
-        return f"zero-cost: {self.objective} of {', '.join(parts)} among {self.scorer.batch.reference} networks"
+        parts = components(self.name)
+        if self.name not in AGGREGATES:
+            return f"zero-cost: {self.name}"
+        return f"zero-cost: {self.name} of {', '.join(parts)} among {self.scorer.batch.reference} networks"
 
     def prepare(self) -> None:
         """Scores the networks that aggregates rank among, or reads those scores; says how long a candidate takes."""
-        if self.objective in AGGREGATES:
+        if self.name in AGGREGATES:
             self._prepare_reference(self.folder / REFERENCE)
-        timed = scores(self.scorer.sample()[:TIMED], [self.objective], self.scorer)
-        self.reporter.say(f"{self.objective}: {timed[self.objective].seconds:.3f} s a candidate")
+        timed = scores(self.scorer.sample()[:TIMED], [self.name], self.scorer)
+        self.reporter.say(f"{self.name}: {timed[self.name].seconds:.3f} s a candidate")
 
     def _prepare_reference(self, path: Path) -> None:
         remove_leftovers(self.folder, (REFERENCE,))
-        parts = components(self.objective)
+        parts = components(self.name)
         if path.exists():
             self.scorer.references.update(_read_reference(path, parts, self.scorer.batch.reference))
             return
-        with self.reporter.track(f"{self.objective}: reference", len(parts), "scores") as advance:
+        with self.reporter.track(f"{self.name}: reference", len(parts), "scores") as advance:
             for part in parts:
                 self.scorer.reference(part)
                 advance(part)
         write_json(path, {part: self.scorer.reference(part) for part in parts})
 
-    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Score:
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         """The candidate's score; there is no more thorough one."""
         digest = architecture.digest()
         if digest not in self._scores:
-            self._scores[digest] = Score(self.objective, self.scorer.score(architecture, self.objective))
+            self._scores[digest] = Measured(self.metric, self.scorer.score(architecture, self.name))
         return self._scores[digest]
 
     def seconds(self, search: Search) -> dict[str, float]:
         """See `evaluators.forecast`."""
-        name, scorer = self.objective, self.scorer
+        name, scorer = self.name, self.scorer
         first, *others = search.drawn(1 + STEPS)
         parts = components(name) if name in AGGREGATES else (name,)
         each = 0.0

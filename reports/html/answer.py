@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from foundation.amounts import human, milliseconds
 from foundation.errors import InputError
+from foundation.metric import Metric
 from reports.html.drawing import kinds_of, legend, scrolled
 from reports.html.markup import Markup, concatenated, element, text
 from reports.html.page import Cell, TableRow, command_block, figures, paragraph, table, titled
 from reports.html.palette import short
-from reports.notation import attention_by_stage, listed, plural, points, score, signed
-from reports.record import Place, Record, Retrained, accuracy_name
+from reports.notation import attention_by_stage, listed, mean, plural
+from reports.record import Place, Record, Retrained
 from reports.terminal.comparison import Lead
 from search_space.cost.cost import Budget
 from studies.trials import Candidate
@@ -48,12 +49,9 @@ def answer(record: Record) -> list[Markup]:
     of_budget = f" · {100 * cost.macs / bound:.0f} % of the budget" if bound else ""
     shown_figures = []
     if FOUND in means:
-        accuracies = [one.accuracy for one in means[FOUND]]
-        shown_figures.append((_trained(record, place), _mean(accuracies)))
-    by = (
-        f"{accuracy_name(record)} in the search" if record.objective == "accuracy" else f"{record.objective}, untrained"
-    )
-    shown_figures += [(by, score(record.objective, best.score)), (f"MACs{of_budget}", human(cost.macs))]
+        shown_figures.append((_trained(record, place), _mean(record, place, means[FOUND])))
+    by = record.title.figure or f"{record.title.number} in the search"
+    shown_figures += [(by, record.metric.written(best.score)), (f"MACs{of_budget}", human(cost.macs))]
     shown_figures.append(("parameters", human(cost.params)))
     if cost.latency_ns:
         shown_figures.append(("latency", milliseconds(cost.latency_ns)))
@@ -134,8 +132,8 @@ def _networks(record: Record, place: str) -> dict[str, list[Retrained]]:
 
 
 def _trained(record: Record, place: str) -> str:
-    """What an accuracy of the folder's trainings is."""
-    return f"test accuracy, trained from scratch{_for_epochs(record, place)}"
+    """What a number of the folder's trainings is."""
+    return f"test {record.place(place).metric.column}, trained from scratch{_for_epochs(record, place)}"
 
 
 def _for_epochs(record: Record, place: str) -> str:
@@ -144,7 +142,7 @@ def _for_epochs(record: Record, place: str) -> str:
 
 
 def _elsewhere(record: Record, place: str) -> list[Markup]:
-    """A line for each other folder: its accuracies, and how its recipe differs."""
+    """A line for each other folder: what its networks come to, and how its recipe differs."""
     lines = []
     for other in _places(record):
         if other == place:
@@ -152,7 +150,7 @@ def _elsewhere(record: Record, place: str) -> list[Markup]:
         told = []
         for name, runs in _networks(record, other).items():
             seeds = f"{len(runs)} {plural('seed', len(runs))}"
-            told.append(f"{name} {_mean([one.accuracy for one in runs])} ({seeds})")
+            told.append(f"{name} {_mean(record, other, runs)} ({seeds})")
         changed = _changed(record.place(place), record.place(other))
         lines.append(
             paragraph(
@@ -186,9 +184,8 @@ def _recipe(place: Place) -> str:
     return ", ".join(words for words, known in parts if known)
 
 
-def _mean(accuracies: Sequence[float]) -> str:
-    spread = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-    return f"{100 * statistics.mean(accuracies):.2f}{spread} %"
+def _mean(record: Record, place: str, runs: Sequence[Retrained]) -> str:
+    return mean(record.place(place).metric, [one.value for one in runs])
 
 
 def _first_of(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
@@ -197,7 +194,7 @@ def _first_of(record: Record, place: str, means: dict[str, list[Retrained]]) -> 
     return concatenated(
         figures(
             [
-                (_trained(record, place), _mean([one.accuracy for one in trained])),
+                (_trained(record, place), _mean(record, place, trained)),
                 ("MACs", human(cost.macs)),
                 ("parameters", human(cost.params)),
             ]
@@ -209,7 +206,7 @@ def _first_of(record: Record, place: str, means: dict[str, list[Retrained]]) -> 
 def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Markup:
     """The found network beside the others of the folder, which were trained by the same recipe."""
     elsewhere = _elsewhere(record, place)
-    leads = record.place(place).leads
+    leads, metric = record.place(place).leads, record.place(place).metric
     others = [name for name in means if name != FOUND]
     if not means or (FOUND in means and not others):
         apart = any(len(_networks(record, other)) > 1 for other in _places(record) if other != place)
@@ -219,27 +216,29 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
         )
         asked = command_block(f"python retrain.py {shlex.quote(str(record.folder))} --compare")
         return concatenated(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
-    averages = {name: statistics.mean(one.accuracy for one in trained) for name, trained in means.items()}
+    averages = {name: statistics.mean(one.value for one in trained) for name, trained in means.items()}
+    merits = {name: metric.merit(average) for name, average in averages.items()}
     designed = [name for name in others if name != RANDOM]
     sentence = ""
     if FOUND in averages and designed:
-        best = max(designed, key=lambda name: averages[name])
-        once = " One seed: differences of a percent are within what another gives." if len(means[FOUND]) == 1 else ""
-        ahead_by = points(averages[FOUND] - averages[best])
+        best = max(designed, key=lambda name: merits[name])
+        few = "differences of a percent" if metric.is_share else "small differences"
+        once = f" One seed: {few} are within what another gives." if len(means[FOUND]) == 1 else ""
+        ahead_by = metric.difference(merits[FOUND] - merits[best])
         sentence = (
             f"Trained from scratch{_for_epochs(record, place)} by the same recipe, it is {ahead_by} "
-            f"against the best hand-designed network of the same cost, {best}{_sure(leads.get(best))}.{once}"
+            f"against the best hand-designed network of the same cost, {best}{_sure(leads.get(best), metric)}.{once}"
         )
     rows = []
-    for name in sorted(means, key=lambda name: -averages[name]):
+    for name in sorted(means, key=lambda name: -merits[name]):
         runs = means[name]
         cost = runs[0].cost
         rows.append(
             TableRow(
                 (
                     name,
-                    Cell(_mean([one.accuracy for one in runs]), averages[name]),
-                    *([_ahead(leads.get(name))] if leads else []),
+                    Cell(_mean(record, place, runs), averages[name]),
+                    *([_ahead(leads.get(name), metric)] if leads else []),
                     Cell(str(len(runs)), len(runs)),
                     Cell(human(cost.macs), cost.macs),
                     Cell(human(cost.params), cost.params),
@@ -249,7 +248,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
             )
         )
     ahead = ("found is ahead by",) if leads else ()
-    columns = ("network", "test accuracy", *ahead, "seeds", "MACs", "params", "attention by stage")
+    columns = ("network", f"test {metric.column}", *ahead, "seeds", "MACs", "params", "attention by stage")
     heading = "Beside hand-designed networks" if len(means) > 1 else "Trained from scratch"
     recipe = _recipe(record.place(place))
     by = [paragraph(text(f"The recipe of {place}: {recipe}."))] if recipe else []
@@ -261,25 +260,25 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
     )
 
 
-def _sure(lead: Lead | None) -> str:
+def _sure(lead: Lead | None, metric: Metric) -> str:
     """How sure a lead is, in brackets."""
     if lead is None:
         return ""
     known = []
     if lead.half_width is not None:
         ends = (lead.difference - lead.half_width, lead.difference + lead.half_width)
-        known.append(f"95 % interval {signed(100 * ends[0], '.2f')} to {signed(100 * ends[1], '.2f')}")
+        known.append(f"95 % interval {metric.signed(ends[0])} to {metric.signed(ends[1])}")
     if lead.p is not None:
         known.append(f"p {_p(lead.p)}")
     return f" ({', '.join([*known, lead.test])})" if known else ""
 
 
-def _ahead(lead: Lead | None) -> Cell:
-    """A lead in a table, in points."""
+def _ahead(lead: Lead | None, metric: Metric) -> Cell:
+    """A lead in a table, in the metric's steps."""
     if lead is None:
         return Cell("", 0.0)
-    half = "" if lead.half_width is None else f" ± {100 * lead.half_width:.2f}"
-    return Cell(f"{signed(100 * lead.difference, '.2f')}{half}", lead.difference)
+    half = "" if lead.half_width is None else f" ± {metric.number(lead.half_width)}"
+    return Cell(f"{metric.signed(lead.difference)}{half}", lead.difference)
 
 
 def _p(value: float) -> str:

@@ -63,8 +63,8 @@ def _worth(record: Record, candidates: Sequence[Candidate]) -> list[Markup]:
     if not found:
         few = "What each is worth is not told from so few candidates: there are more decisions than they could tell."
         return [paragraph(text(few), quiet=True)]
-    factor = 100 if record.objective == "accuracy" else 1
-    unit = "points of accuracy" if record.objective == "accuracy" else record.objective
+    factor, unit = record.metric.scale, record.metric.differences
+    counted = unit if record.metric.higher_is_better else f"{unit} ({record.metric.direction})"
     reach = (_spread([effect.low for effect in found], 0.05), _spread([effect.high for effect in found], 0.95))
     panels = []
     none: list[list[analysis.Effect]] = [[] for _ in by_kind]
@@ -81,7 +81,7 @@ def _worth(record: Record, candidates: Sequence[Candidate]) -> list[Markup]:
             chart = interval_chart(rows, limits, lambda value: signed(value) if value else "0", f"stage {index}")
             panels.append(titled(f"Stage {index}", chart))
     said = (
-        f"What a stage's attention is worth against none there, in {unit}, with all other decisions held equal: a "
+        f"What a stage's attention is worth against none there, in {counted}, with all other decisions held equal: a "
         f"ridge regression over the {len(candidates):,} candidates, with 95 % intervals from {analysis.RESAMPLES} "
         "resamples of them. Open circles are not told apart from zero. A score of the search, not of trained networks."
     )

@@ -1,13 +1,12 @@
 """The front: every evaluated candidate as a point, and the networks that none is both better and cheaper than."""
 
-from evaluators.base import Metrics
 from foundation.amounts import human, milliseconds, with_unit
 from reports.html.charts import Frame
 from reports.html.drawing import kinds_of, legend, scrolled
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
-from reports.notation import COST_NAMES, amount, attention_by_stage, score, tick_format
-from reports.record import Record, accuracy_name
+from reports.notation import COST_NAMES, amount, attention_by_stage
+from reports.record import Record
 from search_space.cost.cost import Cost
 from studies.trials import Candidate
 
@@ -28,9 +27,9 @@ def front(record: Record) -> Section | None:
         [getattr(candidate.cost, cost) for candidate in everything],
         [candidate.score for candidate in everything],
         x_label=COST_NAMES[cost],
-        y_label=accuracy_name(record) if record.objective == "accuracy" else record.objective,
+        y_label=record.title.number,
         x_format=lambda value: amount(cost, value),
-        y_format=tick_format(record.objective),
+        y_format=record.metric.tick,
         width=640,
         height=380,
     )
@@ -64,7 +63,7 @@ def front(record: Record) -> Section | None:
             TableRow(
                 (
                     Cell(str(number), number),
-                    Cell(score(record.objective, candidate.score), candidate.score),
+                    Cell(record.metric.written(candidate.score), candidate.score),
                     *_cost_cells(candidate.cost, timed),
                     Cell(str(candidate.architecture.resolution), candidate.architecture.resolution),
                     attention_by_stage(candidate.architecture),
@@ -75,7 +74,7 @@ def front(record: Record) -> Section | None:
         )
     columns = (
         "network",
-        record.objective,
+        record.metric.column,
         "MACs",
         "params",
         *(("latency",) if timed else ()),
@@ -87,16 +86,16 @@ def front(record: Record) -> Section | None:
         f"{len(members)} of {len(everything):,} networks are such that no other is both better and cheaper. "
         "Choose a point or a row to see its network; the faint points are all others that were evaluated."
     )
-    if (record.identity.get("evaluator") or {}).get("name") == "supernet":
-        said += " The front's networks were scored again on all validation pictures, the faint ones on some of them."
-    chart = frame.chart(*drawn, told=f"{record.objective} against {COST_NAMES[cost]} of all candidates")
+    if record.title.front:
+        said += f" {record.title.front}"
+    chart = frame.chart(*drawn, told=f"{record.metric.name} against {COST_NAMES[cost]} of all candidates")
     content = [
         paragraph(text(said)),
         element("div", chart, element("div", *panels, data_chosen=chosen), class_="front"),
         element("div", legend(kinds_of([candidate.architecture for candidate in members])), class_="scroll"),
         titled("Networks of the front", table(columns, rows, words=("attention by stage", "digest"))),
     ]
-    return Section("front", "Front", f"What {record.objective} costs", content)
+    return Section("front", "Front", f"What {record.metric.name} costs", content)
 
 
 def cost_axis(record: Record) -> str:
@@ -109,7 +108,7 @@ def _told(record: Record, candidate: Candidate) -> str:
     costs = [with_unit("macs", candidate.cost.macs), with_unit("params", candidate.cost.params)]
     if candidate.cost.latency_ns:
         costs.append(milliseconds(candidate.cost.latency_ns))
-    numbers = f"{score(record.objective, candidate.score)} · {' · '.join(costs)}"
+    numbers = f"{record.metric.written(candidate.score)} · {' · '.join(costs)}"
     return f"{numbers}\n{attention_by_stage(candidate.architecture)}"
 
 
@@ -120,9 +119,8 @@ def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
 
 def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Markup:
     title = f"Network {number}{', the best' if won else ''}"
-    numbers = [(record.objective, score(record.objective, candidate.score))]
-    if isinstance(candidate.metrics, Metrics):
-        numbers.append(("loss", f"{candidate.metrics.loss:.3f}"))
+    numbers = [(record.metric.name, record.metric.written(candidate.score))]
+    numbers += [(name, f"{value:.3f}") for name, value in candidate.measured.beside.items()]
     numbers += [("MACs", f"{candidate.cost.macs:,}"), ("params", f"{candidate.cost.params:,}")]
     if candidate.cost.latency_ns:
         numbers.append(("latency", milliseconds(candidate.cost.latency_ns)))

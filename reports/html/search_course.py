@@ -4,12 +4,13 @@ import shlex
 import statistics
 from collections import defaultdict
 
+from foundation.metric import ACCURACY
 from reports import analysis
 from reports.html.charts import Frame, Series, line_chart
 from reports.html.front_section import cost_axis
 from reports.html.markup import Markup, text
 from reports.html.page import Section, command_block, pair, paragraph
-from reports.notation import COST_NAMES, percent, score, tick_format
+from reports.notation import COST_NAMES, plural
 from reports.record import RETRAIN, Record
 
 
@@ -37,7 +38,7 @@ def progress(record: Record) -> Section | None:
         paragraph(
             text(
                 f"{len(steps):,} candidates were evaluated.{refused}{failed}{reached} The area (hypervolume) is that "
-                f"under the front of {record.objective} and {COST_NAMES[cost]}: it grows whenever a candidate is "
+                f"under the front of {record.metric.name} and {COST_NAMES[cost]}: it grows whenever a candidate is "
                 "better or cheaper than all before."
             )
         ),
@@ -50,39 +51,43 @@ def trust(record: Record) -> Section | None:
     """How far the search's ranking agrees with networks trained by themselves."""
     if not record.identity:
         return None
+    scored = record.metric
+    trainings = next((record.place(name).metric for name in record.places), ACCURACY)
     scores = {one.candidate.architecture.digest(): one.candidate.score for one in record.evaluated}
     scores |= {one.architecture.digest(): one.score for one in (*record.front, *filter(None, [record.best]))}
     trained: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in record.retrained:
-        trained[one.architecture.digest()][one.place].append(one.accuracy)
+        trained[one.architecture.digest()][one.place].append(one.value)
     # Of each network its longest training: those of other folders can have another recipe.
-    accuracies = {digest: statistics.mean(places[record.longest(places)[0]]) for digest, places in trained.items()}
-    pairs = [(scores[digest], accuracy) for digest, accuracy in accuracies.items() if digest in scores]
-    tau = analysis.agreement(pairs)
+    values = {digest: statistics.mean(places[record.longest(places)[0]]) for digest, places in trained.items()}
+    pairs = [(scores[digest], value) for digest, value in values.items() if digest in scores]
+    tau = analysis.agreement([(scored.merit(score), trainings.merit(value)) for score, value in pairs])
     name = (record.identity.get("evaluator") or {}).get("name", "evaluator")
     content: list[Markup] = []
     if tau is not None:
+        results = plural(trainings.name, len(pairs))
         content.append(
             paragraph(
                 text(
-                    f"Kendall's τ between the search's scores and the test accuracies of {len(pairs)} networks that "
-                    f"were trained by themselves is {tau:.2f}: 1 is the same order, 0 none. Few networks say little."
+                    f"Kendall's τ between the search's scores and the test {results} of {len(pairs)} networks "
+                    f"that were trained by themselves is {tau:.2f}: 1 is the same order, 0 none. Few networks say "
+                    "little."
                 )
             )
         )
         frame = Frame(
             [score for score, _ in pairs],
-            [accuracy for _, accuracy in pairs],
-            x_label=f"{record.objective} in the search",
-            y_label="test accuracy, trained by itself",
-            x_format=tick_format(record.objective),
-            y_format=lambda value: f"{100 * value:.4g} %",
+            [value for _, value in pairs],
+            x_label=f"{scored.column} in the search",
+            y_label=f"test {trainings.column}, trained by itself",
+            x_format=scored.tick,
+            y_format=trainings.tick,
         )
         dots = []
         for point in pairs:
-            told = f"{score(record.objective, point[0])} in the search\n{percent(point[1])} trained"
+            told = f"{scored.written(point[0])} in the search\n{trainings.written(point[1])} trained"
             dots.append(frame.dot(point, 5.5, told, class_="member"))
-        content.append(pair(frame.chart(*dots, told="scores of the search against trained accuracies")))
+        content.append(pair(frame.chart(*dots, told=f"scores of the search against trained {results}")))
     else:
         known = {0: "no network has both", 1: "one network has both", 2: "two networks have both"}
         few = known.get(len(pairs), "they are all the same")
@@ -105,10 +110,6 @@ def trust(record: Record) -> Section | None:
                 shlex.join(["python", "retrain.py", file, "--data", data, "--out", f"{folder}/{RETRAIN}-1"]),
             )
         )
-    if name == "supernet":
-        measured = (
-            "How far a ranking can be trusted is measured in docs/ranking.md: on networks that were each trained by "
-            "themselves, against how well two trainings of the same networks agree."
-        )
-        content.append(paragraph(text(measured)))
+    if record.title.trust:
+        content.append(paragraph(text(record.title.trust)))
     return Section("trust", "Trust", "How far the ranking can be trusted", content)

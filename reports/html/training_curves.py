@@ -1,7 +1,8 @@
 """The curves of the networks that were trained by themselves."""
 
+from foundation.metric import ACCURACY
 from reports.html.answer import FOUND
-from reports.html.charts import Series, line_chart
+from reports.html.charts import Format, Series, line_chart
 from reports.html.markup import element, text
 from reports.html.page import Section, pair, paragraph, titled
 from reports.notation import plural
@@ -15,14 +16,18 @@ def training(record: Record) -> Section | None:
     if not record.curves:
         return None
     charts = []
-    for name, label in (("validation_accuracy", "validation accuracy"), ("loss", "training loss")):
+    metrics = list(dict.fromkeys(place.metric for place in record.places.values())) or [ACCURACY]
+    drawn: list[tuple[str, str, Format]] = [
+        *((f"validation_{metric.name}", f"validation {metric.column}", metric.tick) for metric in metrics),
+        ("loss", "training loss", lambda value: f"{value:.3g}"),
+    ]
+    for name, label, written in drawn:
         lines = []
         for folder, entries in sorted(record.curves.items(), key=lambda item: _look(item[0]) == FOUND):
             steps = [(entry["epoch"], entry[name]) for entry in entries if {"epoch", name} <= entry.keys()]
             if steps:
                 lines.append(Series(folder, steps, f"line-{_look(folder)}"))
         if lines:
-            as_share = name == "validation_accuracy"
             charts.append(
                 titled(
                     label,
@@ -31,7 +36,7 @@ def training(record: Record) -> Section | None:
                         x_label="epoch",
                         y_label="",
                         x_format=lambda value: f"{value:g}",
-                        y_format=(lambda value: f"{100 * value:.4g} %") if as_share else (lambda value: f"{value:.3g}"),
+                        y_format=written,
                         told=f"{label} by epoch",
                         counts=True,
                     ),

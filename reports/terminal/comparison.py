@@ -13,7 +13,8 @@ from rich.table import Table
 
 from foundation.amounts import human
 from foundation.files import write_atomically
-from reports.notation import attention_by_stage, percent
+from foundation.metric import ACCURACY, Metric
+from reports.notation import attention_by_stage
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
@@ -24,7 +25,7 @@ class ComparedNetwork:
     """A network trained with some seeds.
 
     Attributes:
-        accuracies: on the test pictures, one a seed.
+        values: of the metric on the test pictures, one a seed.
         right: whether each test picture was classified rightly, one array a seed; empty where that is not known.
         originals: of each test picture, the number of the one it is made from; None where all are independent.
         seconds: of training, one a seed.
@@ -33,17 +34,23 @@ class ComparedNetwork:
     name: str
     architecture: Architecture
     cost: Cost
-    accuracies: tuple[float, ...]
+    values: tuple[float, ...]
     seconds: tuple[float, ...]
     right: tuple[NDArray[np.bool_], ...] = ()
     originals: NDArray[np.int64] | None = None
+    metric: Metric = ACCURACY
+
+    @property
+    def merits(self) -> tuple[float, ...]:
+        """The values so that higher is better."""
+        return tuple(map(self.metric.merit, self.values))
 
 
 class Lead(NamedTuple):
-    """How much more accurate one network is than another, and how sure that is.
+    """How much better one network is than another, and how sure that is.
 
     Attributes:
-        difference: of mean accuracies, in 0 to 1.
+        difference: of mean values of the metric, above 0 where the one is better.
         half_width: of its 95% interval; None where there is none.
         p: two-sided; None where no test is possible.
         test: in words.
@@ -63,7 +70,7 @@ def lead(first: ComparedNetwork, other: ComparedNetwork) -> Lead:
     """
     from scipy import stats  # takes a second to import
 
-    differences = [one - two for one, two in zip(first.accuracies, other.accuracies, strict=True)]
+    differences = [one - two for one, two in zip(first.merits, other.merits, strict=True)]
     mean, count = statistics.mean(differences), len(differences)
     if count > 1:
         test = f"paired t over {count} seeds"
@@ -71,7 +78,7 @@ def lead(first: ComparedNetwork, other: ComparedNetwork) -> Lead:
             return Lead(mean, None, None, test)
         error = statistics.stdev(differences) / math.sqrt(count)
         half_width = float(stats.t.ppf(0.975, count - 1)) * error
-        return Lead(mean, half_width, float(stats.ttest_rel(first.accuracies, other.accuracies).pvalue), test)
+        return Lead(mean, half_width, float(stats.ttest_rel(first.merits, other.merits).pvalue), test)
     if not first.right or not other.right or len(first.right[0]) != len(other.right[0]):
         return Lead(mean, None, None, "one seed")
     won = first.right[0].astype(np.int64) - other.right[0].astype(np.int64)
@@ -88,23 +95,24 @@ def lead(first: ComparedNetwork, other: ComparedNetwork) -> Lead:
 
 
 def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
-    """Trained networks in the order given: mean test accuracy (± standard deviation over seeds), costs, seconds.
+    """Trained networks in the order given: mean test value (± standard deviation over seeds), costs, seconds.
 
-    Beside all but the first: how far the first is ahead of it in percentage points, with the 95% interval and p.
+    Beside all but the first: how far the first is ahead of it (of shares, in points), with the 95% interval and p.
     """
     leads = [None, *(lead(rows[0], other) for other in rows[1:])]
     compared = ("first ahead by", "p") if len(rows) > 1 else ()
+    metric = rows[0].metric
     table = plain_table(
-        title, ("network", "test accuracy", *compared, "MACs", "params", "seconds", "attention by stage")
+        title, ("network", f"test {metric.column}", *compared, "MACs", "params", "seconds", "attention by stage")
     )
     for row, ahead in zip(rows, leads, strict=True):
-        accuracy = percent(statistics.mean(row.accuracies))
-        if len(row.accuracies) > 1:
-            accuracy += f" ± {100 * statistics.stdev(row.accuracies):.2f}"
+        told = metric.written(statistics.mean(row.values))
+        if len(row.values) > 1:
+            told += f" ± {metric.number(statistics.stdev(row.values))}"
         table.add_row(
             row.name,
-            accuracy,
-            *(_lead_cells(ahead) if compared else ()),
+            told,
+            *(_lead_cells(ahead, metric) if compared else ()),
             human(row.cost.macs),
             human(row.cost.params),
             f"{statistics.mean(row.seconds):.0f}",
@@ -113,17 +121,17 @@ def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
     return table
 
 
-def _lead_cells(ahead: Lead | None) -> tuple[str, str]:
+def _lead_cells(ahead: Lead | None, metric: Metric) -> tuple[str, str]:
     if ahead is None:
         return "", ""
-    text = f"{100 * ahead.difference:+.2f}"
+    text = metric.signed(ahead.difference).replace("−", "-")
     if ahead.half_width is not None:
-        text += f" ± {100 * ahead.half_width:.2f}"
+        text += f" ± {metric.number(ahead.half_width)}"
     return text, "" if ahead.p is None else f"{ahead.p:.3f}" if ahead.p >= 0.001 else "<0.001"
 
 
 def comparison(rows: Sequence[ComparedNetwork]) -> list[dict[str, Any]]:
-    """What the table says, as plain values: accuracies by seed, and how far the first is ahead of each other."""
+    """What the table says, as plain values: the metric by seed, and how far the first is ahead of each other."""
     described = []
     for row in rows:
         entry: dict[str, Any] = {
@@ -131,7 +139,7 @@ def comparison(rows: Sequence[ComparedNetwork]) -> list[dict[str, Any]]:
             "digest": row.architecture.digest(),
             "macs": row.cost.macs,
             "params": row.cost.params,
-            "accuracies": list(row.accuracies),
+            "accuracies" if row.metric == ACCURACY else "values": list(row.values),
         }
         if row is not rows[0]:
             entry["first_ahead"] = lead(rows[0], row)._asdict()
@@ -140,24 +148,27 @@ def comparison(rows: Sequence[ComparedNetwork]) -> list[dict[str, Any]]:
 
 
 def plot_comparison(rows: Sequence[ComparedNetwork], title: str, path: Path) -> None:
-    """Writes a PNG: test accuracy against MACs, a point a network, a small one a seed."""
+    """Writes a PNG: the metric on the test pictures against MACs, a point a network, a small one a seed."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    metric, scale = rows[0].metric, rows[0].metric.scale
     with pyplot.rc_context({"font.size": 10, "svg.hashsalt": "coordnas"}):
         figure, axes = pyplot.subplots(figsize=(7.2, 4.4), dpi=150, layout="constrained")
         for index, row in enumerate(rows):
-            mean = 100 * statistics.mean(row.accuracies)
+            mean = scale * statistics.mean(row.values)
             macs = row.cost.macs / 1e6
             marker, colour = ("D", "#b3412a") if index == 0 else ("o", "#33527a")
-            if len(row.accuracies) > 1:
-                axes.scatter([macs] * len(row.accuracies), [100 * a for a in row.accuracies], s=9, c=colour, alpha=0.4)
+            if len(row.values) > 1:
+                axes.scatter(
+                    [macs] * len(row.values), [scale * value for value in row.values], s=9, c=colour, alpha=0.4
+                )
             axes.scatter([macs], [mean], s=52, c=colour, marker=marker, zorder=3)
             axes.annotate(row.name, (macs, mean), (7, 0), textcoords="offset points", va="center", fontsize=9)
         axes.set_xlabel("MACs a picture, millions")
-        axes.set_ylabel("test accuracy, %")
+        axes.set_ylabel(f"test {metric.axis}")
         axes.set_title(title, loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)

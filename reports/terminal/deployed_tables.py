@@ -10,7 +10,8 @@ from deployment.compared_latency import Spread
 from deployment.confusion import Evaluation
 from deployment.precisions import Precision
 from foundation.amounts import human, milliseconds
-from reports.notation import attention_by_stage, percent
+from foundation.metric import ACCURACY
+from reports.notation import attention_by_stage
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
@@ -38,7 +39,7 @@ def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
         cost = measure(row.architecture, len(found.classes))
         table.add_row(
             Text(row.name),
-            percent(found.accuracy),
+            ACCURACY.written(found.accuracy),
             *((_share(found.top5),) if five else ()),
             f"{found.loss:.4f}",
             human(cost.macs),
@@ -96,7 +97,7 @@ def precision_table(rows: Sequence[Precision], title: str) -> Table:
     for row in rows:
         table.add_row(
             row.name,
-            percent(row.evaluation.accuracy),
+            ACCURACY.written(row.evaluation.accuracy),
             f"{row.evaluation.loss:.4f}",
             milliseconds(row.time.median),
             _quartiles(row.time),
@@ -110,4 +111,4 @@ def _quartiles(found: Spread) -> str:
 
 
 def _share(share: float | None) -> str:
-    return "" if share is None else percent(share)
+    return "" if share is None else ACCURACY.written(share)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from evaluators.base import Evaluator, StagedEvaluator, checked
+from evaluators.base import Evaluator, StagedEvaluator, metric_of
 from foundation.files import no_room_left
+from foundation.metric import checked
 from foundation.progress import Reporter
 from studies.halving import halve
 from studies.trials import Candidate, Claim, Failure, failure_reason
@@ -73,10 +74,10 @@ class Here:
             return
         for claim in claims:
             try:
-                metrics = checked(self.evaluator.evaluate(claim.architecture))
+                measured = checked(self.evaluator.evaluate(claim.architecture), metric_of(self.evaluator))
             except Exception as error:
                 if no_room_left(error):
                     raise
                 yield claim, Failure(claim.architecture, failure_reason(error))
             else:
-                yield claim, Candidate(claim.architecture, claim.cost, metrics)
+                yield claim, Candidate(claim.architecture, claim.cost, measured)

@@ -4,8 +4,9 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluators.base import Evaluator, checked, numbers, read_numbers
+from evaluators.base import Evaluator, metric_of
 from foundation.errors import InputError
+from foundation.metric import ACCURACY, Metric, checked, read_measured
 from foundation.signals import raise_on_signals
 from search_space.architecture import Architecture
 from studies.engines.evaluation import Result
@@ -25,6 +26,7 @@ class RayActors:
 
     Args:
         make: makes the evaluator and prepares it; runs in every actor.
+        metric: of what they evaluate.
         address: of a cluster; None for this machine alone.
         resources: what an actor needs: `num_cpus`, `num_gpus`.
         say: tells the user a line.
@@ -39,7 +41,7 @@ class RayActors:
         make: Callable[[], Evaluator],
         count: int,
         *,
-        objective: str = "accuracy",
+        metric: Metric = ACCURACY,
         address: str | None = None,
         resources: Mapping[str, float] | None = None,
         say: Callable[[str], None] = lambda line: None,
@@ -50,7 +52,7 @@ class RayActors:
             raise InputError("`engine` ray: needs ray; pip install 'coordnas[ray]'") from None
         needs = {"num_cpus": 1.0, **(resources or {})}
         self._ray = ray
-        self._objective = objective
+        self._metric = metric
         try:
             if not ray.is_initialized():
                 local: dict[str, Any] = (
@@ -113,7 +115,7 @@ class RayActors:
                 yield claim, Failure(claim.architecture, failure_reason(error.cause or error))
             else:
                 self._idle.append(actor)
-                yield claim, Candidate(claim.architecture, claim.cost, read_numbers(self._objective, named))
+                yield claim, Candidate(claim.architecture, claim.cost, read_measured(self._metric, named))
 
     def close(self) -> None:
         """Ends the actors, and Ray on this machine."""
@@ -150,4 +152,5 @@ class _Actor:
     def evaluate(self, architecture: str) -> dict[str, float]:
         if self._evaluator is None:
             self._evaluator = self._make()
-        return numbers(checked(self._evaluator.evaluate(Architecture.from_json(architecture))))
+        measured = self._evaluator.evaluate(Architecture.from_json(architecture))
+        return checked(measured, metric_of(self._evaluator)).numbers()

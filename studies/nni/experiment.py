@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Evaluator, checked, numbers, read_numbers
+from evaluators.base import Evaluator, metric_of
 from foundation.errors import InputError
+from foundation.metric import ACCURACY, Metric, checked, read_measured
 from search_space.architecture import Architecture
 from search_space.space import SearchSpace
 from studies.engines.evaluation import Result
@@ -41,6 +42,7 @@ class NNIExperiment:
     Args:
         folder: of the run.
         sampler: its name, for the page.
+        metric: that the trials report.
         threads: of torch, in each trial.
         port: of the web page; None for one that is free.
         command: that evaluates one candidate; None for this process's own.
@@ -56,24 +58,27 @@ class NNIExperiment:
         *,
         sampler: str,
         threads: int,
-        objective: str = "accuracy",
+        metric: Metric = ACCURACY,
         port: int | None = None,
         command: Sequence[str] | None = None,
     ):
         self._space = space
         self._count = count
-        self._objective = objective
+        self._metric = metric
         self._running: dict[int, Claim] = {}  # by number of the proposal, which NNI calls parameter_id
         self._ended: dict[int, float] = {}  # well, but without a result so far; and since when
         self._next = 0
         self._messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        tuner: dict[str, Any] = {"name": TUNERS.get(sampler, sampler.removeprefix("nni:"))}
+        if not metric.higher_is_better:
+            tuner["class_args"] = {"optimize_mode": "minimize"}  # by which NNI's page finds the best trials
         settings = {
             "experiment_name": folder.resolve().name,
             "search_space": exported(every_decision(space)),
             "trial_command": f"{THREADS}={threads} exec {shlex.join(command or [sys.executable, *sys.argv])}",
             "trial_code_directory": os.getcwd(),
             "trial_concurrency": count,
-            "tuner": {"name": TUNERS.get(sampler, sampler.removeprefix("nni:"))},
+            "tuner": tuner,
         }
         self._server = NNIServer(folder / FOLDER, settings, port)
         self._listener = threading.Thread(target=self._listen, name="nni", daemon=True)
@@ -158,10 +163,10 @@ class NNIExperiment:
     def _candidate(self, claim: Claim, value: str) -> Candidate | Failure:
         try:
             named = json.loads(value)
-            metrics = read_numbers(self._objective, {name: named[name] for name in named if name != "default"})
+            measured = read_measured(self._metric, named)
         except (TypeError, ValueError, KeyError, InputError):
             return Failure(claim.architecture, f"its trial reported {value[:100]!r}")
-        return Candidate(claim.architecture, claim.cost, metrics)
+        return Candidate(claim.architecture, claim.cost, measured)
 
     def _overdue(self) -> Result | None:
         """A trial that ended well, but whose result is not to be expected any more."""
@@ -227,10 +232,10 @@ def run_trial(space: SearchSpace, evaluator: Evaluator) -> None:
     architecture = read_parameters(space, given["parameters"])
     evaluator.prepare()
     try:
-        named = numbers(checked(evaluator.evaluate(architecture)))
+        measured = checked(evaluator.evaluate(architecture), metric_of(evaluator))
     except Exception as error:
         raise InputError(failure_reason(error)) from error
-    value = {"default": next(iter(named.values())), **named}
+    value = {"default": measured.value, **measured.numbers()}
     metric = {
         "parameter_id": given["parameter_id"],
         "trial_job_id": os.environ["NNI_TRIAL_JOB_ID"],

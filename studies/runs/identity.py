@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from foundation.errors import InputError
+from foundation.json_files import shown
+from foundation.metric import Metric, read_metric
 from training.data.datasets import PREPARED
 
 FILES = "files"  # of each split, as a run's configuration records them beside its identity
@@ -27,6 +30,15 @@ _CHANGED = {
     ),
 }
 """What happened, and what to do, where only a digest tells two values apart: by the last part of the place."""
+
+
+def ranked_by(identity: Mapping[str, Any]) -> Metric:
+    """The metric that a run's candidates are ranked by. Raises InputError, naming the field, for what is none."""
+    sampler = identity.get("sampler")
+    named = sampler.get("objectives") if isinstance(sampler, dict) else None
+    if named is not None and (not isinstance(named, list) or not all(isinstance(name, str) for name in named)):
+        raise InputError(f"sampler.objectives: expected a list of names, got {shown(named)}")
+    return read_metric(identity, named[0] if named else None)
 
 
 @dataclass(frozen=True)

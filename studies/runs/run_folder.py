@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluators.base import Metrics, number, numbers, read_numbers
 from foundation.errors import InputError
 from foundation.files import check_folder, remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json, shown
+from foundation.metric import ACCURACY, Metric, described, metric, read_measured, read_metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
@@ -194,8 +194,10 @@ def write_results(folder: Path, front: list[Candidate], evaluated: int, budget: 
 
 def _best(front: list[Candidate], budget: Budget, data: Dataset) -> dict[str, Any]:
     """What is written of the front's best, which is the best of all that were rescored."""
+    best = min(front, key=lambda candidate: candidate.merit)
     return {
-        **_described(min(front, key=lambda candidate: candidate.merit)),
+        **_described(best),
+        **described(best.measured.metric),
         "budget": dict(budget.bounds()),
         "data": data.name,
         "num_classes": data.num_classes,
@@ -207,7 +209,7 @@ def _best(front: list[Candidate], budget: Budget, data: Dataset) -> dict[str, An
 def finished_front(
     folder: Path,
     candidates: Sequence[Candidate],
-    objective: str,
+    wanted: Metric,
     budget: Budget,
     data: Dataset,
     reporter: Reporter,
@@ -220,7 +222,7 @@ def finished_front(
     if not path.exists():
         return None
     try:
-        front, evaluated = _front(path, objective)
+        front, evaluated = _front(path, wanted)
     except InputError as error:
         reporter.say(f"{error}; it is written anew")
         return None
@@ -241,13 +243,14 @@ def _whole(front: list[Candidate], evaluated: int, budget: Budget, data: Dataset
     """What is written of the front."""
     return {
         "front": [_described(candidate) for candidate in front],
+        **described(front[0].measured.metric),
         "budget": dict(budget.bounds()),
         "data": data.name,
         "evaluated": evaluated,
     }
 
 
-def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:
+def _front(path: Path, wanted: Metric) -> tuple[list[Candidate], int]:
     """The candidates of a front's file, and after how many it was written. Raises InputError if it is broken."""
     content = read_json(path, MAX_OF_A_RUN)
     try:
@@ -255,7 +258,7 @@ def _front(path: Path, objective: str) -> tuple[list[Candidate], int]:
             Candidate(
                 Architecture.from_dict(entry["architecture"]),
                 Cost.from_dict(entry["cost"]),
-                read_numbers(objective, entry["metrics"]),
+                read_measured(wanted, entry["metrics"]),
             )
             for entry in content["front"]
         ]
@@ -285,19 +288,22 @@ def front_architecture(path: Path, wanted: int | None) -> Architecture:
     architectures = front_architectures(path)
     if wanted is None:
         try:
-            scores = [_score(entry["metrics"]) for entry in read_json(path, MAX_OF_A_RUN)["front"]]
-            wanted = 1 + scores.index(max(scores))
-        except (KeyError, TypeError, AttributeError, ValueError):
+            content = read_json(path, MAX_OF_A_RUN)
+            ranked_by = _metric(content)
+            merits = [read_measured(ranked_by, entry["metrics"]).merit for entry in content["front"]]
+            wanted = 1 + merits.index(max(merits))
+        except (LookupError, TypeError, AttributeError, ValueError):
             raise InputError(f"{path}: does not say which network is the best; give `network` N") from None
     if not 1 <= wanted <= len(architectures):
         raise InputError(f"`network` {wanted}: the front of {path.parent} has networks 1 to {len(architectures)}")
     return architectures[wanted - 1]
 
 
-def _score(metrics: dict[str, Any]) -> float:
-    """What a front's networks are ranked by: the accuracy, or the one score."""
-    named = metrics.keys() - Metrics._fields or {"accuracy"}
-    return number(read_numbers(min(named), metrics))
+def _metric(content: dict[str, Any]) -> Metric:
+    """What a front's networks are ranked by: what the file says; where it says nothing, accuracy, or the one score."""
+    if content.get("metric") is not None:
+        return read_metric(content)
+    return metric(min(content["front"][0]["metrics"].keys() - set(ACCURACY.beside) or {ACCURACY.name}))
 
 
 def merge_results(folder: Path, results: list[dict[str, Any]]) -> None:
@@ -330,7 +336,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
         "architecture": candidate.architecture.to_dict(),
         "digest": candidate.architecture.digest(),
         "cost": candidate.cost.to_dict(),
-        "metrics": numbers(candidate.metrics),
+        "metrics": candidate.measured.numbers(),
     }
 
 

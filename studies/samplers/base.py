@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from foundation.errors import InputError
+from foundation.metric import ACCURACY, Metric
 from foundation.plugins import load_plugin
 from foundation.registry import Registry
 from foundation.seeds import derive
@@ -39,13 +40,15 @@ class Goal:
 
     Attributes:
         startup: proposals that are drawn from the budget before the sampler is asked.
-        objectives: what is maximised, and then the costs (fields of Cost) that are minimised, if any.
+        metric: what candidates are ranked by.
+        costs: fields of Cost that are to be low beside it, if any.
     """
 
     priced: PricedSpace
     seed: int
     startup: int
-    objectives: tuple[str, ...] = ("accuracy", "macs")
+    metric: Metric = ACCURACY
+    costs: tuple[str, ...] = ("macs",)
 
     @property
     def space(self) -> SearchSpace:
@@ -58,9 +61,9 @@ class Goal:
         return self.priced.budget
 
     @property
-    def costs(self) -> tuple[str, ...]:
-        """The costs that are minimised."""
-        return self.objectives[1:]
+    def objectives(self) -> tuple[str, ...]:
+        """All by name: the metric, and the costs."""
+        return (self.metric.name, *self.costs)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Told:
     """What became of a proposal.
 
     Attributes:
-        score: what is maximised; None if it was not evaluated.
+        score: what is maximised, whichever way of the metric is better: its merit; None if it was not evaluated.
         reason: why it was not; else None.
         excess: how far over the budget it is, as a fraction of it; at most 0 within.
     """
@@ -93,7 +96,7 @@ class Told:
         return self.proposal.architecture
 
     def values(self, objectives: Sequence[str]) -> list[float]:
-        """The objectives' values, of an evaluated proposal."""
+        """What is maximised, and the costs among the objectives, of an evaluated proposal."""
         assert self.score is not None
         return [self.score, *(float(getattr(self.cost, name)) for name in objectives[1:])]
 
@@ -160,5 +163,5 @@ def make_sampler(name: str, goal: Goal) -> Sampler:
     """A sampler for the goal. Raises InputError for an unknown one, or one that cannot weigh the goal's objectives."""
     found = sampler_class(name)
     if goal.costs and not found.several_objectives:
-        raise InputError(f"`sampler` {name}: has one objective only; add `objectives` accuracy")
+        raise InputError(f"`sampler` {name}: has one objective only; add `objectives` {goal.metric.name}")
     return found(goal)

@@ -45,9 +45,9 @@ def decisions(goal: Goal, architecture: Architecture) -> tuple[dict[str, Any], d
     return chosen, distributions
 
 
-def directions(objectives: Sequence[str]) -> list[StudyDirection]:
-    """The first is maximised, the others are costs."""
-    return [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(objectives) - 1)
+def directions(goal: Goal) -> list[StudyDirection]:
+    """Of what a sampler is told: the first is maximised, the others are costs."""
+    return [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * len(goal.costs)
 
 
 class OptunaSampler(Sampler):
@@ -100,7 +100,7 @@ class OptunaSampler(Sampler):
                 self._add(kept)
 
     def _empty(self) -> optuna.Study:
-        return optuna.create_study(directions=directions(self.goal.objectives))
+        return optuna.create_study(directions=directions(self.goal))
 
     def _add(self, told: Told) -> None:
         params, distributions = decisions(self.goal, told.architecture)

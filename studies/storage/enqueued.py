@@ -113,8 +113,7 @@ class Enqueued:
         distributions: dict[str, BaseDistribution] = {}
         if candidate is not None:
             params, distributions = decisions(self._goal, candidate.architecture)
-            costs = self._goal.objectives[1:]
-            values = [candidate.score, *(float(getattr(candidate.cost, name)) for name in costs)]
+            values = [candidate.score, *(float(getattr(candidate.cost, name)) for name in self._goal.costs)]
             state, note = TrialState.COMPLETE, (EVALUATED_AS, candidate.architecture.digest())
 
         def end() -> bool:

@@ -23,13 +23,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from evaluators.base import numbers
 from foundation.errors import InputError, first_line
 from foundation.files import no_room_left
 from search_space.architecture import Architecture
 from studies.runs.identity import difference
 from studies.samplers.base import REJECTIONS, Goal, Proposal, Sampler, Told
-from studies.samplers.optuna_samplers import directions
 from studies.storage.bulk_reading import read_trials
 from studies.storage.enqueued import Enqueued
 from studies.storage.leases import ATTRIBUTE as LEASE
@@ -37,6 +35,7 @@ from studies.storage.leases import SECONDS, Leases
 from studies.storage.records import (
     brief,
     described,
+    directions,
     is_ours,
     new_trial,
     occupies,
@@ -45,6 +44,7 @@ from studies.storage.records import (
     read_cost,
     read_proposal,
     read_told,
+    stored_values,
 )
 from studies.storage.storages import close_storage, collecting_later, is_away, open_storage, patiently, without_password
 from studies.storage.storing import end_trial, store
@@ -132,7 +132,7 @@ class OptunaStudy:
         return self.sampler.asks
 
     def _open(self, url: str, name: str, identity: Mapping[str, Any] | None) -> None:
-        wanted = directions(self.goal.objectives)
+        wanted = directions(self.goal)
         self._storage = open_storage(url)
         study = optuna.create_study(study_name=name, storage=self._storage, directions=wanted, load_if_exists=True)
         self._storage, self._study_id = study._storage, study._study_id
@@ -151,7 +151,7 @@ class OptunaStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:
-                named = [self.goal.objectives[0], *(_COSTS[cost] for cost in self.goal.costs)]
+                named = [self.goal.metric.name, *(_COSTS[cost] for cost in self.goal.costs)]
                 study.set_metric_names(named)
         self._take_in(read_trials(self._storage, self._study_id))
 
@@ -291,9 +291,9 @@ class OptunaStudy:
 
     def accept(self, claim: Claim, candidate: Candidate) -> None:
         """Tells the sampler, and stores the trial."""
-        told = self._of(claim.proposal, candidate.score, None)
+        told = self._of(claim.proposal, candidate.measured.merit, None)
         attributes: dict[str, Any] = {"rungs": list(candidate.rungs)} if candidate.rungs else {}
-        self._finish(claim, TrialState.COMPLETE, told, {**numbers(candidate.metrics), **attributes}, candidate)
+        self._finish(claim, TrialState.COMPLETE, told, {**candidate.measured.numbers(), **attributes}, candidate)
 
     def fail(self, claim: Claim, reason: str) -> None:
         """Tells that the evaluation failed, and why: stored as a failed trial."""
@@ -315,7 +315,7 @@ class OptunaStudy:
             if predecessor is not None:
                 self._end_lost(predecessor)
         else:
-            values = told.values(self.goal.objectives) if told.score is not None else None
+            values = stored_values(self.goal, told)
             counts = described(claim.architecture, claim.cost)
             attributes = {name: value for name, value in attributes.items() if name not in counts}
             if not self._end(claim.trial_id, state, values, attributes):
@@ -400,4 +400,4 @@ class OptunaStudy:
         """A stored trial, and the proposals rejected before it, as what was told."""
         for rejected in read_briefs(trial):
             self._tell(read_brief(self.goal, rejected))
-        self._tell(*read_told(trial, self.goal.objectives[0]))
+        self._tell(*read_told(trial, self.goal.metric))

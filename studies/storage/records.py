@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from evaluators.base import read_numbers
 from foundation.errors import InputError
 from foundation.json_files import shown
+from foundation.metric import Metric, read_measured
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 from studies.samplers.base import REJECTIONS, Goal, Proposal, Told
@@ -29,7 +30,7 @@ def new_trial(
     params, distributions = decisions(goal, told.architecture)
     trial = create_trial(
         state=state,
-        values=told.values(goal.objectives) if told.score is not None else None,
+        values=stored_values(goal, told),
         params=params,
         distributions=distributions,
         user_attrs=dict(attributes),
@@ -40,6 +41,20 @@ def new_trial(
     if started is not None:
         trial.datetime_start = started
     return trial
+
+
+def directions(goal: Goal) -> list[StudyDirection]:
+    """Which way is better of the metric, and of each cost."""
+    first = StudyDirection.MAXIMIZE if goal.metric.higher_is_better else StudyDirection.MINIMIZE
+    return [first] + [StudyDirection.MINIMIZE] * len(goal.costs)
+
+
+def stored_values(goal: Goal, told: Told) -> list[float] | None:
+    """The metric's value and the costs, as a trial has them; None if it was not evaluated."""
+    if told.score is None:
+        return None
+    merit, *costs = told.values(goal.objectives)
+    return [goal.metric.merit(merit), *costs]
 
 
 def described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
@@ -71,17 +86,17 @@ def read_proposal(trial: FrozenTrial) -> Proposal:
         return Proposal(Architecture.from_json(trial.user_attrs["architecture"]), memo)
 
 
-def read_told(trial: FrozenTrial, objective: str) -> tuple[Told, Candidate | None]:
+def read_told(trial: FrozenTrial, metric: Metric) -> tuple[Told, Candidate | None]:
     """What one of our trials tells, and the candidate if it was evaluated."""
     proposal, candidate = read_proposal(trial), None
     if trial.state == TrialState.COMPLETE:
-        candidate = read_candidate(trial, objective)
+        candidate = read_candidate(trial, metric)
     with _told_of(trial):
         reason = None if candidate else f"failed: {trial.user_attrs['failed']}"
         excess = trial.constraints["budget"]
         if type(excess) not in (int, float) or not math.isfinite(excess):
             raise InputError(f"constraints: expected a number, got {shown(excess)}")
-    score = candidate.score if candidate else None
+    score = candidate.measured.merit if candidate else None
     return Told(proposal, read_cost(trial), score, excess, reason), candidate
 
 
@@ -118,15 +133,15 @@ def read_briefs(trial: FrozenTrial) -> list[list[Any]]:
     return found
 
 
-def read_candidate(trial: FrozenTrial, objective: str) -> Candidate:
+def read_candidate(trial: FrozenTrial, metric: Metric) -> Candidate:
     """The candidate of a trial that is complete."""
     architecture, cost, attributes = read_proposal(trial).architecture, read_cost(trial), trial.user_attrs
     with _told_of(trial):
-        named = attributes if objective == "accuracy" else {objective: trial.values[0]}
+        named = {**attributes, metric.name: trial.values[0]}  # a score may be called as one of the counts
         rungs = attributes.get("rungs", [])
         if not isinstance(rungs, list) or not all(type(rung) is float for rung in rungs):
             raise InputError(f"rungs: expected a list of numbers, got {shown(rungs)}")
-        return Candidate(architecture, cost, read_numbers(objective, named), tuple(rungs))
+        return Candidate(architecture, cost, read_measured(metric, named), tuple(rungs))
 
 
 @contextmanager

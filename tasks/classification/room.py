@@ -13,7 +13,7 @@ from search_space.architecture import Architecture
 from search_space.network import Network, build
 from tasks.registry import TASKS
 from training.data.datasets import Dataset, load_data
-from training.evaluation import LOSS, seen
+from training.evaluation import seen
 from training.targets import Batch, Targets
 from training.task import Examination
 
@@ -67,7 +67,7 @@ class Classification:
         whole = torch.cat(predicted)
         sums = [correct, within, loss, float(len(whole))]
         correct, within, loss, count = distributed.total(sums) if shared else sums
-        measured = Measured(ACCURACY, correct / count, {f"top{TOP}": within / count, LOSS: loss / count})
+        measured = Measured(ACCURACY, correct / count, {f"top{TOP}": within / count, "loss": loss / count})
         return Examination(measured, len(whole), {"predicted": whole, "labels": torch.cat(labelled)})
 
     def described(self, data: Dataset) -> dict[str, Any]:
