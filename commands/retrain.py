@@ -107,7 +107,8 @@ def main(arguments: Sequence[str]) -> None:
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     chosen, said = plan_retraining(settings, len(data.train))
-    for line in (said, told_apart(len(data.test), "test")):
+    few = told_apart(len(data.test), "test") if what_for.metric.is_share else None
+    for line in (said, few):
         if line:
             reporter.say(line)
     number = "" if settings.network is None else f"-{settings.network}"
