@@ -25,6 +25,7 @@ from search_space.spaces import named_space
 from studies.runs import run_folder
 from tasks.choice import task
 from training.data.datasets import Dataset
+from training.task import check_class_labels
 
 LONG = 5.0  # seconds of counting that a user is told of
 
@@ -57,6 +58,8 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     chosen, folder = preset(settings.preset), run_folder_of(settings)
     what_for = task(settings.task)
     space = own.space or named_space(settings.space)
+    if own.data is not None:
+        check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")
     side = max(space.resolution)
     data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written

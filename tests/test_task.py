@@ -15,10 +15,12 @@ from safetensors import safe_open
 from torch import Tensor
 from torchvision.tv_tensors import BoundingBoxes, Mask
 
+from evaluators.choice import EVALUATORS, Setup
 from evaluators.halving import Halving
 from evaluators.proxy.evaluator import ProxyEvaluator
 from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.given import given_weights
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost.scoring import Batch, Scorer
 from foundation.errors import InputError
@@ -175,6 +177,23 @@ def test_scores_of_labels_are_refused(priced: PricedSpace, data: Dataset, name: 
     with pytest.raises(InputError, match=r"score \w+: for class labels alone, which task centre does not have; use an"):
         scorer.score(priced.largest, name)
     assert scorer.score(priced.largest, "progressivity") < 10
+
+
+def test_tables_of_accuracies_are_refused(priced: PricedSpace, data: Dataset, tmp_path: Path) -> None:
+    setup = Setup(priced, data, 0, tmp_path, QUIET, CENTRE, own="digits")
+    with pytest.raises(InputError, match="`evaluator` tabular: for class labels alone"):
+        EVALUATORS["tabular"](setup)
+
+
+def test_shared_weights_of_another_task_are_refused(priced: PricedSpace, data: Dataset, tmp_path: Path) -> None:
+    recipe = SupernetRecipe(epochs=1, batch_size=32)
+    evaluator = SupernetEvaluator(
+        priced, data, recipe, Scoring(32, 16, 16), seed=0, folder=tmp_path, reporter=QUIET, task=CENTRE
+    )
+    evaluator.prepare()
+    assert given_weights(tmp_path, tmp_path / "own", priced, data, CENTRE).about["task"] == "centre"
+    with pytest.raises(InputError, match="its weights are of task centre, not classification"):
+        given_weights(tmp_path, tmp_path / "own", priced, data)
 
 
 def test_an_unknown_task() -> None:
