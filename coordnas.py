@@ -50,6 +50,7 @@ __all__ = [
     "register_sampler",
     "register_score",
     "register_space",
+    "register_task",
     "search",
 ]
 
@@ -322,6 +323,11 @@ def register_evaluator(name: str) -> Callable[[Any], Any]:
 def register_space(name: str) -> Callable[[Any], Any]:
     """Function decorator: makes a space known, by a function without parameters that returns a `SearchSpace`."""
     return _register("search_space.spaces", name, "SPACES")
+
+
+def register_task(name: str) -> Callable[[Any], Any]:
+    """Decorator of a class: makes a task known, see `training.task.Task`."""
+    return _register("tasks.choice", name, "TASKS")
 
 
 def _register(module: str, name: str, registry: str | None = None) -> Any:

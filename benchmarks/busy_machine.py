@@ -40,10 +40,12 @@ from search_space.network import build
 from search_space.spaces import priced_space
 from studies.samplers import Goal, make_sampler
 from studies.samplers.base import Proposal, Told
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.methods.label_step import LabelStep
 from training.recipe import Recipe
+from training.targets import Targets
 
 PARTS = ("largest alone", "sandwich", "proposal", "candidate", "retraining")
 """A step of the supernet's first epochs, one of its later ones, what the predictor proposes after 200 candidates, a
@@ -105,7 +107,7 @@ def _works() -> Iterator[Callable[[int], object]]:
     network = build(priced.sample(random.Random(1)), data.num_classes).to(memory_format=torch.channels_last)
     network.train()
     batch = next(data.train.batches(quick.batch_size, seed=0))
-    yield _trained(network, LabelStep(network, 32, quick, data.num_classes), quick, *batch)
+    yield _trained(network, LabelStep(network, 32, quick, CLASSIFICATION, data.num_classes), quick, *batch)
 
 
 def preset_macs() -> int:
@@ -116,7 +118,7 @@ def preset_macs() -> int:
 
 
 def _trained(
-    model: nn.Module, step: Callable[[Tensor, Tensor, int], float], recipe: Recipe, images: Tensor, labels: Tensor
+    model: nn.Module, step: Callable[[Tensor, Targets, int], float], recipe: Recipe, images: Tensor, labels: Targets
 ) -> Callable[[int], object]:
     """A step as the training loop takes it."""
     optimizer = torch.optim.SGD(

@@ -24,6 +24,7 @@ from search_space.architecture import Architecture, Attention
 from search_space.baselines import at_macs
 from search_space.families.mobile.baselines import nudged, uniform
 from search_space.families.mobile.spaces import mobilenetv2_32
+from tasks.classification.room import CLASSIFICATION
 from training.data import digits
 from training.data.datasets import Dataset, Split, load_data
 from training.data.held import HeldSplit
@@ -96,9 +97,9 @@ def _drawn(split: Split, count: int) -> Split:
 def _accuracy(network: Architecture, data: Dataset, recipe: Recipe, seed: int) -> float:
     with TemporaryDirectory() as folder:
         trained = train_standalone(
-            network, data, recipe, seed=seed, folder=Path(folder), reporter=QUIET, what="few pictures"
+            network, data, recipe, CLASSIFICATION, seed=seed, folder=Path(folder), reporter=QUIET, what="few pictures"
         )
-    return trained.test.accuracy
+    return trained.test.measured.value
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
 from search_space.spaces import priced_space
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, remove_checkpoints
 from training.data import digits
 from training.data.datasets import Dataset, HeldSplit, Split, load_data
@@ -276,7 +277,14 @@ def _run(plan: Plan, folder: Path, jobs: Sequence[tuple[int, int]]) -> None:
                 continue
             started = time.monotonic()
             train_standalone(
-                architecture, data, plan.recipe, seed=seed, folder=result.parent, reporter=quiet, what=str(result)
+                architecture,
+                data,
+                plan.recipe,
+                CLASSIFICATION,
+                seed=seed,
+                folder=result.parent,
+                reporter=quiet,
+                what=str(result),
             )
             tensors, _ = load_weights(result.parent / WEIGHTS)
             network = build(architecture, data.num_classes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, flag_name, overriding, positional
-from commands.registered import evaluators, samplers, scores, spaces
+from commands.registered import evaluators, samplers, scores, spaces, tasks
 from commands.values import bound, hours, milliseconds, nonnegative, objectives, typed, whole
 from deployment.choices import RUNTIMES
 from evaluators.halving import Halving
@@ -18,7 +18,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, STORAGES
 from training.recipe import Recipe
-from training.specs import DATA
+from training.specs import DATA, TASK
 
 
 def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
@@ -59,6 +59,7 @@ class SearchSettings:
     runtime: str = flag(
         "eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}", group="latency"
     )
+    task: str = flag(TASK, f"what networks are trained for and judged by: {', '.join(tasks())}")
     evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(evaluators())}", group="main")
     score: str = flag(
         "az_nas",

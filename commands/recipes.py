@@ -5,13 +5,13 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, overriding, positional
-from commands.registered import backbones
+from commands.registered import backbones, tasks
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
 from foundation.errors import InputError
 from training.recipe import Recipe
 from training.setting import field_of
-from training.specs import DATA, TEACHERS
+from training.specs import DATA, TASK, TEACHERS
 
 RECIPES = {
     # A few minutes on two cores, for small pictures.
@@ -92,6 +92,10 @@ class RetrainSettings:
         "-none, -se, -ca"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {DATA}", group="main")
+    task: str | None = flag(
+        None,
+        f"what it is trained for and judged by: {', '.join(tasks())} (default: the run's, or {TASK})",
+    )
     recipe: str | None = flag(
         None,
         "quick, photos, paper (the CA paper's) or modern; other flags override it "

@@ -54,6 +54,12 @@ def evaluators() -> tuple[str, ...]:
     return tuple(name for room in rooms for name in registered(str(room), "EVALUATORS.register"))
 
 
+def tasks() -> tuple[str, ...]:
+    """Of the tasks' rooms."""
+    rooms = sorted(path.relative_to(ROOT) for path in (ROOT / "tasks").glob("*/room.py"))
+    return tuple(name for room in rooms for name in registered(str(room), "TASKS.register"))
+
+
 def spaces() -> tuple[str, ...]:
     """Of `search_space.spaces`."""
     return _of_families("spaces.py", "SPACES.register")

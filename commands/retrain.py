@@ -16,7 +16,7 @@ from foundation import distributed
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json
-from foundation.metric import ACCURACY
+from foundation.metric import Metric
 from foundation.progress import Reporter, duration
 from foundation.seeds import derive
 from reports.report import write_report
@@ -32,13 +32,15 @@ from studies.runs import run_folder
 from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
 from studies.storage.storages import check_address, without_password
-from training.data.datasets import Dataset, load_data
+from tasks.choice import task
+from training.data.datasets import Dataset
 from training.lanes import use_threads
 from training.methods.teacher import load_teacher
 from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
+from training.task import check_class_labels, task_identity
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -66,10 +68,12 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
+    what_for = task(settings.task or source.task)
+
     def load(side: int) -> Dataset:
         # Crops at random places and scales want the whole picture, so its file.
         streamed = True if chosen.augmentation == "random-resized-crop" else None
-        return load_data(
+        return what_for.data(
             source.data,
             side,
             device,
@@ -89,6 +93,10 @@ def main(arguments: Sequence[str]) -> None:
         )
     settings = _with_init(settings, source, reporter)
     start = _start(settings, source, data)
+    if settings.export:
+        check_class_labels(what_for, f"`export` {','.join(settings.export)}", "leave it out")
+    if settings.teacher is not None:
+        check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
     networks = _networks(settings, source, data)
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
@@ -99,7 +107,8 @@ def main(arguments: Sequence[str]) -> None:
     for pictures in sized.values():
         len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     chosen, said = plan_retraining(settings, len(data.train))
-    for line in (said, told_apart(len(data.test), "test")):
+    few = told_apart(len(data.test), "test") if what_for.metric.is_share else None
+    for line in (said, few):
         if line:
             reporter.say(line)
     number = "" if settings.network is None else f"-{settings.network}"
@@ -113,6 +122,7 @@ def main(arguments: Sequence[str]) -> None:
         "recipe": chosen.described(),
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
+        **task_identity(what_for),
     }
     free = {
         "data": source.data,
@@ -128,7 +138,14 @@ def main(arguments: Sequence[str]) -> None:
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
             show_retraining(
-                networks, sized, chosen, settings.seeds, reporter, predict, adapt=settings.micro_batch == "auto"
+                networks,
+                sized,
+                chosen,
+                settings.seeds,
+                reporter,
+                predict,
+                adapt=settings.micro_batch == "auto",
+                task=what_for,
             )
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
@@ -145,6 +162,7 @@ def main(arguments: Sequence[str]) -> None:
                     architecture,
                     sized[architecture.resolution],
                     chosen,
+                    what_for,
                     seed=seed,
                     folder=out / folder_name(name, seed),
                     reporter=reporter,
@@ -154,12 +172,11 @@ def main(arguments: Sequence[str]) -> None:
                     adapt=settings.micro_batch == "auto",
                 )
                 trained.append(result)
-                test = {ACCURACY.name: result.test.accuracy, "top5": result.test.top5, "loss": result.test.loss}
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
-                results.append({**described, "seed": seed, "test": test})
-            rows.append(_row(name, architecture, trained, sized[architecture.resolution]))
+                results.append({**described, "seed": seed, "test": result.test.measured.numbers()})
+            rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric))
         # Corrupt ones may have been passed over.
-        tested = len(trained[0].test.labels) if distributed.world() == 1 else len(data.test)
+        tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
         title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
         if distributed.rank() == 0:
             run_folder.merge_results(out, results)
@@ -247,16 +264,21 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
         reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
 
 
-def _row(name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset) -> ComparedNetwork:
+def _row(
+    name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset, metric: Metric
+) -> ComparedNetwork:
     tests = [result.test for result in trained]
+    predictions = [test.predictions for test in tests if {"predicted", "labels"} <= test.predictions.keys()]
+    right = tuple((kept["predicted"] == kept["labels"]).numpy() for kept in predictions)
     return ComparedNetwork(
         name,
         architecture,
         measure(architecture, data.num_classes),
-        tuple(test.accuracy for test in tests),
+        tuple(test.measured.value for test in tests),
         tuple(result.seconds for result in trained),
-        tuple((test.predicted == test.labels).numpy() for test in tests) if distributed.world() == 1 else (),
+        right if distributed.world() == 1 else (),
         None if data.test.sources is None else data.test.sources.numpy(),
+        metric,
     )
 
 

@@ -46,6 +46,7 @@ from studies.storage.storages import without_password
 from studies.trials import Candidate
 from training.lanes import use_threads
 from training.sizing import told_apart
+from training.task import task_identity
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -165,6 +166,7 @@ def _identity(settings: SearchSettings, setup: Setup, evaluator: Evaluator, goal
             "rescored": preset(settings.preset).rescored,
         },
         "seed": settings.seed,
+        **task_identity(setup.task),
         **described(goal.metric),
     }
 
@@ -290,7 +292,7 @@ def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> 
 
 def _actors(settings: SearchSettings, setup: Setup, metric: Metric, threads: int) -> RayActors:
     """Ray actors, as many as there are workers, each with the setup's evaluator."""
-    fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter")}
+    fields = {name: value for name, value in vars(setup).items() if name not in ("data", "reporter", "task")}
     fields |= {"folder": setup.folder.resolve()}
     side = max(setup.priced.space.resolution)
     make = Elsewhere(
@@ -302,6 +304,7 @@ def _actors(settings: SearchSettings, setup: Setup, metric: Metric, threads: int
         settings.device,
         threads,
         loaded_plugins(),
+        setup.task.name,
     )
     return RayActors(
         make,

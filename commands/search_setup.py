@@ -22,7 +22,9 @@ from search_space.pretrained import at_hand, check_published
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.runs import run_folder
-from training.data.datasets import Dataset, load_data
+from tasks.choice import task
+from training.data.datasets import Dataset
+from training.task import check_class_labels
 
 LONG = 5.0  # seconds of counting that a user is told of
 
@@ -53,8 +55,12 @@ def is_shared(settings: SearchSettings) -> bool:
 def search_setup(settings: SearchSettings, device: torch.device, reporter: Reporter, own: Own) -> Setup:
     """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
     chosen, folder = preset(settings.preset), run_folder_of(settings)
+    what_for = task(settings.task)
     space = own.space or named_space(settings.space)
-    data = own.data or load_data(settings.data, max(space.resolution), device, reporter, **how_to_read(settings))
+    if own.data is not None:
+        check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")
+    side = max(space.resolution)
+    data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
     if (seconds := space.counting_seconds()) > LONG:
@@ -79,13 +85,14 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         seed=settings.seed,
         folder=folder,
         reporter=reporter,
+        task=what_for,
         init=init,
         own=own_settings(settings, chosen, plan),
     )
 
 
 def how_to_read(settings: SearchSettings) -> dict[str, Any]:
-    """How `load_data` is to go about the pictures."""
+    """How `Task.data` is to go about the pictures."""
     chosen = preset(settings.preset)
     trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
     return {

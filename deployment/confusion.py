@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from foundation.errors import InputError
 from training.lanes import each_batch
+from training.targets import Batch, Targets
 
 TOP = 5
 
@@ -80,9 +81,7 @@ class Evaluation:
         }
 
 
-def evaluated(
-    classify: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]
-) -> Evaluation:
+def evaluated(classify: Callable[[Tensor], Tensor], batches: Iterable[Batch], classes: tuple[str, ...]) -> Evaluation:
     """The classifier on all batches of images (N×3×H×W, normalised) and labels.
 
     Raises InputError for logits that are not finite.
@@ -92,7 +91,8 @@ def evaluated(
     within = count = 0
     loss = 0.0
 
-    def classified(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def classified(images: Tensor, labels: Targets) -> tuple[Tensor, Tensor]:
+        assert isinstance(labels, Tensor)
         return classify(images), labels.cpu()
 
     for logits, truth in each_batch(classified, batches):

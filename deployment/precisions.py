@@ -1,11 +1,9 @@
 """An exported network in float32 and in 8-bit integers, side by side: accuracy, time, size."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from deployment.choices import ROUNDS
 from deployment.compared_latency import Spread, spread
@@ -15,7 +13,7 @@ from deployment.onnx_session import OnnxNetwork
 from deployment.runtimes import Runtime
 from training.data.datasets import Dataset
 from training.model_file import ModelInfo
-from training.resize import resized
+from training.resize import resized_batches
 
 FLOAT, INT8 = "model.onnx", "model.int8.onnx"
 BATCH = 256
@@ -39,10 +37,10 @@ def compare_precisions(folder: Path, data: Dataset, rounds: int = ROUNDS) -> lis
     models = {name: OnnxNetwork(path) for name, path in paths.items()}
     resolution = ModelInfo.from_metadata(models["float32"].metadata, str(paths["float32"])).architecture.resolution
 
-    def pictures() -> Iterator[tuple[Tensor, Tensor]]:
-        return ((resized(images, resolution), labels) for images, labels in data.test.batches(BATCH))
-
-    evaluations = [evaluated(model, pictures(), data.classes) for model in models.values()]
+    evaluations = [
+        evaluated(model, resized_batches(data.test.batches(BATCH), resolution), data.classes)
+        for model in models.values()
+    ]
     alone = [OnnxNetwork(path, threads=1) for path in paths.values()]
     x = torch.rand(1, 3, resolution, resolution)
     calls = [lambda model=model: model(x) for model in alone]

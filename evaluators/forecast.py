@@ -23,21 +23,21 @@ from foundation.memory import free_memory, kept_bytes
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.network import Network, build
+from search_space.network import Network
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, Split
-from training.evaluation import evaluate
 from training.methods.label_step import LabelStep, Predict
 from training.recipe import Recipe
-from training.resize import resized
+from training.resize import resized_batches
 from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
+from training.targets import Batch, Targets
+from training.task import Task
 
 MORE = 1.1  # of what a step keeps for its gradients: that, and the gradients themselves
 STEPS = 5
 PATIENCE = 20.0
 """Seconds after which no further step is timed."""
-
-Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ def epoch_seconds(
     recipe: Recipe,
     teacher: Predict | None = None,
     adapt: bool = False,
+    task: Task = CLASSIFICATION,
 ) -> tuple[float, float]:
     """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation.
 
@@ -129,12 +130,12 @@ def epoch_seconds(
     """
     if not adapt:
         check_memory(architecture, side, at_once(pictures, recipe), data.device, recipe.precision)
-    network = build(architecture, data.num_classes).to(data.device).to(memory_format=torch.channels_last)
-    step = LabelStep(network, side, recipe, data.num_classes, teacher=teacher, adapt=adapt)
+    network = task.model(architecture, data).to(data.device).to(memory_format=torch.channels_last)
+    step = LabelStep(network, side, recipe, task, data.num_classes, teacher=teacher, adapt=adapt)
     each = step_seconds(network, step, timed_batches(pictures, recipe), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
-    evaluate(network, ((resized(images, side), labels) for images, labels in batches))
+    task.measure(network, resized_batches(batches, side))
     seen = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(data.validation)))
     return each * epoch_steps(len(pictures), recipe.batch_size), (time.monotonic() - started) / seen
 
@@ -150,15 +151,19 @@ def timed_batches(pictures: Split, recipe: Recipe) -> Iterator[Batch]:
 
 
 def step_seconds(
-    model: nn.Module, step: Callable[[Tensor, Tensor, int], float], batches: Iterable[Batch], recipe: Recipe, first: int
+    model: nn.Module,
+    step: Callable[[Tensor, Targets, int], float],
+    batches: Iterable[Batch],
+    recipe: Recipe,
+    first: int,
 ) -> float:
     """Seconds of a training step and of reading its batch; the first one, which warms up, does not count."""
     taken: list[float] = []
     model.train()
     started = begun = time.monotonic()
-    for number, (images, labels) in enumerate(itertools.islice(batches, STEPS + 1), first):
+    for number, (images, targets) in enumerate(itertools.islice(batches, STEPS + 1), first):
         model.zero_grad()
-        step(images, labels, number)
+        step(images, targets, number)
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         now = time.monotonic()
         taken.append(now - begun)

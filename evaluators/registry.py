@@ -15,8 +15,11 @@ from foundation.plugins import load_plugin
 from foundation.progress import Reporter
 from foundation.registry import Registry
 from search_space.cost.priced_space import PricedSpace
-from training.data.datasets import Dataset, load_data
+from tasks.choice import task
+from tasks.classification.room import CLASSIFICATION
+from training.data.datasets import Dataset
 from training.lanes import use_threads
+from training.task import Task
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Setup:
     """What is to be searched.
 
     Attributes:
+        task: what candidates are trained for and judged by.
         init: where first weights come from, `auto` decided.
         own: the evaluator's own settings, of the kind that its room says; None where it has none.
     """
@@ -33,6 +37,7 @@ class Setup:
     seed: int
     folder: Path
     reporter: Reporter
+    task: Task = CLASSIFICATION
     init: str = "scratch"
     own: Any = None
 
@@ -78,9 +83,10 @@ class Elsewhere:
 
     Attributes:
         name: of the evaluator.
-        settings: the setup's fields, without data and reporter.
-        data: the specification that the data are loaded by, at `side` pixels, onto the device, with the options of
-            `load_data` that `reading` says.
+        settings: the setup's fields, without task, data and reporter.
+        data: the specification that the task's data are loaded by, at `side` pixels, onto the device, with the options
+            of `Task.data` that `reading` says.
+        task: its name, which a plugin may have registered.
         threads: of torch.
         plugins: files that are run first, see `foundation.plugins`.
     """
@@ -93,6 +99,7 @@ class Elsewhere:
     device: str
     threads: int
     plugins: tuple[str, ...] = ()
+    task: str = CLASSIFICATION.name
 
     def __call__(self) -> Evaluator:
         for path in self.plugins:
@@ -100,8 +107,9 @@ class Elsewhere:
         device = resolve_device(self.device)
         use_threads(self.threads, lanes=device.type == "cpu")
         reporter = Reporter(quiet=True)
-        data = load_data(self.data, self.side, device, reporter, **self.reading)
-        evaluator = adopted(EVALUATORS[self.name](Setup(**self.settings, data=data, reporter=reporter)))
+        chosen = task(self.task)
+        data = chosen.data(self.data, self.side, device, reporter, **self.reading)
+        evaluator = adopted(EVALUATORS[self.name](Setup(**self.settings, task=chosen, data=data, reporter=reporter)))
         evaluator.prepare()
         return evaluator
 

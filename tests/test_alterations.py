@@ -18,6 +18,7 @@ from training.augmentation.rectangles import crop, erasure
 from training.data.datasets import Split, load_data
 
 CPU = torch.device("cpu")
+NO_PLACES = torch.zeros(0)  # targets that stay where they are
 
 
 def _pictures(count: int, height: int = 24, width: int = 32, channels: int = 3) -> Tensor:
@@ -85,7 +86,7 @@ def test_crops_are_torchvisions() -> None:
     pictures = _pictures(40)
     draws = torch.rand(40, 10, 4, generator=torch.Generator().manual_seed(1))
     mirrored = torch.arange(40) % 2
-    found = resized_crops(pictures, draws, mirrored)
+    found, _ = resized_crops(pictures, NO_PLACES, draws, mirrored)
     for picture, rows, flipped, ours in zip(pictures, draws.tolist(), mirrored, found, strict=True):
         box = crop(rows, 32, 24)
         expected = v2.functional.resized_crop(
@@ -115,7 +116,7 @@ def test_rand_augment_is_torchvisions(
     assert len(v2.RandAugment._AUGMENTATION_SPACE) == OPERATIONS
     pictures = _pictures(6, channels=channels)
     signs = torch.tensor([1, -1, 1, -1, 1, -1])
-    found = rand_augment(pictures, torch.full((6, 1), number), signs[:, None], magnitude)
+    found, _ = rand_augment(pictures, NO_PLACES, torch.full((6, 1), number), signs[:, None], magnitude)
     oracle = _OneOperation(number, magnitude)
     for picture, sign, ours in zip(pictures, signs, found, strict=True):
         monkeypatch.setattr("torch.rand", lambda *size, sign=sign: torch.tensor(0.75 if sign > 0 else 0.25))
@@ -130,12 +131,12 @@ def test_operations_follow_each_other() -> None:
     assert draws.signs is not None
     assert set(draws.operations.flatten().tolist()) == set(range(OPERATIONS))
     assert set(draws.signs.flatten().tolist()) == {-1, 1}
-    found = rand_augment(pictures, draws.operations, draws.signs, 9)
-    first = rand_augment(pictures, draws.operations[:, :1], draws.signs[:, :1], 9)
-    assert torch.equal(found, rand_augment(first, draws.operations[:, 1:], draws.signs[:, 1:], 9))
+    found, _ = rand_augment(pictures, NO_PLACES, draws.operations, draws.signs, 9)
+    first, _ = rand_augment(pictures, NO_PLACES, draws.operations[:, :1], draws.signs[:, :1], 9)
+    assert torch.equal(found, rand_augment(first, NO_PLACES, draws.operations[:, 1:], draws.signs[:, 1:], 9)[0])
     assert torch.equal(pictures, _pictures(300))  # not in place
     # A picture is altered alike whatever others there are.
-    alone = rand_augment(pictures[7:8], draws.operations[7:8], draws.signs[7:8], 9)
+    alone, _ = rand_augment(pictures[7:8], NO_PLACES, draws.operations[7:8], draws.signs[7:8], 9)
     assert torch.equal(found[7:8], alone)
 
 
@@ -203,7 +204,7 @@ def test_grey_pictures_are_augmented_too() -> None:
 def test_a_subset(held: Split) -> None:
     chosen = torch.tensor([5, 3, 60])
     part = held.subset(chosen)
-    assert torch.equal(part.labels, held.labels[chosen])
+    assert torch.equal(part.targets, held.targets[chosen])
     (images, _), *_ = part.batches(3)
     (whole, _), *_ = held.batches(len(held))
     assert torch.equal(images, whole[chosen])

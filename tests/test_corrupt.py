@@ -45,9 +45,9 @@ def test_a_class_without_validation_pictures_is_said(
     for file in sorted((tmp_path / "val" / "digit1").iterdir())[1:]:
         file.unlink()  # one is left, which the test split gets
     data = load_data(f"folder:{tmp_path}", 32, CPU, Reporter(), streamed=streamed, loaders=0)
-    assert set(data.test.labels.tolist()) == {0, 1, 2, 3}
+    assert set(data.test.targets.tolist()) == {0, 1, 2, 3}
     assert "no pictures of" not in capsys.readouterr().out
-    assert set(data.validation.labels.tolist()) == {0, 2, 3}
+    assert set(data.validation.targets.tolist()) == {0, 2, 3}
     message = "validation: no pictures of 1 of 4 classes, which nothing can be said about: digit1\n"
     assert message in capsys.readouterr().out
 

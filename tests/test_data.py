@@ -48,10 +48,10 @@ def test_canvases_are_a_function_of_the_seed(variant: str) -> None:
     assert one.images.shape == (4000, 1, 32, 32)
     assert one.images.dtype == torch.uint8
     assert torch.equal(one.images, same.images)
-    assert torch.equal(one.labels, same.labels)
+    assert torch.equal(one.targets, same.targets)
     assert not torch.equal(one.images, digits.compose(variant, "test", seed=1).images)
-    assert not torch.equal(one.labels, digits.compose(variant, "validation").labels)
-    assert one.labels.bincount().min() > 300
+    assert not torch.equal(one.targets, digits.compose(variant, "validation").targets)
+    assert one.targets.bincount().min() > 300
 
 
 @pytest.mark.parametrize("variant", digits.VARIANTS)
@@ -75,7 +75,7 @@ def test_the_label_is_the_digit_at_the_crossing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(digits, "source", lambda split: (shades, np.arange(10)))
     pictures = digits.compose("pointed", "test", count=400)
     images = pictures.images[:, 0].float() / 255
-    for image, label in zip(images, pictures.labels, strict=True):
+    for image, label in zip(images, pictures.targets, strict=True):
         row = int(image[16:, :2].sum() > image[:16, :2].sum())
         column = int(image[:2, 16:].sum() > image[:2, :16].sum())
         patch = image[6 + 14 * row : 14 + 14 * row, 6 + 14 * column : 14 + 14 * column]
@@ -88,7 +88,7 @@ def test_batches(picture_folder: Path) -> None:
     images, labels = next(split.batches(64))
     assert images.shape == (64, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(labels, split.labels[:64])
+    assert torch.equal(labels, split.targets[:64])
     assert sum(len(labels) for _, labels in split.batches(300)) == 4000
     assert sum(len(labels) for _, labels in split.batches(300, seed=1)) == 3900
     assert sum(len(labels) for _, labels in split.batches(300, limit=1000)) == 1000
@@ -101,7 +101,7 @@ def test_batches(picture_folder: Path) -> None:
 
 def test_a_limit_takes_pictures_of_every_class(picture_folder: Path) -> None:
     split = load_data(f"folder:{picture_folder}", 32, CPU).train
-    assert torch.equal(split.labels, split.labels.sort().values)  # as files come
+    assert torch.equal(split.targets, split.targets.sort().values)  # as files come
     for seed in (None, 1):
         batches = list(split.batches(4, limit=8, seed=seed))
         labels = torch.cat([labels for _, labels in batches])
@@ -132,7 +132,7 @@ class TestFolder:
         assert (len(data.train), len(data.validation), len(data.test)) == (68, 16, 12)
         assert data.train.images.shape[1:] == (3, 32, 32)
         for split in (data.train, data.validation, data.test):
-            assert split.labels.bincount(minlength=4).min() > 0
+            assert split.targets.bincount(minlength=4).min() > 0
         together = torch.cat([data.train.images, data.validation.images, data.test.images]).flatten(1)
         assert len(together.unique(dim=0)) == 96
 
@@ -220,7 +220,7 @@ class TestFolder:
             assert isinstance(data.train, StreamedSplit)
             assert data.name == "folder"
             assert data.identity == forced.identity != held.identity
-            assert torch.equal(data.test.labels, held.test.labels)
+            assert torch.equal(data.test.targets, held.test.targets)
             for (images, labels), (others, other_labels) in zip(
                 data.train.batches(16, seed=1), held.train.batches(16, seed=1), strict=True
             ):
@@ -238,7 +238,7 @@ class TestFolder:
         with pytest.raises(InputError, match=r"cannot decode .*digit2/00.png .*`skip_corrupt`"):
             _ = whole.train
         data = load_data(f"folder:{tmp_path}", 32, CPU, Reporter(), skip_corrupt=True)
-        assert data.train.labels.bincount().tolist() == [24, 24, 22, 24]
+        assert data.train.targets.bincount().tolist() == [24, 24, 22, 24]
         assert len(data.validation) == 48
         expected = r"train: 2 of 96 pictures cannot be decoded and are passed over: .*digit2/00.png, .*digit2/01.png"
         assert re.fullmatch(expected, capsys.readouterr().out.splitlines()[-1])
@@ -266,15 +266,15 @@ class TestImageNet:
         assert data.classes == ("n00000000", "n00000001", "n00000002")
         assert data.num_classes == 3
         assert (len(data.train), len(data.validation), len(data.test)) == (54, 6, 12)
-        assert data.validation.labels.bincount().tolist() == [2, 2, 2]
-        assert data.test.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+        assert data.validation.targets.bincount().tolist() == [2, 2, 2]
+        assert data.test.targets.tolist() == [0] * 4 + [1] * 4 + [2] * 4
         splits = [data.train, data.validation, data.test]
         assert all(isinstance(split, StreamedSplit) for split in splits)
         paths = [path for split in splits if isinstance(split, StreamedSplit) for path in split.paths]
         assert len(set(paths)) == 72
         for split in splits:
             assert isinstance(split, StreamedSplit)
-            for path, label in zip(split.paths, split.labels.tolist(), strict=True):
+            for path, label in zip(split.paths, split.targets.tolist(), strict=True):
                 assert Path(path).parent.name == data.classes[label]
                 assert Path(path).is_file()
 
@@ -404,7 +404,7 @@ class TestTorchvisionSets:
         assert data.train.size == (24, 24)
         for split in (data.train, data.validation, data.test):
             assert isinstance(split, HeldSplit)
-            assert torch.equal(split.images[:, 1, 12, 12] // 25, split.labels)
+            assert torch.equal(split.images[:, 1, 12, 12] // 25, split.targets)
         # A file that was changed is not read, since reading it may run what it says.
         (folder / "one").write_bytes((folder / "two").read_bytes())
         monkeypatch.setattr(made, "download", lambda dataset: None)

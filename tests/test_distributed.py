@@ -28,6 +28,7 @@ from foundation.progress import Reporter
 from search_space import InputError
 from search_space.cost.priced_space import PricedSpace
 from search_space.spaces import priced_space
+from tasks.classification.room import CLASSIFICATION
 from training.augmentation.recipe import Augmentation
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.datasets import Split, load_data
@@ -95,8 +96,10 @@ def _alone(folder: Path, pictures: Path) -> dict[str, float]:
     recipe = replace(STANDALONE, sync_batch_norm=True)
     architecture = priced_space("mobilenetv2-32").smallest
     data = load_data(f"folder:{pictures}", 32, CPU)
-    trained = train_standalone(architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found")
-    return {"accuracy": trained.test.accuracy, "top5": trained.test.top5, "loss": trained.test.loss}
+    trained = train_standalone(
+        architecture, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=QUIET, what="found"
+    )
+    return trained.test.measured.numbers()
 
 
 def _normalised(x: Tensor, rank: int, world: int) -> list[Tensor]:
@@ -434,8 +437,10 @@ class TestOnAGPU:
         data = load_data(f"folder:{picture_folder}", 32, torch.device("cuda"))
         architecture = priced_space("mobilenetv2-32").smallest
         recipe = Recipe(epochs=8, batch_size=16, learning_rate=0.05)
-        trained = train_standalone(architecture, data, recipe, seed=0, folder=tmp_path, reporter=QUIET, what="found")
-        assert trained.test.accuracy > 0.5
+        trained = train_standalone(
+            architecture, data, recipe, CLASSIFICATION, seed=0, folder=tmp_path, reporter=QUIET, what="found"
+        )
+        assert trained.test.measured.value > 0.5
 
 
 def test_every_start_has_a_word_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from reports import fonts
 from reports.terminal.confusion_picture import draw_confusion
 from reports.terminal.deployed_tables import class_table
 from search_space import Architecture, Attention, InputError, Stage, build
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import save_weights
 from training.data.datasets import load_data
 from training.evaluation import evaluate as training_evaluate
@@ -118,7 +119,7 @@ def test_one_network(
     results = json.loads((path.parent / "evaluation/weights-test/evaluation.json").read_text())
     data = load_data(spec, 16, CPU)
     network = read_model(path, CPU)
-    expected = training_evaluate(_Module(network.classify), data.test.batches(4))
+    expected = training_evaluate(CLASSIFICATION, _Module(network.classify), data.test.batches(4))
     assert results["accuracy"] == expected.value
     assert results["loss"] == pytest.approx(expected.beside["loss"], rel=1e-5)
     assert (results["pictures"], results["split"], results["data"]) == (len(data.test), "test", "folder")

@@ -242,7 +242,7 @@ class TestClasses:
         (root / "train" / "all").symlink_to(root)  # a circle
         data = _loaded(root, kind)
         assert data.classes == ("bird", "cat", "dog")
-        labels = torch.cat([data.train.labels, data.validation.labels]) if kind == "imagenet" else data.train.labels
+        labels = torch.cat([data.train.targets, data.validation.targets]) if kind == "imagenet" else data.train.targets
         assert labels.bincount().tolist() == [4, 14, 14]
 
     @pytest.mark.parametrize("kind", ["folder", "imagenet"])

@@ -14,7 +14,7 @@ from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
-from training.evaluation import examine
+from tasks.classification.room import CLASSIFICATION
 from training.lanes import available, current, each_batch, side_by_side, use_threads
 from training.methods.drop_path import add_drop_path
 from training.methods.label_step import LabelStep
@@ -161,7 +161,7 @@ def test_a_training_on_halves_learns_the_same_bits(tiny_space: PricedSpace, drop
         network = build(tiny_space.largest, 4)
         add_drop_path(network, drop_path)
         network.train()
-        step = LabelStep(network, 24, Recipe(drop_path=drop_path), 4)
+        step = LabelStep(network, 24, Recipe(drop_path=drop_path), CLASSIFICATION, 4)
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
         for number in range(3):
             optimizer.zero_grad()
@@ -183,11 +183,11 @@ class TestHalves:
     def test_gradient_and_statistics_are_the_means_of_the_halves(self) -> None:
         images, labels = torch.randn(64, 3, 4, 4, dtype=torch.float64), torch.randint(5, (64,))
         network = self._network()
-        loss = LabelStep(network, 4, Recipe(), 5)(images, labels, 0)
+        loss = LabelStep(network, 4, Recipe(), CLASSIFICATION, 5)(images, labels, 0)
         losses, gradients, means = [], [], []
         for half in (slice(0, 32), slice(32, 64)):
             alone = self._network()
-            losses.append(LabelStep(alone, 4, Recipe(micro_batch=32), 5)(images[half], labels[half], 0))
+            losses.append(LabelStep(alone, 4, Recipe(micro_batch=32), CLASSIFICATION, 5)(images[half], labels[half], 0))
             gradients.append([parameter.grad for parameter in alone.parameters()])
             means.append(alone[1].running_mean)
         assert loss == pytest.approx(sum(losses) / 2)
@@ -202,7 +202,7 @@ class TestHalves:
     def test_no_halves_of_few_pictures_or_where_the_recipe_says_otherwise(self, recipe: Recipe, count: int) -> None:
         images, labels = torch.randn(count, 3, 4, 4, dtype=torch.float64), torch.randint(5, (count,))
         network, whole = self._network(), self._network()
-        LabelStep(network, 4, recipe, 5)(images, labels, 0)
+        LabelStep(network, 4, recipe, CLASSIFICATION, 5)(images, labels, 0)
         nn.functional.cross_entropy(whole(images), labels).backward()
         for parameter, expected in zip(network.parameters(), whole.parameters(), strict=True):
             torch.testing.assert_close(parameter.grad, expected.grad)
@@ -210,7 +210,7 @@ class TestHalves:
 
     def test_out_of_memory_in_a_half_leaves_no_gradient(self) -> None:
         network = self._network()
-        step = LabelStep(network, 4, Recipe(), 5, adapt=True)
+        step = LabelStep(network, 4, Recipe(), CLASSIFICATION, 5, adapt=True)
         images, labels = torch.randn(64, 3, 4, 4, dtype=torch.float64), torch.randint(5, (64,))
         step(images, labels, 0)
         network.zero_grad()
@@ -229,7 +229,7 @@ def _no_memory(module: nn.Module, inputs: object) -> None:
 def test_an_examination_is_the_same(tiny_space: PricedSpace) -> None:
     network = build(tiny_space.largest, 4)
     batches = [(torch.randn(16, 3, 16, 16), torch.randint(4, (16,))) for _ in range(5)]
-    one, two = _on_each(lambda: examine(network, batches))
-    assert one[:3] == two[:3]
-    assert torch.equal(one.predicted, two.predicted)
-    assert torch.equal(one.labels, torch.cat([labels for _, labels in batches]))
+    one, two = _on_each(lambda: CLASSIFICATION.measure(network, batches))
+    assert one.measured == two.measured
+    assert torch.equal(one.predictions["predicted"], two.predictions["predicted"])
+    assert torch.equal(one.predictions["labels"], torch.cat([labels for _, labels in batches]))

@@ -337,7 +337,7 @@ class TestTraining:
     ) -> None:
         evaluator = self._evaluator(data, tmp_path)
         assert len(evaluator.pictures) == round(0.5 * len(data.train))
-        assert len(set(evaluator.pictures.labels.tolist())) == 4
+        assert len(set(evaluator.pictures.targets.tolist())) == 4
         seen: list[int] = []
         plain = proxy.LabelStep
 

@@ -22,6 +22,7 @@ from foundation.progress import Reporter
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
 from search_space.spaces import priced_space
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
 from training.data.datasets import Dataset, files_of, load_data
 from training.methods.drop_path import add_drop_path
@@ -54,7 +55,9 @@ def data(picture_folder: Path) -> Dataset:
 
 def _trained(folder: Path, data: Dataset, recipe: Recipe = EVERYTHING, **more: Any) -> Trained:
     architecture = priced_space("mobilenetv2-32").smallest
-    return train_standalone(architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found", **more)
+    return train_standalone(
+        architecture, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=QUIET, what="found", **more
+    )
 
 
 class TestRecipes:
@@ -113,10 +116,10 @@ def test_first_weights_are_those_given(data: Dataset, tmp_path: Path) -> None:
 
 def test_a_damaged_line_of_metrics(data: Dataset, tmp_path: Path) -> None:
     recipe = Recipe(epochs=2, batch_size=16)
-    accuracy = _trained(tmp_path, data, recipe).test.accuracy
+    accuracy = _trained(tmp_path, data, recipe).test.measured.value
     first, *_ = (tmp_path / "metrics.jsonl").read_text().splitlines()
     (tmp_path / "metrics.jsonl").write_text(f'{first}\n{{"epoch": 2, "lo')
-    assert _trained(tmp_path, data, recipe).test.accuracy == accuracy  # from its checkpoint
+    assert _trained(tmp_path, data, recipe).test.measured.value == accuracy  # from its checkpoint
     remove_checkpoints(tmp_path / "checkpoint")
     with pytest.raises(InputError, match=r"metrics\.jsonl: has a damaged line; remove .*, and it is trained again"):
         _trained(tmp_path, data, recipe)
@@ -141,7 +144,7 @@ def test_weights_of_both_kinds_are_validated_and_the_better_kept(data: Dataset, 
     assert (kept["mixup"], kept["init"], kept["seed"]) == (0.2, "scratch", 0)
     predictions, _ = load_weights(tmp_path / "predictions.safetensors")
     hits = predictions["predicted"] == predictions["labels"]
-    assert float(hits.float().mean()) == pytest.approx(trained.test.accuracy)
+    assert float(hits.float().mean()) == pytest.approx(trained.test.measured.value)
     assert any((tmp_path / "tensorboard").iterdir())
 
 
@@ -165,7 +168,9 @@ class TestLastTwoCheckpoints:
             content = checkpoint.read_bytes()
             checkpoint.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
         architecture = priced_space("mobilenetv2-32").smallest
-        train_standalone(architecture, data, EVERYTHING, seed=0, folder=hurt, reporter=Reporter(), what="found")
+        train_standalone(
+            architecture, data, EVERYTHING, CLASSIFICATION, seed=0, folder=hurt, reporter=Reporter(), what="found"
+        )
         assert ("going on from the one before it" in capsys.readouterr().out) == (damage != "absent")
         for name, tensor in self._weights(whole).items():
             assert torch.equal(tensor, self._weights(hurt)[name])
@@ -183,7 +188,7 @@ class TestLastTwoCheckpoints:
         first = _trained(tmp_path, data)
         remove_checkpoints(tmp_path / "checkpoint")
         before = (tmp_path / "weights.safetensors").read_bytes()
-        assert _trained(tmp_path, data).test[:3] == first.test[:3]
+        assert _trained(tmp_path, data).test.measured == first.test.measured
         assert (tmp_path / "weights.safetensors").read_bytes() == before
         assert not (tmp_path / "checkpoint").exists()
 
@@ -254,6 +259,7 @@ from training.methods.label_step import LabelStep
 from foundation.progress import Reporter
 from training.recipe import Recipe
 from training.standalone import train_standalone
+from tasks.classification.room import CLASSIFICATION
 
 out, pictures, dies = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "dies"
 step = LabelStep.__call__
@@ -272,8 +278,9 @@ with distributed.joined():
     data = load_data(f"folder:{pictures}", 32, torch.device("cpu"))
     recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.05, ema_decay=0.8)
     quiet = Reporter(quiet=True)
+    smallest = priced_space("mobilenetv2-32").smallest
     train_standalone(
-        priced_space("mobilenetv2-32").smallest, data, recipe, seed=0, folder=out, reporter=quiet, what="it"
+        smallest, data, recipe, CLASSIFICATION, seed=0, folder=out, reporter=quiet, what="it"
     )
 """
 

@@ -71,10 +71,12 @@ from evaluators.choice import EVALUATORS
 from search_space.backbones import BACKBONES
 from search_space.spaces import SPACES
 from studies.samplers import sampler_names
+from tasks.choice import TASKS
 
 assert registered.scores() == zero_cost.names()
 assert set(registered.samplers()) == {name for name in sampler_names() if ":" not in name}
 assert set(registered.evaluators()) == set(EVALUATORS)
+assert set(registered.tasks()) == set(TASKS)
 assert registered.spaces() == tuple(SPACES)
 assert registered.backbones() == tuple(BACKBONES)
 assert tuple(export._FORMATS) == choices.FORMATS

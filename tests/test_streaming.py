@@ -350,11 +350,11 @@ class TestCorrupt:
         train = _data(broken, skip_corrupt=True, reporter=reporter, loaders=loaders).train
         victim = train.paths.index(f"{broken}/train/n01/015.JPEG")
         whole = _data(broken).train.subset(torch.arange(len(train))[torch.arange(len(train)) != victim])
-        assert train.labels[victim + 1] == 1  # of another class: the label has to come with it
+        assert train.targets[victim + 1] == 1  # of another class: the label has to come with it
         expected = [*train.paths[:victim], train.paths[victim + 1], *train.paths[victim + 1 :]]
         mended = _split(expected)
-        mended.labels = torch.cat(
-            [train.labels[:victim], train.labels[victim + 1 : victim + 2], train.labels[victim + 1 :]]
+        mended.targets = torch.cat(
+            [train.targets[:victim], train.targets[victim + 1 : victim + 2], train.targets[victim + 1 :]]
         )
         assert len(mended) == len(train) == len(whole) + 1
         for _ in range(2):
@@ -377,7 +377,7 @@ class TestCorrupt:
             Path(path).write_bytes(b"")
         for options in ({}, {"seed": 1}, {"limit": 2}):
             split = _split(paths, skip_corrupt=True)
-            split.labels = torch.zeros(6, dtype=torch.int64)
+            split.targets = torch.zeros(6, dtype=torch.int64)
             with pytest.raises(InputError, match=r"not one picture can be decoded \(.*\d.jpg, …\); mend or replace"):
                 _batches(split, **options)
 

@@ -10,6 +10,7 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from search_space.network import build
 from search_space.spaces import priced_space
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, load_data
 from training.methods.teacher import load_teacher
 from training.model_file import ModelInfo, save_model
@@ -28,7 +29,15 @@ def data(picture_folder: Path) -> Dataset:
 def _taught(folder: Path, data: Dataset, teaching: Teaching | None) -> Trained:
     architecture, recipe = priced_space("mobilenetv2-32").smallest, Recipe(epochs=1, batch_size=16)
     return train_standalone(
-        architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found", teaching=teaching
+        architecture,
+        data,
+        recipe,
+        CLASSIFICATION,
+        seed=0,
+        folder=folder,
+        reporter=QUIET,
+        what="found",
+        teaching=teaching,
     )
 
 

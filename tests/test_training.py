@@ -11,17 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from foundation.files import remove_leftovers, write_json
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter, duration
 from foundation.seeds import derive
 from search_space import Architecture, InputError
 from search_space.spaces import priced_space
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from training.data.datasets import Split, load_data
-from training.evaluation import Examination
 from training.loop import DivergedError, fit
 from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 from training.standalone import train_standalone
+from training.task import Examination
 
 QUIET = Reporter(quiet=True)
 
@@ -193,17 +195,19 @@ def test_standalone_training(picture_folder: Path, tmp_path: Path) -> None:
     recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.05)
 
     def train(folder: Path) -> Any:
-        return train_standalone(architecture, data, recipe, seed=0, folder=folder, reporter=QUIET, what="found")
+        return train_standalone(
+            architecture, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=QUIET, what="found"
+        )
 
     result = train(tmp_path / "a")
     lines = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     tensors, metadata = load_weights(tmp_path / "a" / "weights.safetensors")
     assert metadata["architecture"] == architecture.to_json()
-    assert 0 <= result.test.accuracy <= 1
-    assert train(tmp_path / "a").test[:3] == result.test[:3]
+    assert 0 <= result.test.measured.value <= 1
+    assert train(tmp_path / "a").test.measured == result.test.measured
     again = train(tmp_path / "b")
-    assert again.test[:3] == result.test[:3]
+    assert again.test.measured == result.test.measured
     assert all(torch.equal(t, load_weights(tmp_path / "b" / "weights.safetensors")[0][n]) for n, t in tensors.items())
 
 
@@ -214,17 +218,16 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
     validated: list[dict[str, Tensor]] = []
     tested: list[dict[str, Tensor]] = []
 
-    def scripted(network: nn.Module, architecture: Architecture, split: Split, recipe: Recipe) -> Examination:
+    def scripted(network: nn.Module, architecture: Architecture, split: Split, *_: object) -> Examination:
         weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         (tested if split is data.test else validated).append(weights)
-        nothing = torch.empty(0, dtype=torch.int64)
         # Of equals the first is kept.
-        return Examination((0.3, 0.8, 0.5, 0.8)[len(validated) - 1], 1.0, 1.0, nothing, nothing)
+        return Examination(Measured(ACCURACY, (0.3, 0.8, 0.5, 0.8)[len(validated) - 1]), 0)
 
     monkeypatch.setattr("training.standalone._examine", scripted)
     recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.05)
     architecture = priced_space("mobilenetv2-32").smallest
-    train_standalone(architecture, data, recipe, seed=0, folder=tmp_path, reporter=QUIET, what="found")
+    train_standalone(architecture, data, recipe, CLASSIFICATION, seed=0, folder=tmp_path, reporter=QUIET, what="found")
     kept, _ = load_weights(tmp_path / "weights.safetensors")
     equal = [all(torch.equal(kept[name], tensor) for name, tensor in weights.items()) for weights in validated]
     assert equal == [False, True, False, False]

@@ -1,70 +1,56 @@
-"""Accuracy and loss of a network on labelled pictures, and the batch statistics it needs first."""
+"""What a network says of pictures in evaluation, what a search keeps of it, and the batch statistics needed first."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from foundation import distributed
 from foundation.memory import out_of_memory
-from foundation.metric import ACCURACY, Measured
+from foundation.metric import Measured
 from training.lanes import each_batch
 from training.precision import autocast
+from training.targets import Batch, Targets, in_float32, joined
+from training.task import Task
+
+_T = TypeVar("_T")
 
 
-class Examination(NamedTuple):
-    """What a network makes of pictures.
+def seen(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    look: Callable[[Any, Targets], _T],
+    *,
+    precision: str = "auto",
+) -> Iterator[_T]:
+    """What `look` makes of the network's outputs (float32) and targets for each batch, in order, in evaluation mode.
 
-    Attributes:
-        accuracy, top5: shares of pictures whose label is the first, or among the first five, predictions.
-        loss: mean cross-entropy in nats.
-        predicted: the first prediction for each picture of this process's share, N (int64), on the CPU.
-        labels: theirs, N (int64), on the CPU.
-    """
-
-    accuracy: float
-    top5: float
-    loss: float
-    predicted: Tensor
-    labels: Tensor
-
-
-@torch.no_grad()
-def examine(
-    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False, precision: str = "auto"
-) -> Examination:
-    """What it makes of all batches, in evaluation mode, and every prediction.
+    Several batches at a time where there are lanes; a batch that memory does not hold is taken in halves.
 
     Args:
-        shared: metrics over the batches of all processes, each of which calls this with its share.
         precision: as in a recipe.
     """
     network.eval()
 
-    def seen(images: Tensor, labels: Tensor) -> tuple[list[float], Tensor, Tensor]:
-        with autocast(images.device, precision):
-            logits = _in_parts(network, images)
-        logits = logits.float()
-        best = logits.topk(min(5, logits.shape[1])).indices
-        hits = best == labels[:, None]
-        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
-        return [float(hits[:, 0].sum()), float(hits.sum()), float(loss)], best[:, 0].cpu(), labels.cpu()
+    def looked(images: Tensor, targets: Targets) -> _T:
+        with torch.no_grad():
+            with autocast(images.device, precision):
+                outputs = _in_parts(network, images)
+            return look(in_float32(outputs), targets)
 
-    predicted, labelled = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
-    correct = top5 = loss = 0.0
-    for counts, best, labels in each_batch(seen, batches):
-        correct, top5, loss = correct + counts[0], top5 + counts[1], loss + counts[2]
-        predicted.append(best)
-        labelled.append(labels)
-    whole = torch.cat(predicted)
-    sums = [correct, top5, loss, float(len(whole))]
-    correct, top5, loss, count = distributed.total(sums) if shared else sums
-    return Examination(correct / count, top5 / count, loss / count, whole, torch.cat(labelled))
+    return each_batch(looked, batches)
 
 
-def _in_parts(network: nn.Module, images: Tensor) -> Tensor:
-    """The logits, by halves of the batch where memory does not hold the whole: in evaluation they are the same."""
+def evaluate(
+    task: Task, network: nn.Module, batches: Iterable[Batch], *, shared: bool = False, precision: str = "auto"
+) -> Measured:
+    """What a search keeps of a candidate: the task's metric over all batches, and what that says is beside it."""
+    measured = task.measure(network, batches, shared=shared, precision=precision).measured
+    return Measured(measured.metric, measured.value, {name: measured.beside[name] for name in task.metric.beside})
+
+
+def _in_parts(network: nn.Module, images: Tensor) -> Any:
+    """The outputs, by halves of the batch where memory does not hold the whole: in evaluation they are the same."""
     try:
         return network(images)
     except RuntimeError as error:
@@ -72,19 +58,11 @@ def _in_parts(network: nn.Module, images: Tensor) -> Tensor:
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return torch.cat([_in_parts(network, half) for half in images.chunk(2)])
-
-
-def evaluate(
-    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, shared: bool = False, precision: str = "auto"
-) -> Measured:
-    """Top-1 accuracy and loss over all batches, as `examine` has them."""
-    examined = examine(network, batches, shared=shared, precision=precision)
-    return Measured(ACCURACY, examined.accuracy, {"loss": examined.loss})
+    return joined([_in_parts(network, half) for half in images.chunk(2)])
 
 
 @torch.no_grad()
-def recompute_batch_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+def recompute_batch_statistics(network: nn.Module, batches: Iterable[Batch]) -> None:
     """Replaces every BatchNorm's running statistics by the plain average over the batches (training pictures)."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]

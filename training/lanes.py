@@ -24,6 +24,7 @@ MOST = 2
 """A step has one large network beside a few small ones, or two halves of a batch: more lanes would have no work."""
 
 _T = TypeVar("_T")
+_Targets = TypeVar("_Targets")
 
 
 class _Lanes:
@@ -99,8 +100,8 @@ def side_by_side(works: Sequence[Callable[[], _T]]) -> list[_T]:
     return [results[turn] for turn in range(len(works))]
 
 
-def each_batch(work: Callable[[Tensor, Tensor], _T], batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[_T]:
-    """What the work makes of each batch of images and labels, in order; as many side by side as there are lanes."""
+def each_batch(work: Callable[[Tensor, _Targets], _T], batches: Iterable[tuple[Tensor, _Targets]]) -> Iterator[_T]:
+    """What the work makes of each batch of images and targets, in order; as many side by side as there are lanes."""
     remaining = iter(batches)
     while together := list(itertools.islice(remaining, available())):
-        yield from side_by_side([partial(work, images, labels) for images, labels in together])
+        yield from side_by_side([partial(work, images, targets) for images, targets in together])

@@ -131,10 +131,10 @@ def fit(
             order = derive(seed, "order", epoch)
             share = (distributed.rank(), distributed.world())
             batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augment, share=share)
-            for index, (images, labels) in enumerate(batches):
+            for index, (images, targets) in enumerate(batches):
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()
-                loss = distributed.average_gradients(model.parameters(), method(images, labels, number))
+                loss = distributed.average_gradients(model.parameters(), method(images, targets, number))
                 norm = float(nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or math.inf))
                 for name, value in (("loss", loss), ("gradient's norm", norm)):
                     if not math.isfinite(value):

@@ -2,7 +2,8 @@
 
 import json
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from foundation.json_files import parse_json, shown
 from search_space.architecture import Architecture
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
+from training.specs import TASK
 
 MAX_CHARACTERS = 64_000_000  # of a million classes' names
 LEAST_STD, MOST = 1e-6, 1e6  # of pictures' channels in 0 to 1, and in 0 to 255 as well
@@ -23,9 +25,11 @@ class ModelInfo:
     """What a network was trained for.
 
     Attributes:
-        classes: names, in the order of the logits.
+        classes: names, in the order of the network's outputs.
         mean, std: of each of the pictures' channels (one or three), in 0 to 1.
         data: kind of the data, without any path.
+        task: its name.
+        described: what a task other than classification says of it, see `Task.described`.
     """
 
     architecture: Architecture
@@ -33,14 +37,18 @@ class ModelInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     data: str
+    task: str = TASK
+    described: Mapping[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
         """The strings of a safetensors file's header."""
+        other = {"task": self.task, "described": json.dumps(self.described, ensure_ascii=False)}
         return {
             "architecture": self.architecture.to_json(),
             "classes": json.dumps(self.classes, ensure_ascii=False),
             "normalisation": json.dumps({"mean": self.mean, "std": self.std}),
             "data": self.data,
+            **(other if self.task != TASK else {}),
         }
 
     @classmethod
@@ -62,7 +70,10 @@ class ModelInfo:
             if len(mean) != len(std):
                 raise InputError(f"normalisation: mean is of {len(mean)} channels, std of {len(std)}")
             names = tuple(unicodedata.normalize("NFC", name) for name in classes)  # as folders' are
-            return cls(architecture, names, mean, std, metadata["data"])
+            described = _parsed("described", metadata.get("described", "{}"))
+            if not isinstance(described, dict):
+                raise InputError(f"described: expected an object, got {shown(described)}")
+            return cls(architecture, names, mean, std, metadata["data"], metadata.get("task", TASK), described)
         except InputError as error:
             raise InputError(f"{where}: not a trained network's file ({error}); retrain.py writes them") from None
 
@@ -91,9 +102,14 @@ def save_model(path: Path, tensors: dict[str, Tensor], info: ModelInfo) -> None:
 
 
 def load_model(path: Path) -> tuple[Network, ModelInfo]:
-    """The network in evaluation mode, on the CPU. Raises InputError for a broken file or weights that do not fit."""
+    """A classifier in evaluation mode, on the CPU.
+
+    Raises InputError for a broken file, weights that do not fit, or a network of another task.
+    """
     tensors, metadata = load_weights(path)
     info = ModelInfo.from_metadata(metadata, str(path))
+    if info.task != TASK:
+        raise InputError(f"{path}: a network of task {info.task}; expected one of {TASK}")
     network = build(info.architecture, len(info.classes))
     try:
         network.load_state_dict(tensors)

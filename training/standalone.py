@@ -17,17 +17,17 @@ from foundation.json_files import parse_json, read_json, read_text
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.network import Network, build
+from search_space.network import Network
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset, Split
-from training.evaluation import Examination, examine
 from training.loop import History, fit
 from training.methods.drop_path import add_drop_path
 from training.methods.label_step import LabelStep, Predict
 from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
-from training.resize import resized
+from training.resize import resized_batches
 from training.synchronised_norm import synchronise
+from training.task import Examination, Task, task_identity
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
 RECIPE, PREDICTIONS, EVENTS = "recipe.json", "predictions.safetensors", "tensorboard"
@@ -71,6 +71,7 @@ def train_standalone(
     architecture: Architecture,
     data: Dataset,
     recipe: Recipe,
+    task: Task,
     *,
     seed: int,
     folder: Path,
@@ -88,14 +89,15 @@ def train_standalone(
     - `recipe.json`, `architecture.json`: what is trained, and how;
     - `weights.safetensors`: the best epoch's, with classes and normalisation (`training.model_file`);
     - `metrics.jsonl`, `tensorboard/`: a line and a point an epoch;
-    - `predictions.safetensors`: the class predicted for each test picture, and its label (of one process only);
+    - `predictions.safetensors`: what the task keeps of the test pictures: the class predicted for each, and its label
+      (of one process only; a task may keep nothing);
     - `checkpoint`, `checkpoint.previous`: what a killed training continues from.
 
     Args:
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
     """
     first = distributed.rank() == 0
-    info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name)
+    info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data))
     teacher = teaching.name if teaching else None
     pixels = list(data.train.size)
     resolved = {
@@ -105,10 +107,11 @@ def train_standalone(
         "seed": seed,
         "data": data.identity,
         "pixels": pixels,
+        **task_identity(task),
     }
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
-    network = build(architecture, data.num_classes)
+    network = task.model(architecture, data)
     if first and start.fill and not finished and not (folder / CHECKPOINT).exists():
         reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
     if recipe.sync_batch_norm:
@@ -117,19 +120,25 @@ def train_standalone(
     network = network.to(data.device).to(memory_format=torch.channels_last)
 
     def validated(model: nn.Module) -> dict[str, float]:
-        examined = _examine(model, architecture, data.validation, recipe)
-        return {"accuracy": examined.accuracy, "top5": examined.top5, "loss": examined.loss}
+        return _examine(model, architecture, data.validation, recipe, task).measured.numbers()
+
+    def best_of(entry: dict[str, float]) -> tuple[float, float]:
+        """The merits of the weights to use and of the raw ones, where these are others."""
+        names = (f"{prefix}validation_{task.metric.name}" for prefix in ("", "raw_"))
+        usable, raw = (task.metric.merit(entry[name]) if name in entry else -math.inf for name in names)
+        return usable, raw
 
     def after_epoch(model: nn.Module, history: History) -> None:
         entry = history[-1]
-        best = max((_best(earlier) for earlier in history[:-1]), default=-1.0)
+        best = max((max(best_of(earlier)) for earlier in history[:-1]), default=-math.inf)
         entry |= {f"validation_{name}": value for name, value in validated(model).items()}
         if model is not network:
             entry |= {f"raw_validation_{name}": value for name, value in validated(network).items()}
         if not first:
             return
-        if _best(entry) > best:
-            averaged = entry["validation_accuracy"] >= entry.get("raw_validation_accuracy", -1.0)
+        usable, raw = best_of(entry)
+        if max(usable, raw) > best:
+            averaged = usable >= raw
             save_model(folder / WEIGHTS, (model if averaged else network).state_dict(), info)
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
         write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
@@ -142,6 +151,7 @@ def train_standalone(
                 network,
                 architecture.resolution,
                 recipe,
+                task,
                 data.num_classes,
                 teacher=teaching.predict if teaching else None,
                 adapt=adapt,
@@ -157,6 +167,7 @@ def train_standalone(
                 "pixels": pixels,
                 "init": start.name,
                 "teacher": teacher,
+                **task_identity(task),
             },
             reporter=reporter,
             what=what,
@@ -166,9 +177,9 @@ def train_standalone(
     )
     tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
     network.load_state_dict(tensors)
-    test = _examine(network, architecture, data.test, recipe)
-    if distributed.world() == 1:
-        save_weights(folder / PREDICTIONS, {"predicted": test.predicted, "labels": test.labels}, {})
+    test = _examine(network, architecture, data.test, recipe, task)
+    if distributed.world() == 1 and test.predictions:
+        save_weights(folder / PREDICTIONS, dict(test.predictions), {})
     return Trained(test, sum(entry["seconds"] for entry in history))
 
 
@@ -211,18 +222,10 @@ def _entry(line: str) -> dict[str, float]:
     return entry
 
 
-def _best(entry: dict[str, float]) -> float:
-    return max(entry["validation_accuracy"], entry.get("raw_validation_accuracy", -1.0))
-
-
-def _examine(network: nn.Module, architecture: Architecture, split: Split, recipe: Recipe) -> Examination:
+def _examine(network: nn.Module, architecture: Architecture, split: Split, recipe: Recipe, task: Task) -> Examination:
     batches = split.batches(EVALUATION_BATCH, share=(distributed.rank(), distributed.world()))
-    resolution = architecture.resolution
-    return examine(
-        network,
-        ((resized(images, resolution), labels) for images, labels in batches),
-        shared=True,
-        precision=recipe.precision,
+    return task.measure(
+        network, resized_batches(batches, architecture.resolution), shared=True, precision=recipe.precision
     )
 
 

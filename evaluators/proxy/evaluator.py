@@ -17,20 +17,22 @@ from evaluators.proxy.settings import ProxySettings
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json
-from foundation.metric import ACCURACY, Measured
+from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.network import Network, build
+from search_space.network import Network
 from search_space.pretrained import published, transfer
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
 from training.data.datasets import Dataset
 from training.data.split import Split
 from training.evaluation import evaluate, recompute_batch_statistics
 from training.loop import fit
 from training.methods.label_step import LabelStep
-from training.resize import resized
+from training.resize import resized_batches
 from training.standalone import EVALUATION_BATCH
+from training.task import Task
 
 RESULTS, FOLDER = "proxy.json", "proxy"
 CALIBRATION = 2  # batches for batch statistics: a short training leaves their running averages behind the weights
@@ -43,8 +45,6 @@ class ProxyEvaluator:
     between its first rung and its last or its dropping.
     """
 
-    metric = ACCURACY
-
     def __init__(
         self,
         data: Dataset,
@@ -53,8 +53,10 @@ class ProxyEvaluator:
         seed: int,
         folder: Path,
         init: str = "scratch",
+        task: Task = CLASSIFICATION,
     ):
         self.data = data
+        self.task, self.metric = task, task.metric
         self.settings = settings
         self.seed = seed
         self.folder = folder
@@ -114,7 +116,7 @@ class ProxyEvaluator:
             network = self._trained(architecture, rung)
             batches = self.data.validation.batches(EVALUATION_BATCH)
             side = self._side(architecture)
-            known.append(evaluate(network, ((resized(images, side), labels) for images, labels in batches)))
+            known.append(evaluate(self.task, network, resized_batches(batches, side)))
             kept = {digest: [self._plain(rung) for rung in rungs] for digest, rungs in self._results.items()}
             write_json(self.folder / RESULTS, kept)
         return known[rung]
@@ -154,7 +156,7 @@ class ProxyEvaluator:
         recipe = replace(self.settings.recipe, epochs=epochs[rung] - (epochs[rung - 1] if rung else 0))
         side = self._side(architecture)
         fit(
-            LabelStep(network, side, recipe, self.data.num_classes),
+            LabelStep(network, side, recipe, self.task, self.data.num_classes),
             self.pictures,
             recipe,
             seed=derive(self.seed, "proxy", architecture.digest(), rung),
@@ -167,7 +169,7 @@ class ProxyEvaluator:
         # Shuffled: in a folder's order the first pictures are all of one class.
         shuffled = self.pictures.batches(EVALUATION_BATCH, seed=derive(self.seed, "proxy calibration"))
         batches = itertools.islice(shuffled, CALIBRATION)
-        recompute_batch_statistics(network, ((resized(images, side), labels) for images, labels in batches))
+        recompute_batch_statistics(network, resized_batches(batches, side))
         save_weights(weights, network.state_dict(), {"architecture": architecture.to_json()})
         remove_checkpoints(checkpoint)
         if rung:
@@ -176,7 +178,7 @@ class ProxyEvaluator:
 
     def _fresh(self, architecture: Architecture) -> Network:
         torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
-        network = build(architecture, self.data.num_classes)
+        network = self.task.model(architecture, self.data)
         if self.init == "torchvision":
             transfer(published(architecture), network)
         return network.to(self.data.device).to(memory_format=torch.channels_last)
@@ -206,6 +208,6 @@ class ProxyEvaluator:
         tried = []
         for architecture in search.drawn(2):
             side = max(1, round(architecture.resolution * settings.resolution))
-            tried.append(epoch_seconds(architecture, side, self.data, self.pictures, settings.recipe))
+            tried.append(epoch_seconds(architecture, side, self.data, self.pictures, settings.recipe, task=self.task))
         training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
         return training, scoring

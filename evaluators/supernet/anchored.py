@@ -131,6 +131,7 @@ class AnchoredEvaluator:
             seed=supernet.seed,
             folder=supernet.folder / FOLDER,
             init=supernet.init,
+            task=supernet.task,
         )
 
     def about(self) -> str:

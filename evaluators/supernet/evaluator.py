@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,19 +20,22 @@ from evaluators.supernet.store import WeightStore
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.files import remove_leftovers
-from foundation.metric import ACCURACY, Measured
+from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.pretrained import published
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset
 from training.evaluation import evaluate, recompute_batch_statistics
 from training.lanes import side_by_side
 from training.loop import fit
-from training.resize import resized
+from training.resize import resized_batches
 from training.sizing import epoch_steps
+from training.targets import Batch
+from training.task import Task, task_identity
 
 CHECKPOINT = "supernet.checkpoint"
 
@@ -48,8 +51,6 @@ class SupernetEvaluator:
         given: finished weights of another run, which are used instead: with their recipe and init.
     """
 
-    metric = ACCURACY
-
     def __init__(
         self,
         priced: PricedSpace,
@@ -63,9 +64,11 @@ class SupernetEvaluator:
         init: str = "scratch",
         prior: Prior | None = None,
         given: GivenWeights | None = None,
+        task: Task = CLASSIFICATION,
     ):
         self.priced = priced
         self.data = data
+        self.task, self.metric = task, task.metric
         self.recipe = recipe if given is None else given.recipe
         self.scoring = scoring
         self.seed = seed
@@ -129,6 +132,7 @@ class SupernetEvaluator:
             "recipe": self.recipe.described(),
             "seed": self.seed,
             "init": self.init,
+            **task_identity(self.task),
         }
         if self.recipe.within_budget:
             trained["budget"] = asdict(self.priced.budget)
@@ -145,6 +149,7 @@ class SupernetEvaluator:
             self.recipe,
             seed=self.seed,
             priced=self.priced,
+            task=self.task,
             largest_steps=self.recipe.largest_epochs * epoch_steps(len(self.data.train), self.recipe.batch_size),
         )
         store, _ = fit(
@@ -182,13 +187,10 @@ class SupernetEvaluator:
         key = (architecture.digest(), thorough)
         if key not in self._scores:
             network = self.store.extract(architecture).to(memory_format=torch.channels_last)
-
-            def sized(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-                return ((resized(images, architecture.resolution), labels) for images, labels in batches)
-
-            recompute_batch_statistics(network, sized(self._calibration))
+            side = architecture.resolution
+            recompute_batch_statistics(network, resized_batches(self._calibration, side))
             validation = self.data.validation.batches(self.scoring.batch_size) if thorough else self._validation
-            self._scores[key] = evaluate(network, sized(validation))
+            self._scores[key] = evaluate(self.task, network, resized_batches(validation, side))
         return self._scores[key]
 
     def _finished(self, path: Path, described: str) -> bool:
@@ -208,19 +210,19 @@ class SupernetEvaluator:
             raise InputError(f"{path}: weights of another space; use another `out`, or remove it") from None
 
     @cached_property
-    def _calibration(self) -> list[tuple[Tensor, Tensor]]:
+    def _calibration(self) -> list[Batch]:
         size = min(self.scoring.batch_size, self.scoring.calibration)
         batches = self.data.train.batches(size, seed=derive(self.seed, "calibration"))
         return list(itertools.islice(batches, max(1, self.scoring.calibration // size)))
 
     @cached_property
-    def _validation(self) -> list[tuple[Tensor, Tensor]]:
+    def _validation(self) -> list[Batch]:
         return list(self.data.validation.batches(self.scoring.batch_size, limit=self.scoring.validation))
 
     def seconds(self, search: Search) -> dict[str, float]:
         """See `evaluators.forecast`."""
         recipe = self.recipe
-        step = Sandwich(self.store, recipe, seed=self.seed, priced=self.priced, largest_steps=STEPS + 1)
+        step = Sandwich(self.store, recipe, seed=self.seed, priced=self.priced, task=self.task, largest_steps=STEPS + 1)
         epoch = epoch_steps(len(self.data.train), recipe.batch_size)
         largest = min(recipe.largest_epochs, recipe.epochs) * epoch
         model = self.store

@@ -12,8 +12,11 @@ from foundation.files import write_atomically
 from foundation.json_files import parse_json
 from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights
 from training.data.datasets import Dataset
+from training.specs import TASK
+from training.task import Task
 
 WEIGHTS = "supernet.safetensors"
 
@@ -59,10 +62,13 @@ class GivenWeights:
         shutil.copyfile(self.path, target)
 
 
-def given_weights(run: Path, own: Path, priced: PricedSpace, data: Dataset) -> GivenWeights:
+def given_weights(
+    run: Path, own: Path, priced: PricedSpace, data: Dataset, task: Task = CLASSIFICATION
+) -> GivenWeights:
     """The weights of the run's folder, or what the own folder has of them where that one is gone.
 
-    Raises InputError for a folder without finished weights, or weights of another space, other classes or other data.
+    Raises InputError for a folder without finished weights, or weights of another space or task, other classes or other
+    data.
     """
     named = f"`supernet` {run}"
     if run.resolve() == own.resolve():
@@ -82,6 +88,8 @@ def given_weights(run: Path, own: Path, priced: PricedSpace, data: Dataset) -> G
     wanted = "give a run of the same space and data, or leave `supernet` out"
     if theirs.space.name != priced.space.name:
         raise InputError(f"{named}: its weights are of space {theirs.space.name}, not {priced.space.name}; {wanted}")
+    if about.get("task", TASK) != task.name:
+        raise InputError(f"{named}: its weights are of task {about.get('task', TASK)}, not {task.name}; {wanted}")
     if theirs.num_classes != priced.num_classes:
         raise InputError(
             f"{named}: its weights are for {theirs.num_classes} classes, not {priced.num_classes}; {wanted}"

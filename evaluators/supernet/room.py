@@ -44,12 +44,13 @@ def _supernet(setup: Setup) -> Evaluator:
         reporter=setup.reporter,
         init=setup.init,
         prior=None if own.prior == NONE else _prior(setup, own),
-        given=given_weights(own.given, setup.folder, setup.priced, setup.data) if own.given else None,
+        given=given_weights(own.given, setup.folder, setup.priced, setup.data, setup.task) if own.given else None,
+        task=setup.task,
     )
     return AnchoredEvaluator(supernet, own.anchors) if own.anchors.count else supernet
 
 
 def _prior(setup: Setup, own: SupernetSettings) -> Prior:
-    scorer = Scorer(setup.priced, setup.data, setup.seed, PRIOR_BATCH, REMEDY)
+    scorer = Scorer(setup.priced, setup.data, setup.seed, PRIOR_BATCH, REMEDY, task=setup.task)
     pictures = min(own.scoring.validation, setup.data.count("validation"))
-    return Prior(own.prior, scorer, setup.folder, pictures, SupernetEvaluator.metric)
+    return Prior(own.prior, scorer, setup.folder, pictures, setup.task.metric)

@@ -1,9 +1,10 @@
 """Which networks a step of the supernet trains, and on what: the sandwich rule, distillation, even turns for attention.
 
-A step trains the largest network on the labels, and the smallest and some random ones on the largest's soft
+A step trains the largest network on the task's targets, and the smallest and some random ones on the largest's soft
 predictions (BigNAS, arXiv:2003.11142, section 3.1; the sandwich rule is from arXiv:1903.05134). Each part can be left
-out; without the largest every network learns from the labels. Largest and smallest mean depth, width, expansion, kernel
-and resolution. Random networks are drawn uniformly from those within the budget, where the search will look.
+out; without the largest, or where targets are no class labels, every network learns from the targets. Largest and
+smallest mean depth, width, expansion, kernel and resolution. Random networks are drawn uniformly from those within the
+budget, where the search will look.
 
 Attention is not ordered by size: at every stage, or block where each has its own, its kinds come round as random
 permutations over the networks trained, whatever the draw from the budget says, then a reduction ratio is drawn within
@@ -26,10 +27,14 @@ from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
+from tasks.classification.room import CLASSIFICATION
 from training.lanes import side_by_side
 from training.methods.base import Method
+from training.methods.class_labels import TaskLoss
 from training.precision import autocast
-from training.resize import resized
+from training.resize import resized_batch
+from training.targets import Targets, in_float32
+from training.task import Task
 
 MAX_REDRAWS = 10_000
 
@@ -48,6 +53,7 @@ class Sandwich(Method):
         *,
         seed: int,
         priced: PricedSpace | None = None,
+        task: Task = CLASSIFICATION,
         largest_steps: int = 0,
     ):
         super().__init__(store)
@@ -56,16 +62,18 @@ class Sandwich(Method):
         self.seed = seed
         self.priced = priced or PricedSpace(store.space, store.num_classes)
         self.largest_steps = largest_steps
+        self.task_loss = TaskLoss(task, recipe)
+        self.distils = recipe.largest and recipe.distillation and task.class_labels
         self._sizes = ["largest"] * recipe.largest + ["smallest"] * recipe.smallest
         self._sizes += ["random"] * recipe.random_networks
 
-    def __call__(self, images: Tensor, labels: Tensor, step: int) -> float:
-        """Adds the gradients of all the step's networks, in their order; returns the first one's loss on the labels."""
+    def __call__(self, images: Tensor, targets: Targets, step: int) -> float:
+        """Adds the gradients of all the step's networks, in their order; returns the first one's loss."""
         first, *others = self.architectures(step)
         leading = self.store.sub_network(first)
-        logits = self._logits(leading, images)
-        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        target = logits.detach().softmax(1) if self.recipe.largest and self.recipe.distillation else None
+        outputs, own_targets = self._outputs(leading, images, targets)
+        loss = self.task_loss(outputs, own_targets)
+        soft = outputs.detach().softmax(1) if self.distils else None
 
         def lead() -> SubNetwork:
             loss.backward()
@@ -73,12 +81,12 @@ class Sandwich(Method):
 
         def follow(architecture: Architecture) -> SubNetwork:
             following = self.store.sub_network(architecture)
-            own = self._logits(following, images)
-            if target is not None:
+            own, own_targets = self._outputs(following, images, targets)
+            if soft is not None:
                 # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
-                nn.functional.cross_entropy(own, target).backward()
+                nn.functional.cross_entropy(own, soft).backward()
             else:
-                nn.functional.cross_entropy(own, labels, label_smoothing=self.recipe.label_smoothing).backward()
+                self.task_loss(own, own_targets).backward()
             return following
 
         works: list[Callable[[], SubNetwork]] = [lead, *(partial(follow, architecture) for architecture in others)]
@@ -88,10 +96,12 @@ class Sandwich(Method):
             self.store.add_gradients(trained.leaves)
         return loss.item()
 
-    def _logits(self, trained: SubNetwork, images: Tensor) -> Tensor:
+    def _outputs(self, trained: SubNetwork, images: Tensor, targets: Targets) -> tuple[Any, Targets]:
+        """What the network says of the images at its resolution, and the targets there."""
+        sized, sized_targets = resized_batch(images, targets, trained.network.architecture.resolution)
         with autocast(images.device):
-            logits: Tensor = trained.network(resized(images, trained.network.architecture.resolution))
-        return logits.float()
+            outputs = trained.network(sized)
+        return in_float32(outputs), sized_targets
 
     def architectures(self, step: int) -> list[Architecture]:
         """What the step trains, the largest first; a function of the seed and the step alone."""

@@ -7,11 +7,13 @@ from evaluators.registry import EVALUATORS, Setup, Traits, having
 from evaluators.tabular.evaluator import TabularEvaluator
 from evaluators.tabular.table import TABLES, read_table
 from foundation.errors import InputError
+from training.task import check_class_labels
 
 
 @EVALUATORS.register("tabular")
 @having(Traits(without_init="the table's networks are trained"))
 def _tabular(setup: Setup) -> Evaluator:
+    check_class_labels(setup.task, "`evaluator` tabular", "use another")
     path = Path(setup.own) if setup.own.endswith(".json") else TABLES / f"{setup.own}.json"
     if path.parent == TABLES and not path.exists():
         known = ", ".join(sorted(file.stem for file in TABLES.glob("*.json")))

@@ -7,12 +7,14 @@ A new score is one function and one line, in a module that `evaluators/zero_cost
         ...
 
 It gets a freshly initialised network of its own in training mode, which it may change, and the same batch as every
-other candidate (N×3×H×W at the architecture's resolution). Higher is better. It may draw from torch's random state,
-which is seeded for it and put back afterwards. From its registration on a score can be the `score` and the
-`prior` of a search, and is put through the contract tests of the registry.
+other candidate (N×3×H×W at the architecture's resolution), whose labels are the task's targets: one that needs them to
+be labels of classes (N, int64) says so by `@of_class_labels` below its registration. Higher is better. It may draw from
+torch's random state, which is seeded for it and put back afterwards. From its registration on a score can be the
+`score` and the `prior` of a search, and is put through the contract tests of the registry.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -21,7 +23,7 @@ from foundation.registry import Registry
 from search_space.cost.cost import measure
 from search_space.network import Network
 
-ScoreFunction = Callable[[Network, Tensor, Tensor], float]
+ScoreFunction = Callable[[Network, Tensor, Any], float]
 
 SCORES: Registry[ScoreFunction] = Registry("score")
 
@@ -40,6 +42,16 @@ def register(name: str) -> Callable[[ScoreFunction], ScoreFunction]:
     if name in AGGREGATES:
         raise ValueError(f"score {name!r} is registered already, as an aggregate")
     return SCORES.register(name)
+
+
+OF_CLASS_LABELS: set[ScoreFunction] = set()
+"""Those that no other task has."""
+
+
+def of_class_labels(score: ScoreFunction) -> ScoreFunction:
+    """Decorator for a score that looks at the labels of classes."""
+    OF_CLASS_LABELS.add(score)
+    return score
 
 
 def single_scores() -> tuple[str, ...]:

@@ -12,5 +12,5 @@ from foundation.errors import InputError
 def _zero_cost(setup: Setup) -> Evaluator:
     if setup.init != "scratch":
         raise InputError(f"`init` {setup.init}: zero-cost scores are those of untrained networks; use `init` scratch")
-    scorer = Scorer(setup.priced, setup.data, setup.seed)
+    scorer = Scorer(setup.priced, setup.data, setup.seed, task=setup.task)
     return ZeroCostEvaluator(scorer, setup.own, setup.folder, setup.reporter)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from evaluators.zero_cost.registry import register
+from evaluators.zero_cost.registry import of_class_labels, register
 from search_space.network import Network
 from search_space.parts import ACTIVATIONS
 
@@ -62,6 +62,7 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
 
 
 @register("zico")
+@of_class_labels
 def zico(network: Network, images: Tensor, labels: Tensor) -> float:
     """Gradients that are large for their variation, Σ_layers log Σ_θ E|∂L/∂θ| / σ(∂L/∂θ) (ZiCo, arXiv:2301.11300).
 
@@ -85,6 +86,7 @@ def zico(network: Network, images: Tensor, labels: Tensor) -> float:
 
 
 @register("snip")
+@of_class_labels
 def snip(network: Network, images: Tensor, labels: Tensor) -> float:
     """Logarithm of the loss's sensitivity to removing weights, Σ |θ·∂L/∂θ| (SNIP, arXiv:1810.02340)."""
     _backward(network, images, labels)
@@ -92,6 +94,7 @@ def snip(network: Network, images: Tensor, labels: Tensor) -> float:
 
 
 @register("grad_norm")
+@of_class_labels
 def grad_norm(network: Network, images: Tensor, labels: Tensor) -> float:
     """Euclidean norms of the gradients of the loss, summed over layers (arXiv:2101.08134)."""
     _backward(network, images, labels)

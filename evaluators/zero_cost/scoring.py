@@ -10,14 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evaluators.zero_cost.registry import AGGREGATES, SCORES, components
+from evaluators.zero_cost.registry import AGGREGATES, OF_CLASS_LABELS, SCORES, components
 from foundation.errors import InputError, first_line
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.network import build
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
-from training.resize import resized
+from training.resize import resized_batch
+from training.targets import Targets
+from training.task import Task, check_class_labels
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Scorer:
     batch: Batch = Batch()
     remedy: str = "use another `score` or `seed`"
     references: dict[str, list[float]] = field(default_factory=dict)
-    _loaded: tuple[Tensor, Tensor] | None = None
+    task: Task = CLASSIFICATION
+    _loaded: tuple[Tensor, Targets] | None = None
 
     def score(self, architecture: Architecture, name: str) -> float:
         """The score, the higher the better.
@@ -65,7 +68,8 @@ class Scorer:
         architectures, drawn uniformly from the budget, so that its score does not depend on what else was scored. The
         best rank is m, and equals share theirs.
 
-        Raises InputError naming score and architecture if the score cannot be computed or is no finite number.
+        Raises InputError naming score and architecture if the score cannot be computed or is no finite number, or if it
+        needs class labels and the task has none.
         """
         if name not in AGGREGATES:
             return self._single(architecture, name)
@@ -90,18 +94,19 @@ class Scorer:
         return math.fsum(values) / len(values)
 
     def _drawn(self, architecture: Architecture, name: str, draw: int) -> float:
-        images, labels = self.pictures()
-        images = resized(images, architecture.resolution)
+        if SCORES[name] in OF_CLASS_LABELS:
+            check_class_labels(self.task, f"score {name}", self.remedy)
+        images, targets = resized_batch(*self.pictures(), architecture.resolution)
         devices = [images.device] if images.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.enable_grad():
             seed = derive(self.seed, "zero-cost", architecture.digest(), *([draw] if draw else []))
             torch.default_generator.manual_seed(seed)
             for device in devices:  # and of no other device, whose state would stay changed
                 torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-            network = build(architecture, self.data.num_classes)
+            network = self.task.model(architecture, self.data)
             network = network.to(images.device).to(memory_format=torch.channels_last)
             try:
-                value = SCORES.get(name)(network.train(), images, labels)
+                value = SCORES.get(name)(network.train(), images, targets)
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ArithmeticError, ValueError) as error:
@@ -115,8 +120,8 @@ class Scorer:
             f"score {name} of architecture {architecture.digest()[:12]} cannot be computed: {reason}; {self.remedy}"
         )
 
-    def pictures(self) -> tuple[Tensor, Tensor]:
-        """What scores are computed on: normalised images and labels."""
+    def pictures(self) -> tuple[Tensor, Targets]:
+        """What scores are computed on: normalised images and their targets."""
         if self._loaded is None:
             batches = self.data.train.batches(self.batch.size, seed=derive(self.seed, "zero-cost batch"))
             self._loaded = next(batches)

@@ -15,10 +15,12 @@ from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
 from search_space.cost.priced_space import PricedSpace
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
 from training.methods.label_step import Predict
 from training.recipe import Recipe
 from training.sizing import epoch_steps
+from training.task import Task
 
 DRAWS = 500
 
@@ -40,6 +42,7 @@ def show_retraining(
     reporter: Reporter,
     teacher: Predict | None = None,
     adapt: bool = False,
+    task: Task = CLASSIFICATION,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.
 
@@ -52,7 +55,7 @@ def show_retraining(
     for name, architecture in networks.items():
         side = architecture.resolution
         data = sized[side]
-        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt)
+        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt, task)
         each = recipe.epochs * (training + validation)
         total += seeds * each
         cost = measure(architecture, data.num_classes)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import InputError
-from foundation.json_files import read_json
+from foundation.json_files import read_json, shown
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.cost.cost import Budget
@@ -15,6 +15,7 @@ from search_space.network import check
 from studies.runs.run_folder import BEST, CONFIG, FRONT, front_architecture, front_architectures, kept_identity
 from training.data.datasets import Dataset, files_of
 from training.recorded_data import recorded_data
+from training.specs import TASK
 from training.standalone import ARCHITECTURE
 
 
@@ -27,6 +28,7 @@ class Source:
         run: the run's folder.
         pictures: the identity of the run's data, if these are named as they were then.
         preset: the run's, if that was recorded.
+        task: the name of the one that the network was found for, if a run says so.
         recorded: whether `data` is what a file says, and not the user: it is read where it lies, and never downloaded.
     """
 
@@ -38,6 +40,7 @@ class Source:
     run: Path | None = None
     pictures: str | None = None
     preset: str | None = None
+    task: str = TASK
     recorded: bool = False
 
     def changed(self, data: Dataset) -> bool:
@@ -109,7 +112,10 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     preset = free.get("preset")
     preset = preset if isinstance(preset, str) else None
     classes = _classes(path / BEST, rest)
-    return Source(architecture, spec, path, priced, classes, path, pictures, preset, recorded=data is None)
+    task = config["identity"].get("task", TASK)
+    if not isinstance(task, str):
+        raise InputError(f"{path / CONFIG}: identity.task: expected a name, got {shown(task)}")
+    return Source(architecture, spec, path, priced, classes, path, pictures, preset, task, recorded=data is None)
 
 
 def check_former(out: Path, keeps: tuple[str, ...], source: Source) -> None:

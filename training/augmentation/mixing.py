@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from training.targets import Batch, Targets
+
 
 class Mixing:
     """MixUp and CutMix, of which each call draws one; draws are from torch's global random state.
@@ -20,10 +22,10 @@ class Mixing:
         if cutmix:
             self.ways.append(v2.CutMix(alpha=cutmix, num_classes=num_classes))
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Targets) -> Batch:
         """N×3×H×W and labels (N) to mixed images and N×classes shares; as they are, if there is nothing to mix."""
         if not self.ways:
-            return images, labels
+            return images, targets
         way = self.ways[int(torch.randint(len(self.ways), ()))]
-        mixed, shares = way(images, labels)
+        mixed, shares = way(images, targets)
         return mixed.contiguous(memory_format=torch.channels_last), shares

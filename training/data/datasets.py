@@ -1,4 +1,4 @@
-"""Labelled pictures in three splits, and the specs that name them."""
+"""Pictures in three splits, and the specs that name those of classes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +29,11 @@ PREPARED = "prepared by Pillow"
 
 @dataclass(frozen=True)
 class Dataset:
-    """A classification problem. The test split is made only when asked for.
+    """What a task is learnt from. The test split is made only when asked for.
 
     Attributes:
         name: without any path, so that results do not depend on where pictures lie.
+        classes: names of what a network has an output for.
         identity: tells data apart; for files of the user's own by their names, classes and sizes.
         load: makes `train`, `validation` or `test`.
         mean, std: of each channel, in 0 to 1.
@@ -87,7 +88,7 @@ def load_data(
     loaders: int | None = None,
     download: bool = True,
 ) -> Dataset:
-    """The dataset that a spec names, at `resolution` pixels a side.
+    """The labelled pictures that a spec names, at `resolution` pixels a side.
 
     Args:
         streamed: whether a `folder:` is decoded from its files whenever pictures are needed, instead of held in memory;

@@ -1,4 +1,4 @@
-"""Labelled pictures that are held in memory."""
+"""Pictures that are held in memory."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from training.augmentation.alterations import resized_crops
 from training.data.pictures import Pictures
 from training.data.split import Planned, Split
+from training.targets import Targets, moved, picked
 
 SHARE_OF_GPU = 0.3  # of its free memory, that a split's pictures may take
 
@@ -23,22 +24,23 @@ class HeldSplit(Split):
         super().__init__(mean, std, (pictures.images.shape[-2], pictures.images.shape[-1]), device)
         place = device if _fits(pictures.images.nbytes, device) else torch.device("cpu")
         self.images = pictures.images.to(place)
-        self.labels = pictures.labels.to(place)
+        self.targets = moved(pictures.targets, lambda tensor: tensor.to(place))
         self.sources = pictures.sources
 
     def subset(self, chosen: Tensor) -> "HeldSplit":
         """The pictures of these numbers (int64), in this order."""
         sources = self.sources[chosen] if self.sources is not None else None
         index = chosen.to(self.images.device)
-        return HeldSplit(Pictures(self.images[index], self.labels[index], sources), self.mean, self.std, self.device)
+        pictures = Pictures(self.images[index], picked(self.targets, chosen), sources)
+        return HeldSplit(pictures, self.mean, self.std, self.device)
 
-    def _delivered(self, plans: Iterator[Planned]) -> Iterator[tuple[Planned, Tensor, Tensor]]:
+    def _delivered(self, plans: Iterator[Planned]) -> Iterator[tuple[Planned, Tensor, Targets]]:
         for planned in plans:
             index = planned.index.to(self.images.device)
-            images, labels = self._moved(self.images[index]), self._moved(self.labels[index])
+            images, targets = self._moved(self.images[index]), moved(picked(self.targets, planned.index), self._moved)
             if planned.draws.crops is not None and planned.draws.mirrored is not None:
-                images = resized_crops(images, planned.draws.crops, planned.draws.mirrored)
-            yield planned, images, labels
+                images, targets = resized_crops(images, targets, planned.draws.crops, planned.draws.mirrored)
+            yield planned, images, targets
 
 
 def _fits(nbytes: int, device: torch.device) -> bool:

@@ -42,15 +42,18 @@ def own_data(
     Raises InputError naming the first item that is something else, an empty split, or a class without pictures.
     """
     held = {split: _held(split, items, side) for split, items in zip(SPLITS, (train, validation), strict=True)}
-    names = _names(held, getattr(train, "classes", None) if classes is None else classes)
+    names = _names(
+        {split: labels for split, (_, labels) in held.items()},
+        getattr(train, "classes", None) if classes is None else classes,
+    )
     digest = hashlib.sha256(repr((side, names)).encode())
-    for pictures in held.values():
-        digest.update(pictures.images.numpy().tobytes() + pictures.labels.numpy().tobytes())
+    for images, labels in held.values():
+        digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
 
     def load(split: str) -> Split:
         if split not in held:
             raise InputError(f"there are no {split} pictures: a program's own data have {' and '.join(SPLITS)} alone")
-        return HeldSplit(held[split], MEAN, STD, device)
+        return HeldSplit(Pictures(*held[split]), MEAN, STD, device)
 
     return Dataset(
         name=NAME,
@@ -60,11 +63,12 @@ def own_data(
         std=STD,
         load=load,
         device=device,
-        counts={split: len(pictures.labels) for split, pictures in held.items()},
+        counts={split: len(labels) for split, (_, labels) in held.items()},
     )
 
 
-def _held(split: str, items: Labelled, side: int) -> Pictures:
+def _held(split: str, items: Labelled, side: int) -> tuple[Tensor, Tensor]:
+    """Images (N×3×side×side, uint8) and labels (N, int64)."""
     if not hasattr(items, "__len__") or not hasattr(items, "__getitem__"):
         raise InputError(f"{split}: expected a map-style dataset (with a length and items), got {type(items).__name__}")
     if len(items) == 0:
@@ -78,7 +82,7 @@ def _held(split: str, items: Labelled, side: int) -> Pictures:
             raise InputError(f"{where}: expected a pair of picture and label, got {type(item).__name__}")
         images[index] = prepared_image(_image(where, item[0]), View(side))[0]
         labels[index] = _label(where, item[1])
-    return Pictures(images, labels)
+    return images, labels
 
 
 def _image(where: str, picture: object) -> Image.Image:
@@ -109,8 +113,9 @@ def _label(where: str, label: object) -> int:
     return number
 
 
-def _names(held: dict[str, Pictures], classes: object) -> tuple[str, ...]:
-    largest = max(int(pictures.labels.max()) for pictures in held.values())
+def _names(held: dict[str, Tensor], classes: object) -> tuple[str, ...]:
+    """Those of the labels that each split has."""
+    largest = max(int(labels.max()) for labels in held.values())
     count = largest + 1
     if classes is not None:
         if isinstance(classes, str) or not isinstance(classes, Sequence):
@@ -122,7 +127,7 @@ def _names(held: dict[str, Pictures], classes: object) -> tuple[str, ...]:
         names = tuple(map(str, range(count)))
     if len(names) < 2:
         raise InputError("train: has one class; a search needs two")
-    there = set(held["train"].labels.tolist())
+    there = set(held["train"].tolist())
     absent = [name for number, name in enumerate(names) if number not in there]
     if absent:
         raise InputError(f"train: has no picture of class {absent[0]}")

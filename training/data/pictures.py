@@ -1,19 +1,21 @@
-"""Labelled pictures: in memory, or where they lie."""
+"""Pictures and what there is to say of them: in memory, or where they lie."""
 
 from typing import NamedTuple
 
 from torch import Tensor
 
+from training.targets import Targets
+
 
 class Pictures(NamedTuple):
-    """Images N×C×H×W (uint8, C of 1 or 3) and labels N (int64).
+    """Images N×C×H×W (uint8, C of 1 or 3) and their targets: of classes, labels N (int64).
 
     `sources` (N, int64) says which pictures are made from the same original, where several are: such pictures are not
     independent, and an interval has to be drawn over originals.
     """
 
     images: Tensor
-    labels: Tensor
+    targets: Targets
     sources: Tensor | None = None
 
 

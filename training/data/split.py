@@ -1,4 +1,4 @@
-"""Labelled pictures as every training and evaluation sees them: batches on a device."""
+"""Pictures and their targets as every training and evaluation sees them: batches on a device."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from torch import Tensor
 from training.augmentation.alterations import altered, erase
 from training.augmentation.draws import NOTHING, Draws, draw_alterations
 from training.augmentation.recipe import PLAIN, Augmentation
+from training.targets import Batch, Targets
 
 CACHED = 1 << 19  # numbers that are worked on at a time
 
@@ -30,15 +31,15 @@ class Planned:
 
 
 class Split(ABC):
-    """Labelled pictures, delivered in batches.
+    """Pictures and their targets, delivered in batches.
 
     Attributes:
-        labels: N, int64.
+        targets: of all N pictures, see `training.targets`; of classes, labels N (int64).
         sources: see `training.data.pictures.Pictures`.
         size: height and width of the pictures that are delivered.
     """
 
-    labels: Tensor
+    targets: Targets
     sources: Tensor | None
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], size: tuple[int, int], device: torch.device):
@@ -48,7 +49,7 @@ class Split(ABC):
         self._mean, self._std = (self._row(values) for values in (mean, std))
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     def batches(
         self,
@@ -58,8 +59,8 @@ class Split(ABC):
         augmentation: Augmentation = PLAIN,
         limit: int | None = None,
         share: tuple[int, int] = (0, 1),
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images (N×3×H×W float32, channels last) with labels (N, int64).
+    ) -> Iterator[Batch]:
+        """Normalised images (N×3×H×W float32, channels last) with their targets.
 
         Args:
             seed: of the order and the augmentation; None keeps the order and augments nothing. A shuffled pass drops an
@@ -70,20 +71,21 @@ class Split(ABC):
                 losses is the batch's: of a lone batch smaller than `batch_size`, up to one picture a rank is dropped.
         """
         plans = self._plans(batch_size, seed, augmentation, limit, share)
-        for planned, images, labels in self._delivered(plans):
-            images = self._normalised(altered(images, planned.draws, augmentation))
+        for planned, pixels, whole in self._delivered(plans):
+            pixels, targets = altered(pixels, whole, planned.draws, augmentation)
+            images = self._normalised(pixels)
             erase(images, planned.draws, augmentation.erasing)
-            yield images, labels
+            yield images, targets
 
     @abstractmethod
     def subset(self, chosen: Tensor) -> "Split":
         """The pictures of these numbers (int64), in this order."""
 
     @abstractmethod
-    def _delivered(self, plans: Iterator[Planned]) -> Iterator[tuple[Planned, Tensor, Tensor]]:
-        """Each planned batch with its pictures (N×C×H×W, uint8) and labels, on the device.
+    def _delivered(self, plans: Iterator[Planned]) -> Iterator[tuple[Planned, Tensor, Targets]]:
+        """Each planned batch with its pictures (N×C×H×W, uint8) and targets, on the device.
 
-        Random-resized-crops are made, and mirrored; all else follows.
+        Random-resized-crops are made, and mirrored, and the targets moved along; all else follows.
 
         A pass may be given up before its end.
         """

@@ -20,7 +20,7 @@ CHUNK = 32  # pictures that a process decodes at a time
 
 
 class StreamedSplit(Split):
-    """Pictures in files.
+    """Pictures in files, with class labels.
 
     For a pass with random-resized-crop a picture is cropped so from all of its pixels; else it is prepared as
     `training.data.preparation` says.
@@ -53,7 +53,7 @@ class StreamedSplit(Split):
         super().__init__(mean, std, (view.resolution, view.resolution), device)
         self.name = name
         self.paths = paths
-        self.labels = labels
+        self.targets: Tensor = labels
         self.sources = None
         self.view = view
         self.classes = classes
@@ -70,7 +70,7 @@ class StreamedSplit(Split):
         subset = StreamedSplit(
             self.name,
             [self.paths[number] for number in chosen.tolist()],
-            self.labels[chosen],
+            self.targets[chosen],
             self.view,
             self.mean,
             self.std,
@@ -99,7 +99,7 @@ class StreamedSplit(Split):
             planned, images = self._whole(planned, chunks)
             if len(images):
                 delivered = True
-                yield planned, images, self._moved(self.labels[planned.index])
+                yield planned, images, self._moved(self.targets[planned.index])
         if self.corrupt and not delivered:
             self.corrupt.refuse()
         self.corrupt.say(self.reporter)
@@ -158,17 +158,17 @@ class StreamedSplit(Split):
 
     def _note(self, number: int, reason: str) -> None:
         self.corrupt.note(number, self.paths[number], reason)
-        (self._origin or self)._check_class(int(self.labels[number]))
+        (self._origin or self)._check_class(int(self.targets[number]))
 
     def _check_class(self, label: int) -> None:
         """Looks once for a picture of the class that can be decoded. Raises InputError where a training has none."""
         if label in self._known:
             return
         self._known.add(label)
-        of_class = (self.labels == label).nonzero()[:, 0].tolist()
+        of_class = (self.targets == label).nonzero()[:, 0].tolist()
         if all(self._decoded(number, NOTHING) is None for number in of_class):
             self._lost.append(label)
-            left = self.labels[~torch.isin(self.labels, torch.tensor(self._lost))]
+            left = self.targets[~torch.isin(self.targets, torch.tensor(self._lost))]
             check_complete(self.name, left, self.classes, self.reporter)
 
     def _remark(self, index: Tensor, chunk: Decoded) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from training.recipe import Recipe
+from training.targets import Targets
 
 
 class Method:
@@ -20,13 +21,14 @@ class Method:
     def __init__(self, model: nn.Module):
         self.model = model
 
-    def __call__(self, images: Tensor, labels: Tensor, number: int) -> float:
+    def __call__(self, images: Tensor, targets: Targets, number: int) -> float:
         """Adds the gradients of a batch's mean loss to the parameters of `model`, and returns the loss.
 
         A function of the model, the state, the batch, and torch's global random state, which is seeded for each epoch.
 
         Args:
-            images: N×3×H×W, normalised. labels: N, int64.
+            images: N×3×H×W, normalised.
+            targets: the task's, of N pictures; see `training.targets`.
             number: of the step, from 0.
         """
         raise NotImplementedError
@@ -57,9 +59,9 @@ class Method:
 class FunctionMethod(Method):
     """A method without a state, from the model and a function for its step."""
 
-    def __init__(self, model: nn.Module, step: Callable[[Tensor, Tensor, int], float]):
+    def __init__(self, model: nn.Module, step: Callable[[Tensor, Targets, int], float]):
         super().__init__(model)
         self.step = step
 
-    def __call__(self, images: Tensor, labels: Tensor, number: int) -> float:
-        return self.step(images, labels, number)
+    def __call__(self, images: Tensor, targets: Targets, number: int) -> float:
+        return self.step(images, targets, number)

@@ -1,9 +1,9 @@
-"""The step of a training on labels: forward and backward of one batch, in halves side by side or as memory wants."""
+"""The step of a training on targets: forward and backward of one batch, in halves side by side or as memory wants."""
 
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,13 @@ from foundation.memory import out_of_memory
 from training.augmentation.mixing import Mixing
 from training.lanes import MOST, side_by_side
 from training.methods.base import Method
+from training.methods.class_labels import TaskLoss
 from training.methods.drop_path import draw_apart
 from training.precision import autocast
 from training.recipe import Recipe
-from training.resize import resized
+from training.resize import resized_batch
+from training.targets import Targets, in_float32, shared_out
+from training.task import Task, check_class_labels
 
 Predict = Callable[[Tensor], Tensor]
 """From the batch of normalised images to logits."""
@@ -29,7 +32,7 @@ LEAST = 16
 class LabelStep(Method):
     """Adds the gradients of the mean loss of a batch to the network's parameters.
 
-    The loss is cross-entropy with the labels and, where there is a teacher, the distance from its predictions, by their
+    The loss is the task's and, where there is a teacher of class labels, the distance from its predictions, by their
     weight.
 
     On a CPU a batch of 32 pictures or more is taken in two halves, each by a lane that is free (`training.lanes`) and
@@ -41,7 +44,10 @@ class LabelStep(Method):
         resolution: of the images the network is given, in pixels a side.
         adapt: whether, out of memory, the micro-batch is halved and the step taken again, instead of an error. What
             the failed attempt drew and normalised by is not taken back, so such a run does not replay.
+        num_classes: that pictures are mixed of, where the recipe mixes.
         say: told once if the micro-batch is halved.
+
+    Raises InputError for mixing, smoothing or a teacher where the task has no class labels.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class LabelStep(Method):
         network: nn.Module,
         resolution: int,
         recipe: Recipe,
+        task: Task,
         num_classes: int,
         *,
         teacher: Predict | None = None,
@@ -59,6 +66,12 @@ class LabelStep(Method):
         self.network = network
         self.resolution = resolution
         self.recipe = recipe
+        for name in ("mixup", "cutmix"):
+            if getattr(recipe, name):
+                check_class_labels(task, f"`{name}` {getattr(recipe, name):g}", "give 0")
+        if teacher is not None:
+            check_class_labels(task, "`teacher`", "leave it out")
+        self.task_loss = TaskLoss(task, recipe)
         self.mixing = Mixing(recipe.mixup, recipe.cutmix, num_classes)
         self.teacher = teacher
         self.adapt = adapt
@@ -67,7 +80,7 @@ class LabelStep(Method):
         self._forward = torch.compile(network) if recipe.compile else network
         self._twins: list[nn.Module] = []
 
-    def __call__(self, images: Tensor, labels: Tensor, _number: int) -> float:
+    def __call__(self, images: Tensor, targets: Targets, _number: int) -> float:
         """The mean loss of the batch.
 
         Raises InputError, out of memory, naming a micro-batch that would fit.
@@ -77,8 +90,8 @@ class LabelStep(Method):
             at_once = min(self.micro_batch or count, count)
             try:
                 if self._halves(images):
-                    return self._side_by_side(*self.mixing(images, labels))
-                return self._parts(images, labels, at_once)
+                    return self._side_by_side(*self.mixing(images, targets))
+                return self._parts(images, targets, at_once)
             except RuntimeError as error:  # torch.OutOfMemoryError, and the CPU allocator's
                 if not out_of_memory(error):
                     raise
@@ -86,7 +99,7 @@ class LabelStep(Method):
             if self.recipe.sync_batch_norm and distributed.world() > 1:
                 # A retry would have this process exchange statistics that the others do not.
                 raise InputError(f"out of memory with {at_once} pictures at a time; give a smaller `micro_batch`")
-            smaller = self._fitting(images, labels, at_once // 2)
+            smaller = self._fitting(images, targets, at_once // 2)
             if not smaller:
                 raise InputError(f"out of memory with two pictures of {self.resolution} pixels; use a smaller network")
             if not self.adapt:
@@ -102,41 +115,42 @@ class LabelStep(Method):
         whole = self.micro_batch or recipe.compile or recipe.sync_batch_norm
         return not whole and images.device.type == "cpu" and len(images) >= MOST * LEAST
 
-    def _side_by_side(self, images: Tensor, targets: Tensor) -> float:
+    def _side_by_side(self, images: Tensor, targets: Targets) -> float:
         """The halves' gradients added up in order, and the mean of their running statistics."""
         if not self._twins:
             self._twins = [_twin(self.network) for _ in range(1, MOST)]
         networks = [self.network, *self._twins]
         draw_apart(networks)
 
-        def half(network: nn.Module, own_images: Tensor, own_targets: Tensor) -> float:
+        def half(network: nn.Module, own_images: Tensor, own_targets: Targets) -> float:
             loss = self._loss(own_images, own_targets, network) * (len(own_images) / len(images))
             loss.backward()
             return loss.item()
 
-        parts = zip(networks, images.chunk(MOST), targets.chunk(MOST), strict=True)
+        halves = images.chunk(MOST)
+        parts = zip(networks, halves, shared_out(targets, [len(own) for own in halves]), strict=True)
         losses = side_by_side([partial(half, *part) for part in parts])
         with torch.no_grad():
             _gather(self.network, self._twins)
         return sum(losses)
 
-    def _parts(self, images: Tensor, labels: Tensor, at_once: int) -> float:
-        images, targets = self.mixing(images, labels)
+    def _parts(self, images: Tensor, targets: Targets, at_once: int) -> float:
+        images, targets = self.mixing(images, targets)
         total = 0.0
         parts = _at_least_two(len(images), at_once)
-        for own_images, own_targets in zip(images.split(parts), targets.split(parts), strict=True):
+        for own_images, own_targets in zip(images.split(parts), shared_out(targets, parts), strict=True):
             loss = self._loss(own_images, own_targets) * (len(own_images) / len(images))
             loss.backward()
             total += loss.item()
         return total
 
-    def _loss(self, images: Tensor, targets: Tensor, network: nn.Module | None = None) -> Tensor:
+    def _loss(self, images: Tensor, targets: Targets, network: nn.Module | None = None) -> Tensor:
         recipe = self.recipe
         with autocast(images.device, recipe.precision):
-            sized = resized(images, self.resolution)
-            logits = self._predicted(sized) if network is None else network(sized)
-        logits = logits.float()
-        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            sized, sized_targets = resized_batch(images, targets, self.resolution)
+            outputs = self._predicted(sized) if network is None else network(sized)
+        logits = in_float32(outputs)
+        loss = self.task_loss(logits, sized_targets)
         if self.teacher is None or not recipe.distillation:
             return loss
         with torch.no_grad(), autocast(images.device, recipe.precision):
@@ -150,26 +164,26 @@ class LabelStep(Method):
         )
         return (1 - recipe.distillation) * loss + recipe.distillation * recipe.temperature**2 * soft
 
-    def _predicted(self, images: Tensor) -> Tensor:
-        """The network's logits. Raises InputError where torch's compiler fails, which shows when it is first needed."""
+    def _predicted(self, images: Tensor) -> Any:
+        """The network's outputs. Raises InputError where torch's compiler fails, which shows at the first."""
         if not self.recipe.compile:
-            return cast(Tensor, self._forward(images))
+            return self._forward(images)
         from torch._dynamo.exc import TorchDynamoException  # inductor's errors are of it too
 
         try:
-            logits: Tensor = self._forward(images)
+            outputs = self._forward(images)
         except TorchDynamoException as error:
             if out_of_memory(error):
                 raise
             reason = first_line(error)
             raise InputError(f"`compile` yes: torch's compiler cannot be used here ({reason}); leave it out") from error
-        return logits
+        return outputs
 
-    def _fitting(self, images: Tensor, labels: Tensor, at_once: int) -> int:
+    def _fitting(self, images: Tensor, targets: Targets, at_once: int) -> int:
         """The first of `at_once` and its halves with which a part of the step fits; 0 if not even two pictures do."""
         while at_once >= 2:
             try:
-                self._loss(images[:at_once], labels[:at_once]).backward()
+                self._loss(images[:at_once], shared_out(targets, [at_once, len(images) - at_once])[0]).backward()
                 return at_once
             except RuntimeError as error:
                 if not out_of_memory(error):
