@@ -25,7 +25,8 @@ from reports.terminal.deployed_tables import precision_table
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.baselines import compared
-from search_space.cost.cost import measure
+from search_space.cost.cost import Cost, measure
+from search_space.head import Head
 from search_space.network import Network
 from search_space.pretrained import at_hand, check_init, check_published, published, transfer
 from studies.runs import run_folder
@@ -92,13 +93,14 @@ def main(arguments: Sequence[str]) -> None:
             "renamed or changed): its training pictures may be among the test pictures now"
         )
     settings = _with_init(settings, source, reporter)
-    start = _start(settings, source, data)
+    head = what_for.head(data)
+    start = _start(settings, source, head)
     if settings.export:
         check_class_labels(what_for, f"`export` {','.join(settings.export)}", "leave it out")
     if settings.teacher is not None:
         check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
-    networks = _networks(settings, source, data)
+    networks = _networks(settings, source, head)
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     sized = {source.architecture.resolution: data}
     for architecture in networks.values():
@@ -155,7 +157,7 @@ def main(arguments: Sequence[str]) -> None:
         rows = []
         results = []
         for name, architecture in networks.items():
-            cost = measure(architecture, data.num_classes)
+            cost = measure(architecture, head)
             trained: list[Trained] = []
             for seed in range(settings.seed, settings.seed + settings.seeds):
                 result = train_standalone(
@@ -174,7 +176,7 @@ def main(arguments: Sequence[str]) -> None:
                 trained.append(result)
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**described, "seed": seed, "test": result.test.measured.numbers()})
-            rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric))
+            rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric, cost))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
         title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
@@ -191,7 +193,7 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
 
 
-def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[str, Architecture]:
+def _networks(settings: RetrainSettings, source: Source, head: Head) -> dict[str, Architecture]:
     """What is trained, by name. Under a latency bound there is no random network: a run's space does not hold times."""
     networks = {"found" if source.priced else "given": source.architecture}
     if settings.compare:
@@ -199,10 +201,8 @@ def _networks(settings: RetrainSettings, source: Source, data: Dataset) -> dict[
             raise InputError(
                 "--init supernet: the networks of --compare are not in the supernet; leave one of them out"
             )
-        macs = measure(source.architecture, data.num_classes).macs
-        networks |= compared(
-            source.architecture, source.priced.space if source.priced else None, macs, data.num_classes
-        )
+        macs = measure(source.architecture, head).macs
+        networks |= compared(source.architecture, source.priced.space if source.priced else None, macs, head)
         if source.priced is not None and source.priced.budget.max_latency_ns is None:
             rng = random.Random(derive("random architecture", source.architecture.digest()))
             networks["random"] = source.priced.sample(rng)
@@ -218,7 +218,7 @@ def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) ->
     return replace(settings, init=init)
 
 
-def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable[[Architecture], Start]:
+def _start(settings: RetrainSettings, source: Source, head: Head) -> Callable[[Architecture], Start]:
     """Where each network's first weights come from."""
     if settings.init == "torchvision":
         check_published(source.architecture)
@@ -228,7 +228,7 @@ def _start(settings: RetrainSettings, source: Source, data: Dataset) -> Callable
     if settings.init == "supernet":
         if source.run is None:
             raise InputError(f"--init supernet: {settings.source} is not a run's folder; give the folder of a search")
-        shared = sliced(source.run, source.architecture, data.num_classes)
+        shared = sliced(source.run, source.architecture, head)
 
         def fill(network: Network) -> str:
             network.load_state_dict(shared.state_dict())
@@ -265,7 +265,7 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
 
 
 def _row(
-    name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset, metric: Metric
+    name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset, metric: Metric, cost: Cost
 ) -> ComparedNetwork:
     tests = [result.test for result in trained]
     predictions = [test.predictions for test in tests if {"predicted", "labels"} <= test.predictions.keys()]
@@ -273,7 +273,7 @@ def _row(
     return ComparedNetwork(
         name,
         architecture,
-        measure(architecture, data.num_classes),
+        cost,
         tuple(test.measured.value for test in tests),
         tuple(result.seconds for result in trained),
         right if distributed.world() == 1 else (),

@@ -65,7 +65,8 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         _ = data.train, data.validation
     if (seconds := space.counting_seconds()) > LONG:
         reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
-    untimed = PricedSpace(space, data.num_classes, budget=Budget(settings.max_macs, settings.max_params))
+    head = what_for.head(data)
+    untimed = PricedSpace(space, head, budget=Budget(settings.max_macs, settings.max_params))
     _ = untimed.table  # refuses a budget below the smallest network
     init = _init(settings, untimed, reporter)
     max_latency_ms = settings.max_latency_ms
@@ -76,7 +77,7 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     measured = replace(settings, max_latency_ms=max_latency_ms)
     known = distributed.from_first(lambda: _latency(measured, untimed, folder, reporter))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
-    priced = PricedSpace(space, data.num_classes, None if known is None else LatencyTable.from_dict(known), budget)
+    priced = PricedSpace(space, head, None if known is None else LatencyTable.from_dict(known), budget)
     _ = priced.table  # refuses a budget that nothing meets
     plan = plan_search(chosen, settings, data.count("train"))
     return Setup(

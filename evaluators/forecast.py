@@ -23,7 +23,7 @@ from foundation.memory import free_memory, kept_bytes
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.network import Network
+from search_space.network import Network, build
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, Split
 from training.methods.label_step import LabelStep, Predict
@@ -130,7 +130,7 @@ def epoch_seconds(
     """
     if not adapt:
         check_memory(architecture, side, at_once(pictures, recipe), data.device, recipe.precision)
-    network = task.model(architecture, data).to(data.device).to(memory_format=torch.channels_last)
+    network = build(architecture, task.head(data)).to(data.device).to(memory_format=torch.channels_last)
     step = LabelStep(network, side, recipe, task, data.num_classes, teacher=teacher, adapt=adapt)
     each = step_seconds(network, step, timed_batches(pictures, recipe), recipe, 0)
     started = time.monotonic()

@@ -9,6 +9,7 @@ from foundation.registry import Registry
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
 from search_space.family import found_in
+from search_space.head import Head
 from search_space.space import SearchSpace
 
 TOLERANCE = 0.01
@@ -16,15 +17,15 @@ MAX_NUDGES = 50
 
 A = TypeVar("A", bound=Architecture)
 
-Compared = Callable[[Any, Any, int, int], Mapping[str, Architecture]]
-"""From an architecture, its space or None, MACs and number of classes to the networks by name."""
+Compared = Callable[[Any, Any, int, Head | int], Mapping[str, Architecture]]
+"""From an architecture, its space or None, MACs and a head to the networks by name."""
 
 COMPARED: Registry[Compared] = Registry("networks to compare with of family")
 """What makes them, registered in the file `baselines.py` of a family's room."""
 
 
 def compared(
-    architecture: Architecture, space: SearchSpace | None, macs: int, num_classes: int
+    architecture: Architecture, space: SearchSpace | None, macs: int, head: Head | int
 ) -> Mapping[str, Architecture]:
     """The networks to compare `architecture` with, by name, each within 1% of `macs`.
 
@@ -38,10 +39,10 @@ def compared(
             f"`compare`: there are no hand-designed networks to compare one of family {architecture.family} with; "
             "leave it out"
         ) from None
-    return make(architecture, space if space and space.family == architecture.family else None, macs, num_classes)
+    return make(architecture, space if space and space.family == architecture.family else None, macs, head)
 
 
-def at_macs(make: Callable[[float, int], A], macs: int, num_classes: int, nudged: Callable[[A], Iterable[A]]) -> A:
+def at_macs(make: Callable[[float, int], A], macs: int, head: Head | int, nudged: Callable[[A], Iterable[A]]) -> A:
     """The network of `make(width multiplier, divisor)` whose MACs are nearest to `macs`.
 
     Widths are multiples of 8 if that comes within 1%, else of 4, 2 or 1; of networks so small that a channel in every
@@ -50,7 +51,7 @@ def at_macs(make: Callable[[float, int], A], macs: int, num_classes: int, nudged
     """
 
     def off(architecture: A) -> int:
-        return measure(architecture, num_classes).macs - macs
+        return measure(architecture, head).macs - macs
 
     for divisor in (8, 4, 2, 1):
         # MACs grow with the width multiplier: bisect to the step that crosses the aim.

@@ -95,14 +95,14 @@ def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: PricedSpace) -> N
 def test_what_cannot_be_computed_is_an_error(
     scorer: Scorer, tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ) -> None:
-    def broken(architecture: Architecture, data: Dataset) -> nn.Module:
-        network = build(architecture, data.num_classes)
+    def broken(architecture: Architecture, head: Head) -> nn.Module:
+        network = build(architecture, head)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.fill_(value)
         return network
 
-    monkeypatch.setattr(scorer.task, "model", broken)
+    monkeypatch.setattr("evaluators.zero_cost.scoring.build", broken)
     digest = tiny_space.largest.digest()[:12]
     with pytest.raises(InputError, match=f"^score {name} of architecture {digest} cannot be computed: .*; use another"):
         scorer.score(tiny_space.largest, name)

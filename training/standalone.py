@@ -17,7 +17,7 @@ from foundation.json_files import parse_json, read_json, read_text
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.network import Network
+from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset, Split
 from training.loop import History, fit
@@ -111,7 +111,7 @@ def train_standalone(
     }
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
-    network = task.model(architecture, data)
+    network = build(architecture, task.head(data))
     if first and start.fill and not finished and not (folder / CHECKPOINT).exists():
         reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
     if recipe.sync_batch_norm:

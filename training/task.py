@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from foundation.errors import InputError
 from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
-from search_space.architecture import Architecture
-from search_space.network import Network
+from search_space.head import Head
 from training.data.datasets import Dataset
 from training.specs import TASK
 from training.targets import Batch, Targets
@@ -74,8 +73,8 @@ class Task(Protocol):
         """
         ...
 
-    def model(self, architecture: Architecture, data: Dataset) -> Network:
-        """The architecture's network with the task's head, freshly initialised from torch's global random state."""
+    def head(self, data: Dataset) -> Head:
+        """What follows a backbone: costs count it, shared weights hold it, `search_space.build` takes it."""
         ...
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:

@@ -21,7 +21,7 @@ from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.network import Network
+from search_space.network import Network, build
 from search_space.pretrained import published, transfer
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
@@ -178,7 +178,7 @@ class ProxyEvaluator:
 
     def _fresh(self, architecture: Architecture) -> Network:
         torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
-        network = self.task.model(architecture, self.data)
+        network = build(architecture, self.task.head(self.data))
         if self.init == "torchvision":
             transfer(published(architecture), network)
         return network.to(self.data.device).to(memory_format=torch.channels_last)

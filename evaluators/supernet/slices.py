@@ -10,11 +10,12 @@ from foundation.errors import InputError
 from foundation.json_files import parse_json
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
+from search_space.head import Head, as_head
 from search_space.network import Network, check
 from training.checkpoint import load_weights
 
 
-def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
+def sliced(run: Path, architecture: Architecture, head: Head | int) -> Network:
     """The architecture's network with the shared weights of a run's folder; its batch statistics are fresh.
 
     Raises InputError if the run has no finished supernet, or one of other classes, or if the architecture is not in
@@ -26,15 +27,15 @@ def sliced(run: Path, architecture: Architecture, num_classes: int) -> Network:
     tensors, metadata = load_weights(path)
     try:
         trained: dict[str, Any] = parse_json(metadata["trained"])
-        priced = replace(PricedSpace.from_dict(trained["space"]), num_classes=num_classes)
-        check(priced.largest, num_classes)  # a file's space could be of any size
-        store = WeightStore(priced.space, num_classes, own_kernels=trained["recipe"]["own_kernels"])
+        priced = replace(PricedSpace.from_dict(trained["space"]), num_classes=head)
+        check(priced.largest, head)  # a file's space could be of any size
+        store = WeightStore(priced.space, head, own_kernels=trained["recipe"]["own_kernels"])
     except (KeyError, TypeError, ValueError):  # InputError among them
         raise InputError(f"{path}: not a supernet's weights; search again, or start from scratch") from None
     try:
         store.load_state_dict(tensors)
     except RuntimeError:
-        raise InputError(f"`init` supernet: {path} is not of {num_classes} classes, or of another version") from None
+        raise InputError(f"`init` supernet: {path} is not of {as_head(head).told}, or of another version") from None
     try:
         priced.space.choices(architecture)
     except InputError:

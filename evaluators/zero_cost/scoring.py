@@ -15,6 +15,7 @@ from foundation.errors import InputError, first_line
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
+from search_space.network import build
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
 from training.resize import resized_batch
@@ -103,7 +104,7 @@ class Scorer:
             torch.default_generator.manual_seed(seed)
             for device in devices:  # and of no other device, whose state would stay changed
                 torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-            network = self.task.model(architecture, self.data)
+            network = build(architecture, self.task.head(self.data))
             network = network.to(images.device).to(memory_format=torch.channels_last)
             try:
                 value = SCORES.get(name)(network.train(), images, targets)

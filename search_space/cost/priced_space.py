@@ -11,7 +11,7 @@ from search_space.cost.cost import Budget, Cost, measure
 from search_space.cost.cost_table import CostTable, cost_table
 from search_space.cost.latency import LatencyTable
 from search_space.cost.sampling import BudgetTable, Rng, budget_table
-from search_space.head import Head, as_head, read_head
+from search_space.head import ClassifierHead, Head, as_head, read_head
 from search_space.space import SearchSpace
 
 
@@ -34,7 +34,8 @@ class PricedSpace:
     budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
-        _ = self.head  # checks it
+        if isinstance(self.head, ClassifierHead):  # one way to say it: spaces are compared
+            object.__setattr__(self, "num_classes", self.head.num_classes)
 
     @cached_property
     def head(self) -> Head:
@@ -101,11 +102,9 @@ class PricedSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """The space and its number of classes, or its other head, in plain values; neither latencies nor the budget."""
-        classes = isinstance(self.num_classes, int)
-        return {
-            **self.space.to_dict(),
-            **({"num_classes": self.num_classes} if classes else {"head": self.head.to_dict()}),
-        }
+        if isinstance(self.num_classes, int):
+            return {**self.space.to_dict(), "num_classes": self.num_classes}
+        return {**self.space.to_dict(), "head": self.head.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

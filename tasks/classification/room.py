@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from foundation import distributed
 from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
-from search_space.architecture import Architecture
-from search_space.network import Network, build
+from search_space.head import ClassifierHead, Head
 from tasks.registry import TASKS
 from training.data.datasets import Dataset, load_data
 from training.evaluation import seen
@@ -34,9 +33,9 @@ class Classification:
         """The labelled pictures that a spec names."""
         return load_data(spec, side, device, reporter, **options)
 
-    def model(self, architecture: Architecture, data: Dataset) -> Network:
-        """The network with a linear classifier, freshly initialised."""
-        return build(architecture, data.num_classes)
+    def head(self, data: Dataset) -> Head:
+        """A linear classifier."""
+        return ClassifierHead(data.num_classes)
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
         """Mean cross-entropy in nats; with shares of several classes (N×classes) as well."""

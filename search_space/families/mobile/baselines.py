@@ -10,6 +10,7 @@ from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.families.mobile.blocks import attend
 from search_space.families.mobile.space import MobileSpace
 from search_space.hand_designed import COMPARED_ATTENTIONS
+from search_space.head import Head
 from search_space.parts import NO_ATTENTION, divisible
 
 CA_RATIOS = (16, 32)
@@ -63,7 +64,7 @@ def alike(
 
 @COMPARED.register("mobile")
 def compared(
-    architecture: MobileArchitecture, space: MobileSpace | None, macs: int, num_classes: int
+    architecture: MobileArchitecture, space: MobileSpace | None, macs: int, head: Head | int
 ) -> dict[str, Architecture]:
     """The networks to compare `architecture` with, by name, each within 1% of `macs`.
 
@@ -78,9 +79,9 @@ def compared(
                 return alike(architecture, attention, width, divisor)
             return uniform(space, attention, width, divisor)
 
-        network = at_macs(make, macs, num_classes, nudged)
+        network = at_macs(make, macs, head, nudged)
         # Where channels are few, two ratios of a kind can be the same network.
-        same = (attention.kind, measure(network, num_classes))
+        same = (attention.kind, measure(network, head))
         if same not in seen:
             seen.add(same)
             found["uniform none" if attention == NO_ATTENTION else f"uniform {attention.label}"] = network
