@@ -25,6 +25,7 @@ from search_space.architecture import Architecture
 from search_space.attention import kinds, takes_reduction
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.blocks import attend
+from search_space.head import Head
 from studies.front import pareto_front
 from studies.loop import search
 from studies.runs import run_folder
