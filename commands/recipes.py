@@ -5,13 +5,13 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, overriding, positional
-from commands.registered import backbones, tasks
+from commands.registered import backbones, methods, tasks
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
 from foundation.errors import InputError
 from training.recipe import Recipe
 from training.setting import field_of
-from training.specs import DATA, TASK, TEACHERS
+from training.specs import DATA, METHOD, TASK, TEACHERS
 
 RECIPES = {
     # A few minutes on two cores, for small pictures.
@@ -96,6 +96,7 @@ class RetrainSettings:
         None,
         f"what it is trained for and judged by: {', '.join(tasks())} (default: the run's, or {TASK})",
     )
+    method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}")
     recipe: str | None = flag(
         None,
         "quick, photos, paper (the CA paper's) or modern; other flags override it "

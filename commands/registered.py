@@ -60,6 +60,11 @@ def tasks() -> tuple[str, ...]:
     return tuple(name for room in rooms for name in registered(str(room), "TASKS.register"))
 
 
+def methods() -> tuple[str, ...]:
+    """Of `training.methods`."""
+    return registered("training/methods", "METHODS.register")
+
+
 def spaces() -> tuple[str, ...]:
     """Of `search_space.spaces`."""
     return _of_families("spaces.py", "SPACES.register")

@@ -36,6 +36,7 @@ from studies.storage.storages import check_address, without_password
 from tasks.choice import task
 from training.data.datasets import Dataset
 from training.lanes import use_threads
+from training.methods.choice import check_method, method_identity
 from training.methods.teacher import load_teacher
 from training.model_file import load_model
 from training.resize import resized
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     check_installed(settings.export)
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
+    check_method(settings.method)
     source = read_source(settings.source, settings.data, settings.network)
     settings = resolved(settings, suits(source.preset))
     chosen = recipe(settings)
@@ -125,6 +127,7 @@ def main(arguments: Sequence[str]) -> None:
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
         **task_identity(what_for),
+        **method_identity(settings.method),
     }
     free = {
         "data": source.data,
@@ -148,6 +151,7 @@ def main(arguments: Sequence[str]) -> None:
                 predict,
                 adapt=settings.micro_batch == "auto",
                 task=what_for,
+                method=settings.method,
             )
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
@@ -172,6 +176,7 @@ def main(arguments: Sequence[str]) -> None:
                     start=start(architecture),
                     teaching=teaching,
                     adapt=settings.micro_batch == "auto",
+                    method=settings.method,
                 )
                 trained.append(result)
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}

@@ -26,10 +26,12 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network, build
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, Split
-from training.methods.label_step import LabelStep, Predict
+from training.methods.choice import METHODS, Training
+from training.methods.registry import Predict
 from training.recipe import Recipe
 from training.resize import resized_batches
 from training.sizing import epoch_steps
+from training.specs import METHOD
 from training.standalone import EVALUATION_BATCH
 from training.targets import Batch, Targets
 from training.task import Task
@@ -122,6 +124,7 @@ def epoch_seconds(
     teacher: Predict | None = None,
     adapt: bool = False,
     task: Task = CLASSIFICATION,
+    method: str = METHOD,
 ) -> tuple[float, float]:
     """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation.
 
@@ -131,8 +134,8 @@ def epoch_seconds(
     if not adapt:
         check_memory(architecture, side, at_once(pictures, recipe), data.device, recipe.precision)
     network = build(architecture, task.head(data)).to(data.device).to(memory_format=torch.channels_last)
-    step = LabelStep(network, side, recipe, task, data.num_classes, teacher=teacher, adapt=adapt)
-    each = step_seconds(network, step, timed_batches(pictures, recipe), recipe, 0)
+    step = METHODS[method](Training(network, side, recipe, task, data, teacher, adapt))
+    each = step_seconds(step.model, step, timed_batches(pictures, recipe), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     task.measure(network, resized_batches(batches, side))

@@ -1,5 +1,6 @@
 """Methods: a step with parameter groups, a state in the checkpoint and an evaluated module replays after any kill."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import foundation.plugins
+from commands import retrain
 from foundation.errors import InputError
 from foundation.progress import Reporter
+from search_space.network import build
+from search_space.spaces import priced_space
+from training.checkpoint import load_weights
 from training.data.datasets import Dataset, load_data
 from training.loop import fit
 from training.methods.base import Method
+from training.methods.choice import METHODS, method_identity
 from training.optimisers import optimiser, rate
 from training.recipe import OPTIMISERS, SCHEDULES, Recipe
 
@@ -172,3 +179,103 @@ def test_the_names_are_all_there() -> None:
 def test_what_was_added_later_changes_no_recipe_begun_before() -> None:
     assert not {"optimiser", "schedule"} & RECIPE.described().keys()
     assert replace(RECIPE, optimiser="adamw").described()["optimiser"] == "adamw"
+
+
+PLUGIN = '''
+import torch
+from torch import nn
+
+from training.methods.base import Method
+from training.methods.registry import METHODS
+
+
+class WithProjector(Method):
+    """Learns labels, and to predict its own features of a step before: a projector that no network keeps."""
+
+    def __init__(self, training):
+        channels = training.network.classifier.in_features
+        projector = nn.Linear(channels, channels).to(training.data.device)
+        super().__init__(nn.ModuleDict({"network": training.network, "projector": projector}))
+        self.training, self.before = training, torch.zeros(channels)
+
+    def __call__(self, images, targets, number):
+        network, projector = self.model["network"], self.model["projector"]
+        features = network.last_map(images).mean((2, 3))
+        loss = self.training.task.loss(network.classifier(features[:, :, None, None]), targets)
+        loss = loss + 0.1 * (projector(features).mean(0) - self.before).square().mean()
+        loss.backward()
+        self.before = features.detach().mean(0)
+        return loss.item()
+
+    def evaluated(self):
+        return self.model["network"]
+
+    def state_dict(self):
+        return {"before": self.before}
+
+    def load_state_dict(self, state):
+        self.before = state["before"]
+
+
+METHODS.register("with-projector")(WithProjector)
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(foundation.plugins, "_LOADED", {})
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+@pytest.fixture
+def command(tmp_path: Path, picture_folder: Path, plugin: Path) -> list[str]:
+    source = tmp_path / "architecture.json"
+    source.write_text(json.dumps(priced_space("mobilenetv2-32").smallest.to_dict()))
+    more = ["--data", f"folder:{picture_folder}", "--epochs", "3", "--batch-size", "16", "--quiet"]
+    return [str(source), *more, "--plugin", str(plugin), "--method", "with-projector"]
+
+
+def test_a_plugin_s_method_trains_by_the_command(command: list[str], tmp_path: Path, plugin: Path) -> None:
+    retrain.main([*command, "--dry-run", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+    retrain.main([*command, "--out", str(tmp_path / "out")])
+    folder = tmp_path / "out" / "given-0"
+    assert json.loads((folder / "recipe.json").read_text())["method"] == "with-projector"
+    kept = load_weights(folder / "weights.safetensors")[0]
+    assert kept.keys() == build(priced_space("mobilenetv2-32").smallest, 4).state_dict().keys()  # without the projector
+    with pytest.raises(InputError, match="method"):
+        retrain.main([*command[:-1], "labels", "--out", str(tmp_path / "out")])
+
+
+def test_a_plugin_s_method_goes_on_after_a_kill(
+    command: list[str], tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrain.main([*command, "--out", str(tmp_path / "whole")])
+    steps = iter(range(100))
+    original = METHODS["with-projector"].__call__  # type: ignore[operator]
+
+    def dying(self: Any, *arguments: Any) -> float:
+        if next(steps) == 6:
+            raise Killed
+        return float(original(self, *arguments))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(METHODS["with-projector"], "__call__", dying)
+        with pytest.raises(Killed):
+            retrain.main([*command, "--out", str(tmp_path / "killed")])
+    retrain.main([*command, "--out", str(tmp_path / "killed")])
+    name = "given-0/weights.safetensors"
+    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+
+
+def test_an_unknown_method_is_refused(command: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`method` wrong: unknown; known: labels"):
+        retrain.main([*command[:-1], "wrong", "--out", str(tmp_path / "out")])
+
+
+def test_labels_are_the_method_that_leaves_no_trace() -> None:
+    assert method_identity("labels") == {}
+    assert method_identity("other") == {"method": "other"}

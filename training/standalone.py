@@ -21,11 +21,13 @@ from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset, Split
 from training.loop import History, fit
+from training.methods.choice import METHODS, Training, method_identity
 from training.methods.drop_path import add_drop_path
-from training.methods.label_step import LabelStep, Predict
+from training.methods.registry import Predict
 from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
 from training.resize import resized_batches
+from training.specs import METHOD
 from training.synchronised_norm import synchronise
 from training.task import Examination, Task, task_identity
 
@@ -80,6 +82,7 @@ def train_standalone(
     start: Start = SCRATCH,
     teaching: Teaching | None = None,
     adapt: bool = False,
+    method: str = METHOD,
 ) -> Trained:
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
 
@@ -95,6 +98,7 @@ def train_standalone(
 
     Args:
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
+        method: how it is trained, see `training.methods`.
     """
     first = distributed.rank() == 0
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data))
@@ -108,6 +112,7 @@ def train_standalone(
         "data": data.identity,
         "pixels": pixels,
         **task_identity(task),
+        **method_identity(method),
     }
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
@@ -147,15 +152,17 @@ def train_standalone(
     history = (
         finished
         or fit(
-            LabelStep(
-                network,
-                architecture.resolution,
-                recipe,
-                task,
-                data.num_classes,
-                teacher=teaching.predict if teaching else None,
-                adapt=adapt,
-                say=lambda message: reporter.say(f"{what}: {message}"),
+            METHODS[method](
+                Training(
+                    network,
+                    architecture.resolution,
+                    recipe,
+                    task,
+                    data,
+                    teacher=teaching.predict if teaching else None,
+                    adapt=adapt,
+                    say=lambda message: reporter.say(f"{what}: {message}"),
+                )
             ),
             data.train,
             recipe,
@@ -168,6 +175,7 @@ def train_standalone(
                 "init": start.name,
                 "teacher": teacher,
                 **task_identity(task),
+                **method_identity(method),
             },
             reporter=reporter,
             what=what,

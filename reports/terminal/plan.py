@@ -17,9 +17,10 @@ from search_space.cost.cost import measure
 from search_space.cost.priced_space import PricedSpace
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
-from training.methods.label_step import Predict
+from training.methods.registry import Predict
 from training.recipe import Recipe
 from training.sizing import epoch_steps
+from training.specs import METHOD
 from training.task import Task
 
 DRAWS = 500
@@ -43,6 +44,7 @@ def show_retraining(
     teacher: Predict | None = None,
     adapt: bool = False,
     task: Task = CLASSIFICATION,
+    method: str = METHOD,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.
 
@@ -55,10 +57,10 @@ def show_retraining(
     for name, architecture in networks.items():
         side = architecture.resolution
         data = sized[side]
-        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt, task)
+        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt, task, method)
         each = recipe.epochs * (training + validation)
         total += seeds * each
-        cost = measure(architecture, data.num_classes)
+        cost = measure(architecture, task.head(data))
         table.add_row(name, str(side), human(cost.macs), human(cost.params), duration(each))
     reporter.show(table)
     trainings = len(networks) * seeds

@@ -16,14 +16,12 @@ from training.lanes import MOST, side_by_side
 from training.methods.base import Method
 from training.methods.class_labels import TaskLoss
 from training.methods.drop_path import draw_apart
+from training.methods.registry import METHODS, Predict, Training
 from training.precision import autocast
 from training.recipe import Recipe
 from training.resize import resized_batch
 from training.targets import Targets, in_float32, shared_out
 from training.task import Task, check_class_labels
-
-Predict = Callable[[Tensor], Tensor]
-"""From the batch of normalised images to logits."""
 
 LEAST = 16
 """Pictures that each half of a batch has at least: batch statistics of fewer are noise."""
@@ -198,6 +196,21 @@ class LabelStep(Method):
             network.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+@METHODS.register("labels")
+def labels(training: Training) -> LabelStep:
+    """Learning from the task's targets, and from a teacher's predictions where there is one."""
+    return LabelStep(
+        training.network,
+        training.resolution,
+        training.recipe,
+        training.task,
+        training.data.num_classes,
+        teacher=training.teacher,
+        adapt=training.adapt,
+        say=training.say,
+    )
 
 
 def _twin(network: nn.Module) -> nn.Module:
