@@ -93,7 +93,7 @@ def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "mine.py"
     path.write_text("from evaluators.choice import EVALUATORS\nEVALUATORS['mine'] = None\n")
     monkeypatch.setattr(EVALUATORS, "_things", dict(EVALUATORS._things))
-    monkeypatch.setattr("evaluators.registry.load_data", lambda *arguments: None)
+    monkeypatch.setattr("tasks.classification.room.load_data", lambda *arguments: None)
     elsewhere = Elsewhere("mine", {}, "digits", 32, {}, "cpu", 1, (str(path),))
     with pytest.raises(TypeError):  # None makes no evaluator, but it was found
         elsewhere()
