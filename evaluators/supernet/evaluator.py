@@ -91,7 +91,10 @@ class SupernetEvaluator:
         """What is done before candidates are scored."""
         corrected = f", scores corrected by {self.prior.name}" if self.prior else ""
         weights = f"{self.recipe.epochs} epochs" if self.given is None else str(self.given)
-        return f"supernet: {weights}{corrected}"
+        recipe = self.recipe
+        plain = recipe.largest and recipe.distillation and not self.task.class_labels and self.given is None
+        alone = f", without distillation, which task {self.task.name} has no class labels for" if plain else ""
+        return f"supernet: {weights}{corrected}{alone}"
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a score."""
