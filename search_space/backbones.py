@@ -1,12 +1,12 @@
 """The hand-designed networks by the names that programs know them by; each stands in its family's room."""
 
 from search_space.families.mobile.backbones import efficientnet_b0, mobilenetv2, mobilenext
-from search_space.hand_designed import BACKBONES, COMPARED_ATTENTIONS, Backbone, hand_designed
+from search_space.hand_designed import BACKBONES, COMPARED_ATTENTIONS, HandDesigned, hand_designed
 
 __all__ = [
     "BACKBONES",
     "COMPARED_ATTENTIONS",
-    "Backbone",
+    "HandDesigned",
     "efficientnet_b0",
     "hand_designed",
     "mobilenetv2",

@@ -8,7 +8,7 @@ from search_space.family import load_all
 from search_space.parts import NO_ATTENTION
 
 
-class Backbone(Protocol):
+class HandDesigned(Protocol):
     """Hand-designed networks of one sort.
 
     Args:
@@ -23,7 +23,7 @@ class Backbone(Protocol):
     ) -> Architecture: ...
 
 
-BACKBONES: Registry[Backbone] = Registry("backbone")
+BACKBONES: Registry[HandDesigned] = Registry("backbone")
 """Registered in the file `backbones.py` of a family's room."""
 
 COMPARED_ATTENTIONS = {"none": NO_ATTENTION, "se": Attention("se", 24), "ca": Attention("ca", 32)}

@@ -6,7 +6,14 @@ from torch import nn
 from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
 
 from search_space import Architecture, Attention, build, measure
-from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS, Backbone, efficientnet_b0, hand_designed, mobilenetv2
+from search_space.backbones import (
+    BACKBONES,
+    COMPARED_ATTENTIONS,
+    HandDesigned,
+    efficientnet_b0,
+    hand_designed,
+    mobilenetv2,
+)
 from search_space.families.mobile.blocks import Block
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import priced_space
@@ -85,7 +92,7 @@ def test_the_space_around_a_backbone_holds_it(name: str, attention: Attention) -
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_names(name: str) -> None:
-    make: Backbone = BACKBONES[name]
+    make: HandDesigned = BACKBONES[name]
     assert hand_designed(name) == make()
     assert hand_designed(f"{name}-ca") == make(attention=CA)
     assert hand_designed(f"{name}-none") == make(attention=NO_ATTENTION)

@@ -50,7 +50,7 @@ class Outcomes(NamedTuple):
     groups: tuple[tuple[OptionCosts, ...], ...]
 
 
-class _Row(NamedTuple):
+class _Place(NamedTuple):
     """Where a shape's costs stand among the table's rows, and those of its groups' options."""
 
     number: int
@@ -91,14 +91,14 @@ class CostTable:
             options[known] = {option: length + number for number, option in enumerate(known.options)}
             blocks.append(known.costs)
             length += len(known.options)
-        self._rows: list[dict[tuple[State, Hashable], _Row]] = []
+        self._rows: list[dict[tuple[State, Hashable], _Place]] = []
         for program, by_state in zip(space.programs, self.outcomes, strict=True):
-            rows: dict[tuple[State, Hashable], _Row] = {}
+            rows: dict[tuple[State, Hashable], _Place] = {}
             for state, outcomes in by_state.items():
                 for number, (shape, costs) in enumerate(zip(outcomes.shapes, outcomes.groups, strict=True)):
                     own = (group.blocks for group in shape.groups)
                     placed = tuple(zip(own, (options[group] for group in costs), strict=True))
-                    rows[state, program.key(shape.link)] = _Row(length + number, placed, shape.placeless)
+                    rows[state, program.key(shape.link)] = _Place(length + number, placed, shape.placeless)
                 blocks.append(outcomes.costs)
                 length += len(outcomes.shapes)
             self._rows.append(rows)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from training.augmentation.draws import Draws
-from training.augmentation.places import Axis, have_places, moved_places, still_there, stretched
+from training.augmentation.places import Cut, have_places, moved_places, still_there, stretched
 from training.augmentation.recipe import Augmentation
 from training.augmentation.rectangles import crop, erasure
 from training.targets import Batch, Targets
@@ -54,8 +54,8 @@ def resized_crops(images: Tensor, targets: Targets, draws: Tensor, mirrored: Ten
 
         def cropped(number: int, place: Tensor) -> Tensor:
             x, y, inner_x, inner_y = boxes[number].tolist()
-            horizontal = Axis(x, inner_x, width, across[number], mirrored=bool(mirrored[number]))
-            return stretched(place, horizontal, Axis(y, inner_y, height, along[number]))
+            horizontal = Cut(x, inner_x, width, across[number], mirrored=bool(mirrored[number]))
+            return stretched(place, horizontal, Cut(y, inner_y, height, along[number]))
 
         targets = moved_places(targets, cropped)
     return found.round_().to(torch.uint8), targets
@@ -86,8 +86,8 @@ def _shifted(images: Tensor, targets: Targets, down: Tensor, right: Tensor, mirr
     if have_places(targets):
 
         def moved(number: int, place: Tensor) -> Tensor:
-            across = Axis(int(right[number]), width, width, columns[number], mirrored=bool(mirrored[number]))
-            return stretched(place, across, Axis(int(down[number]), height, height, rows[number]))
+            across = Cut(int(right[number]), width, width, columns[number], mirrored=bool(mirrored[number]))
+            return stretched(place, across, Cut(int(down[number]), height, height, rows[number]))
 
         targets = moved_places(targets, moved)
     return images, targets

@@ -61,7 +61,7 @@ def _still_there(target: Target) -> Target:
     return {name: alike(tensor[kept], tensor) if name in along else tensor for name, tensor in target.items()}
 
 
-def stretched(place: Tensor, columns: "Axis", rows: "Axis") -> Tensor:
+def stretched(place: Tensor, columns: "Cut", rows: "Cut") -> Tensor:
     """Boxes or masks where each axis of the picture was moved by itself."""
     from torchvision.tv_tensors import Mask, wrap
 
@@ -78,7 +78,7 @@ def stretched(place: Tensor, columns: "Axis", rows: "Axis") -> Tensor:
     return found
 
 
-class Axis:
+class Cut:
     """Where the pixels of a moved picture come from, along one axis: a crop of it, scaled, then mirrored.
 
     Args:
@@ -106,9 +106,9 @@ class Axis:
 def scaled(place: Tensor, size: tuple[int, int], made: tuple[int, int]) -> Tensor:
     """Boxes or masks of a picture of a size (height, width) that was made another."""
 
-    def axis(side: int, wanted: int) -> Axis:
+    def axis(side: int, wanted: int) -> Cut:
         middles = (torch.arange(wanted, device=place.device) + 0.5) * (side / wanted)
-        return Axis(0, side, side, middles.long().clamp(max=side - 1))
+        return Cut(0, side, side, middles.long().clamp(max=side - 1))
 
     return stretched(place, axis(size[1], made[1]), axis(size[0], made[0]))
 
