@@ -1,76 +1,19 @@
 """What is planned from the number of training pictures: a search's trainings, and a retraining's."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
 from commands.presets import PRESETS, Preset, SearchSettings, overridden
 from commands.recipes import MADE_FOR, RetrainSettings, recipe
 from commands.values import typed
-from evaluators.proxy.settings import ProxySettings
-from evaluators.supernet.anchored import AnchorSettings
-from evaluators.supernet.room import SupernetSettings
-from evaluators.supernet.settings import SupernetRecipe
+from evaluators.choice import Planned, traits_of
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
 
 
-@dataclass(frozen=True)
-class SearchPlan:
-    """How a search trains what it scores by, and a line on what of that was planned, if anything was."""
-
-    supernet: SupernetRecipe
-    anchor: Recipe
-    proxy: ProxySettings
-    said: str | None
-
-
-def plan_search(chosen: Preset, settings: SearchSettings, pictures: int) -> SearchPlan:
-    """The preset's trainings for so many training pictures; what flags say stays as they say it."""
-    flags = {"epochs": settings.supernet_epochs, "batch_size": settings.batch_size}
-    given = [name for name, value in flags.items() if value is not None]
-    usual = overridden(chosen, settings)
-    supernet = planned(usual.recipe, chosen.pictures, pictures, given)
-    proxy, said = _proxy(usual.proxy, chosen.pictures, pictures, settings.proxy_epochs is not None)
-    if settings.evaluator != "proxy":
-        trains = settings.evaluator == "supernet"
-        override = "--supernet-epochs and --batch-size"
-        said = told(usual.recipe, chosen.pictures, supernet, pictures, override) if trains else None
-    return SearchPlan(supernet, planned(chosen.anchor, chosen.pictures, pictures, given), proxy, said)
-
-
-def own_settings(settings: SearchSettings, chosen: Preset, plan: SearchPlan) -> Any:
-    """What the chosen evaluator's room wants to know, from flags, preset and plan; None for a plugin's evaluator."""
-
-    def supernet() -> SupernetSettings:
-        given = Path(settings.supernet) if settings.supernet else None
-        if given is not None and settings.engine == "ray":  # whose actors have folders of their own
-            given = given.resolve()
-        anchors = AnchorSettings(settings.anchors, plan.anchor)
-        return SupernetSettings(plan.supernet, chosen.scoring, settings.prior, anchors, given)
-
-    made: dict[str, Callable[[], Any]] = {
-        "supernet": supernet,
-        "proxy": lambda: plan.proxy,
-        "zero-cost": lambda: settings.score,
-        "tabular": lambda: settings.table,
-    }
-    return made[settings.evaluator]() if settings.evaluator in made else None
-
-
-def _proxy(settings: ProxySettings, own: int, pictures: int, given: bool) -> tuple[ProxySettings, str | None]:
-    """The rungs, each lengthened alike unless they are given, and a line on the last."""
-    if given:
-        return settings, None
-    halving = settings.halving
-    own, pictures = (max(1, round(settings.pictures * count)) for count in (own, pictures))
-    last = settings.recipe.lasting(halving.epochs[-1])
-    fitted = planned(last, own, pictures)
-    rungs = tuple(epochs * fitted.epochs // last.epochs for epochs in halving.epochs)
-    recipe = fitted.lasting(settings.recipe.epochs)
-    found = replace(settings, recipe=recipe, halving=replace(halving, epochs=rungs))
-    return found, told(last, own, fitted, pictures, "--proxy-epochs")
+def plan_search(chosen: Preset, settings: SearchSettings, pictures: int) -> Planned:
+    """The own settings of the search's evaluator for so many training pictures, and a line on what was planned."""
+    return traits_of(settings.evaluator).plan(settings, overridden(chosen, settings), pictures)
 
 
 def plan_retraining(settings: RetrainSettings, pictures: int) -> tuple[Recipe, str | None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from commands.planning import own_settings, plan_search
+from commands.planning import plan_search
 from commands.presets import SearchSettings, preset
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
@@ -79,7 +79,6 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
     priced = PricedSpace(space, head, None if known is None else LatencyTable.from_dict(known), budget)
     _ = priced.table  # refuses a budget that nothing meets
-    plan = plan_search(chosen, settings, data.count("train"))
     return Setup(
         priced=priced,
         data=data,
@@ -88,14 +87,14 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         reporter=reporter,
         task=what_for,
         init=init,
-        own=own_settings(settings, chosen, plan),
+        own=plan_search(chosen, settings, data.count("train")).own,
     )
 
 
 def how_to_read(settings: SearchSettings) -> dict[str, Any]:
     """How `Task.data` is to go about the pictures."""
     chosen = preset(settings.preset)
-    trained_on = chosen.proxy.recipe if settings.evaluator == "proxy" else chosen.recipe
+    trained_on = traits_of(settings.evaluator).recipe(chosen)
     return {
         # Crops at random places and scales want the whole picture, so its file.
         "streamed": True if trained_on.augmentation == "random-resized-crop" else None,

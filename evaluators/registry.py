@@ -19,6 +19,7 @@ from tasks.choice import task
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
 from training.lanes import use_threads
+from training.recipe import Recipe
 from training.task import Task
 
 
@@ -43,16 +44,32 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What an evaluator's own settings are, and a line on what of them the number of pictures decided, if any."""
+
+    own: Any = None
+    said: str | None = None
+
+
+Plan = Callable[[Any, Any, int], Planned]
+"""From a search's flags, its preset in which flags stand already (both by attribute), and its training pictures."""
+
+
+@dataclass(frozen=True)
 class Traits:
     """What a search asks of an evaluator before it makes one.
 
     Attributes:
         without_init: why no first weights are of use to it; empty where they are.
         competing: whether its candidates compete with each other, and so are evaluated in one process.
+        plan: makes its own settings.
+        recipe: by which it reads training pictures, of the search's preset.
     """
 
     without_init: str = ""
     competing: bool = False
+    plan: Plan = lambda flags, preset, pictures: Planned()
+    recipe: Callable[[Any], Recipe] = lambda preset: preset.recipe
 
 
 _Make = TypeVar("_Make", bound=Callable[..., Any])

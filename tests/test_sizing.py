@@ -20,8 +20,8 @@ def _steps(recipe: Recipe, pictures: int) -> int:
 
 def test_the_digits_own_recipe_is_todays() -> None:
     plan = plan_search(DIGITS, DIGITS.settings, 12_000)
-    assert (plan.supernet.epochs, plan.supernet.batch_size, plan.supernet.largest_epochs) == (18, 64, 3)
-    assert _steps(plan.supernet, 12_000) == 3366
+    assert (plan.own.recipe.epochs, plan.own.recipe.batch_size, plan.own.recipe.largest_epochs) == (18, 64, 3)
+    assert _steps(plan.own.recipe, 12_000) == 3366
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -29,9 +29,10 @@ def test_the_digits_own_recipe_is_todays() -> None:
 def test_a_preset_stays_on_its_own_pictures_and_on_more(name: str, more: int) -> None:
     preset = PRESETS[name]
     plan = plan_search(preset, preset.settings, preset.pictures + more)
-    assert (plan.supernet, plan.anchor) == (preset.recipe, preset.anchor)
-    assert plan.proxy == preset.proxy
+    assert (plan.own.recipe, plan.own.anchors.recipe) == (preset.recipe, preset.anchor)
     assert plan.said is None
+    plan = plan_search(preset, replace(preset.settings, evaluator="proxy"), preset.pictures + more)
+    assert (plan.own, plan.said) == (preset.proxy, None)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -68,14 +69,14 @@ def test_steps_follow_the_pictures_gently(recipe: Recipe, own: int) -> None:
 
 
 def test_what_is_given_stays() -> None:
-    epochs = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=5), 600).supernet
+    epochs = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=5), 600).own.recipe
     assert (epochs.epochs, epochs.largest_epochs) == (5, DIGITS.recipe.largest_epochs)
-    batch = plan_search(DIGITS, replace(DIGITS.settings, batch_size=32), 600).supernet
+    batch = plan_search(DIGITS, replace(DIGITS.settings, batch_size=32), 600).own.recipe
     assert (batch.batch_size, batch.learning_rate) == (32, DIGITS.recipe.learning_rate)
     assert batch.epochs > 18
     both = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=18, batch_size=64), 600)
-    assert (both.supernet, both.anchor, both.said) == (DIGITS.recipe, DIGITS.anchor, None)
-    rungs = plan_search(DIGITS, SearchSettings(evaluator="proxy", proxy_epochs=(1, 3, 9)), 600).proxy
+    assert (both.own.recipe, both.own.anchors.recipe, both.said) == (DIGITS.recipe, DIGITS.anchor, None)
+    rungs = plan_search(DIGITS, SearchSettings(evaluator="proxy", proxy_epochs=(1, 3, 9)), 600).own
     assert rungs == DIGITS.proxy
     chosen, said = plan_retraining(RetrainSettings("x", epochs=12, batch_size=128), 600)
     assert (chosen, said) == (RECIPES["quick"], None)
@@ -99,10 +100,10 @@ def test_the_largest_network_keeps_its_share_of_the_epochs() -> None:
 
 def test_rungs_grow_alike() -> None:
     plan = plan_search(DIGITS, SearchSettings(evaluator="proxy"), 600)
-    rungs = plan.proxy.halving.epochs
+    rungs = plan.own.halving.epochs
     assert plan.said
     assert plan.said.startswith(f"300 training pictures: {rungs[-1]} epochs of ")
-    assert plan.said.endswith("(planned: the usual 9 epochs are for 6,000); override with --proxy-epochs")
+    assert plan.said.endswith("(planned: the usual 9 epochs are for 6,000); override with `proxy_epochs`")
     assert rungs[0] > 1
     assert [epochs / rungs[0] for epochs in rungs] == pytest.approx([1, 3, 9], rel=0.2)
 

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evaluators.base import Evaluator
 from evaluators.prior import NONE, REMEDY, Prior
-from evaluators.registry import EVALUATORS, Setup
+from evaluators.registry import EVALUATORS, Planned, Setup, Traits, having
 from evaluators.supernet.anchored import AnchoredEvaluator, AnchorSettings
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import given_weights
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
+from training.sizing import planned, told
 
 PRIOR_BATCH = Batch(reference=32, draws=4)
 
@@ -31,7 +33,20 @@ class SupernetSettings:
     given: Path | None = None
 
 
+def _plan(flags: Any, preset: Any, pictures: int) -> Planned:
+    """The preset's trainings for so many pictures; what flags say stays as they say it."""
+    given = [name for name, value in (("epochs", flags.supernet_epochs), ("batch_size", flags.batch_size)) if value]
+    recipe = planned(preset.recipe, preset.pictures, pictures, given)
+    said = told(preset.recipe, preset.pictures, recipe, pictures, "`supernet_epochs` and `batch_size`")
+    run = Path(flags.supernet) if flags.supernet else None
+    if run is not None and flags.engine == "ray":  # whose actors have folders of their own
+        run = run.resolve()
+    anchors = AnchorSettings(flags.anchors, planned(preset.anchor, preset.pictures, pictures, given))
+    return Planned(SupernetSettings(recipe, preset.scoring, flags.prior, anchors, run), said)
+
+
 @EVALUATORS.register("supernet")
+@having(Traits(plan=_plan))
 def _supernet(setup: Setup) -> Evaluator:
     own: SupernetSettings = setup.own
     supernet = SupernetEvaluator(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evaluators.base import Evaluator
-from evaluators.registry import EVALUATORS, Setup, Traits, having
+from evaluators.registry import EVALUATORS, Planned, Setup, Traits, having
 from evaluators.tabular.evaluator import TabularEvaluator
 from evaluators.tabular.table import TABLES, read_table
 from foundation.errors import InputError
@@ -11,7 +11,9 @@ from training.task import check_class_labels
 
 
 @EVALUATORS.register("tabular")
-@having(Traits(without_init="the table's networks are trained"))
+@having(
+    Traits(without_init="the table's networks are trained", plan=lambda flags, preset, pictures: Planned(flags.table))
+)
 def _tabular(setup: Setup) -> Evaluator:
     check_class_labels(setup.task, "`evaluator` tabular", "use another")
     path = Path(setup.own) if setup.own.endswith(".json") else TABLES / f"{setup.own}.json"

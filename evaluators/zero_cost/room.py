@@ -1,14 +1,14 @@
 """The evaluator `zero-cost`: its own setting is the score's name."""
 
 from evaluators.base import Evaluator
-from evaluators.registry import EVALUATORS, Setup, Traits, having
+from evaluators.registry import EVALUATORS, Planned, Setup, Traits, having
 from evaluators.zero_cost.evaluator import ZeroCostEvaluator
 from evaluators.zero_cost.scoring import Scorer
 from foundation.errors import InputError
 
 
 @EVALUATORS.register("zero-cost")
-@having(Traits(without_init="its networks are untrained"))
+@having(Traits("its networks are untrained", plan=lambda flags, preset, pictures: Planned(flags.score)))
 def _zero_cost(setup: Setup) -> Evaluator:
     if setup.init != "scratch":
         raise InputError(f"`init` {setup.init}: zero-cost scores are those of untrained networks; use `init` scratch")
