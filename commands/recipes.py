@@ -96,7 +96,7 @@ class RetrainSettings:
         None,
         f"what it is trained for and judged by: {', '.join(tasks())} (default: the run's, or {TASK})",
     )
-    method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="training")
+    method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
     recipe: str | None = flag(
         None,
         "quick, photos, paper (the CA paper's) or modern; other flags override it "
