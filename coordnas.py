@@ -46,7 +46,9 @@ __all__ = [
     "load_network",
     "load_run",
     "register_attention",
+    "register_dataset",
     "register_evaluator",
+    "register_method",
     "register_sampler",
     "register_score",
     "register_space",
@@ -328,6 +330,16 @@ def register_space(name: str) -> Callable[[Any], Any]:
 def register_task(name: str) -> Callable[[Any], Any]:
     """Decorator of a class: makes a task known, see `training.task.Task`."""
     return _register("tasks.choice", name, "TASKS")
+
+
+def register_method(name: str) -> Callable[[Any], Any]:
+    """Decorator of a class or function: makes a method known, made from a `training.methods.registry.Training`."""
+    return _register("training.methods.choice", name, "METHODS")
+
+
+def register_dataset(name: str) -> Callable[[Any], Any]:
+    """Function decorator: makes the pictures of `--data NAME:…` known, a `Dataset` from a `Wanted`, see docs/data.md."""
+    return _register("training.data.datasets", name, "DATASETS")
 
 
 def _register(module: str, name: str, registry: str | None = None) -> Any:

@@ -1,19 +1,23 @@
 """Python files of the user's own: run once, first, and refused in one line where they fail."""
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 import foundation.plugins
-from commands import command_line
+from commands import command_line, retrain, search
 from commands.command_line import flag
 from evaluators.choice import EVALUATORS, Elsewhere
 from foundation.errors import InputError
 from foundation.plugins import load_plugin, loaded_plugins
 from search_space import attention
 from search_space.architecture import Attention
+from training.data.datasets import DATASETS, load_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,3 +108,23 @@ def test_an_unknown_op_names_the_field() -> None:
     known = "known: none, se, ca, .*, or your own by `plugin` FILE.py"
     with pytest.raises(InputError, match=f"attention 'absent' is unknown; {known}"):
         attention.takes_reduction("absent")
+
+
+def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documentation's, by the commands."""
+    monkeypatch.setattr(DATASETS, "_things", dict(DATASETS._things))
+    text = (Path(__file__).parent.parent / "docs/data.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "DATASETS" in block)
+    plugin = tmp_path / "stripes.py"
+    plugin.write_text(code)
+    common = ["--plugin", str(plugin), "--data", "stripes:96", "--quiet"]
+    run = tmp_path / "run"
+    search.main([*common, "--supernet-epochs", "1", "--trials", "4", "--out", str(run)])
+    assert json.loads((run / "front.json").read_text())["data"] == "stripes"
+    retrain.main([str(run), *common, "--epochs", "1"])
+    results = json.loads((run / "retrain" / "results.json").read_text())
+    assert 0 <= results[0]["test"]["accuracy"] <= 1
+    with pytest.raises(InputError, match=r"`data` strips: unknown; known: digits, .*imagenet:PATH, stripes"):
+        load_data("strips", 32, torch.device("cpu"))
+    with pytest.raises(ValueError, match="data set 'folder' is registered already"):
+        DATASETS.register("folder")(load_data)

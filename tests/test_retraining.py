@@ -24,7 +24,8 @@ from search_space.network import build
 from search_space.spaces import priced_space
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
-from training.data.datasets import Dataset, files_of, load_data
+from training.data.dataset import files_of
+from training.data.datasets import Dataset, load_data
 from training.methods.drop_path import add_drop_path
 from training.methods.label_step import LabelStep
 from training.model_file import load_model

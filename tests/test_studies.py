@@ -24,7 +24,8 @@ from studies.samplers import Goal, Proposal, Sampler, Told, make_sampler, regist
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.records import is_ours, occupies
 from studies.trials import Candidate
-from training.data.datasets import PREPARED, load_data
+from training.data.dataset import PREPARED
+from training.data.datasets import load_data
 
 QUIET = Reporter(quiet=True)
 

@@ -15,7 +15,7 @@ from foundation.errors import InputError
 from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
 from search_space.head import Head
-from training.data.datasets import Dataset
+from training.data.dataset import Dataset
 from training.specs import TASK
 from training.targets import Batch, Targets
 

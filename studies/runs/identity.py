@@ -8,7 +8,7 @@ from typing import Any
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.metric import Metric, read_metric
-from training.data.datasets import PREPARED
+from training.data.dataset import PREPARED
 
 FILES = "files"  # of each split, as a run's configuration records them beside its identity
 

@@ -13,7 +13,7 @@ from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import check
 from studies.runs.run_folder import BEST, CONFIG, FRONT, front_architecture, front_architectures, kept_identity
-from training.data.datasets import Dataset, files_of
+from training.data.dataset import Dataset, files_of
 from training.recorded_data import recorded_data
 from training.specs import TASK
 from training.standalone import ARCHITECTURE

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from foundation.errors import InputError
-from training.data.datasets import Dataset
+from training.data.dataset import Dataset
 from training.data.folders import MEAN, STD
 from training.data.held import HeldSplit
 from training.data.pictures import Pictures

@@ -8,7 +8,7 @@ from torch import Tensor
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.network import Network
-from training.data.datasets import Dataset
+from training.data.dataset import Dataset
 from training.methods.base import Method
 from training.recipe import Recipe
 from training.specs import METHOD

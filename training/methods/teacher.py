@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation.errors import InputError, first_line, one_line
-from training.data.datasets import Dataset
+from training.data.dataset import Dataset
 from training.model_file import load_model
 from training.resize import resized
 from training.specs import TEACHERS

@@ -1,0 +1,89 @@
+"""Pictures in three splits, and the registry of what makes them from a spec."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from foundation.progress import Reporter
+from foundation.registry import Registry
+from training.data.split import Split
+
+PREPARED = "prepared by Pillow"
+"""In the identity of pictures in files since one preparation is that of all: before, pixels were others."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a task is learnt from. The test split is made only when asked for.
+
+    Attributes:
+        name: without any path, so that results do not depend on where pictures lie.
+        classes: names of what a network has an output for.
+        identity: tells data apart; for files of the user's own by their names, classes and sizes.
+        load: makes `train`, `validation` or `test`.
+        mean, std: of each channel, in 0 to 1.
+        files: how many each split has, of files of the user's own, whether they can be decoded or not.
+        counts: of each split's pictures, where these are known before they are loaded.
+    """
+
+    name: str
+    identity: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    load: Callable[[str], Split]
+    device: torch.device
+    files: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def count(self, split: str) -> int:
+        """How many pictures the split has. They are loaded where that is not known otherwise."""
+        return self.counts[split] if split in self.counts else len(getattr(self, split))
+
+    @cached_property
+    def train(self) -> Split:
+        return self.load("train")
+
+    @cached_property
+    def validation(self) -> Split:
+        return self.load("validation")
+
+    @cached_property
+    def test(self) -> Split:
+        return self.load("test")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The pictures that a spec `KIND:REST` names, and how they are wanted.
+
+    Attributes:
+        side: of the pictures, in pixels.
+        streamed, skip_corrupt, loaders, download: see `training.data.datasets.load_data`.
+    """
+
+    spec: str
+    kind: str
+    rest: str
+    side: int
+    device: torch.device
+    reporter: Reporter
+    streamed: bool | None = None
+    skip_corrupt: bool = False
+    loaders: int | None = None
+    download: bool = True
+
+
+DATASETS: Registry[Callable[[Wanted], Dataset]] = Registry("data set")
+"""What makes the pictures of a kind, each registered in a file of `training.data.sources`, or in a plugin."""
+
+
+def files_of(identity: str) -> str:
+    """What of an identity tells the files apart: neither whether they are held in memory, nor how they are prepared."""
+    return identity.replace("streamed ", "").removesuffix(f" {PREPARED}")
