@@ -338,7 +338,7 @@ def register_method(name: str) -> Callable[[Any], Any]:
 
 
 def register_dataset(name: str) -> Callable[[Any], Any]:
-    """Function decorator: makes the pictures of `--data NAME:…` known, a `Dataset` from a `Wanted`, see docs/data.md."""
+    """Function decorator: makes the pictures of `--data NAME` known, a `Dataset` from a `Wanted`, see docs/data.md."""
     return _register("training.data.datasets", name, "DATASETS")
 
 
