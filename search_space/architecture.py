@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, cast
 from foundation.errors import InputError
 from foundation.json_files import parse_json, shown
 from foundation.registry import Registry
-from search_space.family import found_in
+from search_space.family import OR_A_PLUGIN, found_in
 from search_space.fields import check_integer, check_name
 
 MAX_RESOLUTION = 4096
@@ -174,7 +174,7 @@ def _parsed(text: str) -> Architecture:
     return Architecture.from_dict(parse_json(text))
 
 
-ARCHITECTURES: Registry[type[Architecture]] = Registry("family")
+ARCHITECTURES: Registry[type[Architecture]] = Registry("family", OR_A_PLUGIN)
 """The value of each family."""
 
 

@@ -14,6 +14,9 @@ from foundation.registry import Registry
 
 T = TypeVar("T")
 
+OR_A_PLUGIN = ", or one that a `plugin` registers"
+"""Said after the families that are known."""
+
 ROOMS = Path(__file__).parent / "families"
 
 

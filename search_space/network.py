@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
-from search_space.family import found_in
+from search_space.family import OR_A_PLUGIN, found_in
 from search_space.head import Head, as_head
 from search_space.parts import Part
 
@@ -112,7 +112,7 @@ class Network(Backbone):
         return outputs
 
 
-NETWORKS: Registry[type[Network]] = Registry("family")
+NETWORKS: Registry[type[Network]] = Registry("family", OR_A_PLUGIN)
 """The networks of each family."""
 
 

@@ -12,7 +12,7 @@ from foundation.registry import Registry
 from search_space.architecture import FIRST_FAMILY, Architecture
 from search_space.chain import Link, LinkProgram, Shape, State
 from search_space.decisions import Choose, decide, every_outcome
-from search_space.family import found_in
+from search_space.family import OR_A_PLUGIN, found_in
 from search_space.head import Head
 from search_space.parts import Part, Piece
 
@@ -191,7 +191,7 @@ class SearchSpace(ABC):
         return every_outcome(self.assemble)
 
 
-SPACE_KINDS: Registry[type[SearchSpace]] = Registry("family")
+SPACE_KINDS: Registry[type[SearchSpace]] = Registry("family", OR_A_PLUGIN)
 """The spaces of each family."""
 
 

@@ -10,7 +10,7 @@ from foundation.errors import InputError
 from foundation.json_files import check_values, read_text, shown
 from foundation.registry import Registry
 from search_space.architecture import FIRST_FAMILY
-from search_space.family import found_in
+from search_space.family import OR_A_PLUGIN, found_in
 from search_space.space import SearchSpace
 
 
@@ -75,7 +75,7 @@ class SpaceFile:
         return name
 
 
-READERS: Registry[Callable[[SpaceFile], SearchSpace]] = Registry("family")
+READERS: Registry[Callable[[SpaceFile], SearchSpace]] = Registry("family", OR_A_PLUGIN)
 """What makes a space of a family from a file, registered in the file `space_file.py` of the family's room."""
 
 

@@ -102,7 +102,10 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     config = read_json(path / CONFIG)
     if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
         raise InputError(f"{path / CONFIG}: not a run's configuration")
-    priced = PricedSpace.from_dict(config["identity"].get("space", {}))
+    try:
+        priced = PricedSpace.from_dict(config["identity"].get("space", {}))
+    except InputError as error:
+        raise InputError(f"{path / CONFIG}: {error}") from None
     # The result names the kind of the data, the configuration where it lies.
     free = config.get("free")
     free = free if isinstance(free, dict) else {}
