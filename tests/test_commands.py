@@ -250,7 +250,7 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
             "argument --objectives: 'macs': expected accuracy, then any of macs, params and latency",
         ),
         (["--sampler", "magic"], "--sampler magic: unknown; known: "),
-        (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: supernet, proxy, tabular, zero-cost"),
+        (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: proxy, supernet, tabular, zero-cost"),
         (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
         (["--proxy-epochs", "3,1"], "proxy epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),
         (["--data", "mnist"], "--data mnist: unknown; known: digits, digits:clutter, cifar10"),

@@ -112,7 +112,8 @@ def test_an_unknown_op_names_the_field() -> None:
 
 def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The documentation's, by the commands."""
-    monkeypatch.setattr(DATASETS, "_things", dict(DATASETS._things))
+    known = {name: made for name, made in DATASETS._things.items() if name != "stripes"}  # the pages' test runs it too
+    monkeypatch.setattr(DATASETS, "_things", known)
     text = (Path(__file__).parent.parent / "docs/data.md").read_text()
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "DATASETS" in block)
     plugin = tmp_path / "stripes.py"
