@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from foundation.plugins import load_plugin, loaded_plugins
 from search_space import attention
 from search_space.architecture import Attention
 from training.data.datasets import DATASETS, load_data
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,3 +133,18 @@ def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         load_data("strips", 32, torch.device("cpu"))
     with pytest.raises(ValueError, match="data set 'folder' is registered already"):
         DATASETS.register("folder")(load_data)
+    with pytest.raises(ValueError, match="a name without a colon"):
+        DATASETS.register("mine:small")
+
+
+def test_a_plugin_s_data_set_that_came_first_is_among_the_known(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(
+        "from training.data.dataset import DATASETS\n"
+        "@DATASETS.register('first')\n"
+        "def first(wanted):\n"
+        "    raise AssertionError\n"
+    )
+    words = ["--plugin", str(tmp_path / "first.py"), "--data", "frist", "--space", "mobilenetv2-32", "--dry-run"]
+    ended = subprocess.run([sys.executable, ROOT / "search.py", *words], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "imagenet:PATH, first" in ended.stderr

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from foundation.progress import Reporter
-from foundation.registry import Registry
+from foundation.registry import Registry, S
 from training.data.split import Split
 
 PREPARED = "prepared by Pillow"
@@ -80,7 +80,15 @@ class Wanted:
     download: bool = True
 
 
-DATASETS: Registry[Callable[[Wanted], Dataset]] = Registry("data set")
+class _Registry(Registry[Callable[[Wanted], Dataset]]):
+    def register(self, name: str) -> Callable[[S], S]:
+        """As any; raises ValueError for a name that no spec could say."""
+        if ":" in name:
+            raise ValueError(f"data set {name!r}: a name without a colon, which ends it in a spec")
+        return super().register(name)
+
+
+DATASETS = _Registry("data set")
 """What makes the pictures of a kind, each registered in a file of `training.data.sources`, or in a plugin."""
 
 
