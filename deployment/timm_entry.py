@@ -50,6 +50,10 @@ class TimmNetwork(Network):
         if num_classes == 0 or global_pool != "avg":
             self.reset_classifier(num_classes, global_pool)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by the architecture's family: the class of both is made when it is first needed, and has no name."""
+        return _unfilled, (self.architecture,), self.__dict__
+
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
         return self.last_map(x)
@@ -126,8 +130,18 @@ def timm_network(
     return made
 
 
+_CLASSES: dict[str, type[TimmNetwork]] = {}
+
+
 def _timm_class(family: type[Network]) -> type[TimmNetwork]:
-    return type("TimmNetwork", (TimmNetwork, family), {"__doc__": TimmNetwork.__doc__})
+    if family.family not in _CLASSES:
+        _CLASSES[family.family] = type("TimmNetwork", (TimmNetwork, family), {"__doc__": TimmNetwork.__doc__})
+    return _CLASSES[family.family]
+
+
+def _unfilled(architecture: Architecture) -> TimmNetwork:
+    made = _timm_class(network_class(architecture))
+    return made.__new__(made)
 
 
 def timm_maps(network: Network) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """What the search loop needs of an evaluator. The loop never sees a tensor."""
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import Any, Protocol, cast, runtime_checkable
 
 from evaluators.halving import Halving
 from foundation import distributed
+from foundation.errors import InputError
 from foundation.metric import ACCURACY, Measured, Metric, metric
 from search_space.architecture import Architecture
 
@@ -20,14 +22,36 @@ __all__ = [
 ]
 
 
-def Metrics(accuracy: float, loss: float) -> Measured:  # noqa: N802 (what evaluators of users' own call)
-    """Top-1 accuracy in 0 to 1, and mean cross-entropy in nats."""
-    return Measured(ACCURACY, accuracy, {"loss": loss})
+class Metrics(Measured):
+    """Top-1 accuracy in 0 to 1, and mean cross-entropy in nats: what evaluators of before there were metrics return."""
+
+    def __init__(self, accuracy: float, loss: float):
+        super().__init__(ACCURACY, accuracy, {"loss": loss})
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.accuracy, self.loss))
+
+    @property
+    def accuracy(self) -> float:
+        """The value."""
+        return self.value
+
+    @property
+    def loss(self) -> float:
+        """What is measured beside it."""
+        return self.beside["loss"]
 
 
-def Score(name: str, value: float) -> Measured:  # noqa: N802 (as well)
+class Score(Measured):
     """The value of the metric of that name; of an unknown one a number without a unit, the higher the better."""
-    return Measured(metric(name), value)
+
+    def __init__(self, name: str, value: float):
+        super().__init__(metric(name), value)
+
+    @property
+    def name(self) -> str:
+        """The metric's."""
+        return self.metric.name
 
 
 class Evaluator(Protocol):
@@ -62,8 +86,12 @@ class Evaluator(Protocol):
 def adopted(evaluator: Any) -> Evaluator:
     """The evaluator; one of a user's own that names what it ranks by, as `objective`, gets the metric of that name."""
     if not hasattr(evaluator, "metric"):
-        evaluator.metric = metric(evaluator.objective)
-    return evaluator
+        try:
+            object.__setattr__(evaluator, "metric", metric(evaluator.objective))  # also of a frozen dataclass
+        except AttributeError:
+            kind = type(evaluator).__name__
+            raise InputError(f"evaluator {kind}: says no `metric`; give it one (docs/evaluator.md)") from None
+    return cast(Evaluator, evaluator)
 
 
 @runtime_checkable

@@ -65,7 +65,7 @@ class Metric:
     @property
     def is_share(self) -> bool:
         """Whether its values are shares from 0 to 1, written in percent."""
-        return self.unit == "%"
+        return self.unit == "%" and self.scale == 100
 
     def merit(self, value: float) -> float:
         """The value so that higher is better; and of a merit, the value."""

@@ -12,7 +12,7 @@ from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
 from search_space.family import OR_A_PLUGIN, found_in
-from search_space.head import Head, as_head
+from search_space.head import ClassifierHead, Head, as_head
 from search_space.parts import Part
 
 # A hostile file can describe a network of any size within the fields' limits; 500M parameters are 2 GB.
@@ -82,7 +82,8 @@ class Network(Backbone):
     def __init__(self, architecture: Any, num_classes: Head | int, create: Create = fresh):
         super().__init__()
         self.architecture: Architecture = architecture
-        self.num_classes: int = getattr(as_head(num_classes), "num_classes", 0)
+        head = as_head(num_classes)
+        self.num_classes = head.num_classes if isinstance(head, ClassifierHead) else 0
         self.classifier: nn.Module
 
     @classmethod

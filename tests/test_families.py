@@ -1,7 +1,9 @@
 """A family that the program does not know goes the whole way: `tests/pooled_family.py`, by the commands."""
 
+import copy
 import itertools
 import json
+import pickle
 import random
 import re
 from dataclasses import dataclass
@@ -308,3 +310,24 @@ def _params(network: Network) -> int:
 def test_a_budget_names_the_head_it_is_too_small_for() -> None:
     with pytest.raises(InputError, match=r"the smallest network of space pooled-32 \(5 kinds\) has"):
         _ = PricedSpace(named_space("pooled-32"), MapHead(5), budget=Budget(max_macs=10)).table
+
+
+@pytest.mark.parametrize("name", ["pooled-32", "mobilenetv2-32"])
+def test_timm_s_network_is_pickled(name: str) -> None:
+    timm_entry = pytest.importorskip("deployment.timm_entry")
+    model = timm_entry.timm_network(priced_space(name).smallest.to_dict(), 5).eval()
+    images = torch.randn(1, 3, 32, 32)
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert torch.equal(again(images), model(images))
+        assert isinstance(again, timm_entry.TimmNetwork)
+
+
+def test_what_plugins_imported_is_where_it_was() -> None:
+    from search_space.blocks import register_block
+    from search_space.families.mobile.blocks import BLOCKS
+    from search_space.spaces import mobilenetv2
+    from search_space.stage_program import StageOptions
+
+    assert register_block == BLOCKS.register
+    assert named_space("mobilenetv2") == mobilenetv2()
+    assert StageOptions is not None

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,8 @@ def test_a_user_s_evaluator_may_name_a_score_alone() -> None:
         objective = "blocks"
 
     assert adopted(Old()).metric == Metric("blocks")  # type: ignore[arg-type]
-    assert Score("blocks", 3.0) == Measured(Metric("blocks"), 3.0)
-    assert Metrics(0.5, 0.25) == Measured(ACCURACY, 0.5, {"loss": 0.25})
+    assert checked(Score("blocks", 3.0), Metric("blocks")) == Measured(Metric("blocks"), 3.0)
+    assert checked(Metrics(0.5, 0.25), ACCURACY) == Measured(ACCURACY, 0.5, {"loss": 0.25})
 
 
 @pytest.mark.parametrize(
@@ -360,3 +361,23 @@ def test_titles_say_how_scores_came_about() -> None:
     assert title_of({"name": "zero-cost"}, Metric("naswot")).figure == "naswot, untrained"
     with pytest.raises(InputError, match=r"title: expected texts number, scored, .*, got \{'number': 1\}"):
         title_of({}, ACCURACY, recorded={"number": 1})
+
+
+def test_what_evaluators_returned_before_there_were_metrics() -> None:
+    class Old:
+        objective = "accuracy"
+
+        def evaluate(self) -> Metrics | Score:
+            return Metrics(0.5, 1.25)
+
+    accuracy, loss = Old().evaluate()  # type: ignore[misc]
+    assert (accuracy, loss, Metrics(0.5, 1.25).accuracy, Score("mine", 3.0).name) == (0.5, 1.25, 0.5, "mine")
+    assert checked(Metrics(0.5, 1.25), ACCURACY) == Measured(ACCURACY, 0.5, {"loss": 1.25})
+
+    @dataclass(frozen=True)
+    class Frozen:
+        objective: str = "accuracy"
+
+    assert adopted(Frozen()).metric == ACCURACY
+    with pytest.raises(InputError, match="says no `metric`"):
+        adopted(object())

@@ -130,7 +130,8 @@ def train_standalone(
     def best_of(entry: dict[str, float]) -> tuple[float, float]:
         """The merits of the weights to use and of the raw ones, where these are others."""
         names = (f"{prefix}validation_{task.metric.name}" for prefix in ("", "raw_"))
-        usable, raw = (task.metric.merit(entry[name]) if name in entry else -math.inf for name in names)
+        merits = [task.metric.merit(entry[name]) if name in entry else -math.inf for name in names]
+        usable, raw = (merit if math.isfinite(merit) else -math.inf for merit in merits)
         return usable, raw
 
     def after_epoch(model: nn.Module, history: History) -> None:
@@ -142,7 +143,7 @@ def train_standalone(
         if not first:
             return
         usable, raw = best_of(entry)
-        if max(usable, raw) > best:
+        if len(history) == 1 or max(usable, raw) > best:  # some weights are kept whatever they come to
             averaged = usable >= raw
             save_model(folder / WEIGHTS, (model if averaged else network).state_dict(), info)
         lines = "".join(json.dumps(entry) + "\n" for entry in history)

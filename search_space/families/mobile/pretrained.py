@@ -130,10 +130,11 @@ def _transfer(source: Network, target: Network, *, compensate: bool) -> Transfer
             report.notes[f"stages.{i}"] = f"{len(old_stage) - len(new_stage)} blocks dropped"
             report.preserved = False
     _tensors("head", source.head, target.head, report)
-    if source.num_classes == target.num_classes:
+    if source.num_classes == target.num_classes > 0:
         _tensors("classifier", source.classifier, target.classifier, report)
     else:
-        report.notes["classifier"] = f"fresh: {target.num_classes} classes instead of {source.num_classes}"
+        classes = f"{target.num_classes} classes instead of {source.num_classes}"
+        report.notes["classifier"] = f"fresh: {classes if target.num_classes else 'another head'}"
         report.preserved = False
     return report
 

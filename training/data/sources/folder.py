@@ -14,8 +14,11 @@ SPECS = "folder:PATH"
 def folder(wanted: Wanted) -> Dataset:
     """Held in memory, or decoded again and again where they do not fit there, or are to be."""
     tree = folders.scan(wanted.spec, wanted.rest)
-    listed = {split: tree.listed(split) for split in tree.files}
-    tell(wanted.reporter, tree.notes, lambda: equal_pictures(listed, wanted.rest))
+    tell(
+        wanted.reporter,
+        tree.notes,
+        lambda: equal_pictures({split: tree.listed(split) for split in tree.files}, wanted.rest),
+    )
     streamed = not tree.fits(wanted.side) if wanted.streamed is None else wanted.streamed
     files = FromFiles(wanted)
 

@@ -1,0 +1,5 @@
+"""What plugins import from here; it stands in the mobile networks' room."""
+
+from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions, StageProgram
+
+__all__ = ["ATTENTION_PER", "StageOptions", "StageProgram"]
