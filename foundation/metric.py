@@ -113,13 +113,22 @@ class Metric:
         return self.unit if self.step is None else self.step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """A network's value of a metric, and what else was measured with it, by name."""
 
     metric: Metric
     value: float
-    beside: Mapping[str, float] = field(default_factory=dict, hash=False)
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        """By what was measured: a subclass is only another way to make one."""
+        if not isinstance(other, Measured):
+            return NotImplemented
+        return (self.metric, self.value, self.beside) == (other.metric, other.value, other.beside)
+
+    def __hash__(self) -> int:
+        return hash((self.metric, self.value))
 
     @property
     def merit(self) -> float:
