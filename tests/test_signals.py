@@ -97,6 +97,24 @@ def test_a_training_ends_with_its_loaders(picture_folder: Path, tmp_path: Path) 
     _await(lambda: not _of(tmp_path))
 
 
+def test_a_loader_that_is_hung_up_on_says_nothing(tmp_path: Path) -> None:
+    """A training that is stopped may hang up while a loader's thread hands a result's memory over."""
+    program = (
+        "import os, socket, time\n"
+        "from multiprocessing import resource_sharer\n"
+        "from training.data.loaders import _bound\n"
+        "_bound(os.getppid(), 0)\n"
+        "address, _ = resource_sharer._resource_sharer.register(print, print)\n"
+        "for close in (False, True):  # before the greeting, and without a look at it\n"
+        "    with socket.socket(socket.AF_UNIX) as other:\n"
+        "        other.connect(address)\n"
+        "        time.sleep(0.5 if close else 0)\n"
+        "time.sleep(1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
     """`nohup` starts a command so, and it goes on when the terminal is gone."""
     process = _started(tmp_path, str(ROOT / "search.py"), *FAR, ignored=signal.SIGHUP)

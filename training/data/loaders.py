@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import torch
@@ -172,10 +173,20 @@ def _bound(parent: int, _number: int) -> None:
     On Linux the parent is a thread: the one that began the first pass.
     """
     end_at_once()
+    sys.excepthook = _unless_hung_up
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it was gone before
             os._exit(1)
+
+
+def _unless_hung_up(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's report of what no one caught, except that the other side of a connection is gone.
+
+    The thread that hands a result's memory over reports so; the parent that hung up has said itself why it ends.
+    """
+    if not isinstance(error, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager
