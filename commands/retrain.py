@@ -36,13 +36,14 @@ from studies.storage.storages import check_address, without_password
 from tasks.choice import task
 from training.data.datasets import Dataset
 from training.lanes import use_threads
-from training.methods.choice import check_method, method_identity
+from training.methods.choice import check_method
 from training.methods.teacher import load_teacher
 from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
+from training.specs import named
 from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
-from training.task import check_class_labels, task_identity
+from training.task import check_class_labels
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -88,14 +89,14 @@ def main(arguments: Sequence[str]) -> None:
         )
 
     data = load(source.architecture.resolution)
-    source.check(data)
+    head = what_for.head(data)
+    source.check(data, head)
     if source.changed(data):
         reporter.say(
             f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
             "renamed or changed): its training pictures may be among the test pictures now"
         )
     settings = _with_init(settings, source, reporter)
-    head = what_for.head(data)
     start = _start(settings, source, head)
     if settings.export:
         check_class_labels(what_for, f"`export` {','.join(settings.export)}", "leave it out")
@@ -126,8 +127,8 @@ def main(arguments: Sequence[str]) -> None:
         "recipe": chosen.described(),
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
-        **task_identity(what_for),
-        **method_identity(settings.method),
+        **named("task", what_for.name),
+        **named("method", settings.method),
     }
     free = {
         "data": source.data,

@@ -46,7 +46,7 @@ from studies.storage.storages import without_password
 from studies.trials import Candidate
 from training.lanes import use_threads
 from training.sizing import told_apart
-from training.task import task_identity
+from training.specs import named
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -166,7 +166,7 @@ def _identity(settings: SearchSettings, setup: Setup, evaluator: Evaluator, goal
             "rescored": preset(settings.preset).rescored,
         },
         "seed": settings.seed,
-        **task_identity(setup.task),
+        **named("task", setup.task.name),
         **described(goal.metric),
     }
 
@@ -236,7 +236,13 @@ def _candidates(
 def _finished_front(setup: Setup, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
     """The front in the folder, where it is one of these candidates."""
     return run_folder.finished_front(
-        setup.folder, candidates, evaluator.metric, setup.priced.budget, setup.data, setup.reporter
+        setup.folder,
+        candidates,
+        evaluator.metric,
+        setup.priced.budget,
+        setup.data,
+        setup.reporter,
+        setup.task.name,
     )
 
 
@@ -256,7 +262,9 @@ def _finish(
             if front is None:
                 best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
                 front = pareto_front(best_again, costs)
-                run_folder.write_results(folder, front, len(candidates), setup.priced.budget, setup.data)
+                run_folder.write_results(
+                    folder, front, len(candidates), setup.priced.budget, setup.data, setup.task.name
+                )
     metric, pictures = evaluator.metric, setup.data.count("validation")
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
     reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric))

@@ -72,7 +72,7 @@ class Centre:
             pictures = squares(SIZES[split], side, list(SIZES).index(split))
             return HeldSplit(pictures, (0.15,), (0.2,), device)
 
-        return Dataset("squares", "squares", ("across", "down"), (0.15,), (0.2,), load, device, counts=SIZES)
+        return Dataset("squares", "squares", (), (0.15,), (0.2,), load, device, counts=SIZES)
 
     def head(self, data: Dataset) -> Head:
         return ClassifierHead(2)

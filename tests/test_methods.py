@@ -19,9 +19,10 @@ from training.checkpoint import load_weights
 from training.data.datasets import Dataset, load_data
 from training.loop import fit
 from training.methods.base import Method
-from training.methods.choice import METHODS, method_identity
+from training.methods.choice import METHODS
 from training.optimisers import optimiser, rate
 from training.recipe import OPTIMISERS, SCHEDULES, Recipe
+from training.specs import named
 
 QUIET = Reporter(quiet=True)
 
@@ -277,5 +278,5 @@ def test_an_unknown_method_is_refused(command: list[str], tmp_path: Path) -> Non
 
 
 def test_labels_are_the_method_that_leaves_no_trace() -> None:
-    assert method_identity("labels") == {}
-    assert method_identity("other") == {"method": "other"}
+    assert named("method", "labels") == named("task", "classification") == {}
+    assert named("method", "other") == {"method": "other"}

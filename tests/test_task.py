@@ -72,9 +72,9 @@ def test_it_is_trained_alone(priced: PricedSpace, data: Dataset, tmp_path: Path)
     assert float(kept.mean()) == pytest.approx(found.test.measured.value)
     with safe_open(tmp_path / "weights.safetensors", "pt") as file:
         info = ModelInfo.from_metadata(file.metadata(), "weights")
-    assert (info.task, info.described, info.classes) == ("centre", {"unit": "share of a side"}, ("across", "down"))
+    assert (info.task, info.described, info.classes) == ("centre", {"unit": "share of a side"}, ())
     assert json.loads((tmp_path / "recipe.json").read_text())["task"] == "centre"
-    with pytest.raises(InputError, match="a network of task centre; expected one of classification"):
+    with pytest.raises(InputError, match="a network of task .*centre.*; only those of classification can be used so"):
         load_model(tmp_path / "weights.safetensors")
 
 
@@ -283,6 +283,22 @@ def test_the_commands_from_search_to_retraining(tmp_path: Path) -> None:
     assert "test error" in retrained.stdout
     (entry,) = json.loads((tmp_path / "run" / "retrain" / "results.json").read_text())
     assert list(entry["test"]) == ["error", "loss", "worst"]
+    # A file of the run and a training's folder say the task as well, and so is trained what was searched for.
+    assert best["task"] == json.loads((tmp_path / "run" / "front.json").read_text())["task"] == "centre"
+    (tmp_path / "alone.json").write_bytes((tmp_path / "run" / "front.json").read_bytes())
+    for number, source in enumerate(["run/best.json", "alone.json", "run/retrain/found-0"]):
+        found = _run(
+            tmp_path, "retrain.py", source, *PLUGIN, "--epochs", "1", "--batch-size", "32", "--out", f"out{number}"
+        )
+        assert found.returncode == 0, found.stderr
+        assert "test error" in found.stdout
+        assert json.loads((tmp_path / f"out{number}" / "config.json").read_text())["identity"]["task"] == "centre"
+    described = _run(tmp_path, "describe.py", "run", *PLUGIN, "--json", "mine.json")
+    assert described.returncode == 0, described.stderr
+    assert f"({best['cost']['macs']:,})" in described.stdout
+    assert "--task centre" in described.stdout
+    unknown = _run(tmp_path, "describe.py", "run/retrain/found-0", *PLUGIN)
+    assert "task centre: its head is not known here; counted with a classifier of 1000 classes" in unknown.stdout
 
 
 def test_a_task_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from foundation.json_files import parse_json, shown
 from search_space.architecture import Architecture
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
-from training.specs import TASK
+from training.specs import TASK, named
 
 MAX_CHARACTERS = 64_000_000  # of a million classes' names
 LEAST_STD, MOST = 1e-6, 1e6  # of pictures' channels in 0 to 1, and in 0 to 255 as well
@@ -48,7 +48,7 @@ class ModelInfo:
             "classes": json.dumps(self.classes, ensure_ascii=False),
             "normalisation": json.dumps({"mean": self.mean, "std": self.std}),
             "data": self.data,
-            **(other if self.task != TASK else {}),
+            **(other if named("task", self.task) else {}),
         }
 
     @classmethod
@@ -61,7 +61,9 @@ class ModelInfo:
             classes = _parsed("classes", metadata["classes"])
             normalisation = _parsed("normalisation", metadata["normalisation"])
             architecture = Architecture.from_json(metadata["architecture"])
-            if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+            task = metadata.get("task", TASK)
+            whole = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+            if not whole or (not classes and task == TASK):  # another task need not have any
                 raise InputError(f"classes: expected a list of names, got {shown(classes)}")
             if not isinstance(normalisation, dict):
                 raise InputError(f"normalisation: expected an object, got {shown(normalisation)}")
@@ -73,7 +75,7 @@ class ModelInfo:
             described = _parsed("described", metadata.get("described", "{}"))
             if not isinstance(described, dict):
                 raise InputError(f"described: expected an object, got {shown(described)}")
-            return cls(architecture, names, mean, std, metadata["data"], metadata.get("task", TASK), described)
+            return cls(architecture, names, mean, std, metadata["data"], task, described)
         except InputError as error:
             raise InputError(f"{where}: not a trained network's file ({error}); retrain.py writes them") from None
 
@@ -109,7 +111,7 @@ def load_model(path: Path) -> tuple[Network, ModelInfo]:
     tensors, metadata = load_weights(path)
     info = ModelInfo.from_metadata(metadata, str(path))
     if info.task != TASK:
-        raise InputError(f"{path}: a network of task {info.task}; expected one of {TASK}")
+        raise InputError(f"{path}: a network of task {shown(info.task)}; only those of {TASK} can be used so")
     network = build(info.architecture, len(info.classes))
     try:
         network.load_state_dict(tensors)

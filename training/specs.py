@@ -18,3 +18,8 @@ METHOD = "labels"
 
 TASK = "classification"
 """The task where none is named. What a run or a file says of its task it says of another one only."""
+
+
+def named(kind: str, name: str) -> dict[str, str]:
+    """What files say of a task or a method: nothing of the default, which all had before there were others."""
+    return {} if name == {"task": TASK, "method": METHOD}[kind] else {kind: name}

@@ -21,15 +21,15 @@ from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset, Split
 from training.loop import History, fit
-from training.methods.choice import METHODS, Training, method_identity
+from training.methods.choice import METHODS, Training
 from training.methods.drop_path import add_drop_path
 from training.methods.registry import Predict
 from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
 from training.resize import resized_batches
-from training.specs import METHOD
+from training.specs import METHOD, named
 from training.synchronised_norm import synchronise
-from training.task import Examination, Task, task_identity
+from training.task import Examination, Task
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
 RECIPE, PREDICTIONS, EVENTS = "recipe.json", "predictions.safetensors", "tensorboard"
@@ -111,8 +111,8 @@ def train_standalone(
         "seed": seed,
         "data": data.identity,
         "pixels": pixels,
-        **task_identity(task),
-        **method_identity(method),
+        **named("task", task.name),
+        **named("method", method),
     }
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
@@ -175,8 +175,8 @@ def train_standalone(
                 "pixels": pixels,
                 "init": start.name,
                 "teacher": teacher,
-                **task_identity(task),
-                **method_identity(method),
+                **named("task", task.name),
+                **named("method", method),
             },
             reporter=reporter,
             what=what,

@@ -16,7 +16,6 @@ from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
 from search_space.head import Head
 from training.data.dataset import Dataset
-from training.specs import TASK
 from training.targets import Batch, Targets
 
 
@@ -102,11 +101,6 @@ class Task(Protocol):
     def described(self, data: Dataset) -> dict[str, Any]:
         """Plain values that travel with a network's weights: what its outputs mean."""
         ...
-
-
-def task_identity(task: Task) -> dict[str, str]:
-    """What tells a training of the task from others; nothing of the default, which it was before there were others."""
-    return {} if task.name == TASK else {"task": task.name}
 
 
 def check_class_labels(task: Task, setting: str, remedy: str) -> None:

@@ -34,8 +34,9 @@ from training.lanes import side_by_side
 from training.loop import fit
 from training.resize import resized_batches
 from training.sizing import epoch_steps
+from training.specs import named
 from training.targets import Batch
-from training.task import Task, task_identity
+from training.task import Task
 
 CHECKPOINT = "supernet.checkpoint"
 
@@ -135,7 +136,7 @@ class SupernetEvaluator:
             "recipe": self.recipe.described(),
             "seed": self.seed,
             "init": self.init,
-            **task_identity(self.task),
+            **named("task", self.task.name),
         }
         if self.recipe.within_budget:
             trained["budget"] = asdict(self.priced.budget)

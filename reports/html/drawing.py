@@ -14,6 +14,7 @@ from reports.html.markup import Markup, concatenated, element, text
 from reports.html.palette import fills, look, patterns, short, strength, variables
 from reports.notation import number, short_number
 from search_space.architecture import Architecture, Attention, Row
+from search_space.head import ClassifierHead, Head, as_head
 from search_space.parts import strided
 
 WIDTH = 900
@@ -63,14 +64,14 @@ def kinds_of(architectures: Sequence[Architecture]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def draw(architecture: Architecture, title: str, num_classes: int | None = None, *, standalone: bool = False) -> Markup:
+def draw(architecture: Architecture, title: str, head: Head | int | None = None, *, standalone: bool = False) -> Markup:
     """The drawing as an SVG element, 900 pixels wide at most.
 
     Args:
         title: for those who cannot see it, and where the pointer rests.
         standalone: whether it is a file of its own, with colours, patterns and a legend; else the page has them.
     """
-    columns = _columns(architecture, num_classes)
+    columns = _columns(architecture, None if head is None else as_head(head))
     rows = _rows(columns)
     kinds = kinds_of([architecture])
     y = 10.0
@@ -120,7 +121,7 @@ def legend(kinds: Sequence[str]) -> Markup:
     return element("svg", drawn, viewBox=f"0 0 {_LEGEND} {height:.0f}", role="img", class_="legend")
 
 
-def _columns(architecture: Architecture, num_classes: int | None) -> list[_Column]:
+def _columns(architecture: Architecture, head: Head | None) -> list[_Column]:
     size = architecture.resolution
     columns = []
     for row in architecture.rows():
@@ -130,9 +131,11 @@ def _columns(architecture: Architecture, num_classes: int | None) -> list[_Colum
         columns.append(
             _Column(row.name, row.blocks, row.width, facts, size, _END if row.end else 1.0, _told(row, size))
         )
-    if num_classes is not None:
-        told = f"classifier: mean over the map, {num_classes} classes"
-        columns.append(_Column("classes", (None,), num_classes, ("linear", ""), 1, _END, told))
+    if isinstance(head, ClassifierHead):
+        told = f"classifier: mean over the map, {head.told}"
+        columns.append(_Column("classes", (None,), head.num_classes, ("linear", ""), 1, _END, told))
+    elif head is not None:
+        columns.append(_Column("output", (None,), columns[-1].channels, ("", ""), size, _END, f"head: {head.told}"))
     return columns
 
 

@@ -10,6 +10,7 @@ from reports.notation import short_number
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture, Row
 from search_space.cost.cost import Cost, part_cost, piece_cost
+from search_space.head import Head, as_head
 from search_space.network import parts
 from search_space.parts import AttentionPart, Part
 
@@ -19,18 +20,18 @@ class Line(NamedTuple):
 
     name: str
     row: Row | None
-    width: int
+    width: int | None  # of its output; None for a head that is no classifier
     cost: Cost
     attention: Cost
     size: int
 
 
-def lines(architecture: Architecture, num_classes: int) -> list[Line]:
+def lines(architecture: Architecture, head: Head | int) -> list[Line]:
     """Stem, stages, head and classifier in order; their costs sum to the network's."""
     found: dict[str, Line] = {}
     rows = architecture.rows()
     size = architecture.resolution
-    for name, part in parts(architecture, num_classes):
+    for name, part in parts(architecture, head):
         own, attention = part_cost(part, size), _attention_cost(part, size)
         size = part.output_size(size)
         row = next((row for row in rows if f"{name}.".startswith(f"{row.place}.")), None)
@@ -38,7 +39,9 @@ def lines(architecture: Architecture, num_classes: int) -> list[Line]:
         before = found.get(title)
         if before is not None:
             own, attention = before.cost + own, before.attention + attention
-        found[title] = Line(title, row, num_classes if row is None else row.width, own, attention, size)
+        found[title] = Line(
+            title, row, getattr(as_head(head), "num_classes", None) if row is None else row.width, own, attention, size
+        )
     return list(found.values())
 
 
@@ -64,7 +67,7 @@ def stage_table(rows: Sequence[Line], title: str) -> Table:
     for row in rows:
         stage = row.row if row.row in stages else None
         own = ("" if stage is None else stage.kind.replace("_", " "),) if named else ()
-        shape = f"    {row.width:<4}" if stage is None else _shape(stage)
+        shape = f"    {row.width or '':<4}" if stage is None else _shape(stage)
         label = stage.attention_label if stage is not None else ""
         table.add_row(row.name, *own, shape, label, f"{row.size}²", *_costs(row.cost, whole))
     table.add_section()

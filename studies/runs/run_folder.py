@@ -21,6 +21,7 @@ from search_space.cost.cost import Budget, Cost
 from studies.runs.identity import FILES, difference
 from studies.trials import Candidate
 from training.data.datasets import Dataset
+from training.specs import TASK, named
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
 LATENCY = "latency.json"
@@ -185,19 +186,22 @@ def _is_kept(folder: Path, keeps: tuple[str, ...]) -> bool:
     return any(file for pattern in keeps for file in folder.glob(pattern))
 
 
-def write_results(folder: Path, front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> None:
+def write_results(
+    folder: Path, front: list[Candidate], evaluated: int, budget: Budget, data: Dataset, task: str = TASK
+) -> None:
     """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files."""
-    write_json(folder / BEST, _best(front, budget, data))
+    write_json(folder / BEST, _best(front, budget, data, task))
     # Last, since a front with this number of candidates is what tells a finished run.
-    write_json(folder / FRONT, _whole(front, evaluated, budget, data))
+    write_json(folder / FRONT, _whole(front, evaluated, budget, data, task))
 
 
-def _best(front: list[Candidate], budget: Budget, data: Dataset) -> dict[str, Any]:
+def _best(front: list[Candidate], budget: Budget, data: Dataset, task: str) -> dict[str, Any]:
     """What is written of the front's best, which is the best of all that were rescored."""
     best = min(front, key=lambda candidate: candidate.merit)
     return {
         **_described(best),
         **described(best.measured.metric),
+        **named("task", task),
         "budget": dict(budget.bounds()),
         "data": data.name,
         "num_classes": data.num_classes,
@@ -213,6 +217,7 @@ def finished_front(
     budget: Budget,
     data: Dataset,
     reporter: Reporter,
+    task: str = TASK,
 ) -> list[Candidate] | None:
     """The front of a run that finished after evaluating these candidates; None if there is none that is whole.
 
@@ -229,7 +234,10 @@ def finished_front(
     known = {candidate.architecture.digest() for candidate in candidates}
     if evaluated != len(candidates) or any(candidate.architecture.digest() not in known for candidate in front):
         return None
-    for name, content in ((BEST, _best(front, budget, data)), (FRONT, _whole(front, evaluated, budget, data))):
+    for name, content in (
+        (BEST, _best(front, budget, data, task)),
+        (FRONT, _whole(front, evaluated, budget, data, task)),
+    ):
         try:
             if read_json(folder / name, MAX_OF_A_RUN) != json.loads(json.dumps(content)):
                 raise InputError(f"{folder / name}: is not what the search came to")
@@ -239,11 +247,12 @@ def finished_front(
     return front
 
 
-def _whole(front: list[Candidate], evaluated: int, budget: Budget, data: Dataset) -> dict[str, Any]:
+def _whole(front: list[Candidate], evaluated: int, budget: Budget, data: Dataset, task: str) -> dict[str, Any]:
     """What is written of the front."""
     return {
         "front": [_described(candidate) for candidate in front],
         **described(front[0].measured.metric),
+        **named("task", task),
         "budget": dict(budget.bounds()),
         "data": data.name,
         "evaluated": evaluated,

@@ -11,12 +11,13 @@ from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
+from search_space.head import Head
 from search_space.network import check
 from studies.runs.run_folder import BEST, CONFIG, FRONT, front_architecture, front_architectures, kept_identity
 from training.data.dataset import Dataset, files_of
 from training.recorded_data import recorded_data
 from training.specs import TASK
-from training.standalone import ARCHITECTURE
+from training.standalone import ARCHITECTURE, RECIPE
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,21 @@ class Source:
         """Whether the pictures are not those of the search any more, though they are named alike."""
         return self.pictures is not None and files_of(self.pictures) != files_of(data.identity)
 
-    def check(self, data: Dataset) -> None:
-        """Raises InputError if the network cannot be built, or was found for other classes than the data's."""
+    def check(self, data: Dataset, head: Head) -> None:
+        """Raises InputError if the network with the head cannot be built, or was found for other classes."""
         try:
-            check(self.architecture, data.num_classes)
+            check(self.architecture, head)
         except InputError as error:
             raise InputError(f"{self.folder}: {error}") from None
         if self.classes is not None and self.classes != data.classes:
             raise InputError(
-                f"`data` {data.name}: {data.num_classes} classes ({data.classes[0]}, …), but the architecture was "
-                f"found for {len(self.classes)} ({self.classes[0]}, …); give the data it was found on, or a file that "
-                "holds the architecture alone"
+                f"`data` {data.name}: {_told(data.classes)}, but the architecture was found for "
+                f"{_told(self.classes)}; give the data it was found on, or a file that holds the architecture alone"
             )
+
+
+def _told(classes: tuple[str, ...]) -> str:
+    return f"{len(classes)} classes ({classes[0]}, …)" if classes else "no classes"
 
 
 def read_source(text: str, data: str | None, network: int | None = None) -> Source:
@@ -79,8 +83,8 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
         raise InputError(f"{path}: holds no {BEST}; finish its search first (the same search.py command again)")
     content = read_json(path) if path.is_file() else None
     if isinstance(content, dict) and "front" in content:
-        architecture, rest = front_architecture(path, network), content
-        return Source(architecture, _data(text, data, rest), path.with_suffix(""), None, None, recorded=data is None)
+        architecture, spec, of = front_architecture(path, network), _data(text, data, content), _task(path, content)
+        return Source(architecture, spec, path.with_suffix(""), None, None, task=of, recorded=data is None)
     designed = None if path.exists() else hand_designed(text)
     if network is not None and (designed or path.exists()):
         raise InputError(f"`network` {network}: {text} is one network, no run's folder and no {FRONT}; leave it out")
@@ -89,10 +93,12 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
     if path.is_dir():  # of one training
         architecture, _ = _read(path / ARCHITECTURE)
         spec = _data(text, data, {"data": recorded_data(path)})
-        return Source(architecture, spec, path, None, None, recorded=data is None)
+        recipe = path / RECIPE
+        of = _task(recipe, read_json(recipe)) if recipe.exists() else TASK
+        return Source(architecture, spec, path, None, None, task=of, recorded=data is None)
     architecture, rest = _read(path)
-    spec = _data(text, data, rest)
-    return Source(architecture, spec, path.with_suffix(""), None, _classes(path, rest), recorded=data is None)
+    spec, of = _data(text, data, rest), _task(path, rest)
+    return Source(architecture, spec, path.with_suffix(""), None, _classes(path, rest), task=of, recorded=data is None)
 
 
 def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Source:
@@ -115,9 +121,7 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     preset = free.get("preset")
     preset = preset if isinstance(preset, str) else None
     classes = _classes(path / BEST, rest)
-    task = config["identity"].get("task", TASK)
-    if not isinstance(task, str):
-        raise InputError(f"{path / CONFIG}: identity.task: expected a name, got {shown(task)}")
+    task = _task(path / CONFIG, config["identity"])
     return Source(architecture, spec, path, priced, classes, path, pictures, preset, task, recorded=data is None)
 
 
@@ -169,10 +173,19 @@ def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
     return spec
 
 
+def _task(path: Path, content: Any) -> str:
+    """The task that a file's content names. Raises InputError for what is no name."""
+    task = content.get("task", TASK) if isinstance(content, dict) else TASK
+    if not isinstance(task, str):
+        raise InputError(f"{path}: task: expected a name, got {shown(task)}")
+    return task
+
+
 def _classes(path: Path, rest: dict[str, Any]) -> tuple[str, ...] | None:
     names = rest.get("classes")
     if names is None:
         return None
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not whole or (not names and _task(path, rest) == TASK):  # another task need not have any
         raise InputError(f"{path}: classes: expected a list of names")
     return tuple(unicodedata.normalize("NFC", name) for name in names)  # as folders' are

@@ -11,7 +11,6 @@ from search_space.network import Network
 from training.data.dataset import Dataset
 from training.methods.base import Method
 from training.recipe import Recipe
-from training.specs import METHOD
 from training.task import Task
 
 Predict = Callable[[Tensor], Tensor]
@@ -42,11 +41,6 @@ class Training:
 
 METHODS: Registry[Callable[[Training], Method]] = Registry("method")
 """Those of `--method`: what makes each."""
-
-
-def method_identity(name: str) -> dict[str, str]:
-    """What tells a training by the method from others; nothing of the default, which all were once."""
-    return {} if name == METHOD else {"method": name}
 
 
 def check_method(name: str) -> None:
