@@ -1,7 +1,7 @@
 """How well each evaluator ranks networks, held against training every network by itself.
 
-    python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--workers N]
-                                          [--supernet NAME=JSON ...] [--supernet-seeds N] [--evaluators NAME,...]
+    python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--epochs N]
+                                          [--augmentation NAME] [--workers N] [--supernet NAME=JSON ...] [--supernet-seeds N] [--evaluators NAME,...]
                                           [--table FILE] [--truth FILE] [--folder FOLDER] [--features]
 
 Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
@@ -92,7 +92,7 @@ def main() -> None:
         seeds=arguments.seeds,
         equal_macs=arguments.equal_macs,
         macs_range=tuple(arguments.macs_range),
-        recipe=replace(RECIPE, epochs=arguments.epochs),
+        recipe=replace(RECIPE, epochs=arguments.epochs, augmentation=arguments.augmentation),
         known=read_table(arguments.table) if arguments.table and arguments.table.exists() else None,
     )
     (folder / "trained").mkdir(parents=True, exist_ok=True)
@@ -157,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--macs-range", type=int, nargs=2, default=(650_000, 1_600_000))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help="of each network's own training")
+    parser.add_argument("--augmentation", default=RECIPE.augmentation, help="of each network's own training")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread that train networks")
     parser.add_argument("--threads", type=int, default=2, help="of the evaluators")
     parser.add_argument("--supernet", action="append", default=[], metavar="NAME=JSON")
