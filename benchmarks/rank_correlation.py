@@ -1,8 +1,9 @@
 """How well each evaluator ranks networks, held against training every network by itself.
 
     python -m benchmarks.rank_correlation [--data SPEC] [--equal N] [--across N] [--seeds N] [--epochs N]
-                                          [--augmentation NAME] [--workers N] [--supernet NAME=JSON ...] [--supernet-seeds N] [--evaluators NAME,...]
-                                          [--table FILE] [--truth FILE] [--folder FOLDER] [--features]
+                                          [--augmentation NAME] [--workers N] [--supernet NAME=JSON ...]
+                                          [--supernet-seeds N] [--evaluators NAME,...] [--table FILE] [--truth FILE]
+                                          [--folder FOLDER] [--features]
 
 Two groups of networks are trained from scratch: `--equal` of the same MACs (±3%), where counting cannot tell them
 apart, and `--across` the range of MACs. What one network costs is printed first. Evaluators score on validation
