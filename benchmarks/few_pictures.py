@@ -21,7 +21,8 @@ from commands.recipes import MADE_FOR, RECIPES
 from commands.values import wholes
 from foundation.progress import Reporter
 from search_space.architecture import Architecture, Attention
-from search_space.baselines import at_macs
+from search_space.baselines import at_cost
+from search_space.cost.cost import measure
 from search_space.families.mobile.baselines import nudged, uniform
 from search_space.families.mobile.spaces import mobilenetv2_32
 from tasks.classification.room import CLASSIFICATION
@@ -46,7 +47,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     space = mobilenetv2_32()
-    network = at_macs(lambda width, divisor: uniform(space, Attention("ca", 8), width, divisor), MACS, CLASSES, nudged)
+    network = at_cost(
+        lambda width, divisor: uniform(space, Attention("ca", 8), width, divisor),
+        lambda network: measure(network, CLASSES).macs / MACS - 1,
+        nudged,
+    )
     recipe = RECIPES["quick"]
     if arguments.cifar10:
         recipe = replace(recipe, augmentation="crop-flip")

@@ -4,11 +4,18 @@ from dataclasses import fields
 from typing import Any
 
 from commands.presets import PRESETS, Preset, SearchSettings, overridden
-from commands.recipes import MADE_FOR, RetrainSettings, recipe
+from commands.recipes import MADE_FOR, RetrainSettings, recipe, resolved
 from commands.values import typed
 from evaluators.choice import Planned, traits_of
+from evaluators.finalists import FinalistSettings
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
+
+BEFORE = 0.75
+"""The front's share of the proposals in searches that do not say it: all that began before there was a choice."""
+
+TRIALS_A_FINALIST = 30
+"""A short search has fewer finalists than its preset says: one for so many trials."""
 
 
 def plan_search(chosen: Preset, settings: SearchSettings, pictures: int) -> Planned:
@@ -22,6 +29,27 @@ def plan_retraining(settings: RetrainSettings, pictures: int) -> tuple[Recipe, s
     given = [field.name for field in fields(usual) if getattr(settings, field.name) is not None]
     chosen = planned(usual, own, pictures, given)
     return chosen, told(usual, own, chosen, pictures, "--epochs and --batch-size")
+
+
+def plan_finalists(settings: SearchSettings, pictures: int, init: str) -> FinalistSettings | None:
+    """How many finalists a search trains by themselves, and how: as a retraining of what it finds does by default.
+
+    Args:
+        pictures: to train on.
+        init: where the search's first weights come from: a retraining's as well, where its recipe asks for what there
+            is.
+
+    Returns:
+        None where there are none to train.
+    """
+    chosen = PRESETS[settings.preset]
+    pays = min(chosen.finalists, settings.trials // TRIALS_A_FINALIST) if traits_of(settings.evaluator).rough else 0
+    count = pays if settings.finalists is None else settings.finalists
+    if not count:
+        return None
+    retraining = resolved(RetrainSettings(""), chosen.retraining)
+    own, _ = plan_retraining(retraining, pictures)
+    return FinalistSettings(count, own, init if retraining.init == "auto" else retraining.init or "scratch")
 
 
 def suits(preset: str | None) -> str:
@@ -49,6 +77,8 @@ def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
     rungs = _at(there, "settings", "halving", "epochs")
     if isinstance(rungs, list) and rungs != _at(here, "settings", "halving", "epochs"):
         words += ["--proxy-epochs", ",".join(map(str, rungs))]
+    if (share := _at(recorded, "sampler", "front_share")) != _at(identity, "sampler", "front_share"):
+        words += ["--front-share", BEFORE if share is None else share]
     if _at(there, "init") != _at(here, "init"):
         words += ["--init", _at(there, "init")]
     return " ".join(map(str, words))

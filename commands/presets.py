@@ -10,13 +10,13 @@ from typing import Any
 from commands import flags
 from commands.command_line import Command, flag, flag_name, overriding, positional
 from commands.registered import evaluators, samplers, scores, spaces, tasks
-from commands.values import bound, hours, milliseconds, nonnegative, objectives, typed, whole
+from commands.values import bound, fraction, hours, milliseconds, nonnegative, objectives, typed, whole
 from deployment.choices import RUNTIMES
 from evaluators.halving import Halving
 from evaluators.proxy.settings import ProxySettings
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
-from studies.choices import ENGINES, FRAMEWORKS, STORAGES
+from studies.choices import ENGINES, FRAMEWORKS, FRONT_SHARE, STORAGES
 from training.recipe import Recipe
 from training.specs import DATA, TASK
 
@@ -81,6 +81,14 @@ class SearchSettings:
     sampler: str = flag(
         "predictor", f"who proposes candidates: {', '.join(samplers())}, or your own FILE.py:NAME", group="proposing"
     )
+    front_share: float = flag(
+        FRONT_SHARE,
+        "share of the proposals that are for the front of accuracy and cost, 0 to 1; the others are for the best "
+        "network that fills the budget",
+        fraction,
+        group="proposing",
+        only_for=("sampler", "predictor"),
+    )
     objectives: tuple[str, ...] | None = flag(
         None,
         "accuracy, and what to lower: macs, params, latency (default: what has a budget, or macs)",
@@ -137,6 +145,13 @@ class SearchSettings:
         group="main",
         reproduced=False,
     )
+    finalists: int | None = flag(
+        None,
+        "candidates that are trained by themselves at the end, as by retrain.py; the best of them is the run's answer; "
+        "0: the best score is (default: 8 with --evaluator supernet, at most one for 30 trials; imagenet: 0)",
+        whole(0, 1000),
+        group="main",
+    )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = of_preset("recipe.epochs", SupernetRecipe, evaluator="supernet")
     batch_size: int | None = of_preset("recipe.batch_size", SupernetRecipe, evaluator="supernet")
@@ -190,6 +205,7 @@ class Preset:
     anchor: Recipe  # how an anchor is trained
     rescored: int  # candidates scored thoroughly at the end
     retraining: str = "quick"  # the recipe that suits what is found
+    finalists: int = 8  # of a search of the preset's length
 
 
 PRESETS = {
@@ -291,6 +307,7 @@ PRESETS = {
             epochs=10, batch_size=256, learning_rate=0.2, weight_decay=4e-5, augmentation="random-resized-crop"
         ),
         rescored=64,
+        finalists=0,  # each would take days
     ),
 }
 

@@ -1,16 +1,17 @@
 """Train a found architecture, alone or beside hand-designed ones: see README.md, and `python retrain.py --help`."""
 
 import hashlib
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from commands.compare import Contest, beside, check_comparable, middle, ratios
 from commands.planning import flags_of_retraining, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
 from deployment.export import calibration_pictures, check_installed, export
 from deployment.precisions import compare_precisions
+from evaluators.finalists import FinalistSettings, begun
 from evaluators.supernet.slices import sliced
 from foundation import distributed
 from foundation.device import default_threads, resolve_device
@@ -18,17 +19,15 @@ from foundation.errors import InputError
 from foundation.files import check_inside, write_json
 from foundation.metric import Metric
 from foundation.progress import Reporter, duration
-from foundation.seeds import derive
 from reports.report import write_report
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.terminal.deployed_tables import precision_table
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
-from search_space.baselines import compared
 from search_space.cost.cost import Cost, measure
 from search_space.head import Head
 from search_space.network import Network
-from search_space.pretrained import at_hand, check_init, check_published, published, transfer
+from search_space.pretrained import at_hand, check_init, check_published
 from studies.runs import run_folder
 from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
@@ -42,7 +41,16 @@ from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
 from training.specs import named
-from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, Teaching, Trained, train_standalone
+from training.standalone import (
+    CHECKPOINT,
+    SCRATCH,
+    WEIGHTS,
+    Start,
+    Teaching,
+    Trained,
+    published_start,
+    train_standalone,
+)
 from training.task import check_class_labels
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
@@ -103,7 +111,11 @@ def main(arguments: Sequence[str]) -> None:
     if settings.teacher is not None:
         check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
-    networks = _networks(settings, source, head)
+    own = {"found" if source.priced else "given": source.architecture}
+    networks = own
+    if settings.compare:
+        check_comparable(settings.init)
+        networks = {**own, **beside(source, head, middle)}
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     sized = {source.architecture.resolution: data}
     for architecture in networks.values():
@@ -154,11 +166,18 @@ def main(arguments: Sequence[str]) -> None:
                 task=what_for,
                 method=settings.method,
             )
+        if settings.compare and distributed.world() == 1 and (count := ratios(source, head)):
+            first = FinalistSettings(0, chosen).halving.epochs[0]
+            reporter.say(f"before:  {count} trainings of {first} epochs each, to choose the ratio of each attention")
         reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
+        if settings.compare and distributed.world() == 1:
+            trials = FinalistSettings(0, chosen, settings.init or SCRATCH.name)
+            contest = Contest(sized, what_for, trials, out, reporter, start)
+            networks = {**own, **beside(source, head, contest)}
         rows = []
         results = []
         for name, architecture in networks.items():
@@ -178,6 +197,7 @@ def main(arguments: Sequence[str]) -> None:
                     teaching=teaching,
                     adapt=settings.micro_batch == "auto",
                     method=settings.method,
+                    begun=[*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())],
                 )
                 trained.append(result)
                 described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
@@ -199,22 +219,6 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
 
 
-def _networks(settings: RetrainSettings, source: Source, head: Head) -> dict[str, Architecture]:
-    """What is trained, by name. Under a latency bound there is no random network: a run's space does not hold times."""
-    networks = {"found" if source.priced else "given": source.architecture}
-    if settings.compare:
-        if settings.init == "supernet":
-            raise InputError(
-                "--init supernet: the networks of --compare are not in the supernet; leave one of them out"
-            )
-        macs = measure(source.architecture, head).macs
-        networks |= compared(source.architecture, source.priced.space if source.priced else None, macs, head)
-        if source.priced is not None and source.priced.budget.max_latency_ns is None:
-            rng = random.Random(derive("random architecture", source.architecture.digest()))
-            networks["random"] = source.priced.sample(rng)
-    return networks
-
-
 def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) -> RetrainSettings:
     """The settings with the first weights that `auto` stands for here."""
     if settings.init != "auto":
@@ -228,9 +232,7 @@ def _start(settings: RetrainSettings, source: Source, head: Head) -> Callable[[A
     """Where each network's first weights come from."""
     if settings.init == "torchvision":
         check_published(source.architecture)
-        return lambda architecture: Start(
-            "torchvision", lambda network: str(transfer(published(architecture), network))
-        )
+        return published_start
     if settings.init == "supernet":
         if source.run is None:
             raise InputError(f"--init supernet: {settings.source} is not a run's folder; give the folder of a search")

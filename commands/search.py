@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from commands.planning import flags_of_search, plan_search
+from commands.finalists import Finalists, finalists_of
+from commands.planning import BEFORE, flags_of_search, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import check_engine, check_latency, check_objectives, check_shared, without_effect
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
@@ -49,6 +50,14 @@ from training.sizing import told_apart
 from training.specs import named
 
 
+class _Found(NamedTuple):
+    """The candidates, their front where an earlier command has finished with it, and whether hours ended the search."""
+
+    candidates: list[Candidate]
+    front: list[Candidate] | None
+    stopped: bool
+
+
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     run(SEARCH.parse(arguments, _with_preset))
@@ -77,9 +86,9 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     metric = evaluator.metric
     check_objectives(settings, metric)
     costs = bounded if settings.objectives is None else settings.objectives[1:]
-    goal = Goal(setup.priced, settings.seed, settings.startup, metric, costs)
+    goal = Goal(setup.priced, settings.seed, settings.startup, metric, costs, settings.front_share)
     sampler = make_sampler(settings.sampler, goal)
-    identity = _identity(settings, setup, evaluator, goal)
+    identity = _identity(settings, setup, evaluator, goal, sampler)
     threads = max(1, default_threads() // settings.workers)
     free = {
         "command": reproducing,
@@ -93,23 +102,26 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         FILES: dict(setup.data.files),
         **recorded_title(evaluator),
     }
+    finals = finalists_of(settings, setup, own is not None and own.data is not None)
     if settings.dry_run:
         run_folder.check_same(setup.folder, identity, free, flags=flags_of_search)
         use_threads(threads, lanes=device.type == "cpu")
-        _show_plan(settings, setup, evaluator)
+        _show_plan(settings, setup, evaluator, finals)
         return
     opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), flags=flags_of_search)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
-        _announce(settings, setup, evaluator)
+        _announce(settings, setup, evaluator, finals)
         if distributed.rank() > 0:  # the others prepare with the first, which goes on alone
             if not distributed.from_first(lambda: False):
                 prepare(evaluator)
             return
-        candidates, front = _candidates(settings, setup, evaluator, sampler, identity, recorded["threads"])
-        if is_helper() or not candidates:
+        found = _candidates(settings, setup, evaluator, sampler, identity, recorded["threads"], finals)
+        if is_helper() or not found.candidates:
             return
-        _finish(settings, setup, evaluator, candidates, front, costs or bounded)  # a front is of a cost at least
+        if settings.workers > 1 and recorded["threads"] == 1:  # the others have ended; a lane more changes no bit
+            use_threads(min(2, default_threads()), lanes=device.type == "cpu")
+        _finish(settings, setup, evaluator, found, costs or bounded, finals)  # a front is of a cost at least
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{setup.folder}: done in {duration(time.monotonic() - begun)}{took}")
         reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, setup.folder)))}")
@@ -151,7 +163,9 @@ def _storage(settings: SearchSettings, folder: Path) -> str:
     return settings.storage or f"sqlite:///{folder / run_folder.STUDY}"
 
 
-def _identity(settings: SearchSettings, setup: Setup, evaluator: Evaluator, goal: Goal) -> dict[str, Any]:
+def _identity(
+    settings: SearchSettings, setup: Setup, evaluator: Evaluator, goal: Goal, sampler: Sampler
+) -> dict[str, Any]:
     """All that makes two runs the same."""
     return {
         "space": setup.priced.to_dict(),
@@ -164,6 +178,7 @@ def _identity(settings: SearchSettings, setup: Setup, evaluator: Evaluator, goal
             "startup": settings.startup,
             "objectives": goal.objectives,
             "rescored": preset(settings.preset).rescored,
+            **({"front_share": goal.front_share} if sampler.balances and goal.front_share != BEFORE else {}),
         },
         "seed": settings.seed,
         **named("task", setup.task.name),
@@ -178,12 +193,9 @@ def _candidates(
     sampler: Sampler,
     identity: dict[str, Any],
     threads: int,
-) -> tuple[list[Candidate], list[Candidate] | None]:
-    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few.
-
-    Returns:
-        the candidates, and their front where an earlier command has finished with it.
-    """
+    finals: Finalists | None,
+) -> _Found:
+    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few."""
     folder, reporter, elsewhere = setup.folder, setup.reporter, is_elsewhere(settings)
     until = started() + 3600 * (settings.max_hours or math.inf)
 
@@ -203,7 +215,7 @@ def _candidates(
     front = None
     if finished and not is_helper():
         with run_folder.turn(folder, "results", reporter):
-            front = _finished_front(setup, evaluator, study.candidates())
+            front = _finished_front(setup, evaluator, study.candidates(), finals)
     # What has its front already evaluates nothing.
     if not distributed.from_first(lambda: front is not None):
         with run_folder.turn(folder, "preparation", reporter):
@@ -230,11 +242,16 @@ def _candidates(
     study.close()
     if not candidates and not stopped and not is_helper():
         raise InputError(f"{folder}: not one architecture within {setup.priced.budget} could be evaluated")
-    return candidates, front
+    return _Found(candidates, front, stopped)
 
 
-def _finished_front(setup: Setup, evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Candidate] | None:
-    """The front in the folder, where it is one of these candidates."""
+def _finished_front(
+    setup: Setup, evaluator: Evaluator, candidates: Sequence[Candidate], finals: Finalists | None
+) -> list[Candidate] | None:
+    """The front in the folder, where it is one of these candidates, and the finalists among them were trained."""
+    best = finals.known_winner(len(candidates)) if finals else None
+    if finals and best is None:
+        return None
     return run_folder.finished_front(
         setup.folder,
         candidates,
@@ -243,6 +260,7 @@ def _finished_front(setup: Setup, evaluator: Evaluator, candidates: Sequence[Can
         setup.data,
         setup.reporter,
         setup.task.name,
+        best,
     )
 
 
@@ -250,21 +268,25 @@ def _finish(
     settings: SearchSettings,
     setup: Setup,
     evaluator: Evaluator,
-    candidates: list[Candidate],
-    front: list[Candidate] | None,
+    found: _Found,
     costs: tuple[str, ...],
+    finals: Finalists | None,
 ) -> None:
-    """Writes the front, unless it is there, and the report; shows the front."""
+    """Writes the front and the best, unless they are there, and the report; shows the front."""
     folder, reporter = setup.folder, setup.reporter
+    candidates, front, stopped = found
+    if stopped and finals:
+        reporter.say("the finalists are trained once all candidates are there; until then the best score is the best")
+        finals = None
     if front is None:
         with run_folder.turn(folder, "results", reporter):
-            front = _finished_front(setup, evaluator, candidates)  # of another process that has just finished
+            front = _finished_front(setup, evaluator, candidates, finals)  # of another process that has just finished
             if front is None:
-                best_again = rescore(candidates, evaluator, preset(settings.preset).rescored, reporter, costs)
-                front = pareto_front(best_again, costs)
-                run_folder.write_results(
-                    folder, front, len(candidates), setup.priced.budget, setup.data, setup.task.name
-                )
+                budget, count = setup.priced.budget, preset(settings.preset).rescored
+                again = rescore(candidates, evaluator, count, reporter, costs, budget if finals else None)
+                front = pareto_front(again, costs)
+                best = finals.winner(again, len(candidates)) if finals else None
+                run_folder.write_results(folder, front, len(candidates), budget, setup.data, setup.task.name, best)
     metric, pictures = evaluator.metric, setup.data.count("validation")
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
     reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric))
@@ -272,7 +294,7 @@ def _finish(
         write_report(folder, reporter, storage=_storage(settings, folder))
 
 
-def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> None:
+def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
     """Says what is searched, and how."""
     priced, data, say = setup.priced, setup.data, setup.reporter.say
     say(f"space {priced.space.name}: {_about(*priced.unbounded.count())} architectures")
@@ -285,16 +307,17 @@ def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> N
         say(few)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")
-    say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}")
+    ending = f"; then {finals.planned.about()}" if finals else ""
+    say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}{ending}")
 
 
-def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator) -> None:
+def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
     """What a dry run says."""
-    _announce(settings, setup, evaluator)
+    _announce(settings, setup, evaluator, finals)
     if distributed.rank() == 0:
         rescored = preset(settings.preset).rescored
         sought = Search(setup.priced, settings.seed, settings.trials, settings.workers, rescored)
-        show_plan(evaluator, sought, setup.reporter)
+        show_plan(evaluator, sought, setup.reporter, finals.seconds if finals else None)
     setup.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {setup.folder}")
 
 

@@ -116,6 +116,14 @@ def share(text: str) -> float:
     return float(text)
 
 
+@parser("SHARE")
+def fraction(text: str) -> float:
+    """A share from 0 to 1, e.g. 0.5."""
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,9})?", text) or not 0 <= float(text) <= 1:
+        raise ValueError("expected a share from 0 to 1, such as 0.5")
+    return float(text)
+
+
 @parser("NAME,…")
 def objectives(text: str) -> tuple[str, ...]:
     """Objectives such as `accuracy,macs`: the metric, and any costs, as names of Cost's fields."""

@@ -63,11 +63,13 @@ class Traits:
         without_init: why no first weights are of use to it; empty where they are.
         competing: whether its candidates compete with each other, and so are evaluated in one process.
         plan: makes its own settings.
+        rough: whether its scores are far from what networks come to by themselves, and a search has finalists trained.
         recipe: by which it reads training pictures, of the search's preset.
     """
 
     without_init: str = ""
     competing: bool = False
+    rough: bool = False
     plan: Plan = lambda flags, preset, pictures: Planned()
     recipe: Callable[[Any], Recipe] = lambda preset: preset.recipe
 

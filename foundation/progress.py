@@ -99,6 +99,32 @@ class Reporter:
         yield advance
 
 
+class PartReporter(Reporter):
+    """The reporter of a part of a tracked work: what advances there advances the whole."""
+
+    def __init__(self, whole: Reporter, advance: Advance):
+        super().__init__(whole.quiet)
+        self._whole, self._advance = whole, advance
+        self.advanced = 0
+
+    def show(self, what: RenderableType) -> None:
+        self._whole.show(what)
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        def advance(note: str) -> None:
+            self.advanced += 1
+            self._advance(f"{what}: {note}")
+
+        yield advance
+
+    def up_to(self, units: int) -> None:
+        """Advances to so many units of this part: those that were done before."""
+        while self.advanced < units:
+            self.advanced += 1
+            self._advance("")
+
+
 def _rate(finished: int, start: float) -> str:
     seconds = max(time.monotonic() - start, 1e-9)
     rate = finished / seconds

@@ -1,4 +1,4 @@
-"""Hand-designed networks to compare a found one with, at the same MACs."""
+"""Hand-designed networks to compare a found one with: at its MACs, or such as fill the budget."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ from foundation.amounts import human
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
-from search_space.cost.cost import measure
+from search_space.cost.cost import Budget, measure
 from search_space.family import found_in
 from search_space.head import Head
 from search_space.space import SearchSpace
@@ -17,20 +17,34 @@ MAX_NUDGES = 50
 
 A = TypeVar("A", bound=Architecture)
 
-Compared = Callable[[Any, Any, int, Head | int], Mapping[str, Architecture]]
-"""From an architecture, its space or None, MACs and a head to the networks by name."""
+Off = Callable[[Architecture], float]
+"""How far a network's cost is from what is aimed at, as a fraction of it; below 0 for a smaller one."""
+
+Compared = Callable[[Any, Any, Off, bool], Mapping[str, Architecture]]
+"""From an architecture, its space or None, what is aimed at, and whether every ratio is wanted, to networks by name."""
 
 COMPARED: Registry[Compared] = Registry("networks to compare with of family")
 """What makes them, registered in the file `baselines.py` of a family's room."""
 
 
 def compared(
-    architecture: Architecture, space: SearchSpace | None, macs: int, head: Head | int
+    architecture: Architecture,
+    space: SearchSpace | None,
+    aim: int | Budget,
+    head: Head | int,
+    *,
+    every_ratio: bool = False,
 ) -> Mapping[str, Architecture]:
-    """The networks to compare `architecture` with, by name, each within 1% of `macs`.
+    """The networks to compare `architecture` with, by name.
 
     They have the space's middle widths, depths and the like; without a space, or with one of another family, the
     architecture's own.
+
+    Args:
+        aim: MACs that each is within 1% of; or a budget of MACs or parameters, of which each takes 98 to 100%.
+        every_ratio: whether each kind of attention comes with every ratio that the space offers, or with a middle one.
+
+    Raises InputError where there are none, or none of that cost.
     """
     try:
         make = found_in(COMPARED, architecture.family, "baselines")
@@ -39,34 +53,38 @@ def compared(
             f"`compare`: there are no hand-designed networks to compare one of family {architecture.family} with; "
             "leave it out"
         ) from None
-    return make(architecture, space if space and space.family == architecture.family else None, macs, head)
+
+    def off(network: Architecture) -> float:
+        cost = measure(network, head)
+        return cost.macs / aim - 1 if isinstance(aim, int) else aim.excess(cost) + TOLERANCE
+
+    try:
+        return make(architecture, space if space and space.family == architecture.family else None, off, every_ratio)
+    except InputError as error:
+        raise InputError(f"`compare` at {f'{human(aim)} MACs' if isinstance(aim, int) else aim}: {error}") from None
 
 
-def at_macs(make: Callable[[float, int], A], macs: int, head: Head | int, nudged: Callable[[A], Iterable[A]]) -> A:
-    """The network of `make(width multiplier, divisor)` whose MACs are nearest to `macs`.
+def at_cost(make: Callable[[float, int], A], off: Off, nudged: Callable[[A], Iterable[A]]) -> A:
+    """The network of `make(width multiplier, divisor)` whose cost is nearest to what is aimed at.
 
     Widths are multiples of 8 if that comes within 1%, else of 4, 2 or 1; of networks so small that a channel in every
     stage is too coarse, the best of the `nudged`, which differ by a channel somewhere, is taken again and again. Raises
     InputError if nothing comes within 1%.
     """
-
-    def off(architecture: A) -> int:
-        return measure(architecture, head).macs - macs
-
     for divisor in (8, 4, 2, 1):
-        # MACs grow with the width multiplier: bisect to the step that crosses the aim.
+        # Costs grow with the width multiplier: bisect to the step that crosses the aim.
         low, high = 0.05, 8.0
         for _ in range(40):
             middle = (low + high) / 2
             low, high = (low, middle) if off(make(middle, divisor)) > 0 else (middle, high)
         nearest = min((make(width, divisor) for width in (low, high)), key=lambda network: abs(off(network)))
-        if abs(off(nearest)) <= TOLERANCE * macs:
+        if abs(off(nearest)) <= TOLERANCE:
             return nearest
     for _ in range(MAX_NUDGES):
         closer = min(nudged(nearest), key=lambda network: abs(off(network)))
         if abs(off(closer)) >= abs(off(nearest)):
             break
         nearest = closer
-    if abs(off(nearest)) <= TOLERANCE * macs:
+    if abs(off(nearest)) <= TOLERANCE:
         return nearest
-    raise InputError(f"no hand-designed network within {TOLERANCE:.0%} of {human(macs)} MACs between width 0.05 and 8")
+    raise InputError(f"no hand-designed network comes within {TOLERANCE:.0%} of it between width 0.05 and 8")

@@ -7,6 +7,7 @@ from foundation.errors import InputError
 from foundation.files import no_room_left
 from foundation.metric import checked
 from foundation.progress import Reporter
+from search_space.cost.cost import FULL, Budget
 from studies.trials import Candidate, failure_reason
 
 
@@ -27,16 +28,37 @@ def pareto_front(candidates: Sequence[Candidate], costs: Sequence[str] = ("macs"
     return sorted((candidate for _, candidate in front), key=lambda c: (c.cost.macs, *c.merit))
 
 
-def promising(candidates: Sequence[Candidate], count: int, costs: Sequence[str] = ("macs",)) -> list[Candidate]:
-    """At least `count` candidates (or all): half of them the best, the rest by fronts, outermost first."""
+def promising(
+    candidates: Sequence[Candidate], count: int, costs: Sequence[str] = ("macs",), budget: Budget | None = None
+) -> list[Candidate]:
+    """At least `count` candidates (or all): half of them the best, the rest by fronts, outermost first.
+
+    Args:
+        budget: where it is given, half of the best are the best of those that fill it.
+    """
     ranked = sorted(candidates, key=lambda c: c.merit)
-    chosen, rest = ranked[: count // 2], ranked[count // 2 :]
+    best = count // 2 if budget is None else count // 4
+    chosen, rest = ranked[:best], ranked[best:]
+    if budget is not None:
+        full = filling(rest, budget)[: count // 2 - best]
+        chosen += full
+        rest = _without(full, rest)
     while rest and len(chosen) < count:
         front = pareto_front(rest, costs)
         chosen += front
-        taken = {id(candidate) for candidate in front}  # comparing thousands with thousands takes seconds
-        rest = [candidate for candidate in rest if id(candidate) not in taken]
+        rest = _without(front, rest)
     return chosen
+
+
+def filling(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:
+    """Those that fill the budget, in their order; where none comes near, those that are near to the fullest."""
+    shares = [1 + budget.excess(candidate.cost) for candidate in candidates]
+    return [one for one, share in zip(candidates, shares, strict=True) if share >= FULL * max(shares)]
+
+
+def _without(some: Sequence[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
+    taken = {id(candidate) for candidate in some}  # comparing thousands with thousands takes seconds
+    return [candidate for candidate in candidates if id(candidate) not in taken]
 
 
 def rescore(
@@ -45,6 +67,7 @@ def rescore(
     count: int,
     reporter: Reporter,
     costs: Sequence[str] = ("macs",),
+    budget: Budget | None = None,
 ) -> list[Candidate]:
     """The promising candidates with thorough metrics, without those whose thorough evaluation fails.
 
@@ -52,7 +75,7 @@ def rescore(
 
     Raises InputError if all of them fail.
     """
-    chosen, wanted = promising(candidates, count, costs), evaluator.metric
+    chosen, wanted = promising(candidates, count, costs, budget), evaluator.metric
     rescored = []
     failed = ""
     with reporter.track("best again", len(chosen), "candidates") as advance:

@@ -74,7 +74,7 @@ def test_it_is_trained_alone(priced: PricedSpace, data: Dataset, tmp_path: Path)
         info = ModelInfo.from_metadata(file.metadata(), "weights")
     assert (info.task, info.described, info.classes) == ("centre", {"unit": "share of a side"}, ())
     assert json.loads((tmp_path / "recipe.json").read_text())["task"] == "centre"
-    with pytest.raises(InputError, match="a network of task .*centre.*; only those of classification can be used so"):
+    with pytest.raises(InputError, match=r"a network of task .*centre.*; only those of classification can be used so"):
         load_model(tmp_path / "weights.safetensors")
 
 

@@ -51,6 +51,8 @@ def fit(
     what: str,
     networks: Networks = lambda number: (),
     after_epoch: Callable[[nn.Module, History], None] = lambda model, history: None,
+    until: int | None = None,
+    smoothed: AveragedModel | None = None,
 ) -> tuple[nn.Module, History]:
     """Trains the method's model for the recipe's epochs, from the checkpoint's epoch if there is one.
 
@@ -67,6 +69,10 @@ def fit(
         after_epoch: is given the model to use (the average, if there is one) and the history, to whose last entry it
             may add. Called before the checkpoint is written, so again after a kill between the two. Called on every
             rank: what it writes, only the first may write.
+        until: the epoch after which it stops, and is gone on with later; None for the recipe's last. The learning rate
+            is the recipe's: a training in parts has the same bits as one in a piece.
+        smoothed: an average of the method's evaluated model that is kept beside the training and changes nothing of it;
+            the checkpoint holds it as well, see `training.smoothed`.
 
     Returns:
         The model to use and the history, an entry an epoch.
@@ -107,13 +113,15 @@ def fit(
             schedule.load_state_dict(state["schedule"])
             if average is not None:
                 average.load_state_dict(state["average"])
+            if smoothed is not None:
+                smoothed.load_state_dict(state["smoothed"])
             method.load_state_dict(state.get("method", {}))  # absent from those of before there were methods
             history = state["history"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             reason = first_line(error)
             raise InputError(f"{checkpoint}: does not fit ({reason}); remove it to train from the beginning") from None
-    first = len(history)
-    if first == recipe.epochs:
+    first, last = len(history), recipe.epochs if until is None else min(until, recipe.epochs)
+    if first >= last:
         return usable, history
 
     if steps < FEW_STEPS:
@@ -121,8 +129,8 @@ def fit(
             f"{what}: {steps} steps in all ({len(pictures)} pictures, batches of {recipe.batch_size}); "
             "if that is too few, lower `batch_size` or raise the epochs"
         )
-    with reporter.track(what, steps, "steps", first * steps_per_epoch) as advance:
-        for epoch in range(first, recipe.epochs):
+    with reporter.track(what, last * steps_per_epoch, "steps", first * steps_per_epoch) as advance:
+        for epoch in range(first, last):
             torch.manual_seed(derive(seed, "epoch", epoch, distributed.rank()))
             model.train()
             method.begin_epoch(epoch)
@@ -144,6 +152,8 @@ def fit(
                 schedule.step()
                 if average is not None:
                     average.update_parameters(evaluated)
+                if smoothed is not None:
+                    smoothed.update_parameters(evaluated)
                 total += loss
                 speed = (index + 1) * pictures_per_step / max(1e-9, time.monotonic() - started)
                 advance(f"loss {loss:.3f}, {speed:,.0f} images/s")
@@ -156,6 +166,7 @@ def fit(
                 distributed.average([buffer for buffer in kept.buffers() if buffer.is_floating_point()])
             after_epoch(usable, history)
             if distributed.rank() == 0:
+                beside = {} if smoothed is None else {"smoothed": smoothed.state_dict()}
                 save_checkpoint(
                     checkpoint,
                     {
@@ -167,6 +178,7 @@ def fit(
                         "average": average.state_dict() if average is not None else None,
                         "method": method.state_dict(),
                         "history": history,
+                        **beside,
                     },
                 )
     return usable, history

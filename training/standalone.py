@@ -2,23 +2,28 @@
 
 import json
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_atomically, write_json
 from foundation.json_files import parse_json, read_json, read_text
+from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.network import Network, build
-from training.checkpoint import load_weights, save_weights
+from search_space.pretrained import published, transfer
+from training.checkpoint import load_weights, previous, save_weights
 from training.data.datasets import Dataset, Split
 from training.loop import History, fit
 from training.methods.choice import METHODS, Training
@@ -27,6 +32,7 @@ from training.methods.registry import Predict
 from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
 from training.resize import resized_batches
+from training.smoothed import judged, smoothing
 from training.specs import METHOD, named
 from training.synchronised_norm import synchronise
 from training.task import Examination, Task
@@ -61,6 +67,11 @@ class Start:
 SCRATCH = Start()
 
 
+def published_start(architecture: Architecture) -> Start:
+    """The published weights of the network that the architecture comes from, see `search_space.pretrained`."""
+    return Start("torchvision", lambda network: str(transfer(published(architecture), network)))
+
+
 @dataclass(frozen=True)
 class Teaching:
     """A teacher, and what tells it apart from others."""
@@ -83,6 +94,7 @@ def train_standalone(
     teaching: Teaching | None = None,
     adapt: bool = False,
     method: str = METHOD,
+    begun: Sequence[Path] = (),
 ) -> Trained:
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
 
@@ -99,7 +111,65 @@ def train_standalone(
     Args:
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
         method: how it is trained, see `training.methods`.
+        begun: folders in which it may have been begun; from one that holds this very training it is gone on with.
     """
+    network, history = _trained(
+        architecture, data, recipe, task, seed, folder, reporter, what, start, teaching, adapt, method, begun
+    )
+    tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
+    network.load_state_dict(tensors)
+    test = _examine(network, architecture, data.test, recipe, task)
+    if distributed.world() == 1 and test.predictions:
+        save_weights(folder / PREDICTIONS, dict(test.predictions), {})
+    return Trained(test, sum(entry["seconds"] for entry in history))
+
+
+def train_part(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: Recipe,
+    task: Task,
+    *,
+    until: int,
+    seed: int,
+    folder: Path,
+    reporter: Reporter,
+    what: str,
+    start: Start = SCRATCH,
+) -> Measured:
+    """Trains the first epochs of what `train_standalone` would do in the folder, which goes on from there.
+
+    By one process. Returns what the training comes to so far by its smoothed weights, see `training.smoothed`.
+    """
+    kept: list[AveragedModel] = []
+
+    def smooth(network: Network) -> AveragedModel:
+        kept.append(smoothing(network, recipe, len(data.train)))
+        return kept[0]
+
+    _trained(architecture, data, recipe, task, seed, folder, reporter, what, start, until=until, smooth=smooth)
+    return judged(kept[0], task, data, architecture.resolution, recipe, seed)
+
+
+def _trained(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: Recipe,
+    task: Task,
+    seed: int,
+    folder: Path,
+    reporter: Reporter,
+    what: str,
+    start: Start,
+    teaching: Teaching | None = None,
+    adapt: bool = False,
+    method: str = METHOD,
+    begun: Sequence[Path] = (),
+    *,
+    until: int | None = None,
+    smooth: Callable[[Network], AveragedModel] | None = None,
+) -> tuple[Network, History]:
+    """The network as it is after its last epoch, and an entry an epoch; the best epoch's weights are in the folder."""
     first = distributed.rank() == 0
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data))
     teacher = teaching.name if teaching else None
@@ -114,6 +184,8 @@ def train_standalone(
         **named("task", task.name),
         **named("method", method),
     }
+    if first and distributed.world() == 1:  # a training goes on in as many processes as it began
+        _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, task.head(data))
@@ -123,6 +195,9 @@ def train_standalone(
         synchronise(network)
     add_drop_path(network, recipe.drop_path)
     network = network.to(data.device).to(memory_format=torch.channels_last)
+    smoothed = smooth(network) if smooth else None
+    if smoothed is not None:
+        finished = None  # what is judged is in the checkpoint alone
 
     def validated(model: nn.Module) -> dict[str, float]:
         return _examine(model, architecture, data.validation, recipe, task).measured.numbers()
@@ -182,14 +257,33 @@ def train_standalone(
             what=what,
             networks=lambda number: (architecture,),
             after_epoch=after_epoch,
+            until=until,
+            smoothed=smoothed,
         )[1]
     )
-    tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
-    network.load_state_dict(tensors)
-    test = _examine(network, architecture, data.test, recipe, task)
-    if distributed.world() == 1 and test.predictions:
-        save_weights(folder / PREDICTIONS, dict(test.predictions), {})
-    return Trained(test, sum(entry["seconds"] for entry in history))
+    return network, history
+
+
+def _take_over(
+    begun: Sequence[Path],
+    folder: Path,
+    architecture: Architecture,
+    resolved: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """Copies this training from where it was begun, if it was and if there is none of it in the folder yet."""
+    if any((folder / name).exists() for name in (CHECKPOINT, previous(Path(CHECKPOINT)).name, WEIGHTS)):
+        return
+    wanted = {ARCHITECTURE: architecture.to_dict(), RECIPE: json.loads(json.dumps(resolved))}
+    for place in begun:
+        if not all((place / name).exists() for name in (CHECKPOINT, WEIGHTS, *wanted)):
+            continue
+        if all(read_json(place / name) == value for name, value in wanted.items()):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in (METRICS, WEIGHTS, CHECKPOINT):  # last what the training goes on from
+                write_atomically(folder / name, partial(shutil.copyfile, place / name))
+            say(f"goes on from where {place} has it")
+            return
 
 
 def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -> History | None:

@@ -46,7 +46,7 @@ def _plan(flags: Any, preset: Any, pictures: int) -> Planned:
 
 
 @EVALUATORS.register("supernet")
-@having(Traits(plan=_plan))
+@having(Traits(rough=True, plan=_plan))
 def _supernet(setup: Setup) -> Evaluator:
     own: SupernetSettings = setup.own
     supernet = SupernetEvaluator(

@@ -2,7 +2,7 @@
 
 import random
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -26,10 +26,21 @@ from training.task import Task
 DRAWS = 500
 
 
-def show_plan(evaluator: Evaluator, search: Search, reporter: Reporter) -> None:
-    """Prints what networks within the budget cost, and how long the search would take here."""
+def show_plan(
+    evaluator: Evaluator,
+    search: Search,
+    reporter: Reporter,
+    finalists: Callable[[Sequence[Architecture]], float] | None = None,
+) -> None:
+    """Prints what networks within the budget cost, and how long the search would take here.
+
+    Args:
+        finalists: seconds of their trainings, from some architectures.
+    """
     reporter.show(cost_table(search.priced, search.seed))
     expected = forecast(evaluator, search)
+    if finalists is not None:
+        expected.seconds["finalists"] = finalists(search.drawn(2))
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
     reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
     reporter.say(f"memory:  about {expected.memory / 2**30:.1f} GiB a process")

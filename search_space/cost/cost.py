@@ -101,6 +101,9 @@ class Budget:
         return " and ".join(with_unit(name, bound) for name, bound in self.bounds()) or "no bound"
 
 
+FULL = 0.92
+"""The share of a budget from which on a network fills it."""
+
 BOUNDED_BY = {"macs": "max_macs", "params": "max_params", "latency_ns": "max_latency_ms"}
 """The setting that bounds a cost, by the Cost field's name."""
 

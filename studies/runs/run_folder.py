@@ -187,17 +187,31 @@ def _is_kept(folder: Path, keeps: tuple[str, ...]) -> bool:
 
 
 def write_results(
-    folder: Path, front: list[Candidate], evaluated: int, budget: Budget, data: Dataset, task: str = TASK
+    folder: Path,
+    front: list[Candidate],
+    evaluated: int,
+    budget: Budget,
+    data: Dataset,
+    task: str = TASK,
+    best: Candidate | None = None,
 ) -> None:
-    """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files."""
-    write_json(folder / BEST, _best(front, budget, data, task))
+    """Writes the front and the best. They hold no times, paths or trial numbers: equal runs give equal files.
+
+    Args:
+        best: the winner of the finalists; None for the front's best score.
+    """
+    write_json(folder / BEST, _best(best or best_of(front), budget, data, task))
     # Last, since a front with this number of candidates is what tells a finished run.
     write_json(folder / FRONT, _whole(front, evaluated, budget, data, task))
 
 
-def _best(front: list[Candidate], budget: Budget, data: Dataset, task: str) -> dict[str, Any]:
-    """What is written of the front's best, which is the best of all that were rescored."""
-    best = min(front, key=lambda candidate: candidate.merit)
+def best_of(front: Sequence[Candidate]) -> Candidate:
+    """The front's best score, which is the best of all that were rescored."""
+    return min(front, key=lambda candidate: candidate.merit)
+
+
+def _best(best: Candidate, budget: Budget, data: Dataset, task: str) -> dict[str, Any]:
+    """What is written of the best."""
     return {
         **_described(best),
         **described(best.measured.metric),
@@ -218,10 +232,11 @@ def finished_front(
     data: Dataset,
     reporter: Reporter,
     task: str = TASK,
+    best: Candidate | None = None,
 ) -> list[Candidate] | None:
     """The front of a run that finished after evaluating these candidates; None if there is none that is whole.
 
-    A best that is broken, or is not the front's, is written anew, and a line says so.
+    A best that is broken, or is neither the one given nor the front's, is written anew, and a line says so.
     """
     path = folder / FRONT
     if not path.exists():
@@ -235,7 +250,7 @@ def finished_front(
     if evaluated != len(candidates) or any(candidate.architecture.digest() not in known for candidate in front):
         return None
     for name, content in (
-        (BEST, _best(front, budget, data, task)),
+        (BEST, _best(best or best_of(front), budget, data, task)),
         (FRONT, _whole(front, evaluated, budget, data, task)),
     ):
         try:

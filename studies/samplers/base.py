@@ -28,6 +28,7 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
 from search_space.space import SearchSpace
+from studies.choices import FRONT_SHARE
 
 OVER_BUDGET, SEEN = "over budget", "evaluated before"
 REJECTIONS = (OVER_BUDGET, SEEN)
@@ -42,6 +43,8 @@ class Goal:
         startup: proposals that are drawn from the budget before the sampler is asked.
         metric: what candidates are ranked by.
         costs: fields of Cost that are to be low beside it, if any.
+        front_share: of the proposals that are for the front of score and costs; the others are for the best that fills
+            the budget. A sampler may have a balance of its own.
     """
 
     priced: PricedSpace
@@ -49,6 +52,7 @@ class Goal:
     startup: int
     metric: Metric = ACCURACY
     costs: tuple[str, ...] = ("macs",)
+    front_share: float = FRONT_SHARE
 
     @property
     def space(self) -> SearchSpace:
@@ -110,6 +114,9 @@ class Sampler(ABC):
 
     several_objectives: ClassVar[bool] = True
     """Whether it can weigh several objectives; if not, a search with costs among its objectives is refused."""
+
+    balances: ClassVar[bool] = False
+    """Whether it goes by the goal's `front_share`."""
 
     asks: ClassVar[int] = 20
     """Proposals in a row that may be rejected before one is drawn from the budget."""

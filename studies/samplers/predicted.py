@@ -1,7 +1,7 @@
 """Proposals by a regression on what has been evaluated so far."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -11,25 +11,31 @@ from evaluators.best_predicted import best_within
 from evaluators.predictor import FEWEST, Parameters, Predictor
 from foundation.seeds import derive
 from search_space.architecture import Architecture
+from search_space.cost.cost import FULL
 from search_space.cost.encoding import Codes, encoding
 from studies.samplers.base import Goal, Proposal, Sampler, Told, register
 
 DRAWS = 1000  # from the budget, once a search
 CANDIDATES = 2000  # ranked for a proposal
 GOOD = 16  # best candidates, whose neighbours are ranked beside the draws; with a cost, the whole front
-FOR_FRONT = 0.75  # of the proposals; the others are for the best score within the budget
 BEYOND = 1.1  # of the dearest cost: up to where the front's area counts, or the best of the dearest would gain nothing
 HISTORY = 200  # evaluations that the regression is fitted to at most: more make proposals slow
+
+Merit = Callable[[Codes, NDArray[np.float64]], NDArray[np.float64]]
 
 
 @register("predictor")
 class Predicted(Sampler):
     """Proposes what would gain most, if it came to the upper confidence bound on its score.
 
-    With a cost beside the score, three quarters of the proposals are for the area under their Pareto front, the cost
-    being known before. The others, and all with the score as the only objective, are for the score itself.
+    A share of the proposals, the goal's `front_share`, is for the area under the Pareto front of score and cost, which
+    is known before; with the score as the only objective, for the score wherever it lies. The others are for the best
+    score among the networks that fill the budget: more of it makes a network better once it is trained by itself, by
+    more than shared weights say.
     While the predictor's own cross-validation shows no relation, architectures are drawn from the budget.
     """
+
+    balances = True
 
     def __init__(self, goal: Goal):
         super().__init__(goal)
@@ -74,8 +80,12 @@ class Predicted(Sampler):
     ) -> list[Architecture]:
         goal = self.goal
         good = [telling[index].architecture for index in _best_first(telling)[:GOOD]]
-        merit = None
-        if goal.costs and rng.random() < FOR_FRONT:
+        merit: Merit | None = None
+        if rng.random() >= goal.front_share:
+            full = [told for told in telling if told.excess >= self._full - 1]
+            good = [full[index].architecture for index in _best_first(full)[:GOOD]] or good
+            merit = self._filling
+        elif goal.costs:
             front = _Front(telling, predictor, self._cost)
             good, merit = front.architectures, front.gain
         return best_within(
@@ -103,6 +113,22 @@ class Predicted(Sampler):
         first, rest = chosen[: HISTORY // 2], sorted(chosen[HISTORY // 2 :])
         spread = [rest[index * len(rest) // (HISTORY - len(first))] for index in range(HISTORY - len(first))]
         return [evaluated[index] for index in sorted([*first, *spread])]
+
+    def _filling(self, codes: Codes, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values of the codes that fill the budget; of the others, less than any."""
+        return np.where(self._shares(codes) >= self._full, values, -np.inf)
+
+    def _shares(self, codes: Codes) -> NDArray[np.float64]:
+        """How much of the budget each takes, of the bound that it is nearest to; all of it where there is no bound."""
+        own = encoding(self.goal.priced)
+        costs = own.costs(codes)
+        shares = [costs[:, own.columns.index(name)] / bound for name, bound in self.goal.budget.bounds()]
+        return np.max(shares, axis=0) if shares else np.ones(len(codes))
+
+    @cached_property
+    def _full(self) -> float:
+        """From which share of the budget a network fills it; less where no draw comes near."""
+        return FULL * float(self._shares(self._draws).max())
 
     @property
     def _cost(self) -> str:

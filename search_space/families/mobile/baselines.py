@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from search_space.architecture import Architecture, Attention
-from search_space.baselines import COMPARED, at_macs
-from search_space.cost.cost import Cost, measure
+from search_space.baselines import COMPARED, Off, at_cost
 from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.families.mobile.blocks import attend
 from search_space.families.mobile.space import MobileSpace
 from search_space.hand_designed import COMPARED_ATTENTIONS
-from search_space.head import Head
 from search_space.parts import NO_ATTENTION, divisible
 
 CA_RATIOS = (16, 32)
@@ -64,32 +62,32 @@ def alike(
 
 @COMPARED.register("mobile")
 def compared(
-    architecture: MobileArchitecture, space: MobileSpace | None, macs: int, head: Head | int
+    architecture: MobileArchitecture, space: MobileSpace | None, off: Off, every_ratio: bool = False
 ) -> dict[str, Architecture]:
-    """The networks to compare `architecture` with, by name, each within 1% of `macs`.
+    """The networks to compare `architecture` with, by name, each of the cost that is aimed at.
 
     They have the space's middle widths, depths and expansions; without a space, the architecture's own.
     """
     found: dict[str, Architecture] = {}
-    seen: set[tuple[str, Cost]] = set()
-    for attention in uniform_attentions(space):
+    seen: set[tuple[str, float]] = set()
+    for attention in uniform_attentions(space, every_ratio):
 
         def make(width: float, divisor: int, attention: Attention = attention) -> MobileArchitecture:
             if space is None:
                 return alike(architecture, attention, width, divisor)
             return uniform(space, attention, width, divisor)
 
-        network = at_macs(make, macs, head, nudged)
+        network = at_cost(make, off, nudged)
         # Where channels are few, two ratios of a kind can be the same network.
-        same = (attention.kind, measure(network, head))
+        same = (attention.kind, off(network))
         if same not in seen:
             seen.add(same)
             found["uniform none" if attention == NO_ATTENTION else f"uniform {attention.label}"] = network
     return found
 
 
-def uniform_attentions(space: MobileSpace | None) -> list[Attention]:
-    """None, and one attention of each kind that the space offers, with its middle ratio; of CA two.
+def uniform_attentions(space: MobileSpace | None, every_ratio: bool = False) -> list[Attention]:
+    """None, and one attention of each kind that the space offers, with its middle ratio, or with every one; of CA two.
 
     CA's ratios are 16 and 32, those of the paper's tables, or the two largest that the space offers. Without a space
     the kinds are those that the paper compares.
@@ -100,8 +98,8 @@ def uniform_attentions(space: MobileSpace | None) -> list[Attention]:
     chosen = [NO_ATTENTION]  # also where the space does not offer it: what attention is worth is asked of every space
     for kind in dict.fromkeys(attention.kind for attention in offered if attention != NO_ATTENTION):
         ratios = sorted({attention.reduction or 0 for attention in offered if attention.kind == kind})
-        wanted = [ratios[(len(ratios) - 1) // 2]]
-        if kind == "ca":
+        wanted = ratios if every_ratio else [ratios[(len(ratios) - 1) // 2]]
+        if kind == "ca" and not every_ratio:
             wanted = [ratio for ratio in CA_RATIOS if ratio in ratios]
             wanted = wanted if len(wanted) == len(CA_RATIOS) else ratios[-2:]
         chosen += [Attention(kind, ratio or None) for ratio in wanted]

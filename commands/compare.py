@@ -1,0 +1,120 @@
+"""What a found network is trained beside: the hand-designed ones that a user would otherwise take, and a random one."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from evaluators.finalists import FinalistSettings, FinalistTraining
+from foundation.errors import InputError
+from foundation.progress import Reporter
+from foundation.seeds import derive
+from search_space.architecture import Architecture
+from search_space.baselines import compared
+from search_space.cost.cost import Budget, measure
+from search_space.head import Head
+from studies.runs.source import Source
+from training.data.dataset import Dataset
+from training.standalone import Start
+from training.task import Task
+
+FILLS = 0.98
+"""The share of the budget that a hand-designed network takes which fills it."""
+
+Best = Callable[[Sequence[Architecture]], int]
+"""The number of the best of some networks of one cost, by short trainings."""
+
+
+def beside(source: Source, head: Head, best: Best) -> dict[str, Architecture]:
+    """The networks by name.
+
+    Of each kind of attention that the space offers, one that fills the budget (`full`), with the ratio that does best
+    on validation pictures; and, where the found network leaves some of the budget, one of its MACs. Where there is no
+    budget of MACs or parameters, those of its MACs alone. Under a latency bound there is no random network: a run's
+    space does not hold times.
+    """
+    found, priced = source.architecture, source.priced
+    space = priced.space if priced else None
+    own = measure(found, head)
+    networks: dict[str, Architecture] = {}
+    budget = Budget(priced.budget.max_macs, priced.budget.max_params) if priced else Budget()
+    if budget.bounds():
+        for name, kind in _kinds(compared(found, space, budget, head, every_ratio=True)).items():
+            names = list(kind)
+            chosen = names[best(list(kind.values()))] if len(kind) > 1 else name
+            networks[f"{chosen} full"] = kind[chosen]
+    if not budget.bounds() or 1 + budget.excess(own) < FILLS:
+        networks |= compared(found, space, own.macs, head)
+    if priced is not None and priced.budget.max_latency_ns is None:
+        networks["random"] = priced.sample(random.Random(derive("random architecture", found.digest())))
+    return networks
+
+
+def ratios(source: Source, head: Head) -> int:
+    """How many networks are trained for a while, to find which ratio of a kind does best."""
+    counts: list[int] = []
+
+    def counted(networks: Sequence[Architecture]) -> int:
+        counts.append(len(networks))
+        return 0
+
+    beside(source, head, counted)
+    return sum(counts)
+
+
+def _kinds(networks: Mapping[str, Architecture]) -> dict[str, dict[str, Architecture]]:
+    """Those that differ by the ratio alone together, under the name without it."""
+    kinds: dict[str, dict[str, Architecture]] = {}
+    for name, network in networks.items():
+        kinds.setdefault(name.partition("/")[0], {})[name] = network
+    return kinds
+
+
+def middle(networks: Sequence[Architecture]) -> int:
+    """The number of the middle one: what stands for the best where nothing is trained."""
+    return (len(networks) - 1) // 2
+
+
+class Contest:
+    """Which of some networks does best after the first epochs of its training, which is gone on with if it is chosen.
+
+    Args:
+        sized: the pictures, by side.
+        folder: where the retraining is.
+    """
+
+    def __init__(
+        self,
+        sized: Mapping[int, Dataset],
+        task: Task,
+        settings: FinalistSettings,
+        folder: Path,
+        reporter: Reporter,
+        start: Callable[[Architecture], Start],
+    ):
+        self._training = FinalistTraining(
+            sized.__getitem__, next(iter(sized.values())).count("train"), task, settings, folder, reporter, start=start
+        )
+
+    def __call__(self, networks: Sequence[Architecture]) -> int:
+        training = self._training
+        what = f"ratio of {'/'.join(dict.fromkeys(_attention(network) for network in networks))}"
+        with training.reporter.track(what, len(networks) * training.first_steps, "steps") as advance:
+            training.advance = advance
+            merits = [training.rung(network, 0).merit for network in networks]
+        best = merits.index(max(merits))
+        for number, network in enumerate(networks):
+            if number != best:
+                training.drop(network)
+        return best
+
+
+def _attention(network: Architecture) -> str:
+    """The kind that a uniform network has."""
+    kinds = (one.kind for row in network.stage_rows() for one in row.attention if one.kind != "none")
+    return next(kinds, "none")
+
+
+def check_comparable(init: str | None) -> None:
+    """Raises InputError for first weights that the others do not have."""
+    if init == "supernet":
+        raise InputError("--init supernet: the networks of --compare are not in the supernet; leave one of them out")

@@ -1,0 +1,110 @@
+"""The search's best, trained by themselves: which ones, and who wins.
+
+Scores come from shared weights, which rank networks roughly; a retraining shows the truth, and is dear. So a few are
+trained by successive halving, and the one that does best is the run's answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evaluators.base import StagedEvaluator
+from foundation.errors import InputError
+from foundation.files import write_json
+from foundation.json_files import MAX_OF_A_RUN, read_json
+from foundation.metric import Metric, read_measured
+from foundation.progress import Reporter
+from search_space.architecture import Architecture
+from search_space.cost.cost import Budget, Cost
+from search_space.space import SearchSpace
+from studies.front import filling
+from studies.halving import halve
+from studies.trials import Candidate, Failure
+
+FINALISTS = "finalists.json"
+UNLIKE = 0.2
+"""Share of the decisions by which a finalist differs from each other one, while there are such."""
+
+
+class Final(NamedTuple):
+    """A finalist and what it came to by itself after each rung it took, as values of the metric; none if it failed."""
+
+    candidate: Candidate
+    rungs: tuple[float, ...]
+
+
+def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
+    """The `count` to train by themselves: by score, and unlike each other.
+
+    Turn by turn the best of all and the best of those that fill the budget: shared weights flatter small networks.
+    """
+    ranked = sorted(candidates, key=lambda candidate: candidate.merit)
+    full = filling(ranked, budget)
+    choices = {one.architecture.digest(): space.choices(one.architecture) for one in ranked}
+    chosen: list[Candidate] = []
+    for least in (UNLIKE, 0.0):
+        for turn in range(2 * len(ranked)):
+            if len(chosen) >= count:
+                break
+            for candidate in ranked if turn % 2 else full:
+                own = choices[candidate.architecture.digest()]
+                if candidate in chosen:
+                    continue
+                if all(_unlike(own, choices[other.architecture.digest()]) >= least for other in chosen):
+                    chosen.append(candidate)
+                    break
+    return chosen
+
+
+def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """The share of decisions by which they differ; one that only one of them has is a difference."""
+    names = one.keys() | other.keys()
+    return sum(name not in one or name not in other or one[name] != other[name] for name in names) / max(1, len(names))
+
+
+def trained(chosen: Sequence[Candidate], evaluator: StagedEvaluator, reporter: Reporter) -> list[Final]:
+    """What the finalists come to by themselves, the best first; those that failed are left out, and a line says so."""
+    outcomes = halve([(one.architecture, one.cost) for one in chosen], evaluator, reporter)
+    finals = []
+    for candidate, outcome in zip(chosen, outcomes, strict=True):
+        if isinstance(outcome, Failure):
+            reporter.say(f"finalist {candidate.architecture.digest()[:12]} is left out: {outcome.reason}")
+        else:
+            finals.append(Final(candidate, outcome.rungs))
+    # Who went further is ahead of those who did not: their last values are of different epochs.
+    metric = evaluator.metric
+    return sorted(finals, key=lambda final: (-len(final.rungs), -metric.merit(final.rungs[-1]), final.candidate.merit))
+
+
+def write_finalists(folder: Path, finals: Sequence[Final], settings: Mapping[str, Any], metric: Metric) -> None:
+    """Writes what the finalists came to, the winner first."""
+    networks = [
+        {
+            "digest": final.candidate.architecture.digest(),
+            "architecture": final.candidate.architecture.to_dict(),
+            "cost": final.candidate.cost.to_dict(),
+            "metrics": final.candidate.measured.numbers(),
+            "rungs": list(final.rungs),
+        }
+        for final in finals
+    ]
+    write_json(folder / FINALISTS, {"settings": dict(settings), "metric": metric.name, "finalists": networks})
+
+
+def winner(folder: Path, settings: Mapping[str, Any], metric: Metric) -> Candidate | None:
+    """The winner that was chosen by these settings, as it was scored; None if there is no such.
+
+    Raises InputError for a file that is none of a run's.
+    """
+    path = folder / FINALISTS
+    if not path.exists():
+        return None
+    content = read_json(path, MAX_OF_A_RUN)
+    try:
+        if content["settings"] != settings:
+            return None
+        first = content["finalists"][0]
+        measured = read_measured(metric, first["metrics"])
+        return Candidate(Architecture.from_dict(first["architecture"]), Cost.from_dict(first["cost"]), measured)
+    except (KeyError, IndexError, TypeError, InputError) as error:
+        raise InputError(f"{path}: not a run's finalists ({error}); remove it, and they are chosen again") from None
