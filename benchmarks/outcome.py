@@ -1,0 +1,274 @@
+"""What a search finds, beside what a user would take without it: test accuracy on several search seeds.
+
+    python -m benchmarks.outcome --data SPEC [--preset NAME] [--searches N] [--seeds N] [--folder FOLDER]
+                                 [--before CHECKOUT] [--threads N] [--cifar10 TRAIN]
+
+For each search seed the default `search.py` is run, and as a contender `random`: as many architectures drawn from the
+budget as the same halving trains in the same total time, without a supernet. `--before CHECKOUT` adds the search of
+another checkout of this project, which takes the shared weights of the first. The uniform networks that fill the
+budget stand beside them, one of each kind of attention, with the ratio that does best on validation pictures.
+
+Each is then trained with `--seeds` seeds that no choice was made by (1, 2, …), and tested. Printed are each one's mean,
+and how far the found networks are ahead: a Welch interval of 95% over the searches' means and the other's own, paired
+by search seed where there is one. The best uniform network is the best on validation pictures. `--cifar10 TRAIN`, a
+folder of CIFAR-10's training pictures by class, makes the data: 12,000 to train, 3,000 to validate, 10,000 to test,
+drawn by seed 0, as links in the folder.
+
+A killed run goes on where it was, and more searches or seeds can be asked for later. Give the machine to nothing else:
+the time of the search is what `random` gets.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from scipy import stats
+
+from commands.compare import Contest, beside
+from commands.presets import PRESETS
+from commands.recipes import MADE_FOR, RECIPES
+from evaluators.finalists import FinalistSettings, FinalistTraining
+from foundation.files import write_json
+from foundation.json_files import read_json
+from foundation.metric import ACCURACY, Measured
+from foundation.progress import Reporter
+from foundation.seeds import derive
+from reports.terminal.tables import plain_table
+from search_space.architecture import Architecture
+from search_space.cost.cost import measure
+from search_space.head import ClassifierHead
+from studies.finalists import trained
+from studies.runs.source import Source, read_source
+from studies.trials import Candidate
+from tasks.classification.room import CLASSIFICATION
+from training.checkpoint import remove_checkpoints
+from training.data.dataset import Dataset
+from training.data.datasets import load_data
+from training.lanes import use_threads
+from training.recipe import Recipe
+from training.sizing import planned
+from training.standalone import CHECKPOINT, METRICS, SCRATCH, train_standalone
+
+ROOT = Path(__file__).parent.parent
+SPLITS = {"train": 12_000, "val": 3_000, "test": 10_000}
+QUIET = Reporter(quiet=True)
+
+
+def main() -> None:
+    """Searches, trains, prints."""
+    arguments = _arguments()
+    folder = arguments.folder or Path("runs") / f"outcome-{re.sub('[:/]', '-', arguments.data)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.cifar10:
+        arguments.data = f"folder:{_linked(arguments.cifar10, folder / 'cifar10')}"
+    use_threads(arguments.threads)
+    preset = PRESETS[arguments.preset]
+    data = load_data(arguments.data, 32, torch.device("cpu"), QUIET)
+    recipe = planned(RECIPES[preset.retraining], MADE_FOR[preset.retraining], len(data.train))
+    bench = Bench(folder, data, recipe, arguments.seeds)
+    print(f"{arguments.data}: {len(data.train)} pictures to train, {len(data.test)} to test; {recipe.epochs} epochs")
+    contenders: dict[str, list[Results]] = {"search": [], "before": [], "random": []}
+    uniform: dict[str, Results] = {}
+    for seed in range(arguments.searches):
+        run = folder / f"search-{seed}"
+        seconds = _searched(ROOT, arguments, run, seed)
+        source = read_source(str(run), arguments.data)
+        contenders["search"].append(bench.trained(f"search {seed}", source.architecture))
+        if arguments.before:
+            older = folder / f"before-{seed}"
+            _searched(arguments.before, arguments, older, seed, "--supernet", str(run.resolve()))
+            best = read_source(str(older), arguments.data).architecture
+            contenders["before"].append(bench.trained(f"before {seed}", best))
+        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(source, seed, seconds)))
+        if not uniform:
+            for name, network in bench.uniform(source).items():
+                uniform[name] = bench.trained(name, network)
+    _print(arguments.data, contenders, uniform)
+
+
+class Results(NamedTuple):
+    """Of a network, by seed."""
+
+    test: tuple[float, ...]
+    validation: tuple[float, ...]
+
+
+class Bench:
+    """The pictures and the recipe by which all are trained, and where what they come to is kept."""
+
+    def __init__(self, folder: Path, data: Dataset, recipe: Recipe, seeds: int):
+        self.folder = folder
+        self.data = data
+        self.recipe = recipe
+        self.seeds = seeds
+
+    def trained(self, name: str, architecture: Architecture) -> Results:
+        """What a network comes to by the seeds, from its folders or by training it."""
+        rows = []
+        for seed in range(1, self.seeds + 1):
+            folder = self.folder / "trained" / f"{architecture.digest()[:16]}-{seed}"
+            kept = folder / "outcome.json"
+            if not kept.exists():
+                result = train_standalone(
+                    architecture,
+                    self.data,
+                    self.recipe,
+                    CLASSIFICATION,
+                    seed=seed,
+                    folder=folder,
+                    reporter=QUIET,
+                    what=name,
+                )
+                lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+                validation = max(line["validation_accuracy"] for line in lines)
+                write_json(kept, {"test": result.test.measured.value, "validation": validation})
+                remove_checkpoints(folder / CHECKPOINT)
+            rows.append(read_json(kept))
+        test = tuple(row["test"] for row in rows)
+        macs = measure(architecture, self.data.num_classes).macs
+        print(f"{name:22} {macs / 1e6:.3f}M  {' '.join(f'{100 * value:.2f}' for value in test)}", flush=True)
+        return Results(test, tuple(row["validation"] for row in rows))
+
+    def drawn(self, source: Source, seed: int, seconds: float) -> Architecture:
+        """The best of architectures drawn from the budget, by the halving and in the time of a search."""
+        folder = self.folder / f"random-{seed}"
+        kept = folder / "best.json"
+        if kept.exists():
+            return Architecture.from_dict(read_json(kept))
+        assert source.priced is not None
+        rng = random.Random(derive(seed, "outcome"))
+        settings = FinalistSettings(1, self.recipe)
+        begun = time.monotonic()
+        training = self._training(settings, folder)
+        first = source.priced.sample(rng)
+        training.rung(first, 0)
+        epochs = settings.halving.epochs
+        # A half goes on after each rung, so of all there are so many first rungs' worth of epochs.
+        worth = 1 + sum((end - before) / 2**rung for rung, (before, end) in enumerate(pairwise(epochs), 1)) / epochs[0]
+        count = max(2, round(seconds / ((time.monotonic() - begun) * worth)))
+        networks = {first.digest(): first}
+        while len(networks) < count:
+            one = source.priced.sample(rng)
+            networks.setdefault(one.digest(), one)
+        print(f"random {seed}: {count} drawn, {seconds:.0f} s", flush=True)
+        training = self._training(replace(settings, count=count), folder)
+        unscored = Measured(ACCURACY, 0.0, {"loss": 0.0})
+        entrants = [Candidate(one, source.priced.cost(one), unscored) for one in networks.values()]
+        best = trained(entrants, training, QUIET)[0].candidate.architecture
+        write_json(kept, best.to_dict())
+        print(f"random {seed}: took {time.monotonic() - begun:.0f} s", flush=True)
+        return best
+
+    def uniform(self, source: Source) -> dict[str, Architecture]:
+        """The uniform networks that fill the budget, each with the ratio that does best after the first rung."""
+        settings = FinalistSettings(0, self.recipe)
+        contest = Contest({32: self.data}, CLASSIFICATION, settings, self.folder, QUIET, lambda _: SCRATCH)
+        found = beside(source, ClassifierHead(self.data.num_classes), contest)
+        return {name: network for name, network in found.items() if name.endswith("full")}
+
+    def _training(self, settings: FinalistSettings, folder: Path) -> FinalistTraining:
+        return FinalistTraining(lambda side: self.data, len(self.data.train), CLASSIFICATION, settings, folder, QUIET)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--preset", default="digits")
+    parser.add_argument("--searches", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=None, help="default: runs/outcome-DATA")
+    parser.add_argument("--before", type=Path, default=None, metavar="CHECKOUT")
+    parser.add_argument("--cifar10", type=Path, default=None, metavar="TRAIN")
+    return parser.parse_args()
+
+
+def _searched(checkout: Path, arguments: argparse.Namespace, run: Path, seed: int, *more: str) -> float:
+    """Runs the checkout's search, or goes on with it; the seconds that its whole took."""
+    kept = run.with_suffix(".seconds.json")
+    if kept.exists():
+        return float(read_json(kept)["seconds"])
+    command = [sys.executable, str(checkout.resolve() / "search.py"), arguments.preset, "--data", arguments.data]
+    command += ["--seed", str(seed), "--out", str(run), *more]
+    begun = time.monotonic()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    seconds = time.monotonic() - begun
+    write_json(kept, {"seconds": seconds})
+    print(f"{run.name}: {seconds:.0f} s", flush=True)
+    return seconds
+
+
+def _linked(pictures: Path, folder: Path) -> Path:
+    """CIFAR-10's training pictures as links, split by seed 0, each class alike."""
+    if not folder.exists():
+        temporary = folder.with_suffix(".tmp")
+        for kind in sorted(path for path in pictures.iterdir() if path.is_dir()):
+            files = sorted(kind.iterdir())
+            random.Random(derive(0, "outcome", kind.name)).shuffle(files)
+            begin = 0
+            for split, count in SPLITS.items():
+                (temporary / split / kind.name).mkdir(parents=True, exist_ok=True)
+                for file in files[begin : begin + count // 10]:
+                    (temporary / split / kind.name / file.name).symlink_to(file.resolve())
+                begin += count // 10
+        temporary.rename(folder)
+    return folder
+
+
+def _print(data: str, contenders: Mapping[str, Sequence[Results]], uniform: Mapping[str, Results]) -> None:
+    best = max(uniform, key=lambda name: statistics.mean(uniform[name].validation))
+    found = [statistics.mean(one.test) for one in contenders["search"]]
+    table = plain_table(
+        f"{data}: {len(found)} searches, {len(contenders['search'][0].test)} seeds",
+        ("network", "test", "search ahead by"),
+    )
+    table.add_row("search", _told(found), "")
+    for name in ("random", "before"):
+        if contenders[name]:
+            own = [statistics.mean(one.test) for one in contenders[name]]
+            table.add_row(name, _told(own), _ahead([a - b for a, b in zip(found, own, strict=True)]))
+    for name, one in uniform.items():
+        title = f"{name}, best on validation" if name == best else name
+        table.add_row(title, _told(one.test), _welch(found, one.test))
+    Console(width=110).print(table)
+
+
+def _told(values: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.2f}{spread}"
+
+
+def _ahead(differences: Sequence[float]) -> str:
+    """Mean difference in points with its 95% interval, paired by search seed."""
+    mean = 100 * statistics.mean(differences)
+    if len(differences) < 2:
+        return f"{mean:+.2f}"
+    error = 100 * statistics.stdev(differences) / len(differences) ** 0.5
+    return f"{mean:+.2f} ± {stats.t.ppf(0.975, len(differences) - 1) * error:.2f}"
+
+
+def _welch(one: Sequence[float], other: Sequence[float]) -> str:
+    """Difference of means in points with Welch's 95% interval."""
+    mean = 100 * (statistics.mean(one) - statistics.mean(other))
+    if min(len(one), len(other)) < 2:
+        return f"{mean:+.2f}"
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+    return f"{mean:+.2f} ± {50 * (interval.high - interval.low):.2f}"
+
+
+if __name__ == "__main__":
+    main()
