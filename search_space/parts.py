@@ -8,6 +8,7 @@ A part is one piece, or a chain of pieces with a skip, as a block is. Pieces are
 weights are kept for.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -29,8 +30,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 NO_ATTENTION = Attention("none")
 
 
-class Part:
-    """A module of a network, from N×in_channels×H×W; a subclass is a frozen dataclass."""
+class Part(ABC):
+    """A module of a network, from N×in_channels×H×W: a `Piece` or a `Compound`, as a frozen dataclass."""
 
     in_channels: int
 
@@ -39,22 +40,18 @@ class Part:
         """Whether its input is added to its output."""
         return False
 
+    @abstractmethod
     def create(self) -> nn.Module:
         """The module, freshly initialised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def output_size(self, size: int) -> int:
         """The side of its output for square input of that side, in pixels."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def pieces(self) -> "tuple[tuple[str, Piece], ...]":
         """Its pieces in order, each with the name of its module; what is one piece has no name."""
-        raise NotImplementedError
-
-    def composed(self, make: "Callable[[str, Piece], nn.Module]") -> nn.Module:
-        """The module of several pieces, of which `make` makes each from its name and itself."""
-        raise NotImplementedError
 
 
 class Piece(Part):
@@ -69,8 +66,8 @@ class Piece(Part):
     per_pixel: ClassVar[bool] = False
 
     @property
-    def label(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def label(self) -> str: ...
 
     @property
     def takes_time(self) -> bool:
@@ -88,6 +85,17 @@ class Piece(Part):
             own_kernels: whether each kernel size has weights of its own.
         """
         return role
+
+
+class Compound(Part):
+    """A part of several pieces."""
+
+    @abstractmethod
+    def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
+        """The module, of whose pieces `make` makes each from its name and itself."""
+
+    def create(self) -> nn.Module:
+        return self.composed(lambda _, piece: piece.create())
 
 
 @dataclass(frozen=True)
@@ -122,9 +130,9 @@ class ConvPart(Piece):
 class Slot(Piece):
     """A piece that a group of parts decides (`search_space.chain`); a part has one at most."""
 
+    @abstractmethod
     def chosen(self, option: Any) -> Piece:
         """The same place with that option."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

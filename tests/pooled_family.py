@@ -19,7 +19,7 @@ from search_space.decisions import Choose, decide
 from search_space.fields import check_fields, check_integer, check_name
 from search_space.head import Head, as_head
 from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
-from search_space.parts import Part, Piece, Slot, activation_class
+from search_space.parts import Compound, Part, Piece, Slot, activation_class
 from search_space.space import SPACE_KINDS, SearchSpace
 from search_space.spaces import CLASSES, SPACES
 
@@ -138,7 +138,7 @@ class ActivationPart(Slot):
 
 
 @dataclass(frozen=True)
-class HiddenPart(Part):
+class HiddenPart(Compound):
     """A linear layer and its activation."""
 
     in_channels: int
@@ -150,9 +150,6 @@ class HiddenPart(Part):
     def pieces(self) -> tuple[tuple[str, Piece], ...]:
         linear = LinearPart(self.in_channels, self.grid, self.width)
         return ("linear", linear), ("activation", ActivationPart(self.width, self.activation))
-
-    def create(self) -> nn.Module:
-        return self.composed(lambda _, piece: piece.create())
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
         made = nn.Sequential()

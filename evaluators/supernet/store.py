@@ -16,7 +16,7 @@ from search_space.architecture import Architecture
 from search_space.family import found_in
 from search_space.head import Head, as_head
 from search_space.network import NETWORKS, Network, parts
-from search_space.parts import Part, Piece
+from search_space.parts import Compound, Part, Piece
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
 from training import lanes
@@ -201,13 +201,17 @@ class WeightStore(nn.Module):
         if cached is not None:
             cache.move_to_end(key)
             return cached
-        made = self._piece(name, role, part) if isinstance(part, Piece) else self._block(name, part)
+        if isinstance(part, Piece):
+            made = self._piece(name, role, part)
+        else:
+            assert isinstance(part, Compound)
+            made = self._block(name, part)
         cache[key] = made
         if len(cache) > MAX_CACHED_MODULES:
             cache.popitem(last=False)
         return made
 
-    def _block(self, name: str, part: Part) -> _Cached:
+    def _block(self, name: str, part: Compound) -> _Cached:
         """Made of pieces that other blocks in its place have too: blocks differ in far more ways than pieces do."""
         pieces = {role: self._part(name, piece, role) for role, piece in part.pieces}
         block = part.composed(lambda role, _: pieces[role][0])

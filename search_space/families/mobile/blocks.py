@@ -18,13 +18,13 @@ from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Attention
 from search_space.families.mobile.architecture import Stage
-from search_space.parts import NO_ATTENTION, AttentionPart, ConvPart, Part, Piece, divisible, strided
+from search_space.parts import NO_ATTENTION, AttentionPart, Compound, ConvPart, Piece, divisible, strided
 
 Pieces = Iterator[tuple[str, Piece]]
 
 
 @dataclass(frozen=True)
-class BlockPart(Part):
+class BlockPart(Compound):
     """One block of a stage."""
 
     block: str
@@ -35,9 +35,6 @@ class BlockPart(Part):
     kernel_size: int
     activation: str
     attention: Attention
-
-    def create(self) -> nn.Module:
-        return Block(self)
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
         return Block(self, make)
@@ -108,10 +105,10 @@ class Block(nn.Module):
     """A block of a stage, N×in×H×W to N×out×H'×W': its pieces one after the other, and a skip.
 
     Args:
-        create: makes the module of a named piece; by default a fresh one.
+        create: makes the module of a named piece.
     """
 
-    def __init__(self, part: BlockPart, create: Callable[[str, Piece], nn.Module] = lambda name, piece: piece.create()):
+    def __init__(self, part: BlockPart, create: Callable[[str, Piece], nn.Module]):
         super().__init__()
         for name, piece in part.pieces:
             self.add_module(name, create(name, piece))
