@@ -18,7 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_space.cost.cost import Cost, Counter
-from search_space.network import Network
+from search_space.network import Network, bare
 from search_space.spaces import priced_space
 
 SPACES = ("mobilenetv2", "mobilenext", "efficientnet_b0")
@@ -41,7 +41,7 @@ def main() -> None:
         priced = spaces[index % len(spaces)]
         architecture = priced.space.assemble(lambda name, options: rng.choice(options))
         with torch.device("meta"):
-            network = Network(architecture, priced.num_classes).eval()
+            network = bare(architecture, priced.num_classes).eval()
             x = torch.empty(1, 3, architecture.resolution, architecture.resolution)
         with torch.no_grad(), Counter() as counter:
             network(x)
@@ -54,7 +54,7 @@ def main() -> None:
             same &= cost.macs * 2 == theirs.get_total_flops()
             counted["torch's FlopCounterMode"] += 1
         if index % max(1, arguments.networks // BY_FVCORE) == 0 and counted["fvcore"] < BY_FVCORE:
-            same &= cost.macs == _by_fvcore(Network(architecture, priced.num_classes).eval(), architecture.resolution)
+            same &= cost.macs == _by_fvcore(bare(architecture, priced.num_classes).eval(), architecture.resolution)
             counted["fvcore"] += 1
         if not same:
             sys.exit(f"{priced.space.name}: {architecture.to_json()}: the table says {cost}, the direct count {direct}")

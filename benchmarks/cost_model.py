@@ -27,7 +27,7 @@ from search_space.cost.cost import Budget, measure
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.spaces import mobilenetv2
-from search_space.network import Network
+from search_space.network import bare
 from search_space.spaces import priced_space
 
 _Input = TypeVar("_Input")
@@ -51,7 +51,7 @@ def main() -> None:
     codes = own.encode(architectures)
     own.costs(codes)  # makes the arrays that the codes are looked up in
     many = np.tile(codes, (50, 1))
-    built = [(Network(a, 1000).eval(), a.resolution, a) for a in architectures[:PEERS]]
+    built = [(bare(a, 1000).eval(), a.resolution, a) for a in architectures[:PEERS]]
 
     ways = {
         "table, one architecture": _rate(table.cost, architectures, arguments.seconds),

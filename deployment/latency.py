@@ -21,7 +21,7 @@ from search_space.cost.latency import LatencyTable, fitted, read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import space_pieces
 from search_space.head import Head
-from search_space.network import Network, initialise
+from search_space.network import bare, initialise
 from search_space.parts import Piece
 
 BURST = 3  # calls in a row: the first finds other pieces' data in the caches
@@ -75,7 +75,7 @@ def network_calls(
     calls: list[Call] = []
     with reporter.track("preparing networks", len(architectures), "networks") as advance:
         for architecture in architectures:
-            network = settled(Network(architecture, num_classes))
+            network = settled(bare(architecture, num_classes))
             size = architecture.resolution
             calls += runtime.calls([network], [torch.rand(1, 3, size, size)])
             advance("")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from foundation.errors import InputError
 from search_space.architecture import Architecture
-from search_space.network import Network, check, network_class
+from search_space.network import Network, bare, check, network_class
 from search_space.parts import Classifier
 from training.checkpoint import load_weights
 from training.data.preprocessing import read_picture
@@ -157,7 +157,7 @@ def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     architecture = Architecture.from_dict(kwargs["network"])
     check(architecture, 1)
     with torch.device("meta"):
-        maps = Network(architecture, 1).info
+        maps = bare(architecture, 1).info
     features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
     model = build_model_with_cfg(timm_network, "coordnas", pretrained, feature_cfg=features, **kwargs)
     return cast(nn.Module, model)

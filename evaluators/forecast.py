@@ -23,7 +23,7 @@ from foundation.memory import free_memory, kept_bytes
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.network import Network, build
+from search_space.network import bare, build
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, Split
 from training.methods.choice import METHODS, Training
@@ -106,7 +106,7 @@ def check_memory(
     The estimate goes by what the network keeps for its gradients, see `kept_bytes`.
     """
     halved = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")  # as `training.precision` does
-    kept = kept_bytes(lambda: Network(architecture, num_classes=2), side) / (2 if halved else 1)
+    kept = kept_bytes(lambda: bare(architecture, num_classes=2), side) / (2 if halved else 1)
     needed, free = round(MORE * pictures * kept), free_memory(device)
     if free is not None and needed > free:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
@@ -41,7 +42,7 @@ class FeatureMap(NamedTuple):
     stride: int
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network up to its last feature map.
 
     Attributes:
@@ -53,13 +54,13 @@ class Backbone(nn.Module):
         # Not annotated in the class: TorchScript would take the annotations of modules and values for its own types.
         self.info: tuple[FeatureMap, ...]
 
+    @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
         """N×3×H×W to the maps that `info` describes, N×channels×H/stride×W/stride each, rounded up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def last_map(self, images: Tensor) -> Tensor:
         """N×3×H×W to what a classifier is given, N×C×H'×W'."""
-        raise NotImplementedError
 
 
 class Network(Backbone):
@@ -87,26 +88,26 @@ class Network(Backbone):
         self.classifier: nn.Module
 
     @classmethod
+    @abstractmethod
     def parts(cls, architecture: Any, head: Head | int) -> Sequence[tuple[str, Part]]:
         """The network's parts in order, each with the name of its module; the last is the head's, `classifier`."""
-        raise NotImplementedError
 
     @classmethod
     def initialise(cls, module: nn.Module) -> None:
         """Draws fresh weights from torch's global random state, as the family's authors do."""
         initialise(module)
 
+    @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """The modules between stem and head, one after the other."""
-        raise NotImplementedError
 
     def branches(self) -> Sequence[nn.Module | None]:
         """Of each block the last module of its residual branch, None where it has no skip; for stochastic depth."""
         return ()
 
+    @abstractmethod
     def stemmed(self, images: Tensor) -> Tensor:
         """What the first of the blocks is given."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         outputs: Tensor = self.classifier(self.last_map(x))
@@ -127,6 +128,11 @@ def parts(architecture: Architecture, num_classes: Head | int) -> Sequence[tuple
     return network_class(architecture).parts(architecture, num_classes)
 
 
+def bare(architecture: Architecture, num_classes: Head | int, create: Create = fresh) -> Network:
+    """The architecture's network as `Network(…)` makes it, whose class a type checker takes for abstract."""
+    return network_class(architecture)(architecture, num_classes, create)
+
+
 def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network:
     """The architecture's network, freshly initialised from torch's global random state.
 
@@ -138,7 +144,7 @@ def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network
     """
     num_classes = as_head(num_classes)
     check(architecture, num_classes)
-    network = Network(architecture, num_classes)
+    network = bare(architecture, num_classes)
     network.initialise(network)
     return network
 

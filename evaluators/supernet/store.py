@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from search_space.architecture import Architecture
 from search_space.family import found_in
 from search_space.head import Head, as_head
-from search_space.network import NETWORKS, Network, parts
+from search_space.network import NETWORKS, Network, bare, parts
 from search_space.parts import Compound, Part, Piece
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
@@ -126,7 +126,7 @@ class WeightStore(nn.Module):
         No module is constructed except for parts not seen lately, and nothing but gradients is written.
         """
         # Made in training mode, and never set to another.
-        return cast(Tensor, Network(architecture, self.num_classes, self._on_views)(images))
+        return cast(Tensor, bare(architecture, self.num_classes, self._on_views)(images))
 
     def sub_network(self, architecture: Architecture) -> SubNetwork:
         """The sub-network on leaves of its own; what they gather reaches the store by `add_gradients`."""
@@ -140,7 +140,7 @@ class WeightStore(nn.Module):
                 leaves.append((view, leaf))
             return module
 
-        return SubNetwork(Network(architecture, self.num_classes, on_leaves), leaves)
+        return SubNetwork(bare(architecture, self.num_classes, on_leaves), leaves)
 
     @torch.no_grad()
     def add_gradients(self, leaves: Sequence[tuple[_View, Tensor]]) -> None:
@@ -164,7 +164,7 @@ class WeightStore(nn.Module):
     def extract(self, architecture: Architecture) -> Network:
         """An ordinary network of its own with copies of the views. Its batch statistics are still to be computed."""
         with torch.device("meta"):
-            network = Network(architecture, self.num_classes)
+            network = bare(architecture, self.num_classes)
         network.to_empty(device=next(iter(self.tensors.values())).device)
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
