@@ -18,7 +18,7 @@ from search_space.spaces import priced_space
 from training.checkpoint import load_weights
 from training.data.datasets import Dataset, load_data
 from training.loop import fit
-from training.methods.base import Method
+from training.methods.base import FunctionMethod, Method
 from training.methods.choice import METHODS
 from training.optimisers import optimiser, rate
 from training.recipe import OPTIMISERS, SCHEDULES, Recipe
@@ -143,7 +143,7 @@ def test_a_group_has_its_own_rate() -> None:
 
 
 def test_norms_and_biases_do_not_decay() -> None:
-    method = Method(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)))
+    method = FunctionMethod(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), lambda *_: 0.0)
     decaying, others = method.groups(RECIPE)
     assert [parameter.ndim for parameter in decaying["params"]] == [2]
     assert [parameter.ndim for parameter in others["params"]] == [1, 1, 1]

@@ -1,5 +1,6 @@
 """What a training does with a batch: a method, a step with parameter groups and a state of its own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from training.recipe import Recipe
 from training.targets import Targets
 
 
-class Method:
+class Method(ABC):
     """A training's step. `training.loop.fit` has it replay: see what each part must keep.
 
     A subclass defines `__call__`, and of the rest what differs.
@@ -21,6 +22,7 @@ class Method:
     def __init__(self, model: nn.Module):
         self.model = model
 
+    @abstractmethod
     def __call__(self, images: Tensor, targets: Targets, number: int) -> float:
         """Adds the gradients of a batch's mean loss to the parameters of `model`, and returns the loss.
 
@@ -31,7 +33,6 @@ class Method:
             targets: the task's, of N pictures; see `training.targets`.
             number: of the step, from 0.
         """
-        raise NotImplementedError
 
     def groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """The optimiser's parameter groups: no weight decay for what has one dimension, norms and biases."""
@@ -41,7 +42,7 @@ class Method:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
-    def begin_epoch(self, epoch: int) -> None:
+    def begin_epoch(self, epoch: int) -> None:  # noqa: B027 (a method need not know)
         """Called before the steps of an epoch, from 0, once torch's global random state is seeded for it."""
 
     def evaluated(self) -> nn.Module:
@@ -52,7 +53,7 @@ class Method:
         """What a killed training needs beside the model: tensors and plain values, the same in every process."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 (there may be no state)
         """Takes what `state_dict` gave. Raises KeyError, TypeError, ValueError or RuntimeError if it does not fit."""
 
 
