@@ -6,7 +6,7 @@ A room of its own for each: it registers what makes it here, with its own settin
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from evaluators.base import Evaluator, adopted
 from foundation.device import resolve_device
@@ -74,25 +74,38 @@ class Traits:
     recipe: Callable[[Any], Recipe] = lambda preset: preset.recipe
 
 
-_Make = TypeVar("_Make", bound=Callable[..., Any])
+Make = Callable[[Setup], Evaluator]
+"""Makes an evaluator from the setup."""
 
 
-def having(traits: Traits) -> Callable[[_Make], _Make]:
+@dataclass(frozen=True)
+class Maker:
+    """What makes an evaluator, with its traits."""
+
+    make: Make
+    traits: Traits
+
+    def __call__(self, setup: Setup) -> Evaluator:
+        return self.make(setup)
+
+    @property
+    def __name__(self) -> str:
+        """By which a registry names who holds a name."""
+        return self.make.__name__
+
+
+def having(traits: Traits) -> Callable[[Make], Maker]:
     """Decorator of what makes an evaluator: says its traits."""
-
-    def add(make: _Make) -> _Make:
-        make.traits = traits  # type: ignore[attr-defined]
-        return make
-
-    return add
+    return lambda make: Maker(make, traits)
 
 
 def traits_of(name: str) -> Traits:
     """The traits of the evaluator of that name. Raises InputError for an unknown one."""
-    return getattr(EVALUATORS[name], "traits", Traits())
+    make = EVALUATORS[name]
+    return make.traits if isinstance(make, Maker) else Traits()
 
 
-EVALUATORS: Registry[Callable[[Setup], Evaluator]] = Registry("evaluator")
+EVALUATORS: Registry[Make] = Registry("evaluator")
 """Those of `--evaluator`: what makes each from the setup."""
 
 
