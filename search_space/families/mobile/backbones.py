@@ -57,6 +57,7 @@ EFFICIENTNET_B0 = (
     PublishedStage(expansion=6, width=192, depth=4, stride=2, kernel_size=5),
     PublishedStage(expansion=6, width=320, depth=1, stride=1, kernel_size=3),
 )
+EFFICIENTNET_SE = Attention("se", 24)
 
 
 @BACKBONES.register("mobilenetv2")
@@ -93,7 +94,7 @@ def mobilenext(
 @BACKBONES.register("efficientnet_b0")
 def efficientnet_b0(
     width: float = 1.0,
-    attention: Attention = Attention("se", 24),  # noqa: B008 (a frozen value)
+    attention: Attention = EFFICIENTNET_SE,
     resolution: int = 224,
     divisor: int = 8,
 ) -> MobileArchitecture:

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import log2
+from typing import Any
 
 from foundation.errors import InputError
 from foundation.json_files import shown
@@ -221,7 +222,8 @@ class StageProgram(LinkProgram):
         name = f"{self.name}.{what}"
         if len(values) < len(offered):
             name += f"({','.join(map(str, values))})"
-        return replace(stage, **{what: decide(choose, name, values)})  # type: ignore[arg-type]
+        decided: dict[str, Any] = {what: decide(choose, name, values)}
+        return replace(stage, **decided)
 
 
 def check_options(name: str, options: Sequence[object]) -> None:
@@ -259,6 +261,7 @@ def _distinct_values(
     """The values of a stage's field that give different networks after `in_width` channels: of twins, the first."""
     first: dict[tuple[object, ...], int] = {}
     for value in offered:
-        parts = dict.fromkeys(stage_blocks(replace(stage, **{what: value}), in_width, activation))  # type: ignore[arg-type]
+        changed: dict[str, Any] = {what: value}
+        parts = dict.fromkeys(stage_blocks(replace(stage, **changed), in_width, activation))
         first.setdefault(tuple(block_structure(part) for part in parts), value)
     return tuple(first.values())
