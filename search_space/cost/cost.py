@@ -256,11 +256,24 @@ def fixed_cost(latency: LatencyTable | None) -> Cost:
     return Cost(latency_ns=0 if latency is None else latency.constant_ns)
 
 
+def costs_along(
+    parts: Sequence[Part], sides: Sequence[int], latency: LatencyTable | None = None
+) -> tuple[list[Cost], tuple[int, ...]]:
+    """The costs of parts one after the other, for inputs of each of these sides, and the sides after them."""
+    costs = []
+    after = []
+    for side in sides:
+        total = Cost()
+        for part in parts:
+            total += part_cost(part, side, latency)
+            side = part.output_size(side)
+        costs.append(total)
+        after.append(side)
+    return costs, tuple(after)
+
+
 def measure(architecture: Architecture, num_classes: Head | int = 1000, latency: LatencyTable | None = None) -> Cost:
     """Cost of the architecture at its own resolution, its classifier or other head included: a sum over its parts."""
-    total = fixed_cost(latency)
-    size = architecture.resolution
-    for _, part in parts(architecture, num_classes):
-        total += part_cost(part, size, latency)
-        size = part.output_size(size)
-    return total
+    own = [part for _, part in parts(architecture, num_classes)]
+    (cost,), _ = costs_along(own, [architecture.resolution], latency)
+    return fixed_cost(latency) + cost

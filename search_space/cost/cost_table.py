@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from search_space.architecture import Architecture
 from search_space.chain import Group, Link, Option, Shape, State
-from search_space.cost.cost import Cost, fixed_cost, part_cost, piece_cost
+from search_space.cost.cost import Cost, costs_along, fixed_cost, piece_cost
 from search_space.cost.latency import LatencyTable
 from search_space.head import Head
 from search_space.parts import Part, Slot
@@ -82,6 +82,7 @@ class CostTable:
             later: dict[State, Sides] = {}
             self.outcomes.append({state: self._outcomes(index, state, own, later) for state, own in sides.items()})
             sides = later
+        self._passed.clear()  # nothing after the outcomes asks for it
         self._resolutions = {resolution: row for row, resolution in enumerate(space.resolution)}
         # For look-ups: all costs in a row. The first is nothing's, for a group that a shape does not have.
         blocks = [np.zeros((len(space.resolution), 1, len(COLUMNS)), dtype=np.int64)]
@@ -200,16 +201,8 @@ class CostTable:
         """The costs of parts one after the other at every resolution, and the sides after them."""
         key = (tuple(parts), sides)
         if key not in self._passed:
-            rows = []
-            after = []
-            for side in sides:
-                total = Cost()
-                for part in parts:
-                    total += part_cost(part, side, self.latency)
-                    side = part.output_size(side)
-                rows.append(_row(total))
-                after.append(side)
-            self._passed[key] = np.array(rows, dtype=np.int64), tuple(after)
+            costs, after = costs_along(parts, sides, self.latency)
+            self._passed[key] = np.array([_row(cost) for cost in costs], dtype=np.int64), after
         return self._passed[key]
 
     def _option_costs(self, index: int, group: Group, seen: tuple[tuple[Slot, Sides], ...]) -> OptionCosts:

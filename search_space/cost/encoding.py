@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.chain import Link, State
-from search_space.cost.cost import Cost, fixed_cost, part_cost
+from search_space.cost.cost import Cost, costs_along, fixed_cost
 from search_space.cost.priced_space import PricedSpace
 from search_space.parts import Part
 
@@ -163,16 +163,8 @@ class Encoding:
         self, parts: Sequence[Part], sides: Sequence[int]
     ) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
         """The costs of parts one after the other at every resolution, and the sides after them."""
-        costs = []
-        after = []
-        for side in sides:
-            cost = Cost()
-            for part in parts:
-                cost += part_cost(part, side, self.priced.latency)
-                side = part.output_size(side)
-            costs.append(self._row(cost))
-            after.append(side)
-        return tuple(costs), tuple(after)
+        costs, after = costs_along(parts, sides, self.priced.latency)
+        return tuple(self._row(cost) for cost in costs), after
 
     def _links(self, index: int) -> _Arrays:
         """The arrays over all links met at the position, made again when there are more."""
