@@ -9,6 +9,7 @@ from commands.presets import SearchSettings
 from commands.search_setup import how_to_read
 from evaluators.choice import Setup
 from evaluators.finalists import FinalistSettings, FinalistTraining
+from foundation.metric import Metric
 from search_space.architecture import Architecture
 from studies.finalists import finalists, trained, winner, write_finalists
 from studies.trials import Candidate
@@ -21,17 +22,19 @@ class Finalists:
     """How a search ends that has finalists.
 
     Attributes:
+        metric: of the scores. What finalists come to is the task's.
         own_data: whether the pictures are a program's own, the same at every side.
     """
 
     planned: FinalistSettings
     settings: SearchSettings
     setup: Setup
+    metric: Metric
     own_data: bool = False
 
     def known_winner(self, evaluated: int) -> Candidate | None:
         """The winner that an earlier command found among so many candidates; None if there is none."""
-        return winner(self.setup.folder, self._told(evaluated), self.setup.task.metric)
+        return winner(self.setup.folder, self._told(evaluated), self.metric)
 
     def winner(self, scored: Sequence[Candidate], evaluated: int) -> Candidate | None:
         """Trains the finalists, or goes on with it; None, and a line, if none could be trained.
@@ -84,7 +87,7 @@ class Finalists:
         )
 
 
-def finalists_of(settings: SearchSettings, setup: Setup, own_data: bool) -> Finalists | None:
+def finalists_of(settings: SearchSettings, setup: Setup, metric: Metric, own_data: bool) -> Finalists | None:
     """How the search ends; None where the best score is its answer."""
     planned = plan_finalists(settings, setup.data.count("train"), setup.init)
-    return None if planned is None else Finalists(planned, settings, setup, own_data)
+    return None if planned is None else Finalists(planned, settings, setup, metric, own_data)

@@ -31,10 +31,11 @@ from foundation.progress import Reporter, duration
 from foundation.started_as import as_typed
 from reports.report import write_report
 from reports.terminal.plan import show_plan
-from reports.terminal.tables import front_table, front_title
+from reports.terminal.tables import finalists_table, front_table, front_title
 from search_space.pretrained import check_init
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
+from studies.finalists import read_finalists
 from studies.front import pareto_front, rescore
 from studies.loop import search
 from studies.nni.experiment import NNIExperiment, is_trial, run_trial, trial_threads
@@ -102,7 +103,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         FILES: dict(setup.data.files),
         **recorded_title(evaluator),
     }
-    finals = finalists_of(settings, setup, own is not None and own.data is not None)
+    finals = finalists_of(settings, setup, metric, own is not None and own.data is not None)
     if settings.dry_run:
         run_folder.check_same(setup.folder, identity, free, flags=flags_of_search)
         use_threads(threads, lanes=device.type == "cpu")
@@ -290,6 +291,9 @@ def _finish(
     metric, pictures = evaluator.metric, setup.data.count("validation")
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
     reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric))
+    decided = read_finalists(folder, metric) if finals else None
+    if decided is not None:
+        reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric))
     with run_folder.turn(folder, "report", reporter):
         write_report(folder, reporter, storage=_storage(settings, folder))
 

@@ -25,6 +25,7 @@ from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
+from studies.finalists import Decided, read_finalists
 from studies.runs.identity import ranked_by
 from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
 from studies.storage.bulk_reading import read_trials
@@ -88,6 +89,7 @@ class Record:
         rejected: proposals that were not evaluated, by reason.
         places: the folders of `retrained`, by the name that it calls them.
         curves: of each training by the name of its folder, an entry an epoch.
+        decided: what the finalists came to; None if there were none.
         without_study: why there are no trials; None if there are.
         storage: the study's address, without a password; `study_id` is its number there, if it can be read.
     """
@@ -106,6 +108,7 @@ class Record:
     retrained: tuple[Retrained, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
     curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    decided: Decided | None = None
     without_study: str | None = None
     storage: str = ""
     study_id: int | None = None
@@ -191,10 +194,17 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         ),
         places=placed,
         curves=_curves(trainings),
+        decided=_decided(folder, metric, best.get("digest")),
         storage=kept,
         study_id=study_id,
         without_study=why,
     )
+
+
+def _decided(folder: Path, metric: Metric, best: object) -> Decided | None:
+    """What the finalists came to, where the best is their winner: a search that goes on may have another one since."""
+    found = read_finalists(folder, metric)
+    return found if found and found.finals[0].candidate.architecture.digest() == best else None
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from foundation.progress import Reporter
 from reports.html.answer import answer
 from reports.html.choices import attention, decisions_section
 from reports.html.drawing import kinds_of
+from reports.html.finalists_section import finalists
 from reports.html.front_section import front
 from reports.html.markup import concatenated, element, text
 from reports.html.page import page
@@ -83,6 +84,7 @@ def report(record: Record, source: str = "") -> str:
         source: the digest of what it is made from, which is noted in it.
     """
     parts = [
+        finalists(record),
         front(record),
         attention(record),
         decisions_section(record),

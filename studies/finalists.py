@@ -4,6 +4,7 @@ Scores come from shared weights, which rank networks roughly; a retraining shows
 trained by successive halving, and the one that does best is the run's answer.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from evaluators.base import StagedEvaluator
 from foundation.errors import InputError
 from foundation.files import write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json
-from foundation.metric import Metric, read_measured
+from foundation.metric import Metric, described, read_measured, read_metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
@@ -77,7 +78,11 @@ def trained(chosen: Sequence[Candidate], evaluator: StagedEvaluator, reporter: R
 
 
 def write_finalists(folder: Path, finals: Sequence[Final], settings: Mapping[str, Any], metric: Metric) -> None:
-    """Writes what the finalists came to, the winner first."""
+    """Writes what the finalists came to by the metric, the winner first.
+
+    Args:
+        settings: plain values: how they were chosen and trained, `epochs` by the end of each rung among them.
+    """
     networks = [
         {
             "digest": final.candidate.architecture.digest(),
@@ -88,11 +93,31 @@ def write_finalists(folder: Path, finals: Sequence[Final], settings: Mapping[str
         }
         for final in finals
     ]
-    write_json(folder / FINALISTS, {"settings": dict(settings), "metric": metric.name, "finalists": networks})
+    write_json(folder / FINALISTS, {"settings": dict(settings), **described(metric), "finalists": networks})
 
 
-def winner(folder: Path, settings: Mapping[str, Any], metric: Metric) -> Candidate | None:
-    """The winner that was chosen by these settings, as it was scored; None if there is no such.
+class Decided(NamedTuple):
+    """What a run's finalists came to.
+
+    Attributes:
+        metric: of the rungs.
+    """
+
+    finals: tuple[Final, ...]
+    settings: Mapping[str, Any]
+    metric: Metric
+
+    @property
+    def epochs(self) -> list[int]:
+        """By the end of each rung."""
+        return list(self.settings["epochs"])
+
+
+def read_finalists(folder: Path, scored: Metric) -> Decided | None:
+    """What `write_finalists` wrote; None if there is nothing.
+
+    Args:
+        scored: the metric of the search's scores.
 
     Raises InputError for a file that is none of a run's.
     """
@@ -101,10 +126,30 @@ def winner(folder: Path, settings: Mapping[str, Any], metric: Metric) -> Candida
         return None
     content = read_json(path, MAX_OF_A_RUN)
     try:
-        if content["settings"] != settings:
-            return None
-        first = content["finalists"][0]
-        measured = read_measured(metric, first["metrics"])
-        return Candidate(Architecture.from_dict(first["architecture"]), Cost.from_dict(first["cost"]), measured)
-    except (KeyError, IndexError, TypeError, InputError) as error:
+        settings, finals = content["settings"], [_final(entry, scored) for entry in content["finalists"]]
+        epochs = settings["epochs"]
+        if not finals or not all(type(number) is int for number in epochs):
+            raise TypeError("it is empty")
+        if any(len(final.rungs) > len(epochs) for final in finals):
+            raise TypeError("more values than rungs")
+        return Decided(tuple(finals), settings, read_metric(content))
+    except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not a run's finalists ({error}); remove it, and they are chosen again") from None
+
+
+def _final(entry: Any, scored: Metric) -> Final:
+    rungs = entry["rungs"]
+    if not rungs or not all(type(value) is float and math.isfinite(value) for value in rungs):
+        raise TypeError("rungs: expected numbers")
+    measured = read_measured(scored, entry["metrics"])
+    candidate = Candidate(Architecture.from_dict(entry["architecture"]), Cost.from_dict(entry["cost"]), measured)
+    return Final(candidate, tuple(rungs))
+
+
+def winner(folder: Path, settings: Mapping[str, Any], scored: Metric) -> Candidate | None:
+    """The winner that was chosen by these settings, as it was scored; None if there is no such.
+
+    Raises InputError for a file that is none of a run's.
+    """
+    decided = read_finalists(folder, scored)
+    return None if decided is None or decided.settings != settings else decided.finals[0].candidate

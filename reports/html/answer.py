@@ -72,7 +72,9 @@ def _what_won(record: Record, best: Candidate) -> Markup:
     attention = f"It has {'; '.join(told)}." if told else "It has no attention anywhere."
     evaluated = len(record.evaluated)
     among = f"This one: the best of {evaluated:,} evaluated" if evaluated else "This one"
-    return text(f"{among}{_of_how_many(record)}. {attention}")
+    finals = record.decided.finals if record.decided else ()
+    last = f", and of {len(finals)} finalists trained by themselves" if len(finals) > 1 else ""
+    return text(f"{among}{_of_how_many(record)}{last}. {attention}")
 
 
 def _stages(numbers: Sequence[str]) -> str:
@@ -227,7 +229,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
         ahead_by = metric.difference(merits[FOUND] - merits[best])
         sentence = (
             f"Trained from scratch{_for_epochs(record, place)} by the same recipe, it is {ahead_by} "
-            f"against the best hand-designed network of the same cost, {best}{_sure(leads.get(best), metric)}.{once}"
+            f"against the best of the hand-designed networks, {best}{_sure(leads.get(best), metric)}.{once}"
         )
     rows = []
     for name in sorted(means, key=lambda name: -merits[name]):

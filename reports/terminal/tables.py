@@ -9,6 +9,7 @@ from foundation.amounts import human, milliseconds
 from foundation.metric import ACCURACY, Metric
 from reports.notation import attention_by_stage
 from search_space.cost.cost import Budget
+from studies.finalists import Final
 from studies.trials import Candidate
 
 MOST_ROWS = 20  # of a front: what is printed last stays in sight
@@ -37,6 +38,18 @@ def front_table(front: Sequence[Candidate], title: str, metric: Metric = ACCURAC
             *((milliseconds(candidate.cost.latency_ns),) if timed else ()),
             attention_by_stage(candidate.architecture),
         )
+    return table
+
+
+def finalists_table(finals: Sequence[Final], epochs: Sequence[int], metric: Metric) -> Table:
+    """What the finalists came to by themselves after each rung, the winner first."""
+    title = f"{len(finals)} finalists trained by themselves; the first is the best"
+    table = plain_table(title, (*(f"epoch {number}" for number in epochs), "MACs", "params", "attention by stage"))
+    for final in finals:
+        cost = final.candidate.cost
+        values = [metric.written(value) for value in final.rungs]
+        values += [""] * (len(epochs) - len(values))
+        table.add_row(*values, human(cost.macs), human(cost.params), attention_by_stage(final.candidate.architecture))
     return table
 
 

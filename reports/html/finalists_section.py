@@ -1,0 +1,53 @@
+"""The finalists: what the search's best came to when they were trained by themselves."""
+
+from foundation.amounts import human
+from reports.html.markup import text
+from reports.html.page import Cell, Section, TableRow, paragraph, table
+from reports.notation import attention_by_stage
+from reports.record import Record
+
+
+def finalists(record: Record) -> Section | None:
+    """Each finalist with its score, its values after each rung, and its costs, the winner first."""
+    decided = record.decided
+    if decided is None:
+        return None
+    epochs, metric = decided.epochs, decided.metric
+    rows = []
+    for number, final in enumerate(decided.finals, 1):
+        candidate = final.candidate
+        values = [Cell(metric.written(value), value) for value in final.rungs]
+        values += [Cell("", None)] * (len(epochs) - len(values))
+        rows.append(
+            TableRow(
+                (
+                    Cell(str(number), number),
+                    *values,
+                    Cell(record.metric.written(candidate.score), candidate.score),
+                    Cell(human(candidate.cost.macs), candidate.cost.macs),
+                    Cell(human(candidate.cost.params), candidate.cost.params),
+                    attention_by_stage(candidate.architecture),
+                    candidate.architecture.digest()[:12],
+                ),
+                look="found" if number == 1 else None,
+            )
+        )
+    told = paragraph(
+        text(
+            "The score of the search ranks networks roughly. So some of the best, unlike each other, were trained by "
+            "themselves as a retraining does, half of them going on after each rung; the best at the last rung is the "
+            f"answer. The numbers are the {metric.column} on validation pictures, of weights averaged over the latest "
+            "steps. A retraining of the winner goes on from where this one ended."
+        )
+    )
+    columns = (
+        "finalist",
+        *(f"after epoch {number}" for number in epochs),
+        record.title.number,
+        "MACs",
+        "params",
+        "attention by stage",
+        "digest",
+    )
+    words = ("attention by stage", "digest")
+    return Section("finalists", "Finalists", "The finalists", [told, table(columns, rows, words=words)])

@@ -1,0 +1,249 @@
+"""Finalists: which are chosen, that their trainings are the retraining's own, and that a killed one ends alike."""
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commands.planning import plan_finalists
+from commands.presets import PRESETS, SearchSettings
+from commands.recipes import RECIPES
+from evaluators.finalists import FinalistSettings, FinalistTraining, begun
+from foundation.metric import ACCURACY, Measured
+from foundation.progress import Reporter
+from search_space import Budget, InputError
+from search_space.cost.priced_space import PricedSpace
+from search_space.spaces import priced_space
+from studies.finalists import UNLIKE, finalists, trained, winner, write_finalists
+from studies.front import filling, promising
+from studies.trials import Candidate
+from tasks.classification.room import CLASSIFICATION
+from training import standalone
+from training.checkpoint import load_weights
+from training.data.datasets import Dataset, load_data
+from training.recipe import Recipe
+from training.standalone import train_standalone
+
+ROOT = Path(__file__).parent.parent
+QUIET = Reporter(quiet=True)
+RECIPE = Recipe(epochs=5, batch_size=16, learning_rate=0.1)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module")
+def data(picture_folder: Path) -> Dataset:
+    return load_data(f"folder:{picture_folder}", 24, torch.device("cpu"))
+
+
+def _candidates(priced: PricedSpace, count: int, seed: int = 0) -> list[Candidate]:
+    rng = random.Random(seed)
+    drawn = dict.fromkeys(priced.sample(rng) for _ in range(count))
+    return [
+        Candidate(one, priced.cost(one), Measured(ACCURACY, round(rng.random(), 3), {"loss": 1.0})) for one in drawn
+    ]
+
+
+def _training(data: Dataset, folder: Path, count: int = 4) -> FinalistTraining:
+    chosen = FinalistSettings(count, RECIPE)
+    return FinalistTraining(lambda side: data, len(data.train), CLASSIFICATION, chosen, folder, QUIET)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 12))
+def test_finalists_are_unlike_and_half_of_them_fill_the_budget(seed: int, count: int) -> None:
+    priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_200_000))
+    candidates = _candidates(priced, 40, seed)
+    chosen = finalists(candidates, priced.space, priced.budget, count)
+    assert len(chosen) == count == len({one.architecture for one in chosen})
+    full = filling(candidates, priced.budget)
+    assert chosen[0] == min(full, key=lambda one: one.merit)
+    assert sum(one in full for one in chosen) >= min(count // 2, 1)
+    made = [priced.space.choices(one.architecture) for one in chosen]
+    for index, own in enumerate(made):
+        for other in made[:index]:
+            names = own.keys() | other.keys()
+            unlike = sum(own.get(name, "none") != other.get(name, "none") for name in names)
+            assert unlike >= UNLIKE * len(names)
+
+
+def test_where_all_are_alike_the_best_are_taken(tiny_space: PricedSpace) -> None:
+    candidates = _candidates(tiny_space, 6)[:3]
+    chosen = finalists(candidates, tiny_space.space, Budget(max_macs=10**9), 8)
+    assert sorted(one.merit for one in chosen) == sorted(one.merit for one in candidates)
+
+
+def test_those_that_fill_the_budget_are_among_the_promising() -> None:
+    priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_200_000))
+    candidates = _candidates(priced, 60)
+    # Scores that flatter small networks, as shared weights do.
+    candidates = [
+        replace(one, measured=Measured(ACCURACY, 1 - one.cost.macs / 2e6, {"loss": 1.0})) for one in candidates
+    ]
+    full = filling(candidates, priced.budget)
+    best = sorted(full, key=lambda one: one.merit)[:3]
+    assert not set(map(id, best)) & set(map(id, promising(candidates, 12)[:6]))
+    assert set(map(id, best)) <= set(map(id, promising(candidates, 12, budget=priced.budget)))
+
+
+def test_a_training_in_parts_is_the_retrainings_own(data: Dataset, tiny_space: PricedSpace, tmp_path: Path) -> None:
+    network = tiny_space.largest
+    training = _training(data, tmp_path / "run")
+    values = [training.rung(network, rung) for rung in range(len(training.halving.epochs))]
+    assert training.halving.epochs == (2, 4)
+    assert all(0 <= value.value <= 1 for value in values)
+    (place,) = begun(tmp_path / "run", network)
+    assert len((place / "metrics.jsonl").read_text().splitlines()) == 4
+
+    said: list[str] = []
+    told = Reporter(quiet=True)
+    told.say = said.append  # type: ignore[method-assign]
+    whole = _whole(data, network, tmp_path / "whole", told, [])
+    gone_on = _whole(data, network, tmp_path / "gone-on", told, [place])
+    assert [line for line in said if "goes on" in line] == [f"found: goes on from where {place} has it"]
+    assert gone_on.test.measured == whole.test.measured
+    _same(tmp_path / "whole", tmp_path / "gone-on")
+    said.clear()
+    _whole(data, network, tmp_path / "other", told, [place], seed=1)  # another seed is another training
+    assert not any("goes on" in line for line in said)
+
+
+def _whole(data: Dataset, network: Any, folder: Path, reporter: Reporter, places: list[Path], seed: int = 0) -> Any:
+    return train_standalone(
+        network, data, RECIPE, CLASSIFICATION, seed=seed, folder=folder, reporter=reporter, what="found", begun=places
+    )
+
+
+def _same(one: Path, other: Path) -> None:
+    first, second = (load_weights(folder / "weights.safetensors")[0] for folder in (one, other))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_a_killed_finalist_ends_alike(
+    data: Dataset, tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    network = tiny_space.largest
+    expected = [_training(data, tmp_path / "one").rung(network, rung) for rung in (0, 1)]
+    count = 0
+
+    def killing(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise Killed
+        original(*arguments)
+
+    original = standalone._to_tensorboard
+    monkeypatch.setattr(standalone, "_to_tensorboard", killing)
+    with pytest.raises(Killed):
+        _training(data, tmp_path / "two").evaluate(network, thorough=True)
+    monkeypatch.undo()
+    assert [_training(data, tmp_path / "two").rung(network, rung) for rung in (0, 1)] == expected
+    _same(*(begun(tmp_path / name, network)[0] for name in ("one", "two")))
+
+
+def test_the_better_half_goes_on_and_the_best_wins(data: Dataset, tmp_path: Path) -> None:
+    priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_000_000))
+    chosen = _candidates(priced, 4)
+    training = _training(data, tmp_path)
+    finals = trained(chosen, training, QUIET)
+    assert [len(final.rungs) for final in finals] == [2, 2, 1, 1]
+    assert min(final.rungs[0] for final in finals[:2]) >= max(final.rungs[0] for final in finals[2:])
+    assert finals[0].rungs[1] >= finals[1].rungs[1]
+    for final in finals:  # weights of those that went no further are gone, their numbers stay
+        (place,) = begun(tmp_path, final.candidate.architecture)
+        assert (place / "weights.safetensors").exists() == (len(final.rungs) == 2)
+        assert (place / "rungs.json").exists()
+    told = training.settings.described()
+    write_finalists(tmp_path, finals, told, ACCURACY)
+    assert winner(tmp_path, told, ACCURACY) == replace(finals[0].candidate, rungs=())
+    assert winner(tmp_path, {**told, "count": 5}, ACCURACY) is None
+    for broken in (3, [], {"settings": told, "finalists": []}, {"settings": told, "finalists": [{"rungs": [1]}]}):
+        (tmp_path / "finalists.json").write_text(json.dumps(broken))
+        with pytest.raises(InputError, match=r"finalists\.json: not a run's finalists"):
+            winner(tmp_path, told, ACCURACY)
+
+
+def test_those_that_fail_are_left_out(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    priced = priced_space("mobilenetv2-32")
+    chosen = _candidates(priced, 3)
+    bad = chosen[1].architecture
+    original = FinalistTraining.rung
+
+    def failing(self: FinalistTraining, architecture: Any, rung: int) -> Measured:
+        if architecture == bad:
+            raise RuntimeError("too wide")
+        return original(self, architecture, rung)
+
+    monkeypatch.setattr(FinalistTraining, "rung", failing)
+    finals = trained(chosen, _training(data, tmp_path, 3), Reporter())
+    assert bad not in [final.candidate.architecture for final in finals]
+    assert len(finals) == 2
+    assert f"finalist {bad.digest()[:12]} is left out: RuntimeError: too wide" in capsys.readouterr().out
+
+
+def test_how_many_by_default() -> None:
+    def count(given: SearchSettings, pictures: int = 12_000) -> int:
+        planned = plan_finalists(given, pictures, "scratch")
+        return planned.count if planned else 0
+
+    usual = PRESETS["digits"].settings
+    assert count(usual) == 8
+    assert count(replace(usual, trials=100)) == 3
+    assert count(replace(usual, trials=12)) == 0
+    assert count(replace(usual, trials=12, finalists=5)) == 5
+    assert count(replace(usual, finalists=0)) == 0
+    assert count(replace(usual, evaluator="zero-cost")) == 0
+    assert count(replace(usual, evaluator="zero-cost", finalists=2)) == 2
+    assert count(PRESETS["imagenet"].settings) == 0
+    planned = plan_finalists(usual, 12_000, "torchvision")
+    assert planned is not None
+    assert (planned.recipe, planned.init) == (RECIPES["quick"], "scratch")
+    photos = plan_finalists(PRESETS["photos"].settings, 2_000, "torchvision")
+    assert photos is not None
+    assert (photos.recipe, photos.init) == (RECIPES["photos"], "torchvision")
+
+
+def test_from_the_search_to_the_retraining(picture_folder: Path, narrow_space_file: Path, tmp_path: Path) -> None:
+    """The commands: the winner is the run's best, is told, and is not trained anew; a second call trains nothing."""
+    command = ["search.py", "--data", f"folder:{picture_folder}", "--space", str(narrow_space_file)]
+    command += ["--max-macs", "none", "--evaluator", "zero-cost", "--score", "naswot", "--trials", "4"]
+    command += ["--finalists", "3", "--out", "run", "--seed", "3"]
+    planned = _run(tmp_path, *command, "--dry-run")
+    assert "3 finalists trained by themselves" in planned
+    assert "finalists " in planned.split("time:")[1]
+    said = _run(tmp_path, *command)
+    assert "finalists" in said
+    told = json.loads((tmp_path / "run" / "finalists.json").read_text())
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert best["digest"] == told["finalists"][0]["digest"]
+    assert [len(one["rungs"]) for one in told["finalists"]] == [2, 1, 1]
+    files = {name: (tmp_path / "run" / name).read_bytes() for name in ("best.json", "front.json", "finalists.json")}
+    again = _run(tmp_path, *command)
+    assert "finalists:" not in again
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == files
+    retrained = _run(tmp_path, "retrain.py", "run")
+    assert "found, seed 0: goes on from where" in retrained
+    assert "finalist" in (tmp_path / "run" / "report.html").read_text()
+
+
+def _run(folder: Path, script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
