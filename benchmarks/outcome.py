@@ -4,7 +4,7 @@
                                  [--before CHECKOUT] [--threads N] [--cifar10 TRAIN]
 
 For each search seed the default `search.py` is run, and as a contender `random`: as many architectures drawn from the
-budget as the same halving trains in the same total time, without a supernet. `--before CHECKOUT` adds the search of
+budget as the same halving trains in the same processor time, without a supernet. `--before CHECKOUT` adds the search of
 another checkout of this project, which takes the shared weights of the first. The uniform networks that fill the
 budget stand beside them, one of each kind of attention, with the ratio that does best on validation pictures.
 
@@ -14,8 +14,7 @@ by search seed where there is one. The best uniform network is the best on valid
 folder of CIFAR-10's training pictures by class, makes the data: 12,000 to train, 3,000 to validate, 10,000 to test,
 drawn by seed 0, as links in the folder.
 
-A killed run goes on where it was, and more searches or seeds can be asked for later. Give the machine to nothing else:
-the time of the search is what `random` gets.
+A killed run goes on where it was, and more searches or seeds can be asked for later.
 """
 
 import argparse
@@ -23,6 +22,7 @@ import json
 import os
 import random
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -151,14 +151,14 @@ class Bench:
         assert source.priced is not None
         rng = random.Random(derive(seed, "outcome"))
         settings = FinalistSettings(1, self.recipe)
-        begun = time.monotonic()
+        begun = time.process_time()
         training = self._training(settings, folder)
         first = source.priced.sample(rng)
         training.rung(first, 0)
         epochs = settings.halving.epochs
         # A half goes on after each rung, so of all there are so many first rungs' worth of epochs.
         worth = 1 + sum((end - before) / 2**rung for rung, (before, end) in enumerate(pairwise(epochs), 1)) / epochs[0]
-        count = max(2, round(seconds / ((time.monotonic() - begun) * worth)))
+        count = max(2, round(seconds / ((time.process_time() - begun) * worth)))
         networks = {first.digest(): first}
         while len(networks) < count:
             one = source.priced.sample(rng)
@@ -169,7 +169,7 @@ class Bench:
         entrants = [Candidate(one, source.priced.cost(one), unscored) for one in networks.values()]
         best = trained(entrants, training, QUIET)[0].candidate.architecture
         write_json(kept, best.to_dict())
-        print(f"random {seed}: took {time.monotonic() - begun:.0f} s", flush=True)
+        print(f"random {seed}: took {time.process_time() - begun:.0f} s", flush=True)
         return best
 
     def uniform(self, source: Source) -> dict[str, Architecture]:
@@ -197,19 +197,25 @@ def _arguments() -> argparse.Namespace:
 
 
 def _searched(checkout: Path, arguments: argparse.Namespace, run: Path, seed: int, *more: str) -> float:
-    """Runs the checkout's search, or goes on with it; the seconds that its whole took."""
+    """Runs the checkout's search, or goes on with it; the seconds of processor time that its whole took."""
     kept = run.with_suffix(".seconds.json")
     if kept.exists():
         return float(read_json(kept)["seconds"])
     command = [sys.executable, str(checkout.resolve() / "search.py"), arguments.preset, "--data", arguments.data]
     command += ["--seed", str(seed), "--out", str(run), *more]
-    begun = time.monotonic()
+    begun = _children()
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    seconds = time.monotonic() - begun
+    seconds = _children() - begun
     write_json(kept, {"seconds": seconds})
     print(f"{run.name}: {seconds:.0f} s", flush=True)
     return seconds
+
+
+def _children() -> float:
+    """Seconds of processor time that ended child processes have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _linked(pictures: Path, folder: Path) -> Path:

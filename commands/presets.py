@@ -140,17 +140,17 @@ class SearchSettings:
     )
     max_hours: float | None = flag(
         None,
-        "no candidate (or generation of the proxy) is begun after so many hours; the same command goes on",
+        "no candidate is begun after so many",
         hours,
         group="main",
         reproduced=False,
     )
     finalists: int | None = flag(
         None,
-        "candidates that are trained by themselves at the end, as by retrain.py; the best of them is the run's answer; "
-        "0: the best score is (default: 8 with --evaluator supernet, at most one for 30 trials; imagenet: 0)",
+        "of the best, trained by themselves at the end, as by retrain.py; the best of them is the run's answer; 0: the "
+        "best score is (default: 8 with --evaluator supernet, at most one for 30 trials; imagenet: 0)",
         whole(0, 1000),
-        group="main",
+        group="scoring",
     )
     seed: int = flag(0, "of everything that is drawn", whole(0, 2**31 - 1))
     supernet_epochs: int | None = of_preset("recipe.epochs", SupernetRecipe, evaluator="supernet")
@@ -180,7 +180,7 @@ class SearchSettings:
     device: str = flags.device(group="device")
     out: str | None = flag(
         None,
-        "the run's folder (default: runs/PRESET); the same command again continues it",
+        "the run's folder, to go on in too (default: runs/PRESET)",
         group="main",
         reproduced=False,
     )

@@ -331,7 +331,7 @@ def test_what_is_trained_beside_a_network_does_not_change_it(
     assert small.resolution < large.resolution
     (tmp_path / "small.json").write_text(small.to_json())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(retrain, "compared", lambda *given: {"other": large})
+    monkeypatch.setattr(retrain, "beside", lambda *given: {"other": large})
     flags = ["small.json", "--data", f"folder:{picture_folder}", "--epochs", "1", "--batch-size", "16", "--quiet"]
 
     def trained(folder: str, network: str) -> dict[str, list[float]]:
