@@ -151,19 +151,23 @@ class Bench:
         assert source.priced is not None
         rng = random.Random(derive(seed, "outcome"))
         settings = FinalistSettings(1, self.recipe)
-        begun = time.process_time()
-        training = self._training(settings, folder)
-        first = source.priced.sample(rng)
-        training.rung(first, 0)
-        epochs = settings.halving.epochs
-        # A half goes on after each rung, so of all there are so many first rungs' worth of epochs.
-        worth = 1 + sum((end - before) / 2**rung for rung, (before, end) in enumerate(pairwise(epochs), 1)) / epochs[0]
-        count = max(2, round(seconds / ((time.process_time() - begun) * worth)))
-        networks = {first.digest(): first}
+        counted = folder / "count.json"
+        if not counted.exists():
+            begun = time.process_time()
+            self._training(settings, folder / "pilot").rung(source.priced.sample(rng), 0)
+            epochs = settings.halving.epochs
+            # A half goes on after each rung, so of all there are so many first rungs' worth of epochs.
+            parts = enumerate(pairwise(epochs), 1)
+            worth = 1 + sum((end - before) / 2**rung for rung, (before, end) in parts) / epochs[0]
+            write_json(counted, {"count": max(2, round(seconds / ((time.process_time() - begun) * worth)))})
+        count = read_json(counted)["count"]
+        rng = random.Random(derive(seed, "outcome"))
+        networks: dict[str, Architecture] = {}
         while len(networks) < count:
             one = source.priced.sample(rng)
             networks.setdefault(one.digest(), one)
         print(f"random {seed}: {count} drawn, {seconds:.0f} s", flush=True)
+        begun = time.process_time()
         training = self._training(replace(settings, count=count), folder)
         unscored = Measured(ACCURACY, 0.0, {"loss": 0.0})
         entrants = [Candidate(one, source.priced.cost(one), unscored) for one in networks.values()]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, cast
 
 from foundation.errors import InputError
+from foundation.json_files import shown
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -37,7 +38,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """What is known by the name. Raises InputError for an unknown one."""
         if name not in self._things:
-            raise InputError(f"{self.kind} {name!r} is unknown; known: {self.known()}")
+            raise InputError(f"{self.kind} {shown(name)} is unknown; known: {self.known()}")
         return self._things[name]
 
     def names(self) -> tuple[str, ...]:

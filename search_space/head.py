@@ -80,6 +80,9 @@ def read_head(data: Any) -> Head:
     """The head that `to_dict` described. Raises InputError if it is none."""
     try:
         fields = {**data}
-        return HEADS[fields.pop("head")].read(fields)
+        name = fields.pop("head")
+        if not isinstance(name, str):
+            raise InputError(f"head: expected a name, got {shown(name)}")
+        return HEADS[name].read(fields)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"not a head: {error}") from None

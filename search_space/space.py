@@ -171,6 +171,8 @@ class SearchSpace(ABC):
         try:
             fields = {**data}
             family = fields.pop("family", FIRST_FAMILY)
+            if not isinstance(family, str):
+                raise InputError(f"family: expected a name, got {shown(family)}")
             return found_in(SPACE_KINDS, family, "space").read(fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a search space: {error}") from None

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,14 @@ def read_space(path: str) -> SearchSpace:
     except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
         raise InputError(f"`space` {path}: {_repeated(text) or error}") from None
     family = content.pop("family", FIRST_FAMILY)
+    file = SpaceFile(path, text, content)
     if not isinstance(family, str):
-        raise InputError(f"`space` {path}: family: expected a name, got {shown(family)}")
+        raise file.error("family", f"expected a name, got {shown(family)}")
     try:
         reader = found_in(READERS, family, "space_file")
     except InputError as error:
-        raise InputError(f"`space` {path}: {error}") from None
-    return reader(SpaceFile(path, text, content))
+        raise file.error("family", str(error)) from None
+    return reader(file)
 
 
 def _repeated(text: str) -> str | None:
@@ -125,13 +127,13 @@ def _key_lines(text: str) -> dict[str, int]:
 
 def _keys_by_line(text: str) -> Iterator[tuple[int, str]]:
     table = ""
-    stages = 0
+    counts: Counter[str] = Counter()  # of each kind of table that there are several of
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[\[?\s*([A-Za-z0-9_-]+)\s*\]\]?", line)
         key = re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line)
         if header and line.lstrip().startswith("[["):
-            table = f"{header[1]}[{stages}]"
-            stages += 1
+            table = f"{header[1]}[{counts[header[1]]}]"
+            counts[header[1]] += 1
             yield number, table
         elif header:
             table = header[1]

@@ -238,8 +238,16 @@ def test_it_is_described(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_file_of_an_unknown_family_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('family = "unheard_of"\nname = "mine"\n')
-    with pytest.raises(InputError, match=r"mine\.toml: family 'unheard_of' is unknown; known: mobile"):
+    with pytest.raises(InputError, match=r"mine\.toml: line 1: family: family 'unheard_of' is unknown; known: mobile"):
         named_space(str(path))
+
+
+@pytest.mark.parametrize("family", [3, ["mobile"], {"a": 1}])
+def test_a_damaged_space_names_its_family(family: object) -> None:
+    with pytest.raises(InputError, match="family: expected a name, got"):
+        SearchSpace.from_dict({"family": family})
+    with pytest.raises(InputError, match="head: expected a name, got"):
+        read_head({"head": family})
 
 
 def test_a_space_survives_its_file(run: Path) -> None:

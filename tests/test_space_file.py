@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from search_space import Attention, InputError, build
+from search_space.space_file import SpaceFile
 from search_space.spaces import priced_space
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "spaces").glob("*.toml"))
@@ -34,6 +35,13 @@ expansion = [3]
 kernel_size = [3]
 attention = ["none"]
 """
+
+
+def test_each_kind_of_table_is_counted_by_itself() -> None:
+    """A family's own file may have several kinds."""
+    file = SpaceFile("mine.toml", "[[stage]]\nwidth = 1\n[[head]]\nwidth = 2\n[[stage]]\nwidth = 3\n", {})
+    assert str(file.error("head[0].width", "bad")) == "`space` mine.toml: line 4: head[0].width: bad"
+    assert str(file.error("stage[1].width", "bad")) == "`space` mine.toml: line 6: stage[1].width: bad"
 
 
 def test_there_are_two_examples() -> None:
