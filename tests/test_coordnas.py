@@ -25,9 +25,11 @@ from evaluators.zero_cost.registry import SCORES
 from search_space import Architecture, Attention, Stage, attention, build
 from search_space.spaces import SPACES, named_space
 from studies.samplers.base import SAMPLERS
-from training.data.datasets import load_data
+from tasks.choice import TASKS, task
+from training.data.datasets import DATASETS, load_data
 from training.data.own import own_data
 from training.data.preprocessing import read_picture
+from training.methods.choice import METHODS
 from training.model_file import ModelInfo, save_model
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +40,7 @@ Items = list[tuple[Any, Any]]
 
 @pytest.fixture(autouse=True)
 def _registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    for registry in (attention.OPS, EVALUATORS, SPACES, SCORES, SAMPLERS):
+    for registry in (attention.OPS, EVALUATORS, SPACES, SCORES, SAMPLERS, TASKS, METHODS, DATASETS):
         monkeypatch.setattr(registry, "_things", dict(registry._things))
 
 
@@ -307,6 +309,31 @@ def test_things_are_registered(tmp_path: Path, narrow_space_file: Path) -> None:
         coordnas.register_space("my-space")(my_space)
     _search(tmp_path / "again", "my-space", evaluator="mine", init="scratch")
     assert built == ["narrow"]
+
+
+def test_tasks_methods_and_data_sets_are_registered() -> None:
+    @coordnas.register_task("mine")
+    class Mine(type(task("classification"))):  # type: ignore[misc]
+        name = "mine"
+
+    @coordnas.register_method("mine")
+    def method(training: Any) -> Any:
+        return METHODS["labels"](training)
+
+    @coordnas.register_dataset("mine")
+    def data(wanted: Any) -> Any:
+        return DATASETS["digits"](replace(wanted, rest="clutter"))
+
+    assert task("mine").name == "mine"
+    assert "mine" in METHODS
+    assert load_data("mine", 32, CPU).num_classes == 10
+    for register, thing in (
+        (coordnas.register_task, Mine),
+        (coordnas.register_method, method),
+        (coordnas.register_dataset, data),
+    ):
+        with pytest.raises(ValueError, match="registered already"):
+            register("mine")(thing)
 
 
 def _example(name: str) -> ModuleType:

@@ -22,10 +22,11 @@ from search_space.backbones import mobilenetv2
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.family import families
-from search_space.head import HEADS, Head
+from search_space.head import HEADS, Head, read_head
 from search_space.network import Network
 from search_space.parts import ConvPart
 from search_space.pretrained import transfer
+from search_space.space import SearchSpace
 from search_space.spaces import named_space, priced_space
 from studies.samplers.base import sampler_names
 from tests.pooled_family import PooledArchitecture, PooledNetwork
