@@ -29,10 +29,10 @@ CALIBRATION = 4
 BATCH = 256
 
 
-def smoothing(network: nn.Module, recipe: Recipe, pictures: int) -> AveragedModel:
+def smoothing(network: nn.Module, recipe: Recipe, pictures: int, window: float = WINDOW) -> AveragedModel:
     """The average for a training of the network by the recipe on so many pictures."""
     steps = recipe.epochs * epoch_steps(pictures, recipe.batch_size)
-    decay = 1 - 1 / max(2.0, WINDOW * steps)
+    decay = 1 - 1 / max(2.0, window * steps)
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
