@@ -16,6 +16,7 @@ import pytest
 from commands import search
 from evaluators.base import Metric, Metrics, Score
 from foundation.files import write_json
+from foundation.metric import ACCURACY
 from foundation.progress import Reporter
 from reports import analysis
 from reports.html.markup import VOID
@@ -25,6 +26,7 @@ from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture, Attention
 from search_space.cost.cost import Cost
 from search_space.cost.priced_space import PricedSpace
+from studies.finalists import Decided, Final
 from studies.front import pareto_front
 from studies.trials import Candidate
 
@@ -156,7 +158,7 @@ def test_the_first_screen_answers(record: Record) -> None:
     assert f"{100 * (best.score + 0.005):.2f} ± 0.71 %" in answer  # the mean of two seeds
     for name in NETWORKS:
         assert name in answer
-    assert "points against the best hand-designed network of the same cost" in answer
+    assert "points against the best of the hand-designed networks, " in answer
     assert "for 3 epochs" in answer
 
 
@@ -527,6 +529,18 @@ def test_trust_names_no_numbers_of_other_runs(record: Record) -> None:
     assert sentence not in report(tabular)
 
 
+def test_finalists_are_told_the_winner_first(record: Record) -> None:
+    assert record.best is not None
+    assert "The finalists" not in " ".join(_checked(report(record)).words)
+    finals = (Final(record.best, (0.81, 0.92)), Final(record.front[0], (0.7,)))
+    decided = Decided(finals, {"epochs": [5, 8]}, ACCURACY)
+    words = " ".join(_checked(report(replace(record, decided=decided))).words)
+    assert "and of 2 finalists trained by themselves" in words
+    section = words[words.index("The finalists") :]
+    assert "after epoch 5 after epoch 8" in section
+    assert section.index("92.00 %") < section.index("70.00 %")
+
+
 def test_a_random_network_is_not_hand_designed(record: Record) -> None:
     best, other = record.best, record.evaluated[0].candidate
     assert best is not None
@@ -536,7 +550,7 @@ def test_a_random_network_is_not_hand_designed(record: Record) -> None:
         Retrained("random", record.evaluated[1].candidate.architecture, other.cost, 0, 0.85),
     )
     words = " ".join(_checked(report(replace(record, retrained=trained))).words)
-    assert "+10.00 points against the best hand-designed network of the same cost, uniform se" in words
+    assert "+10.00 points against the best of the hand-designed networks, uniform se" in words
 
 
 def test_leads_are_told_with_their_intervals(run: Path, tmp_path: Path) -> None:
@@ -556,7 +570,7 @@ def test_leads_are_told_with_their_intervals(run: Path, tmp_path: Path) -> None:
     ]
     write_json(folder / "retrain" / "comparison.json", compared)
     words = " ".join(_checked(_written(folder)).words)
-    assert "+2.00 points against the best hand-designed network of the same cost, uniform se (95 % interval" in words
+    assert "+2.00 points against the best of the hand-designed networks, uniform se (95 % interval" in words
     assert "+1.50 to +2.50, p 0.012, McNemar over 100 test pictures, one seed)" in words
     assert "+2.00 ± 0.50" in words
     # One of another winner says nothing of this.
