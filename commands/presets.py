@@ -148,7 +148,7 @@ class SearchSettings:
     finalists: int | None = flag(
         None,
         "of the best, trained by themselves at the end, as by retrain.py; the best of them is the run's answer; 0: the "
-        "best score is (default: 8 with --evaluator supernet, at most one for 30 trials; imagenet: 0)",
+        "best score is (default: 6 with --evaluator supernet, at most one for 30 trials; imagenet: 0)",
         whole(0, 1000),
         group="scoring",
     )
@@ -205,7 +205,7 @@ class Preset:
     anchor: Recipe  # how an anchor is trained
     rescored: int  # candidates scored thoroughly at the end
     retraining: str = "quick"  # the recipe that suits what is found
-    finalists: int = 8  # of a search of the preset's length
+    finalists: int = 6  # of a search of the preset's length
 
 
 PRESETS = {

@@ -37,17 +37,18 @@ class Final(NamedTuple):
 def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
     """The `count` to train by themselves: by score, and unlike each other.
 
-    Turn by turn the best of all and the best of those that fill the budget: shared weights flatter small networks.
+    Two of three are the best of those that fill the budget, the third is the best of all: shared weights flatter small
+    networks.
     """
     ranked = sorted(candidates, key=lambda candidate: candidate.merit)
     full = filling(ranked, budget)
     choices = {one.architecture.digest(): space.choices(one.architecture) for one in ranked}
     chosen: list[Candidate] = []
     for least in (UNLIKE, 0.0):
-        for turn in range(2 * len(ranked)):
+        for turn in range(3 * len(ranked)):
             if len(chosen) >= count:
                 break
-            for candidate in ranked if turn % 2 else full:
+            for candidate in ranked if turn % 3 == 2 else full:
                 own = choices[candidate.architecture.digest()]
                 if candidate in chosen:
                     continue

@@ -61,14 +61,14 @@ def _training(data: Dataset, folder: Path, count: int = 4) -> FinalistTraining:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 12))
-def test_finalists_are_unlike_and_half_of_them_fill_the_budget(seed: int, count: int) -> None:
+def test_finalists_are_unlike_and_most_of_them_fill_the_budget(seed: int, count: int) -> None:
     priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_200_000))
     candidates = _candidates(priced, 40, seed)
     chosen = finalists(candidates, priced.space, priced.budget, count)
     assert len(chosen) == count == len({one.architecture for one in chosen})
     full = filling(candidates, priced.budget)
     assert chosen[0] == min(full, key=lambda one: one.merit)
-    assert sum(one in full for one in chosen) >= min(count // 2, 1)
+    assert sum(one in full for one in chosen) >= min(2 * count // 3, len(full) // 4)
     made = [priced.space.choices(one.architecture) for one in chosen]
     for index, own in enumerate(made):
         for other in made[:index]:
@@ -202,7 +202,7 @@ def test_how_many_by_default() -> None:
         return planned.count if planned else 0
 
     usual = PRESETS["digits"].settings
-    assert count(usual) == 8
+    assert count(usual) == 6
     assert count(replace(usual, trials=100)) == 3
     assert count(replace(usual, trials=12)) == 0
     assert count(replace(usual, trials=12, finalists=5)) == 5
