@@ -40,10 +40,14 @@ class Metric:
         if not isinstance(self.beside, tuple):
             raise InputError(f"metric {shown(self.name)}: `beside`: expected a tuple, got {shown(self.beside)}")
         names = (self.name, *self.beside)
+        if self.step is not None and not isinstance(self.step, str):
+            raise InputError(f"metric {shown(self.name)}: `step`: expected a unit or none, got {shown(self.step)}")
         texts = (*names, self.unit, self.step or "")
         if not all(isinstance(text, str) and len(text) <= MOST_CHARACTERS for text in texts) or not all(names):
             most = f"expected names, and units of at most {MOST_CHARACTERS} letters"
             raise InputError(f"metric {shown(self.name)}: {most}")
+        if any(text.splitlines() not in ([], [text]) for text in texts):
+            raise InputError(f"metric {shown(self.name)}: expected names and units without line breaks")
         if len(set(names)) < len(names):
             raise InputError(f"metric {self.name}: `beside`: expected other names, each once, got {shown(self.beside)}")
         if type(self.scale) not in (int, float) or not 1 / MOST_SCALE <= self.scale <= MOST_SCALE:

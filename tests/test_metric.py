@@ -270,6 +270,9 @@ def test_a_metric_is_read_back() -> None:
         ({"beside": "worst"}, "metric.beside: expected a list of names, got 'worst'"),
         ({"beside": ["error"]}, "metric error: `beside`: expected other names, each once"),
         ({"unit": "p" * 61}, "expected names, and units of at most 60 letters"),
+        ({"step": 0}, "`step`: expected a unit or none, got 0"),
+        ({"step": ["px"]}, "`step`: expected a unit or none, got ['px']"),
+        ({"beside": ["a\u2028b"]}, "expected names and units without line breaks"),
         ({"name": "other"}, "metric.name: expected 'error', got 'other'"),
         ({"more": 1}, "metric: expected an object with name, unit, scale, decimals"),
     ],
@@ -279,6 +282,13 @@ def test_a_broken_metric_is_refused(changed: dict[str, Any], message: str) -> No
     with pytest.raises(InputError) as refused:
         read_metric({"metric": plain}, "error")
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\n", "\ra"])
+def test_a_metric_s_name_is_one_line(name: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Metric(name)
+    assert str(refused.value) == f"metric {name!r}: expected names and units without line breaks"
 
 
 def test_a_broken_metric_of_a_run_is_refused(finished: tuple[Path, str], tmp_path: Path) -> None:
