@@ -2,8 +2,8 @@
 
 In the middle of a training the learning rate is high, and an epoch's weights are good or bad by luck. Among ten
 networks that a search chose on the digits, the accuracy after 5 of 12 epochs goes with the test accuracy in the end by
-r = .65, that of the average by .83, and after 4 epochs by .26 and .74 (`python -m benchmarks.finalists`). So trainings can be
-judged, and given up, early.
+r = .65, that of the average by .83, and after 4 epochs by .26 and .74 (`python -m benchmarks.finalists`). So trainings
+can be judged, and given up, early.
 The average is that of the weights (Polyak and Juditsky, 1992; exponential, as in arXiv:1703.01780), not of the recipe:
 the training itself stays what it is.
 """
