@@ -16,7 +16,8 @@ from commands.search_checks import check_engine, check_latency, check_objectives
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
 from commands.suited import suited
 from evaluators.base import Evaluator, adopted, prepare
-from evaluators.choice import EVALUATORS, Elsewhere, Setup, check_evaluator
+from evaluators.choice import EVALUATORS, Setup, check_evaluator
+from evaluators.elsewhere import Elsewhere
 from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.titles import recorded_title, title_of

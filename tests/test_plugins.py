@@ -14,7 +14,8 @@ from torch import nn
 import foundation.plugins
 from commands import command_line, retrain, search
 from commands.command_line import flag
-from evaluators.choice import EVALUATORS, Elsewhere
+from evaluators.choice import EVALUATORS
+from evaluators.elsewhere import Elsewhere
 from foundation.errors import InputError
 from foundation.plugins import load_plugin, loaded_plugins
 from search_space import attention

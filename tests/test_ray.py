@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +13,8 @@ from typing import Any
 import pytest
 
 from evaluators.base import Evaluator, Metrics
+from evaluators.choice import EVALUATORS
+from evaluators.elsewhere import Elsewhere
 from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Architecture, InputError
@@ -19,6 +24,8 @@ from studies.engines.ray_actors import RayActors
 from studies.loop import search
 from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
+
+ROOT = Path(__file__).parent.parent
 
 # Ray's own, at its import and in its processes
 pytestmark = [
@@ -144,3 +151,16 @@ def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(InputError, match=r"`engine` ray: needs ray; pip install 'coordnas\[ray\]'"):
         RayActors(Make(tmp_path), 1)
+
+
+def test_another_process_knows_the_evaluators_of_the_package() -> None:
+    """An actor has of this program what the value it is sent imports, and no command."""
+    make = Elsewhere("zero-cost", {}, "digits", 32, {}, "cpu", 1)
+    program = (
+        "import pickle, sys; make = pickle.load(sys.stdin.buffer); "
+        "print(*sys.modules[type(make).__module__].EVALUATORS.names())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=pickle.dumps(make), cwd=ROOT, capture_output=True, timeout=120
+    )
+    assert done.stdout.decode().split() == list(EVALUATORS.names()), done.stderr
