@@ -28,15 +28,15 @@ def beside(source: Source, head: Head, best: Best) -> dict[str, Architecture]:
     """The networks by name.
 
     Of each kind of attention that the space offers, one that fills the budget (`full`), with the ratio that does best
-    on validation pictures; and, where the found network leaves some of the budget, one of its MACs. Where there is no
-    budget of MACs or parameters, those of its MACs alone. Under a latency bound there is no random network: a run's
-    space does not hold times.
+    on validation pictures; and, where the found network leaves some of the budget, one of its MACs. Without a budget,
+    and under a latency bound, those of its MACs alone, and under that bound no random network: a run's space does not
+    hold times, so what keeps within it is not known.
     """
     found, priced = source.architecture, source.priced
     space = priced.space if priced else None
     own = measure(found, head)
     networks: dict[str, Architecture] = {}
-    budget = Budget(priced.budget.max_macs, priced.budget.max_params) if priced else Budget()
+    budget = priced.budget if priced and priced.budget.max_latency_ns is None else Budget()
     if budget.bounds():
         for name, kind in _kinds(compared(found, space, budget, head, every_ratio=True)).items():
             names = list(kind)

@@ -12,14 +12,17 @@ from PIL import Image
 from rich.console import Console
 from scipy import stats
 
+from commands.compare import beside
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, lead, plot_comparison
-from search_space.architecture import Attention
+from search_space.architecture import Architecture, Attention
 from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
-from search_space.cost.cost import Cost, measure
+from search_space.cost.cost import Budget, Cost, measure
 from search_space.cost.priced_space import PricedSpace
+from search_space.head import ClassifierHead
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space, priced_space
+from studies.runs.source import Source
 
 NETWORK = priced_space("mobilenetv2-32").smallest
 
@@ -135,3 +138,28 @@ def test_table_plot_and_file_say_the_same(tmp_path: Path) -> None:
     alone = Console(file=io.StringIO(), width=140)
     alone.print(comparison_table(rows[:1], "title"))
     assert "ahead" not in alone.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _beside(source: Source, chosen: int = 0) -> dict[str, Architecture]:
+    return beside(source, ClassifierHead(10), lambda networks: chosen)
+
+
+def test_what_a_found_network_is_trained_beside() -> None:
+    """Those that fill the budget, those of its MACs where it leaves some, and a random one."""
+    priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_200_000))
+    small = Source(priced.smallest, "digits", Path("run"), priced, None)
+    found = _beside(small, chosen=-1)
+    full = {name: network for name, network in found.items() if name.endswith(" full")}
+    assert list(full) == ["uniform none full", "uniform se/16 full", "uniform ca/16 full"]  # each kind's last ratio
+    assert all(0.98 * 1_200_000 <= measure(network, 10).macs <= 1_200_000 for network in full.values())
+    assert {"uniform none", "random"} <= found.keys()
+    filling = Source(full["uniform none full"], "digits", Path("run"), priced, None)
+    assert set(_beside(filling)) == {"uniform none full", "uniform se/4 full", "uniform ca/4 full", "random"}
+    alone = Source(priced.smallest, "digits", Path("mine"), None, None)
+    assert not any(name.endswith("full") or name == "random" for name in _beside(alone))
+
+
+def test_under_a_latency_bound_no_network_is_said_to_fill_the_budget() -> None:
+    bounded = replace(priced_space("mobilenetv2-32"), budget=Budget(max_macs=1_200_000, max_latency_ns=10**6))
+    names = _beside(Source(bounded.smallest, "digits", Path("run"), bounded, None))
+    assert not any(name.endswith("full") or name == "random" for name in names)

@@ -41,6 +41,17 @@ class Killed(BaseException):
     pass
 
 
+class Telling(Reporter):
+    """Keeps what it is to say."""
+
+    def __init__(self, quiet: bool = False):
+        super().__init__(quiet)
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
 @pytest.fixture(scope="module")
 def data(picture_folder: Path) -> Dataset:
     return load_data(f"folder:{picture_folder}", 24, torch.device("cpu"))
@@ -105,9 +116,8 @@ def test_a_training_in_parts_is_the_retrainings_own(data: Dataset, tiny_space: P
     (place,) = begun(tmp_path / "run", network)
     assert len((place / "metrics.jsonl").read_text().splitlines()) == 4
 
-    said: list[str] = []
-    told = Reporter(quiet=True)
-    told.say = said.append  # type: ignore[method-assign]
+    told = Telling(quiet=True)
+    said = told.said
     whole = _whole(data, network, tmp_path / "whole", told, [])
     gone_on = _whole(data, network, tmp_path / "gone-on", told, [place])
     assert [line for line in said if "goes on" in line] == [f"found: goes on from where {place} has it"]
