@@ -118,16 +118,24 @@ def effects(candidates: Sequence[Candidate], label: Callable[[Attention], str]) 
 
 
 def _share(row: Row, name: str, label: Callable[[Attention], str]) -> float:
-    return sum(label(attention) == name for attention in row.attention) / row.depth
+    return sum(label(attention) == name for attention in row.attention) / max(1, row.depth)
 
 
 def _sizes(architectures: Sequence[Architecture]) -> list[NDArray[np.float64]]:
-    """Numbers that say each stage's size, each with mean 0 and deviation 1; without those that never change."""
+    """Numbers that say each stage's size, each with mean 0 and deviation 1; without those that never change.
+
+    What a stage that is left out does not have is 0.
+    """
+    stages = [architecture.stage_rows() for architecture in architectures]
+    names = [
+        dict.fromkeys(name for row in own for name, _ in reversed(row.numbers)) for own in zip(*stages, strict=True)
+    ]
     rows = []
-    for architecture in architectures:
+    for architecture, own in zip(architectures, stages, strict=True):
         row = [math.log(architecture.resolution)]
-        for stage in architecture.stage_rows():
-            row += [math.log(stage.width), stage.depth, *(value for _, value in reversed(stage.numbers))]
+        for stage, told in zip(own, names, strict=True):
+            numbers = dict(stage.numbers)
+            row += [math.log(stage.width), stage.depth, *(numbers.get(name, 0) for name in told)]
         rows.append(row)
     table = np.array(rows, dtype=np.float64)
     spread = table.std(0)
@@ -160,8 +168,11 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     candidates = candidates[:: -(-len(candidates) // MOST_IMPORTANT) or 1]
     if len(candidates) < LEAST_CANDIDATES or len({candidate.score for candidate in candidates}) < 2:
         return []
-    rows = [_decided(candidate.architecture) for candidate in candidates]
-    options = {name: sorted({row[name] for row in rows}) for name in rows[0]}
+    decided = [_decided(candidate.architecture) for candidate in candidates]
+    # A stage that is left out has neither kernel nor expansion.
+    names = dict.fromkeys(name for row in decided for name in row)
+    rows = [{name: row.get(name, "–") for name in names} for row in decided]
+    options = {name: sorted({row[name] for row in rows}) for name in names}
     varied = {name: CategoricalDistribution(found) for name, found in options.items() if len(found) > 1}
     if not varied:
         return []

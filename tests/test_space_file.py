@@ -93,7 +93,7 @@ def test_attention_per_block(tmp_path: Path) -> None:
         ("width = [8, 16]", "width = []", r"line 10: stage\[0\].width: expected a list of integers"),
         ("width = [8, 16]", "width = [8, true]", r"line 10: stage\[0\].width: expected an integer .* got True"),
         ("width = [8, 16]", "width = [8]\nwidth = [16]", r"line 11: stage\[0\].width: given twice, first in line 10"),
-        ("depth = [1, 2]", "depth = [1, 99]", r"line 11: stage\[0\].depth: expected integers from 1 to 32, got 99"),
+        ("depth = [1, 2]", "depth = [1, 99]", r"line 11: stage\[0\].depth: expected integers from 0 to 32, got 99"),
         ("kernel_size = [3, 5]", "kernel_size = [3, 4]", r"line 13: stage\[0\].kernel_size: expected an odd integer"),
         ("expansion = [2]", "expansion = [17]", r"line 12: stage\[0\].expansion: expected an integer from 1 to 16"),
         ('"se/4"', '"se"', r"line 14: stage\[0\].attention: reduction: attention 'se' needs a reduction ratio"),

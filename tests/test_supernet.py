@@ -212,6 +212,8 @@ class TestSandwich:
             for pick, architecture in ((max, largest), (min, smallest)):
                 stage = architecture.stages[index]
                 assert stage.depth == pick(options.depth)
+                if not stage.depth:
+                    continue  # left out
                 if not options.block.startswith("sandglass"):  # where twins leave other extremes
                     assert stage.expansion == pick(options.expansion)
                 assert stage.kernel_size == pick(options.kernel_size)
@@ -226,6 +228,8 @@ class TestSandwich:
                 continue  # a block that changes the shape has no place for attention
             if len(space.space.stages[index].attention) == 1:
                 continue  # nothing to choose
+            if 0 in space.space.stages[index].depth:
+                continue  # the turns of networks without it are lost
             trained = [a.stages[index].attention[0] for step in range(steps) for a in sandwich.architectures(step)]
             counts = Counter(attention.kind for attention in trained)
             assert counts == dict.fromkeys(("none", "se", "ca"), steps * 4 // 3)

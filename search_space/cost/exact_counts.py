@@ -4,7 +4,7 @@ A count is a column of limbs of 14 bits, the lowest first. Convolutions are by r
 histograms both in limbs: so the rounding error of a transform stays far below one half, which would be wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ class Counts:
         for state, start in self._starts.items():
             for index, row in enumerate(limbs[state]):
                 self.words[index // 2, start : start + size] |= (row << (LIMB_BITS * (index % 2))).astype(np.uint32)
+
+    def starts(self, states: Iterable[State]) -> NDArray[np.int64]:
+        """Where in `words` the counts of each of some states begin."""
+        return np.array([self._starts[state] for state in states], dtype=np.int64)
 
     def number(self, state: State, buckets: int) -> int:
         """The count of a state within so many buckets."""

@@ -192,7 +192,6 @@ class Moves:
         ways = histograms[self._column, self._spent]
         # Sums of ways × words stay below 2^63, or are of Python's integers.
         self._ways = ways if ways.sum() < 1 << (62 - WORD_BITS) else ways.astype(object)
-        self._position = self._column * self._scale.size - self._spent
         self._heads = [self._sorted(heads, spent, together[state]) for state in self.states]
 
     @staticmethod
@@ -221,7 +220,8 @@ class Moves:
         `after` counts the ways to go on after it. Returns also what the stage costs, and the number of the way among
         those after it.
         """
-        words = after.words[:, self._position + remaining]
+        # The states after this one are some of those that there are.
+        words = after.words[:, after.starts(self.states)[self._column] + (remaining - self._spent)]
         # An outcome that does not fit reads some other number, times zero.
         below = np.cumsum(words * (self._ways * (self._spent <= remaining)), axis=1)
         chosen = bisect.bisect_right(range(len(self._spent)), ticket, key=lambda index: integer(below[:, index]))

@@ -23,6 +23,8 @@ class Stage:
 
     `attention` has one entry a block, so its length is the stage's depth. Widths count channels; `expansion` is
     the ratio of a block's hidden to its input channels (of its input to its hidden channels in a sandglass).
+
+    A stage without blocks is left out: what is before it goes on unchanged, and its width is that.
     """
 
     block: str
@@ -40,7 +42,10 @@ class Stage:
         check_integer("kernel_size", self.kernel_size, 1, 11)
         if self.kernel_size % 2 == 0:
             raise InputError(f"kernel_size: expected an odd integer, got {self.kernel_size}")
-        check_tuple("attention", self.attention, Attention, MAX_DEPTH)
+        if self.attention != ():
+            check_tuple("attention", self.attention, Attention, MAX_DEPTH)
+        elif self.stride != 1:
+            raise InputError("attention: a stage of stride 2 has at least one block")
 
     @property
     def depth(self) -> int:
@@ -50,7 +55,7 @@ class Stage:
     @property
     def attention_label(self) -> str:
         """Short form for tables: one label if all blocks agree, else one a block joined by `+`."""
-        labels = [attention.label for attention in self.attention]
+        labels = [attention.label for attention in self.attention] or ["–"]
         return labels[0] if len(set(labels)) == 1 else "+".join(labels)
 
 
@@ -76,6 +81,11 @@ class MobileArchitecture(Architecture):
         if self.head_width is not None:
             check_integer("head_width", self.head_width, 1, MAX_WIDTH)
         check_name("activation", self.activation)
+        width = self.stem_width
+        for index, stage in enumerate(self.stages):
+            if stage.depth == 0 and stage.width != width:
+                raise InputError(f"stages[{index}].width: expected {width}, as before the stage, which is left out")
+            width = stage.width
 
     @property
     def total_stride(self) -> int:
@@ -99,7 +109,7 @@ class MobileArchitecture(Architecture):
         kernel = ("kernel", 3)
         rows = [Row("stem", "stem", "convolution", self.stem_width, self.stem_stride, (None,), (kernel,), end=True)]
         for index, stage in enumerate(self.stages):
-            numbers = (("kernel", stage.kernel_size), ("expansion", stage.expansion))
+            numbers = (("kernel", stage.kernel_size), ("expansion", stage.expansion)) if stage.depth else ()
             place = f"stages.{index}"
             rows.append(Row(f"{index + 1}", place, stage.block, stage.width, stage.stride, stage.attention, numbers))
         if self.head_width is not None:
@@ -117,7 +127,7 @@ class MobileArchitecture(Architecture):
             return getattr(stage, what)
         # A stage's last block has a place for attention if any of its blocks has.
         block = int(inner[0].removeprefix("block")) if len(inner) == 2 else stage.depth - 1
-        if block >= stage.depth:
+        if not 0 <= block < stage.depth:
             return None
         return stage.attention[block].kind if what == "attention" else stage.attention[block].reduction
 
@@ -136,7 +146,8 @@ class MobileArchitecture(Architecture):
 
 def _stage(place: str, data: object) -> Stage:
     fields = check_fields(place, data, Stage)
-    entries = check_list(f"{place}.attention", fields.pop("attention"), MAX_DEPTH)
+    entries = fields.pop("attention")
+    entries = check_list(f"{place}.attention", entries, MAX_DEPTH) if entries != [] else []
     attention = tuple(_attention(f"{place}.attention[{i}]", entry) for i, entry in enumerate(entries))
     try:
         return Stage(attention=attention, **fields)

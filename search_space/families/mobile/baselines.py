@@ -15,11 +15,15 @@ CA_RATIOS = (16, 32)
 
 
 def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, divisor: int = 8) -> MobileArchitecture:
-    """The space's middle network with one attention at every stage that may have it, all widths times `width`."""
+    """The space's middle network with one attention at every stage that may have it, all widths times `width`.
+
+    A stage of which that leaves no block is not there.
+    """
 
     def middle(options: tuple[int, ...]) -> int:
         return sorted(options)[(len(options) - 1) // 2]
 
+    middling = [options for options in space.stages if middle(options.depth)]
     stages = [
         Stage(
             block=options.block,
@@ -29,12 +33,12 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
             kernel_size=min(options.kernel_size),
             attention=(NO_ATTENTION,) * middle(options.depth),
         )
-        for options in space.stages
+        for options in middling
     ]
     stem_width = divisible(space.stem_width * width, divisor)
 
     def wanted(index: int, _stage: Stage) -> Attention:
-        return attention if space.stages[index].attention != (NO_ATTENTION,) else NO_ATTENTION
+        return attention if middling[index].attention != (NO_ATTENTION,) else NO_ATTENTION
 
     return MobileArchitecture(
         resolution=middle(space.resolution),
@@ -49,8 +53,12 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
 def alike(
     architecture: MobileArchitecture, attention: Attention, width: float = 1.0, divisor: int = 8
 ) -> MobileArchitecture:
-    """The architecture with one attention at every stage that expands or has one, all widths times `width`."""
-    stages = [replace(stage, width=divisible(stage.width * width, divisor)) for stage in architecture.stages]
+    """The architecture with one attention at every stage that expands or has one, all widths times `width`.
+
+    A stage without blocks is not there.
+    """
+    kept = (stage for stage in architecture.stages if stage.depth)
+    stages = [replace(stage, width=divisible(stage.width * width, divisor)) for stage in kept]
     stem_width = divisible(architecture.stem_width * width, divisor)
 
     def wanted(_index: int, stage: Stage) -> Attention:

@@ -46,7 +46,7 @@ def counting_work(stages: Sequence[StageOptions], resolutions: int) -> float:
                 f"stages[{index}]: {told} would take about {_time(own)} to count; offer fewer (all stages together may "
                 "take two minutes)"
             )
-        before = len(options.width)
+        before = len(options.width) + (before if 0 in options.depth else 0)
     return total
 
 

@@ -61,7 +61,7 @@ class MobileSpace(SearchSpace):
                     f"stages[{index}].width: {min(shared)} is a width of the stage before as well; a sandglass_thin of "
                     "stride 1 has to change it"
                 )
-            before = options.width
+            before = _widths_after(options, before)
             attended = sum(len(options.attention) ** depth for depth in options.depth)
             shapes = len(options.width) * len(options.expansion) * len(options.kernel_size)
             if self.attention_per == "block" and shapes * attended > MAX_WAYS:
@@ -196,5 +196,10 @@ def most_channels(space: MobileSpace) -> dict[str, tuple[int, int]]:
                             name = f"stages.{index}.{block}.{role}"
                             ins, outs = most.get(name, (0, 0))
                             most[name] = max(ins, piece.in_channels), max(outs, piece.out_channels)
-        widths = options.width
+        widths = _widths_after(options, widths)
     return most
+
+
+def _widths_after(options: StageOptions, before: tuple[int, ...]) -> tuple[int, ...]:
+    """The widths that there may be after a stage; one that is left out leaves those before it."""
+    return tuple(dict.fromkeys((*options.width, *before))) if 0 in options.depth else options.width

@@ -44,8 +44,10 @@ class StageOptions:
         for name in ("width", "depth", "expansion", "kernel_size", "attention"):
             check_options(name, getattr(self, name))
         for depth in self.depth:
-            if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
-                raise InputError(f"depth: expected integers from 1 to {MAX_DEPTH}, got {shown(depth)}")
+            if type(depth) is not int or not 0 <= depth <= MAX_DEPTH:
+                raise InputError(f"depth: expected integers from 0 to {MAX_DEPTH}, got {shown(depth)}")
+        if 0 in self.depth and self.stride != 1:
+            raise InputError("depth: a stage of stride 2 cannot be left out; offer depths from 1")
         # A stage checks its own fields: every option is tried in one.
         first = Stage(self.block, self.width[0], self.stride, self.expansion[0], self.kernel_size[0], (NO_ATTENTION,))
         for name in ("width", "expansion", "kernel_size"):
@@ -99,8 +101,14 @@ class StageProgram(LinkProgram):
     def shape(self, state: int, choose: Choose) -> StageShape:
         """The shape that `choose` decides, after `state` channels."""
         options, in_width = self.offered, state
-        width = decide(choose, f"{self.name}.width", options.width)
-        depth = decide(choose, f"{self.name}.depth", options.depth)
+        if 0 in options.depth:  # without blocks there is no width to decide
+            depth = decide(choose, f"{self.name}.depth", options.depth)
+            if depth == 0:
+                return StageShape(self._left_out(in_width), ())
+            width = decide(choose, f"{self.name}.width", options.width)
+        else:
+            width = decide(choose, f"{self.name}.width", options.width)
+            depth = decide(choose, f"{self.name}.depth", options.depth)
         none = (NO_ATTENTION,) * depth
         stage = Stage(options.block, width, options.stride, options.expansion[0], options.kernel_size[0], none)
         # Width and depth can leave no difference between expansions or kernels, and all of them none between ratios:
@@ -115,6 +123,11 @@ class StageProgram(LinkProgram):
             distinct = tuple(dict.fromkeys(channels[block] or 0 for block in places))
             groups = [Group(self.name, places, distinct)] if places else []
         return StageShape(stage, tuple(groups))
+
+    def _left_out(self, state: int) -> Stage:
+        """The stage without blocks, after `state` channels."""
+        options = self.offered
+        return Stage(options.block, state, options.stride, options.expansion[0], options.kernel_size[0], ())
 
     def choice(self, group: Group, choose: Choose) -> Attention:
         """The attention that `choose` decides for a group of blocks."""
@@ -141,17 +154,19 @@ class StageProgram(LinkProgram):
         return link.attention
 
     def size(self, shape: Shape, state: int) -> tuple[int, ...]:
-        """Width, depth, the channels within its blocks, kernel.
+        """Whether it has blocks, width, depth, the channels within its blocks, kernel.
 
         Of the expansions, a ratio that some blocks divide by and that rules on their least channels can overrule, the
         largest has most channels.
         """
         stage: Stage = shape.link
         inner = sum(piece.in_channels for part in self.parts(stage, state) for _, piece in part.pieces)
-        return stage.width, stage.depth, inner, stage.kernel_size
+        return bool(stage.depth), stage.width, stage.depth, inner, stage.kernel_size
 
     def told(self, link: Stage) -> str:
         """The stage's fields."""
+        if link.depth == 0:
+            return f"{link.block}, left out after width {link.width}"
         return (
             f"{link.block}, width {link.width}, depth {link.depth}, expansion {link.expansion}, kernel "
             f"{link.kernel_size}, {link.attention_label}"
@@ -164,8 +179,10 @@ class StageProgram(LinkProgram):
 
     def features(self, link: Stage) -> tuple[float, ...]:
         """log2 of its width, depth, expansion, kernel size, the mean over its blocks of log2 of the reduction ratio
-        (0 without), and each attention kind's share of its blocks.
+        (0 without), and each attention kind's share of its blocks. Of a stage that is left out only the width.
         """
+        if link.depth == 0:
+            return (log2(link.width), *(0.0 for _ in self.feature_names[1:]))
         kinds = [attention.kind for attention in link.attention]
         ratios = [log2(attention.reduction or 1) for attention in link.attention]
         return (
