@@ -44,7 +44,7 @@ class SearchSettings:
         "settings that the flags override: digits, cifar10, photos, imagenet (of your own files, what suits them)",
         "digits",
     )
-    space: str = flag("mobilenetv2-32", f"{', '.join(spaces())}, or your own FILE.toml", group="main")
+    space: str = flag("mobile-32", f"{', '.join(spaces())}, or your own FILE.toml", group="main")
     data: str = flag("digits", f"pictures: {DATA}", group="main")
     max_macs: int | None = flag(
         1_200_000, "budget of multiply-accumulates a picture, e.g. 300M; none if another is given", bound, group="main"
@@ -147,8 +147,8 @@ class SearchSettings:
     )
     finalists: int | None = flag(
         None,
-        "of the best, trained by themselves at the end, as by retrain.py; the best of them is the run's answer; 0: the "
-        "best score is (default: 6 with --evaluator supernet, at most one for 30 trials; imagenet: 0)",
+        "of the best, trained by themselves at the end, as by retrain.py; the best of them is the run's answer "
+        "(default: 8 with --evaluator supernet, at most one for 30 trials; photos: 6, imagenet: 0)",
         whole(0, 1000),
         group="scoring",
     )
@@ -193,6 +193,10 @@ class SearchSettings:
     quiet: bool = flags.quiet()
 
 
+TABULATED = "mobilenetv2-32"
+"""The space of the tables that come with this project."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """What the flags of a search do not say."""
@@ -205,7 +209,7 @@ class Preset:
     anchor: Recipe  # how an anchor is trained
     rescored: int  # candidates scored thoroughly at the end
     retraining: str = "quick"  # the recipe that suits what is found
-    finalists: int = 6  # of a search of the preset's length
+    finalists: int = 8  # of a search of the preset's length
 
 
 PRESETS = {
@@ -213,7 +217,7 @@ PRESETS = {
         settings=SearchSettings(),
         pictures=12_000,
         recipe=SupernetRecipe(
-            epochs=18, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, largest_epochs=3
+            epochs=10, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, distillation=False
         ),
         scoring=Scoring(calibration=512, validation=1000, batch_size=256),
         proxy=ProxySettings(
@@ -229,13 +233,13 @@ PRESETS = {
         settings=SearchSettings(preset="cifar10", data="cifar10"),
         pictures=45_000,
         recipe=SupernetRecipe(
-            epochs=20,
+            epochs=14,
             batch_size=64,
             learning_rate=0.4,
             weight_decay=2e-4,
             augmentation="crop-flip",
             random_networks=1,
-            largest_epochs=4,
+            distillation=False,
         ),
         scoring=Scoring(calibration=512, validation=2000, batch_size=256),
         proxy=ProxySettings(
@@ -272,6 +276,7 @@ PRESETS = {
         anchor=Recipe(epochs=12, batch_size=32, learning_rate=0.1, weight_decay=1e-4, augmentation="crop-flip"),
         rescored=32,
         retraining="photos",
+        finalists=6,
     ),
     # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
     "imagenet": Preset(
@@ -320,8 +325,13 @@ def preset(name: str) -> Preset:
 
 
 def usual(given: Mapping[str, Any]) -> SearchSettings:
-    """The settings that the given ones override: the preset's, whose bound of MACs goes where another is given."""
+    """The settings that the given ones override: the preset's, whose bound of MACs goes where another is given.
+
+    The tables that come with this project are of networks of `mobilenetv2-32`, so that is where they are searched.
+    """
     settings = preset(given.get("preset", "digits")).settings
+    if given.get("evaluator") == "tabular":
+        settings = replace(settings, space=TABULATED)
     others = given.get("max_params") is not None or given.get("max_latency_ms") is not None
     return replace(settings, max_macs=None) if others else settings
 

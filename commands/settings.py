@@ -95,7 +95,7 @@ class LatencySettings:
     Or export the pieces as ONNX files, for a device that this program does not run on.
     """
 
-    space: str = flag("mobilenetv2-32", f"search space: {', '.join(spaces())}, or a file FILE.toml")
+    space: str = flag("mobile-32", f"search space: {', '.join(spaces())}, or a file FILE.toml")
     classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
     resolution: int | None = flag(
         None, "measure at this one of the space's resolutions; a search needs all (default: all)", whole(1, 4096)

@@ -24,7 +24,7 @@ from studies.trials import Candidate, Failure
 
 FINALISTS = "finalists.json"
 UNLIKE = 0.2
-"""Share of the decisions by which a finalist differs from each other one, while there are such."""
+"""Share of the decisions by which a finalist differs from each other one, while there are such; then half of it."""
 
 
 class Final(NamedTuple):
@@ -37,24 +37,20 @@ class Final(NamedTuple):
 def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
     """The `count` to train by themselves: by score, and unlike each other.
 
-    Two of three are the best of those that fill the budget, the third is the best of all: shared weights flatter small
+    Three of four are the best of those that fill the budget, the others the best of all: shared weights flatter small
     networks.
     """
     ranked = sorted(candidates, key=lambda candidate: candidate.merit)
-    full = filling(ranked, budget)
     choices = {one.architecture.digest(): space.choices(one.architecture) for one in ranked}
     chosen: list[Candidate] = []
-    for least in (UNLIKE, 0.0):
-        for turn in range(3 * len(ranked)):
-            if len(chosen) >= count:
-                break
-            for candidate in ranked if turn % 3 == 2 else full:
+    for among, places in ((filling(ranked, budget), count - count // 4), (ranked, count)):
+        for least in (UNLIKE, UNLIKE / 2, 0.0):
+            for candidate in among:
                 own = choices[candidate.architecture.digest()]
-                if candidate in chosen:
+                if candidate in chosen or len(chosen) >= places:
                     continue
                 if all(_unlike(own, choices[other.architecture.digest()]) >= least for other in chosen):
                     chosen.append(candidate)
-                    break
     return chosen
 
 

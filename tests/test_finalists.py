@@ -212,7 +212,7 @@ def test_how_many_by_default() -> None:
         return planned.count if planned else 0
 
     usual = PRESETS["digits"].settings
-    assert count(usual) == 6
+    assert count(usual) == 8
     assert count(replace(usual, trials=100)) == 3
     assert count(replace(usual, trials=12)) == 0
     assert count(replace(usual, trials=12, finalists=5)) == 5

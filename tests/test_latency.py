@@ -310,7 +310,7 @@ def test_the_command_measures(space_file: str, monkeypatch: pytest.MonkeyPatch) 
     ("arguments", "message"),
     [
         (["--runtime", "tflite"], "--runtime tflite: unknown; known: eager, compile, onnxruntime"),
-        (["--resolution", "64"], "--resolution 64: not in space mobilenetv2-32; it has 32"),
+        (["--resolution", "64"], "--resolution 64: not in space mobile-32; it has 32"),
         (["--out", "absent/here.json"], "--out absent/here.json: there is no folder absent; make it first"),
         (["--space", "resnet"], "--space resnet: unknown"),
         (["--threads", "0"], "argument --threads: '0': expected an integer from 1"),

@@ -112,9 +112,9 @@ def mobilenetv2_32() -> MobileSpace:
 
 @SPACES.register("mobile-32")
 def mobile_32() -> MobileSpace:
-    """Inverted residuals for 32×32 pictures: a stage on maps of 16, of 8 and of 4 pixels a side, from shallow to deep.
+    """Inverted residuals for 32×32 pictures: a stage on maps of 16, of 8 and of 4 pixels a side.
 
-    Few stages that may be wide or deep hold better networks than many that are narrow: those drawn from it at a budget
+    Few stages that may be wide hold better networks than many that are narrow: those drawn from it at a budget
     of 1.2M MACs are better than those drawn from `mobilenetv2-32` (docs/search-space.md).
     """
     rows = (((8, 12, 16), 1), ((12, 16, 20, 24), 2), ((24, 32, 40, 48), 2))
@@ -123,7 +123,7 @@ def mobile_32() -> MobileSpace:
             block="inverted_residual",
             stride=stride,
             width=widths,
-            depth=(1, 2, 3),
+            depth=(1, 2),
             expansion=(2, 3, 4),
             kernel_size=(3, 5),
             attention=_every_attention((4, 8, 16)),
