@@ -5,8 +5,9 @@
 
 For each search seed the default `search.py` is run, and as a contender `random`: as many architectures drawn from the
 budget as the same halving trains in the same processor time, without a supernet. `--before CHECKOUT` adds the search of
-another checkout of this project, which takes the shared weights of the first. The uniform networks that fill the
-budget stand beside them, one of each kind of attention, with the ratio that does best on validation pictures.
+another checkout of this project. The uniform networks that fill the budget stand beside them, one of each kind of
+attention, with the ratio that does best on validation pictures: of the search space's own shape, and of MobileNetV2's
+(`mobilenetv2-32`), as a user would take them without it.
 
 Each is then trained with `--seeds` seeds that no choice was made by (1, 2, …), and tested. Printed are each one's mean,
 and how far the found networks are ahead: a Welch interval of 95% over the searches' means and the other's own, paired
@@ -50,6 +51,7 @@ from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
 from search_space.head import ClassifierHead
+from search_space.spaces import named_space
 from studies.finalists import trained
 from studies.runs.source import Source, read_source
 from studies.trials import Candidate
@@ -63,6 +65,7 @@ from training.sizing import planned
 from training.standalone import CHECKPOINT, METRICS, SCRATCH, train_standalone
 
 ROOT = Path(__file__).parent.parent
+SHAPED = "mobilenetv2-32"
 SPLITS = {"train": 12_000, "val": 3_000, "test": 10_000}
 QUIET = Reporter(quiet=True)
 
@@ -80,22 +83,26 @@ def main() -> None:
     recipe = planned(RECIPES[preset.retraining], MADE_FOR[preset.retraining], len(data.train))
     bench = Bench(folder, data, recipe, arguments.seeds)
     print(f"{arguments.data}: {len(data.train)} pictures to train, {len(data.test)} to test; {recipe.epochs} epochs")
-    contenders: dict[str, list[Results]] = {"search": [], "before": [], "random": []}
+    contenders: dict[str, list[Results]] = {"search": [], "random": [], "before": []}
     uniform: dict[str, Results] = {}
-    for seed in range(arguments.searches):
+    seeds = range(arguments.searches)
+    sources: list[tuple[Source, float]] = []
+    for seed in seeds:
         run = folder / f"search-{seed}"
         seconds = _searched(ROOT, arguments, run, seed)
-        source = read_source(str(run), arguments.data)
-        contenders["search"].append(bench.trained(f"search {seed}", source.architecture))
-        if arguments.before:
-            older = folder / f"before-{seed}"
-            _searched(arguments.before, arguments, older, seed, "--supernet", str(run.resolve()))
-            best = read_source(str(older), arguments.data).architecture
-            contenders["before"].append(bench.trained(f"before {seed}", best))
-        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(source, seed, seconds)))
+        sources.append((read_source(str(run), arguments.data), seconds))
+        contenders["search"].append(bench.trained(f"search {seed}", sources[-1][0].architecture))
         if not uniform:
-            for name, network in bench.uniform(source).items():
+            named = bench.uniform(sources[0][0], "space") | bench.uniform(sources[0][0], SHAPED)
+            for name, network in named.items():
                 uniform[name] = bench.trained(name, network)
+    for seed in seeds:
+        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(*sources[seed], seed)))
+    for seed in seeds if arguments.before else ():
+        older = folder / f"before-{seed}"
+        _searched(arguments.before, arguments, older, seed)
+        best = read_source(str(older), arguments.data).architecture
+        contenders["before"].append(bench.trained(f"before {seed}", best))
     _print(arguments.data, contenders, uniform)
 
 
@@ -142,7 +149,7 @@ class Bench:
         print(f"{name:22} {macs / 1e6:.3f}M  {' '.join(f'{100 * value:.2f}' for value in test)}", flush=True)
         return Results(test, tuple(row["validation"] for row in rows))
 
-    def drawn(self, source: Source, seed: int, seconds: float) -> Architecture:
+    def drawn(self, source: Source, seconds: float, seed: int) -> Architecture:
         """The best of architectures drawn from the budget, by the halving and in the time of a search."""
         folder = self.folder / f"random-{seed}"
         kept = folder / "best.json"
@@ -176,12 +183,20 @@ class Bench:
         print(f"random {seed}: took {time.process_time() - begun:.0f} s", flush=True)
         return best
 
-    def uniform(self, source: Source) -> dict[str, Architecture]:
-        """The uniform networks that fill the budget, each with the ratio that does best after the first rung."""
+    def uniform(self, source: Source, shape: str) -> dict[str, Architecture]:
+        """The uniform networks that fill the budget, each with the ratio that does best after the first rung.
+
+        Args:
+            shape: `space`, the search's own, or the name of another one, whose middle network is taken.
+        """
+        if shape != "space":
+            assert source.priced is not None
+            source = replace(source, priced=replace(source.priced, space=named_space(shape)))
         settings = FinalistSettings(0, self.recipe)
         contest = Contest({32: self.data}, CLASSIFICATION, settings, self.folder, QUIET, lambda _: SCRATCH)
         found = beside(source, ClassifierHead(self.data.num_classes), contest)
-        return {name: network for name, network in found.items() if name.endswith("full")}
+        told = "" if shape == "space" else f", as {shape}"
+        return {f"{name}{told}": network for name, network in found.items() if name.endswith("full")}
 
     def _training(self, settings: FinalistSettings, folder: Path) -> FinalistTraining:
         return FinalistTraining(lambda side: self.data, len(self.data.train), CLASSIFICATION, settings, folder, QUIET)
