@@ -28,23 +28,24 @@ def beside(source: Source, head: Head, best: Best) -> dict[str, Architecture]:
     """The networks by name.
 
     Of each kind of attention that the space offers, one that fills the budget (`full`), with the ratio that does best
-    on validation pictures; and, where the found network leaves some of the budget, one of its MACs. Without a budget,
-    and under a latency bound, those of its MACs alone, and under that bound no random network: a run's space does not
-    hold times, so what keeps within it is not known.
+    on validation pictures; and, where the found network leaves some of the budget, one of its MACs. Under a latency
+    bound those that fill it are of the space, whose times are known, by the run's table. Without a budget, or such a
+    table, those of the found network's MACs alone.
     """
     found, priced = source.architecture, source.priced
-    space = priced.space if priced else None
-    own = measure(found, head)
+    space, times = (priced.space, priced.latency) if priced else (None, None)
+    own = measure(found, head, times)
     networks: dict[str, Architecture] = {}
-    budget = priced.budget if priced and priced.budget.max_latency_ns is None else Budget()
+    timed = priced is not None and (priced.budget.max_latency_ns is None or times is not None)
+    budget = priced.budget if priced and timed else Budget()
     if budget.bounds():
-        for name, kind in _kinds(compared(found, space, budget, head, every_ratio=True)).items():
+        for name, kind in _kinds(compared(found, space, budget, head, latency=times, every_ratio=True)).items():
             names = list(kind)
             chosen = names[best(list(kind.values()))] if len(kind) > 1 else name
             networks[f"{chosen} full"] = kind[chosen]
     if not budget.bounds() or 1 + budget.excess(own) < FILLS:
         networks |= compared(found, space, own.macs, head)
-    if priced is not None and priced.budget.max_latency_ns is None:
+    if priced is not None and timed:
         networks["random"] = priced.sample(random.Random(derive("random architecture", found.digest())))
     return networks
 

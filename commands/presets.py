@@ -44,10 +44,10 @@ class SearchSettings:
         "settings that the flags override: digits, cifar10, photos, imagenet (of your own files, what suits them)",
         "digits",
     )
-    space: str = flag("mobile-32", f"{', '.join(spaces())}, or your own FILE.toml", group="main")
+    space: str = flag("mobile-32", f"{', '.join(spaces())}, or a FILE.toml", group="main")
     data: str = flag("digits", f"pictures: {DATA}", group="main")
     max_macs: int | None = flag(
-        1_200_000, "budget of multiply-accumulates a picture, e.g. 300M; none if another is given", bound, group="main"
+        1_200_000, "budget of MACs a picture, e.g. 300M; none if another is given", bound, group="main"
     )
     max_params: int | None = flag(None, "budget of parameters, e.g. 4M", bound, group="main")
     max_latency_ms: float | None = flag(None, "budget of milliseconds a picture", milliseconds, group="main")
@@ -147,8 +147,8 @@ class SearchSettings:
     )
     finalists: int | None = flag(
         None,
-        "of the best, trained by themselves at the end, as by retrain.py; the best of them is the run's answer "
-        "(default: 8 with --evaluator supernet, at most one for 30 trials; photos: 6, imagenet: 0)",
+        "of the best, trained by themselves at the end, as by retrain.py; the best is the run's answer (default: 8 "
+        "with --evaluator supernet, at most one for 30 trials; photos: 6, imagenet: 0)",
         whole(0, 1000),
         group="scoring",
     )

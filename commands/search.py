@@ -114,6 +114,8 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, setup, evaluator, finals)
+        if distributed.rank() == 0 and setup.priced.latency is not None:
+            run_folder.keep_times(setup.folder, setup.priced.latency)
         if distributed.rank() > 0:  # the others prepare with the first, which goes on alone
             if not distributed.from_first(lambda: False):
                 prepare(evaluator)

@@ -8,20 +8,23 @@ from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, measure
+from search_space.cost.latency import LatencyTable
 from search_space.family import found_in
 from search_space.head import Head
 from search_space.space import SearchSpace
 
 TOLERANCE = 0.01
-MAX_NUDGES = 50
+MAX_NUDGES = 12
+KEPT = 3  # of the nudged, so that one step in a wrong direction is no end
 
 A = TypeVar("A", bound=Architecture)
 
 Off = Callable[[Architecture], float]
 """How far a network's cost is from what is aimed at, as a fraction of it; below 0 for a smaller one."""
 
-Compared = Callable[[Any, Any, Off, bool], Mapping[str, Architecture]]
-"""From an architecture, its space or None, what is aimed at, and whether every ratio is wanted, to networks by name."""
+Compared = Callable[[Any, Any, Off, bool, bool], Mapping[str, Architecture]]
+"""Networks by name, from an architecture, its space or None, what is aimed at, whether every ratio is wanted, and
+whether the space's own options are, of which alone times are known."""
 
 COMPARED: Registry[Compared] = Registry("networks to compare with of family")
 """What makes them, registered in the file `baselines.py` of a family's room."""
@@ -33,6 +36,7 @@ def compared(
     aim: int | Budget,
     head: Head | int,
     *,
+    latency: LatencyTable | None = None,
     every_ratio: bool = False,
 ) -> Mapping[str, Architecture]:
     """The networks to compare `architecture` with, by name.
@@ -41,7 +45,9 @@ def compared(
     architecture's own.
 
     Args:
-        aim: MACs that each is within 1% of; or a budget of MACs or parameters, of which each takes 98 to 100%.
+        aim: MACs that each is within 1% of; or a budget, of which each takes 98 to 100%.
+        latency: the times of the space's pieces, for a budget of latency: each network is then one of the space, and
+            takes less of the budget where the space has none that fills it.
         every_ratio: whether each kind of attention comes with every ratio that the space offers, or with a middle one.
 
     Raises InputError where there are none, or none of that cost.
@@ -55,21 +61,25 @@ def compared(
         ) from None
 
     def off(network: Architecture) -> float:
-        cost = measure(network, head)
+        cost = measure(network, head, latency)
         return cost.macs / aim - 1 if isinstance(aim, int) else aim.excess(cost) + TOLERANCE
 
     try:
-        return make(architecture, space if space and space.family == architecture.family else None, off, every_ratio)
+        own = space if space and space.family == architecture.family else None
+        return make(architecture, own, off, every_ratio, latency is not None)
     except InputError as error:
         raise InputError(f"`compare` at {f'{human(aim)} MACs' if isinstance(aim, int) else aim}: {error}") from None
 
 
-def at_cost(make: Callable[[float, int], A], off: Off, nudged: Callable[[A], Iterable[A]]) -> A:
+def at_cost(make: Callable[[float, int], A], off: Off, nudged: Callable[[A], Iterable[A]], *, most: bool = False) -> A:
     """The network of `make(width multiplier, divisor)` whose cost is nearest to what is aimed at.
 
-    Widths are multiples of 8 if that comes within 1%, else of 4, 2 or 1; of networks so small that a channel in every
-    stage is too coarse, the best of the `nudged`, which differ by a channel somewhere, is taken again and again. Raises
-    InputError if nothing comes within 1%.
+    Widths are multiples of 8 if that comes within 1%, else of 4, 2 or 1; where a step in every stage is too coarse, the
+    best few of the `nudged`, which differ by a step somewhere, are taken again and again. Raises InputError if nothing
+    comes within 1%.
+
+    Args:
+        most: whether one that costs less will do, where none of as much is met.
     """
     for divisor in (8, 4, 2, 1):
         # Costs grow with the width multiplier: bisect to the step that crosses the aim.
@@ -80,11 +90,13 @@ def at_cost(make: Callable[[float, int], A], off: Off, nudged: Callable[[A], Ite
         nearest = min((make(width, divisor) for width in (low, high)), key=lambda network: abs(off(network)))
         if abs(off(nearest)) <= TOLERANCE:
             return nearest
+    best, seen = [nearest], {nearest}
     for _ in range(MAX_NUDGES):
-        closer = min(nudged(nearest), key=lambda network: abs(off(network)))
-        if abs(off(closer)) >= abs(off(nearest)):
+        fresh = dict.fromkeys(network for one in best for network in nudged(one) if network not in seen)
+        seen |= fresh.keys()
+        best = sorted([*best, *fresh], key=lambda network: abs(off(network)))[:KEPT]
+        if abs(off(best[0])) <= TOLERANCE or not fresh:
             break
-        nearest = closer
-    if abs(off(nearest)) <= TOLERANCE:
-        return nearest
+    if abs(off(best[0])) <= TOLERANCE or (most and off(best[0]) < 0):
+        return best[0]
     raise InputError(f"no hand-designed network comes within {TOLERANCE:.0%} of it between width 0.05 and 8")

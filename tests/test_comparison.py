@@ -17,8 +17,10 @@ from reports.terminal.comparison import ComparedNetwork, comparison, comparison_
 from search_space.architecture import Architecture, Attention
 from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
-from search_space.cost.cost import Budget, Cost, measure
+from search_space.cost.cost import Budget, Cost, measure, piece_cost
+from search_space.cost.latency import LatencyTable
 from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import space_pieces
 from search_space.head import ClassifierHead
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space, priced_space
@@ -141,7 +143,8 @@ def test_table_plot_and_file_say_the_same(tmp_path: Path) -> None:
 
 
 def _beside(source: Source, chosen: int = 0) -> dict[str, Architecture]:
-    return beside(source, ClassifierHead(10), lambda networks: chosen)
+    head = source.priced.head if source.priced else ClassifierHead(10)
+    return beside(source, head, lambda networks: chosen)
 
 
 def test_what_a_found_network_is_trained_beside() -> None:
@@ -159,7 +162,32 @@ def test_what_a_found_network_is_trained_beside() -> None:
     assert not any(name.endswith("full") or name == "random" for name in _beside(alone))
 
 
-def test_under_a_latency_bound_no_network_is_said_to_fill_the_budget() -> None:
+def test_without_times_no_network_is_said_to_fill_a_budget_of_latency() -> None:
     bounded = replace(priced_space("mobilenetv2-32"), budget=Budget(max_macs=1_200_000, max_latency_ns=10**6))
     names = _beside(Source(bounded.smallest, "digits", Path("run"), bounded, None))
     assert not any(name.endswith("full") or name == "random" for name in names)
+
+
+@pytest.mark.parametrize(("name", "share"), [("mobilenetv2-32", 0.2), ("mobilenetv2-32", 0.6), ("mobile-32", 0.3)])
+def test_under_a_latency_bound_those_that_fill_it_are_of_the_space(name: str, share: float) -> None:
+    """By the run's own times: here a nanosecond for so many MACs, and some for each piece."""
+    priced = priced_space(name)
+    pieces = {
+        key: 100 + (piece_cost(piece, size).macs + piece_cost(piece, size).elementwise) // 1000
+        for key, (piece, size) in space_pieces(priced.space, priced.head).items()
+    }
+    timed = replace(priced, latency=LatencyTable("a clock", "none", 1, pieces))
+    least, most = timed.cost(timed.cheapest("latency_ns")), timed.cost(timed.cheapest("latency_ns", -1))
+    bound = round(least.latency_ns + share * (most.latency_ns - least.latency_ns))
+    bounded = timed.within(Budget(max_latency_ns=bound))
+    found = _beside(Source(timed.smallest, "digits", Path("run"), bounded, None))
+    full = {name: network for name, network in found.items() if name.endswith(" full")}
+    assert len(full) == 3
+    if name == "mobile-32":  # and where the space has none that fills it, its dearest
+        dear = replace(bounded, budget=Budget(max_latency_ns=2 * most.latency_ns))
+        dearest = _beside(Source(timed.smallest, "digits", Path("run"), dear, None))
+        assert dear.cost(dearest["uniform none full"]).macs > 1.5 * bounded.cost(full["uniform none full"]).macs
+    for network in full.values():
+        assert bounded.space.canonical(network) == network
+        assert 0.98 * bound <= bounded.cost(network).latency_ns <= bound
+    assert bounded.allows(found["random"])

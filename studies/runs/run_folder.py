@@ -18,6 +18,7 @@ from foundation.metric import ACCURACY, Metric, described, metric, read_measured
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
+from search_space.cost.latency import LatencyTable
 from studies.runs.identity import FILES, difference
 from studies.trials import Candidate
 from training.data.datasets import Dataset
@@ -389,3 +390,9 @@ def _sign(lock: Any) -> None:
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}")
     lock.flush()
+
+
+def keep_times(folder: Path, table: LatencyTable) -> None:
+    """Keeps the latency table of a run that has begun in its folder, where it does not lie there already."""
+    if not (folder / LATENCY).exists():
+        write_json(folder / LATENCY, table.to_dict())

@@ -1,7 +1,7 @@
 """What there is to retrain: a run's best, the network of a training, a file, or a hand-designed one."""
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,19 @@ from foundation.json_files import read_json, shown
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
 from search_space.cost.cost import Budget
+from search_space.cost.latency import read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.head import Head
 from search_space.network import check
-from studies.runs.run_folder import BEST, CONFIG, FRONT, front_architecture, front_architectures, kept_identity
+from studies.runs.run_folder import (
+    BEST,
+    CONFIG,
+    FRONT,
+    LATENCY,
+    front_architecture,
+    front_architectures,
+    kept_identity,
+)
 from training.data.dataset import Dataset, files_of
 from training.recorded_data import recorded_data
 from training.specs import TASK
@@ -25,7 +34,7 @@ class Source:
     """An architecture, the data to train it on, where results go, and the run it was found in, if it was.
 
     Attributes:
-        priced: the run's space, and its budget.
+        priced: the run's space and its budget, with the times that the run keeps, where its budget is of latency.
         run: the run's folder.
         pictures: the identity of the run's data, if these are named as they were then.
         preset: the run's, if that was recorded.
@@ -118,6 +127,11 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     spec = _data(text, data, free)
     pictures = config["identity"].get("data") if spec == free.get("data") else None
     priced = priced.within(_budget(path / CONFIG, config["identity"].get("budget")))
+    if priced.budget.max_latency_ns is not None and (path / LATENCY).exists():
+        table = read_latency_table(path / LATENCY)
+        if table.digest != config["identity"].get("latency"):
+            raise InputError(f"{path / LATENCY}: not the table that the search began with; put that one back")
+        priced = replace(priced, latency=table)
     preset = free.get("preset")
     preset = preset if isinstance(preset, str) else None
     classes = _classes(path / BEST, rest)

@@ -1,13 +1,17 @@
 """Mobile networks to compare a found one with: one attention everywhere, at the same MACs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
+from foundation.errors import InputError
 from search_space.architecture import Architecture, Attention
 from search_space.baselines import COMPARED, Off, at_cost
 from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.families.mobile.blocks import attend
 from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.stage_program import StageOptions
 from search_space.hand_designed import COMPARED_ATTENTIONS
 from search_space.parts import NO_ATTENTION, divisible
 
@@ -19,32 +23,92 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
 
     A stage of which that leaves no block is not there.
     """
-
-    def middle(options: tuple[int, ...]) -> int:
-        return sorted(options)[(len(options) - 1) // 2]
-
-    middling = [options for options in space.stages if middle(options.depth)]
-    stages = [
-        Stage(
-            block=options.block,
-            width=divisible(middle(options.width) * width, divisor),
-            stride=options.stride,
-            expansion=middle(options.expansion),
-            kernel_size=min(options.kernel_size),
-            attention=(NO_ATTENTION,) * middle(options.depth),
-        )
-        for options in middling
-    ]
+    middling = _middling(space)
+    stages = [_middle_stage(options, divisible(_middle(options.width) * width, divisor)) for options in middling]
     stem_width = divisible(space.stem_width * width, divisor)
 
     def wanted(index: int, _stage: Stage) -> Attention:
         return attention if middling[index].attention != (NO_ATTENTION,) else NO_ATTENTION
 
+    return _made(space, stem_width, attend(stages, stem_width, space.activation, wanted))
+
+
+def offered(space: MobileSpace, attention: Attention, width: float = 1.0) -> MobileArchitecture:
+    """As `uniform`, of the space's own options: of each stage's widths the nearest, of that kind the nearest ratio."""
+    stages = [
+        _middle_stage(options, min(options.width, key=lambda own: abs(own - _middle(options.width) * width)))
+        for options in _middling(space)
+    ]
+    return _attended(space, stages, attention)
+
+
+def nudged_within(
+    space: MobileSpace, attention: Attention, architecture: MobileArchitecture
+) -> Iterator[MobileArchitecture]:
+    """The architecture with the next width, expansion or depth that the space offers, up or down, at one stage.
+
+    Or with the next resolution.
+    """
+    sides = sorted(space.resolution)
+    at = sides.index(architecture.resolution)
+    for side in sides[max(0, at - 1) : at + 2]:
+        if side != architecture.resolution:
+            yield replace(architecture, resolution=side)
+    for index, (stage, options) in enumerate(zip(architecture.stages, _middling(space), strict=True)):
+        for name in ("width", "expansion", "depth"):
+            values, own = sorted(getattr(options, name)), getattr(stage, name)
+            at = values.index(own)
+            for value in values[max(0, at - 1) : at + 2]:
+                if value not in (own, 0):
+                    changed: dict[str, Any] = {name: value}
+                    if name == "depth":
+                        changed = {"attention": (NO_ATTENTION,) * value}
+                    stages = [*architecture.stages]
+                    stages[index] = replace(stage, **changed)
+                    yield _attended(space, stages, attention).at(architecture.resolution)
+
+
+def _middle(options: tuple[int, ...]) -> int:
+    return sorted(options)[(len(options) - 1) // 2]
+
+
+def _middling(space: MobileSpace) -> list[StageOptions]:
+    """The stages that the middle network has."""
+    return [options for options in space.stages if _middle(options.depth)]
+
+
+def _middle_stage(options: StageOptions, width: int) -> Stage:
+    return Stage(
+        block=options.block,
+        width=width,
+        stride=options.stride,
+        expansion=_middle(options.expansion),
+        kernel_size=min(options.kernel_size),
+        attention=(NO_ATTENTION,) * _middle(options.depth),
+    )
+
+
+def _attended(space: MobileSpace, stages: Sequence[Stage], attention: Attention) -> MobileArchitecture:
+    """The network of these stages, each with what it offers that is most like the attention."""
+    middling = _middling(space)
+
+    def wanted(index: int, _stage: Stage) -> Attention:
+        alike = [own for own in middling[index].attention if own.kind == attention.kind]
+        return min(alike, key=lambda own: abs((own.reduction or 0) - (attention.reduction or 0)), default=NO_ATTENTION)
+
+    network = _made(space, space.stem_width, attend(stages, space.stem_width, space.activation, wanted))
+    try:
+        return cast(MobileArchitecture, space.canonical(network))  # of twins the one whose times are known
+    except InputError:  # a stage that is never without attention, and is here
+        return network
+
+
+def _made(space: MobileSpace, stem_width: int, stages: tuple[Stage, ...]) -> MobileArchitecture:
     return MobileArchitecture(
-        resolution=middle(space.resolution),
+        resolution=_middle(space.resolution),
         stem_width=stem_width,
         stem_stride=space.stem_stride,
-        stages=attend(stages, stem_width, space.activation, wanted),
+        stages=stages,
         head_width=space.head_width,
         activation=space.activation,
     )
@@ -70,11 +134,18 @@ def alike(
 
 @COMPARED.register("mobile")
 def compared(
-    architecture: MobileArchitecture, space: MobileSpace | None, off: Off, every_ratio: bool = False
+    architecture: MobileArchitecture,
+    space: MobileSpace | None,
+    off: Off,
+    every_ratio: bool = False,
+    own_options: bool = False,
 ) -> dict[str, Architecture]:
     """The networks to compare `architecture` with, by name, each of the cost that is aimed at.
 
     They have the space's middle widths, depths and expansions; without a space, the architecture's own.
+
+    Args:
+        own_options: whether each has to be of the space.
     """
     found: dict[str, Architecture] = {}
     seen: set[tuple[str, float]] = set()
@@ -83,9 +154,10 @@ def compared(
         def make(width: float, divisor: int, attention: Attention = attention) -> MobileArchitecture:
             if space is None:
                 return alike(architecture, attention, width, divisor)
-            return uniform(space, attention, width, divisor)
+            return offered(space, attention, width) if own_options else uniform(space, attention, width, divisor)
 
-        network = at_cost(make, off, nudged)
+        within = partial(nudged_within, space, attention) if space is not None and own_options else nudged
+        network = at_cost(make, off, within, most=own_options)
         # Where channels are few, two ratios of a kind can be the same network.
         same = (attention.kind, off(network))
         if same not in seen:
