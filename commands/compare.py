@@ -39,9 +39,9 @@ def beside(source: Source, head: Head, best: Best) -> dict[str, Architecture]:
     timed = priced is not None and (priced.budget.max_latency_ns is None or times is not None)
     budget = priced.budget if priced and timed else Budget()
     if budget.bounds():
-        for name, kind in _kinds(compared(found, space, budget, head, latency=times, every_ratio=True)).items():
+        for kind in _kinds(compared(found, space, budget, head, latency=times, every_ratio=True)).values():
             names = list(kind)
-            chosen = names[best(list(kind.values()))] if len(kind) > 1 else name
+            chosen = names[best(list(kind.values())) if len(kind) > 1 else 0]
             networks[f"{chosen} full"] = kind[chosen]
     if not budget.bounds() or 1 + budget.excess(own) < FILLS:
         networks |= compared(found, space, own.macs, head)

@@ -17,7 +17,7 @@ from foundation import distributed
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json
-from foundation.metric import Metric
+from foundation.metric import Metric, described
 from foundation.progress import Reporter, duration
 from reports.report import write_report
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
@@ -140,6 +140,7 @@ def main(arguments: Sequence[str]) -> None:
         "init": settings.init,
         "teacher": teaching.name if teaching else None,
         **named("task", what_for.name),
+        **described(what_for.metric),
         **named("method", settings.method),
     }
     free = {
@@ -200,8 +201,8 @@ def main(arguments: Sequence[str]) -> None:
                     begun=[*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())],
                 )
                 trained.append(result)
-                described = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
-                results.append({**described, "seed": seed, "test": result.test.measured.numbers()})
+                told = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
+                results.append({**told, "seed": seed, "test": result.test.measured.numbers()})
             rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric, cost))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)

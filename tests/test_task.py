@@ -304,4 +304,6 @@ def test_the_commands_from_search_to_retraining(tmp_path: Path) -> None:
 def test_a_task_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     result = _run(tmp_path, "search.py", "--task", "centre")
     assert result.returncode != 0
-    assert result.stderr.strip().splitlines()[-1].endswith("--task centre: unknown; known: classification")
+    assert (
+        result.stderr.strip().splitlines()[-1].endswith("--task centre: unknown; known: classification, segmentation")
+    )

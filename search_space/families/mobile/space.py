@@ -137,8 +137,9 @@ class MobileSpace(SearchSpace):
             for name, part in network_parts(architecture, head):
                 pieces: list[tuple[str, Piece]] = []
                 for role, piece in part.pieces:
-                    if role and isinstance(piece, ConvPart):
-                        ins, outs = channels[f"{name}.{role}"]
+                    place = f"{name}.{role}"
+                    if isinstance(piece, ConvPart) and place in channels:  # of a block, and not of the head
+                        ins, outs = channels[place]
                         piece = replace(piece, in_channels=ins, out_channels=outs)
                     pieces.append((role, piece))
                 yield name, pieces
