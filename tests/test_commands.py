@@ -235,7 +235,7 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--space", "resnet"], "--space resnet: unknown; known: mobilenetv2, mobilenext, efficientnet_b0"),
         (["--space", "absent.toml"], "--space absent.toml: no such file"),
         (["--init", "magic"], "--init magic: unknown; known: scratch, torchvision"),
-        (["--init", "torchvision"], "the network has 5 stages, the published one 7; use --init scratch"),
+        (["--init", "torchvision"], "the network has 3 stages, the published one 7; use --init scratch"),
         (["--engine", "magic"], "--engine magic: unknown; known: processes, ray"),
         (["--evaluator", "proxy", "--workers", "2"], "--evaluator proxy: its candidates compete in one process"),
         (["--storage", "sqlite://"], "--storage sqlite://: is kept in memory alone"),

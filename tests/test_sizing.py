@@ -20,8 +20,8 @@ def _steps(recipe: Recipe, pictures: int) -> int:
 
 def test_the_digits_own_recipe_is_todays() -> None:
     plan = plan_search(DIGITS, DIGITS.settings, 12_000)
-    assert (plan.own.recipe.epochs, plan.own.recipe.batch_size, plan.own.recipe.largest_epochs) == (18, 64, 3)
-    assert _steps(plan.own.recipe, 12_000) == 3366
+    assert (plan.own.recipe.epochs, plan.own.recipe.batch_size, plan.own.recipe.largest_epochs) == (10, 64, 0)
+    assert _steps(plan.own.recipe, 12_000) == 1870
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -73,8 +73,8 @@ def test_what_is_given_stays() -> None:
     assert (epochs.epochs, epochs.largest_epochs) == (5, DIGITS.recipe.largest_epochs)
     batch = plan_search(DIGITS, replace(DIGITS.settings, batch_size=32), 600).own.recipe
     assert (batch.batch_size, batch.learning_rate) == (32, DIGITS.recipe.learning_rate)
-    assert batch.epochs > 18
-    both = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=18, batch_size=64), 600)
+    assert batch.epochs > 10
+    both = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=10, batch_size=64), 600)
     assert (both.own.recipe, both.own.anchors.recipe, both.said) == (DIGITS.recipe, DIGITS.anchor, None)
     rungs = plan_search(DIGITS, SearchSettings(evaluator="proxy", proxy_epochs=(1, 3, 9)), 600).own
     assert rungs == DIGITS.proxy
@@ -113,7 +113,7 @@ def test_a_plan_is_said() -> None:
     steps = epoch_steps(600, plan.batch_size)
     assert told(DIGITS.recipe, 12_000, plan, 600, "--a and --b") == (
         f"600 training pictures: {plan.epochs} epochs of {steps} steps, {plan.epochs * steps} in all, of "
-        f"{plan.batch_size} pictures each (planned: the usual 18 epochs are for 12,000); override with --a and --b"
+        f"{plan.batch_size} pictures each (planned: the usual 10 epochs are for 12,000); override with --a and --b"
     )
     assert told(DIGITS.recipe, 12_000, DIGITS.recipe, 12_000, "") is None
 

@@ -1,7 +1,6 @@
 """Pictures with a class for every pixel."""
 
 import torch
-from torchvision.tv_tensors import Mask
 
 from foundation.errors import InputError
 from training.data import scenes
@@ -25,6 +24,8 @@ def load_masks(spec: str, side: int, device: torch.device) -> Dataset:
         )
 
     def load(split: str) -> HeldSplit:
+        from torchvision.tv_tensors import Mask  # takes a second to import, and most commands need none
+
         made = scenes.scenes(split, side)
         return HeldSplit(Pictures(made.pictures, Mask(made.classes)), scenes.MEAN, scenes.STD, device)
 
