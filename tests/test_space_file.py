@@ -44,8 +44,8 @@ def test_each_kind_of_table_is_counted_by_itself() -> None:
     assert str(file.error("stage[1].width", "bad")) == "`space` mine.toml: line 6: stage[1].width: bad"
 
 
-def test_there_are_two_examples() -> None:
-    assert len(EXAMPLES) == 2
+def test_there_are_three_examples() -> None:
+    assert len(EXAMPLES) == 3
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -115,7 +115,7 @@ def mobile_32() -> MobileSpace:
     """Inverted residuals for 32×32 pictures: a stage on maps of 16, of 8 and of 4 pixels a side.
 
     Few stages that may be wide hold better networks than many that are narrow: those drawn from it at a budget
-    of 1.2M MACs are better than those drawn from `mobilenetv2-32` (docs/search-space.md).
+    of 1.2M MACs are better than those drawn from `mobilenetv2-32` (`python -m benchmarks.design_spaces`).
     """
     rows = (((8, 12, 16), 1), ((12, 16, 20, 24), 2), ((24, 32, 40, 48), 2))
     stages = tuple(
