@@ -62,7 +62,7 @@ def test_classes_boxes_and_digits_agree(side: int) -> None:
         for (left, top, right, bottom), digit in zip(boxes.int().tolist(), digits.tolist(), strict=True):
             inside = inked[top:bottom, left:right]
             assert inside.any(0).all() or inside.any(1).all()
-            assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()  # noqa: PT018
+            assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
             around[top:bottom, left:right] = True
             row, column = top // cell * cell, left // cell * cell
             own = classes[row : row + cell, column : column + cell]
