@@ -1,11 +1,12 @@
 """Heads that give every pixel of a map its classes."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from torch import Tensor, nn
+from torch import nn
 
 from foundation.errors import InputError
 from foundation.json_files import shown
@@ -52,24 +53,10 @@ class ConvHeadPart(Compound):
         )
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
-        return _Chain({name: make(name, piece) for name, piece in self.pieces})
+        return nn.Sequential(OrderedDict((name, make(name, piece)) for name, piece in self.pieces))
 
     def output_size(self, size: int) -> int:
         return size
-
-
-class _Chain(nn.Module):
-    """One module after the other."""
-
-    def __init__(self, modules: dict[str, nn.Module]):
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for module in self.children():
-            x = module(x)
-        return x
 
 
 @HEADS.register("conv")
