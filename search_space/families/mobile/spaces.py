@@ -86,28 +86,7 @@ def mobilenetv2_32() -> MobileSpace:
     Its total stride of 4 leaves an 8×8 map, where attention still sees positions, and a view narrow enough that a
     shallow network of small kernels does not see from border to border without it.
     """
-    rows = (((8, 12), 2), ((12, 16), 1), ((16, 20), 1), ((20, 24), 1), ((24, 32), 1))
-    stages = tuple(
-        StageOptions(
-            block="inverted_residual",
-            stride=stride,
-            width=widths,
-            depth=(1, 2),
-            expansion=(2, 3, 4),
-            kernel_size=(3, 5),
-            attention=_every_attention((4, 8, 16)),
-        )
-        for widths, stride in rows
-    )
-    return MobileSpace(
-        name="mobilenetv2-32",
-        resolution=(32,),
-        stem_width=8,
-        stem_stride=2,
-        stages=stages,
-        head_width=128,
-        activation="relu6",
-    )
+    return _for_32("mobilenetv2-32", (((8, 12), 2), ((12, 16), 1), ((16, 20), 1), ((20, 24), 1), ((24, 32), 1)))
 
 
 @SPACES.register("mobile-32")
@@ -117,7 +96,11 @@ def mobile_32() -> MobileSpace:
     Few stages that may be wide hold better networks than many that are narrow: those drawn from it at a budget
     of 1.2M MACs are better than those drawn from `mobilenetv2-32` (`python -m benchmarks.design_spaces`).
     """
-    rows = (((8, 12, 16), 1), ((12, 16, 20, 24), 2), ((24, 32, 40, 48), 2))
+    return _for_32("mobile-32", (((8, 12, 16), 1), ((12, 16, 20, 24), 2), ((24, 32, 40, 48), 2)))
+
+
+def _for_32(name: str, rows: Sequence[tuple[tuple[int, ...], int]]) -> MobileSpace:
+    """A space of 32×32 pictures from its stages' widths and strides."""
     stages = tuple(
         StageOptions(
             block="inverted_residual",
@@ -131,7 +114,7 @@ def mobile_32() -> MobileSpace:
         for widths, stride in rows
     )
     return MobileSpace(
-        name="mobile-32",
+        name=name,
         resolution=(32,),
         stem_width=8,
         stem_stride=2,
