@@ -215,13 +215,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _searched(checkout: Path, arguments: argparse.Namespace, run: Path, seed: int, *more: str) -> float:
+def _searched(checkout: Path, arguments: argparse.Namespace, run: Path, seed: int) -> float:
     """Runs the checkout's search, or goes on with it; the seconds of processor time that its whole took."""
     kept = run.with_suffix(".seconds.json")
     if kept.exists():
         return float(read_json(kept)["seconds"])
     command = [sys.executable, str(checkout.resolve() / "search.py"), arguments.preset, "--data", arguments.data]
-    command += ["--seed", str(seed), "--out", str(run), *more]
+    command += ["--seed", str(seed), "--out", str(run)]
     begun = _children()
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
