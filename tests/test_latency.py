@@ -28,6 +28,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete, space_pieces
 from search_space.network import parts
 from search_space.spaces import SPACES, priced_space
+from studies.runs.source import read_source
 
 CPU = torch.device("cpu")
 
@@ -381,6 +382,17 @@ def test_a_search_by_another_devices_table(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: budget 0.001 ms: the smallest network of space narrow (4 classes) has ")
     assert not Path("run").exists()
+
+    # The run keeps the table that it was priced by, and a retraining prices by it what it trains beside.
+    assert _ended(search.main, [*given, "--max-latency-ms", "100"], monkeypatch) == 0
+    assert read_latency_table(Path("run/latency.json")) == table
+    source = read_source("run", None)
+    assert source.priced is not None
+    assert source.priced.latency == table
+    Path("run/latency.json").write_text(json.dumps(replace(table, constant_ns=table.constant_ns + 1).to_dict()))
+    with pytest.raises(InputError, match=r"run/latency\.json: not the table that the search began with"):
+        read_source("run", None)
+    capsys.readouterr()
 
     del pieces["classifier 12>4 @4"]
     Path("phone.json").write_text(json.dumps({**table.to_dict(), "pieces": pieces}))
