@@ -97,6 +97,9 @@ def at_cost(make: Callable[[float, int], A], off: Off, nudged: Callable[[A], Ite
         best = sorted([*best, *fresh], key=lambda network: abs(off(network)))[:KEPT]
         if abs(off(best[0])) <= TOLERANCE or not fresh:
             break
-    if abs(off(best[0])) <= TOLERANCE or (most and off(best[0]) < 0):
+    if abs(off(best[0])) <= TOLERANCE:
         return best[0]
+    less = sorted((network for network in seen if off(network) < 0), key=off) if most else []
+    if less:
+        return less[-1]
     raise InputError(f"no hand-designed network comes within {TOLERANCE:.0%} of it between width 0.05 and 8")

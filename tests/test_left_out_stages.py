@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from foundation.metric import ACCURACY, Measured
 from reports import analysis
 from search_space import Architecture, Attention, Budget, InputError, build
-from search_space.cost.cost import measure
+from search_space.baselines import compared
+from search_space.cost.cost import measure, piece_cost
 from search_space.cost.encoding import encoding
+from search_space.cost.latency import LatencyTable
 from search_space.cost.priced_space import PricedSpace
+from search_space.cost.space_pieces import space_pieces
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.baselines import alike, uniform
 from search_space.families.mobile.network import MobileNetwork
@@ -51,7 +54,7 @@ def test_every_network_once_at_its_exact_cost(space: PricedSpace) -> None:
         assert Architecture.from_json(architecture.to_json()) == architecture
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(share=st.floats(0.0, 1.1), params=st.booleans())
 def test_exactly_those_within_a_budget_are_counted_and_drawn(space: PricedSpace, share: float, params: bool) -> None:
     costs = {one: space.cost(one) for one in space.space.enumerate()}
@@ -116,6 +119,24 @@ def test_hand_designed_networks_have_no_empty_stage(space: PricedSpace) -> None:
     assert [stage.depth for stage in uniform(space.space, Attention("ca", 4)).stages] == [1]
     assert isinstance(space.smallest, MobileArchitecture)
     assert [stage.width for stage in alike(space.smallest, Attention("ca", 4), 2.0).stages] == [32]
+
+
+def test_under_a_latency_bound_hand_designed_networks_are_of_the_space(space: PricedSpace) -> None:
+    """Also where the middle network has none of a stage."""
+    priced = {
+        key: 100 + piece_cost(piece, size).macs // 100
+        for key, (piece, size) in space_pieces(space.space, space.head).items()
+    }
+    timed = replace(space, latency=LatencyTable("a clock", "none", 1, priced))
+    # Few networks: often none fills the bound, and the nearest below is taken.
+    for bound in range(timed.cost(timed.smallest).latency_ns * 11 // 10, timed.cost(timed.largest).latency_ns, 1500):
+        budget = Budget(max_latency_ns=bound)
+        found = compared(timed.smallest, space.space, budget, space.head, latency=timed.latency, every_ratio=True)
+        assert set(found) == {"uniform none", "uniform ca/4"}
+        for network in found.values():
+            assert space.space.canonical(network) == network
+            assert [row.depth > 0 for row in network.stage_rows()] == [False, True, False, False]
+            assert timed.cost(network).latency_ns <= bound
 
 
 def test_reports_take_both(space: PricedSpace) -> None:

@@ -23,7 +23,7 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
 
     A stage of which that leaves no block is not there.
     """
-    middling = _middling(space)
+    middling = [options for options in space.stages if _middle(options.depth)]
     stages = [_middle_stage(options, divisible(_middle(options.width) * width, divisor)) for options in middling]
     stem_width = divisible(space.stem_width * width, divisor)
 
@@ -37,7 +37,7 @@ def offered(space: MobileSpace, attention: Attention, width: float = 1.0) -> Mob
     """As `uniform`, of the space's own options: of each stage's widths the nearest, of that kind the nearest ratio."""
     stages = [
         _middle_stage(options, min(options.width, key=lambda own: abs(own - _middle(options.width) * width)))
-        for options in _middling(space)
+        for options in space.stages
     ]
     return _attended(space, stages, attention)
 
@@ -47,15 +47,15 @@ def nudged_within(
 ) -> Iterator[MobileArchitecture]:
     """The architecture with the next width, expansion or depth that the space offers, up or down, at one stage.
 
-    Or with the next resolution.
+    Or with the next resolution. A stage that is left out stays so.
     """
     sides = sorted(space.resolution)
     at = sides.index(architecture.resolution)
     for side in sides[max(0, at - 1) : at + 2]:
         if side != architecture.resolution:
             yield replace(architecture, resolution=side)
-    for index, (stage, options) in enumerate(zip(architecture.stages, _middling(space), strict=True)):
-        for name in ("width", "expansion", "depth"):
+    for index, (stage, options) in enumerate(zip(architecture.stages, space.stages, strict=True)):
+        for name in ("width", "expansion", "depth") if stage.depth else ():
             values, own = sorted(getattr(options, name)), getattr(stage, name)
             at = values.index(own)
             for value in values[max(0, at - 1) : at + 2]:
@@ -72,11 +72,6 @@ def _middle(options: tuple[int, ...]) -> int:
     return sorted(options)[(len(options) - 1) // 2]
 
 
-def _middling(space: MobileSpace) -> list[StageOptions]:
-    """The stages that the middle network has."""
-    return [options for options in space.stages if _middle(options.depth)]
-
-
 def _middle_stage(options: StageOptions, width: int) -> Stage:
     return Stage(
         block=options.block,
@@ -90,13 +85,16 @@ def _middle_stage(options: StageOptions, width: int) -> Stage:
 
 def _attended(space: MobileSpace, stages: Sequence[Stage], attention: Attention) -> MobileArchitecture:
     """The network of these stages, each with what it offers that is most like the attention."""
-    middling = _middling(space)
+    width, sized = space.stem_width, []
+    for stage in stages:
+        sized.append(stage if stage.depth else replace(stage, width=width))  # what is left out changes no width
+        width = sized[-1].width
 
     def wanted(index: int, _stage: Stage) -> Attention:
-        alike = [own for own in middling[index].attention if own.kind == attention.kind]
+        alike = [own for own in space.stages[index].attention if own.kind == attention.kind]
         return min(alike, key=lambda own: abs((own.reduction or 0) - (attention.reduction or 0)), default=NO_ATTENTION)
 
-    network = _made(space, space.stem_width, attend(stages, space.stem_width, space.activation, wanted))
+    network = _made(space, space.stem_width, attend(sized, space.stem_width, space.activation, wanted))
     try:
         return cast(MobileArchitecture, space.canonical(network))  # of twins the one whose times are known
     except InputError:  # a stage that is never without attention, and is here
