@@ -243,6 +243,9 @@ def test_from_the_search_to_the_retraining(picture_folder: Path, narrow_space_fi
     assert best["digest"] == told["finalists"][0]["digest"]
     assert [len(one["rungs"]) for one in told["finalists"]] == [2, 1, 1]
     files = {name: (tmp_path / "run" / name).read_bytes() for name in ("best.json", "front.json", "finalists.json")}
+    page = (tmp_path / "run" / "report.html").read_text()
+    rung, epochs = told["finalists"][0]["rungs"][-1], told["settings"]["epochs"][-1]
+    assert f"validation accuracy by itself, {epochs} epochs</dt><dd>{100 * rung:.2f}\N{NO-BREAK SPACE}%" in page
     again = _run(tmp_path, *command)
     assert "finalists:" not in again
     assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == files

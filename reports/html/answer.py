@@ -50,6 +50,11 @@ def answer(record: Record) -> list[Markup]:
     shown_figures = []
     if FOUND in means:
         shown_figures.append((_trained(record, place), _mean(record, place, means[FOUND])))
+    elif record.decided is not None:  # what it comes to by itself says more than a score does
+        first, decided = record.decided.finals[0], record.decided
+        epochs = decided.epochs[len(first.rungs) - 1]
+        told = f"validation {decided.metric.column} by itself, {epochs} {plural('epoch', epochs)}"
+        shown_figures.append((told, decided.metric.written(first.rungs[-1])))
     by = record.title.figure or f"{record.title.number} in the search"
     shown_figures += [(by, record.metric.written(best.score)), (f"MACs{of_budget}", human(cost.macs))]
     shown_figures.append(("parameters", human(cost.params)))
