@@ -128,6 +128,11 @@ class Architecture(ABC):
 
     @property
     @abstractmethod
+    def strides(self) -> tuple[int, ...]:
+        """Of its network's maps, the finest first: pixels of the picture to one of the map, along one side."""
+
+    @property
+    @abstractmethod
     def everywhere(self) -> str:
         """What is the same in all of its stages, in a word or two: of mobile networks the activation."""
 

@@ -13,14 +13,14 @@ from foundation.json_files import shown
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
-def check_fields(place: str, data: object, cls: type) -> dict[str, Any]:
-    """`data` as a dictionary with exactly the fields of the dataclass `cls`."""
+def check_fields(place: str, data: object, cls: type, free: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`data` as a dictionary with exactly the fields of the dataclass `cls`; those in `free` may be missing."""
     where = place or "architecture"
     if not isinstance(data, dict):
         raise InputError(f"{where}: expected an object, got {shown(data)}")
     known = {field.name for field in dataclasses.fields(cls)}
     prefix = f"{place}." if place else ""
-    for name in sorted(known - data.keys()):
+    for name in sorted(known - data.keys() - set(free)):
         raise InputError(f"{prefix}{name}: missing")
     for name in sorted(data.keys() - known):
         raise InputError(f"{prefix}{shown(name)}: unknown field; {where} has {', '.join(sorted(known))}")

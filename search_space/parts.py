@@ -108,6 +108,7 @@ class ConvPart(Piece):
     stride: int = 1
     activation: str | None = None
     depthwise: bool = False
+    dilation: int = 1
 
     per_pixel = True
 
@@ -121,7 +122,8 @@ class ConvPart(Piece):
     def label(self) -> str:
         channels = f"{self.in_channels}>{self.out_channels}"
         kind, channels = ("depthwise", str(self.in_channels)) if self.depthwise else ("conv", channels)
-        return f"{kind} {channels} k{self.kernel_size} s{self.stride} {self.activation or 'linear'}"
+        dilation = f" d{self.dilation}" if self.dilation > 1 else ""
+        return f"{kind} {channels} k{self.kernel_size} s{self.stride}{dilation} {self.activation or 'linear'}"
 
     def stored_role(self, role: str, *, own_kernels: bool) -> str:
         return f"{role}.kernel{self.kernel_size}" if role and own_kernels and self.kernel_size > 1 else role
@@ -238,7 +240,8 @@ class ConvNormActivation(nn.Sequential):
             part.out_channels,
             part.kernel_size,
             part.stride,
-            padding=part.kernel_size // 2,
+            padding=part.dilation * (part.kernel_size // 2),
+            dilation=part.dilation,
             groups=groups,
             bias=False,
         )

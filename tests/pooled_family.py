@@ -60,6 +60,10 @@ class PooledArchitecture(Architecture):
         return getattr(self, name.rpartition(".")[2])
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        return (self.resolution,)
+
+    @property
     def everywhere(self) -> str:
         return self.activation
 

@@ -4,10 +4,12 @@ Only the standard library is used here, so an architecture can be read, compared
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from foundation.errors import InputError
+from foundation.json_files import shown
 from search_space.architecture import ARCHITECTURES, Architecture, Attention, Row, check_resolution
 from search_space.decisions import dimension
 from search_space.fields import check_fields, check_integer, check_list, check_name, check_tuple
@@ -15,6 +17,22 @@ from search_space.fields import check_fields, check_integer, check_list, check_n
 MAX_WIDTH = 8192
 MAX_STAGES = 32
 MAX_DEPTH = 32
+
+
+class Spread(NamedTuple):
+    """How far a stage's kernels are spread, so that its map is not made smaller (arXiv:1706.05587, section 3.1).
+
+    Attributes:
+        dilation: of the kernels until a stride would come: how many times finer the stage's input is than its stages'
+            strides say.
+        unstrided: whether the stage's own stride is left out; what follows it is then dilated as much more.
+    """
+
+    dilation: int = 1
+    unstrided: bool = False
+
+
+PLAIN = Spread()
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,11 @@ class Stage:
 @ARCHITECTURES.register("mobile")
 @dataclass(frozen=True)
 class MobileArchitecture(Architecture):
-    """A whole backbone: stem convolution, stages, head convolution (absent where `head_width` is None)."""
+    """A whole backbone: stem convolution, stages, head convolution (absent where `head_width` is None).
+
+    With an `output_stride` no map is coarser than that, in pixels of the picture to one of its own: the stages whose
+    stride would go beyond it are dilated instead. Parameters are the same either way.
+    """
 
     resolution: int
     stem_width: int
@@ -70,6 +92,7 @@ class MobileArchitecture(Architecture):
     stages: tuple[Stage, ...]
     head_width: int | None
     activation: str
+    output_stride: int | None = None
 
     family = "mobile"
 
@@ -86,14 +109,28 @@ class MobileArchitecture(Architecture):
             if stage.depth == 0 and stage.width != width:
                 raise InputError(f"stages[{index}].width: expected {width}, as before the stage, which is left out")
             width = stage.width
+        if self.output_stride is not None:
+            check_output_stride(self.output_stride, self.stem_stride, [stage.stride for stage in self.stages])
 
     @property
     def total_stride(self) -> int:
         """Input pixels per pixel of the last feature map, along one side."""
+        return self.strides[-1]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """See `Architecture.strides`."""
         stride = self.stem_stride
-        for stage in self.stages:
-            stride *= stage.stride
-        return stride
+        found = [stride]
+        for stage, spread in zip(self.stages, self.spreads, strict=True):
+            stride *= 1 if spread.unstrided else stage.stride
+            found.append(stride)
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def spreads(self) -> tuple[Spread, ...]:
+        """How far each stage's kernels are spread."""
+        return spreads(self.stem_stride, [stage.stride for stage in self.stages], self.output_stride)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, integers, strings and None."""
@@ -102,16 +139,22 @@ class MobileArchitecture(Architecture):
             for stage in self.stages
         ]
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.output_stride is None:  # as it was when there was no such field: digests stay
+            del fields["output_stride"]
         return {**fields, "stages": stages}
 
     def rows(self) -> tuple[Row, ...]:
         """Stem, stages and, where there is one, head."""
         kernel = ("kernel", 3)
         rows = [Row("stem", "stem", "convolution", self.stem_width, self.stem_stride, (None,), (kernel,), end=True)]
-        for index, stage in enumerate(self.stages):
-            numbers = (("kernel", stage.kernel_size), ("expansion", stage.expansion)) if stage.depth else ()
-            place = f"stages.{index}"
-            rows.append(Row(f"{index + 1}", place, stage.block, stage.width, stage.stride, stage.attention, numbers))
+        for index, (stage, spread) in enumerate(zip(self.stages, self.spreads, strict=True)):
+            numbers = [("kernel", stage.kernel_size), ("expansion", stage.expansion)] if stage.depth else []
+            stride = 1 if spread.unstrided else stage.stride
+            dilation = spread.dilation * stage.stride // stride
+            if stage.depth and dilation > 1:
+                numbers.append(("dilation", dilation))
+            place, name = f"stages.{index}", f"{index + 1}"
+            rows.append(Row(name, place, stage.block, stage.width, stride, stage.attention, tuple(numbers)))
         if self.head_width is not None:
             rows.append(Row("head", "head", "convolution", self.head_width, None, (None,), (("kernel", 1),), end=True))
         return tuple(rows)
@@ -139,9 +182,36 @@ class MobileArchitecture(Architecture):
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
         """The value that `to_dict` described. Raises InputError naming the field that is wrong."""
-        fields = check_fields("", data, cls)
+        fields = check_fields("", data, cls, free=("output_stride",))
         stages = check_list("stages", fields.pop("stages"), MAX_STAGES)
         return cls(stages=tuple(_stage(f"stages[{i}]", stage) for i, stage in enumerate(stages)), **fields)
+
+
+def spreads(stem_stride: int, strides: Sequence[int], output_stride: int | None) -> tuple[Spread, ...]:
+    """How far the kernels of each stage of these strides are spread, so that no map is coarser than `output_stride`."""
+    total, dilation = stem_stride, 1
+    found = []
+    for stride in strides:
+        unstrided = output_stride is not None and total * stride > output_stride
+        found.append(Spread(dilation, unstrided))
+        if unstrided:
+            dilation *= stride
+        else:
+            total *= stride
+    return tuple(found)
+
+
+def check_output_stride(value: object, stem_stride: int, strides: Sequence[int]) -> None:
+    """Raises InputError if no map of a network of these strides is of that stride, or if the last is by itself."""
+    known = [stem_stride]
+    for stride in strides:
+        known.append(known[-1] * stride)
+    finer = list(dict.fromkeys(known))[:-1]
+    if not finer:
+        raise InputError(f"output_stride: {shown(value)}, but the network's only one is {stem_stride}; leave it out")
+    if type(value) is not int or value not in finer:
+        told = ", ".join(map(str, finer))
+        raise InputError(f"output_stride: expected {told} (the network's own is {known[-1]}), got {shown(value)}")
 
 
 def _stage(place: str, data: object) -> Stage:

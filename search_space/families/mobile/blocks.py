@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Attention
-from search_space.families.mobile.architecture import Stage
+from search_space.families.mobile.architecture import PLAIN, Spread, Stage
 from search_space.parts import NO_ATTENTION, AttentionPart, Compound, ConvPart, Piece, divisible, strided
 
 Pieces = Iterator[tuple[str, Piece]]
@@ -35,6 +35,7 @@ class BlockPart(Compound):
     kernel_size: int
     activation: str
     attention: Attention
+    spread: Spread = PLAIN
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
         return Block(self, make)
@@ -42,7 +43,7 @@ class BlockPart(Compound):
     @cached_property
     def pieces(self) -> tuple[tuple[str, Piece], ...]:
         """The block's pieces in order, each with the name of its module. Raises InputError for an unknown block."""
-        return tuple(BLOCKS.get(self.block)(self))
+        return tuple(_spread(BLOCKS.get(self.block)(self), self.spread))
 
     @property
     def skips(self) -> bool:
@@ -55,10 +56,10 @@ class BlockPart(Compound):
         return next((piece.channels for _, piece in self.pieces if isinstance(piece, AttentionPart)), None)
 
     def output_size(self, size: int) -> int:
-        return strided(size, self.stride)
+        return size if self.spread.unstrided else strided(size, self.stride)
 
 
-def stage_blocks(stage: Stage, in_width: int, activation: str) -> list[BlockPart]:
+def stage_blocks(stage: Stage, in_width: int, activation: str, spread: Spread = PLAIN) -> list[BlockPart]:
     """The blocks of a stage after `in_width` channels."""
     found = []
     for j, attention in enumerate(stage.attention):
@@ -73,10 +74,26 @@ def stage_blocks(stage: Stage, in_width: int, activation: str) -> list[BlockPart
                 stage.kernel_size,
                 activation,
                 attention,
+                spread,
             )
         )
         in_width = stage.width
+        if spread.unstrided:
+            spread = Spread(spread.dilation * stride)
     return found
+
+
+def _spread(pieces: Pieces, spread: Spread) -> Pieces:
+    """A block's pieces with their kernels dilated, and without their stride where that is left out."""
+    dilation = spread.dilation
+    for name, piece in pieces:
+        if not isinstance(piece, ConvPart):
+            yield name, piece
+            continue
+        stride = 1 if spread.unstrided else piece.stride
+        yield name, replace(piece, stride=stride, dilation=dilation if piece.kernel_size > 1 else 1)
+        # The kernels after a stride see every other pixel of what it would have left.
+        dilation *= piece.stride // stride
 
 
 def attend(

@@ -78,7 +78,7 @@ def feature_maps(architecture: MobileArchitecture) -> tuple[FeatureMap, ...]:
     """Of each size the last map, without the head's."""
     stride = architecture.stem_stride
     found = {stride: FeatureMap(_STEM, architecture.stem_width, stride)}
-    for index, stage in enumerate(architecture.stages):
-        stride *= stage.stride
+    for index, (stage, spread) in enumerate(zip(architecture.stages, architecture.spreads, strict=True)):
+        stride *= 1 if spread.unstrided else stage.stride
         found[stride] = FeatureMap(f"stages.{index}", stage.width, stride)
     return tuple(found.values())

@@ -12,8 +12,8 @@ def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tu
     activation = architecture.activation
     named.append(("stem", ConvPart(3, architecture.stem_width, 3, architecture.stem_stride, activation)))
     width = architecture.stem_width
-    for i, stage in enumerate(architecture.stages):
-        named += [(f"stages.{i}.{j}", block) for j, block in enumerate(stage_blocks(stage, width, activation))]
+    for i, (stage, spread) in enumerate(zip(architecture.stages, architecture.spreads, strict=True)):
+        named += [(f"stages.{i}.{j}", block) for j, block in enumerate(stage_blocks(stage, width, activation, spread))]
         width = stage.width
     if architecture.head_width is not None:
         named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))

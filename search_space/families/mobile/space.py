@@ -9,7 +9,7 @@ from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space.architecture import Architecture, Attention
 from search_space.decisions import dimension
-from search_space.families.mobile.architecture import MobileArchitecture, Stage
+from search_space.families.mobile.architecture import MobileArchitecture, Stage, spreads
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.counting_work import counting_seconds, counting_work
 from search_space.families.mobile.network_parts import network_parts
@@ -18,7 +18,7 @@ from search_space.head import Head
 from search_space.parts import ACTIVATIONS, NO_ATTENTION, ConvPart, Part, Piece
 from search_space.space import SPACE_KINDS, SearchSpace, check_space_name
 
-_FIXED = ("stem_width", "stem_stride", "head_width", "activation")
+_FIXED = ("stem_width", "stem_stride", "head_width", "activation", "output_stride")
 
 MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
@@ -28,7 +28,8 @@ MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 class MobileSpace(SearchSpace):
     """Every mobile network that `assemble` can return.
 
-    A stage's attention is one for all of its blocks, or with `attention_per="block"` each block's own.
+    A stage's attention is one for all of its blocks, or with `attention_per="block"` each block's own. With an
+    `output_stride` late stages are dilated instead of strided, see `MobileArchitecture`.
 
     Raises InputError, `field: problem`, for options that repeat, are out of range or name something unknown.
     """
@@ -41,6 +42,7 @@ class MobileSpace(SearchSpace):
     head_width: int | None
     activation: str
     attention_per: str = "stage"
+    output_stride: int | None = None
 
     family = "mobile"
 
@@ -81,9 +83,12 @@ class MobileSpace(SearchSpace):
     @cached_property
     def programs(self) -> tuple[StageProgram, ...]:
         """The decision program of each stage."""
+        strides = [options.stride for options in self.stages]
         return tuple(
-            StageProgram(f"stage{index}", options, self.activation, self.attention_per)
-            for index, options in enumerate(self.stages)
+            StageProgram(f"stage{index}", options, self.activation, self.attention_per, spread)
+            for index, (options, spread) in enumerate(
+                zip(self.stages, spreads(self.stem_stride, strides, self.output_stride), strict=True)
+            )
         )
 
     @property
@@ -93,7 +98,10 @@ class MobileSpace(SearchSpace):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, tuples and values: all that says which networks there are."""
-        return asdict(self)
+        described = asdict(self)
+        if self.output_stride is None:  # as it was when there was no such field: runs go on
+            del described["output_stride"]
+        return described
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
@@ -178,6 +186,7 @@ class MobileSpace(SearchSpace):
             stages=tuple(links),
             head_width=self.head_width,
             activation=self.activation,
+            output_stride=self.output_stride,
         )
 
 

@@ -6,6 +6,7 @@ activation = "relu6"
 stem = { width = 16, stride = 2 }
 head = { width = 640 }                 # leave it out for a network without a head convolution
 attention_per = "block"                # each block has its own; leave it out for one a stage
+output_stride = 8                      # later stages are dilated instead of strided; leave it out for networks as usual
 
 [[stage]]
 block = "inverted_residual"
@@ -26,8 +27,8 @@ from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions
 from search_space.space_file import READERS, SpaceFile
 
-_KEYS = {"name", "resolution", "activation", "stem", "head", "attention_per", "stage"}
-_FREE_KEYS = {"head", "attention_per"}
+_KEYS = {"name", "resolution", "activation", "stem", "head", "attention_per", "output_stride", "stage"}
+_FREE_KEYS = {"head", "attention_per", "output_stride"}
 _STAGE_KEYS = {"block", "stride", "width", "depth", "expansion", "kernel_size", "attention"}
 _TABLE_FIELDS = {
     "stem_width": "stem.width",
@@ -63,6 +64,7 @@ def read(file: SpaceFile) -> MobileSpace:
             head_width=head.get("width"),
             activation=content["activation"],
             attention_per=content.get("attention_per", ATTENTION_PER[0]),
+            output_stride=content.get("output_stride"),
         ),
     )
     return space

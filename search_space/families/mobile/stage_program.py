@@ -17,7 +17,7 @@ from search_space import attention as attention_ops
 from search_space.architecture import Attention
 from search_space.chain import Group, LinkProgram, Shape
 from search_space.decisions import Choose, decide
-from search_space.families.mobile.architecture import MAX_DEPTH, Stage
+from search_space.families.mobile.architecture import MAX_DEPTH, PLAIN, Spread, Stage
 from search_space.families.mobile.blocks import BlockPart, block_structure, blocks, stage_blocks
 from search_space.parts import NO_ATTENTION
 
@@ -90,6 +90,7 @@ class StageProgram(LinkProgram):
     offered: StageOptions
     activation: str
     attention_per: str
+    spread: Spread = PLAIN
 
     nothing = NO_ATTENTION
 
@@ -139,7 +140,7 @@ class StageProgram(LinkProgram):
 
     def parts(self, link: Stage, state: int) -> list[BlockPart]:
         """The stage's blocks."""
-        return stage_blocks(link, state, self.activation)
+        return stage_blocks(link, state, self.activation, self.spread)
 
     def after(self, link: Stage) -> int:
         """The stage's width."""
