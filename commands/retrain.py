@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         )
 
     data = load(source.architecture.resolution)
-    head = what_for.head(data)
+    head = what_for.head(data, source.architecture)
     source.check(data, head)
     if source.changed(data):
         reporter.say(

@@ -65,7 +65,7 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         _ = data.train, data.validation
     if (seconds := space.counting_seconds()) > LONG:
         reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
-    head = what_for.head(data)
+    head = what_for.head(data, space.at(side).widest(own_kernels=False)[0][1])
     untimed = PricedSpace(space, head, budget=Budget(settings.max_macs, settings.max_params))
     _ = untimed.table  # refuses a budget below the smallest network
     init = _init(settings, untimed, reporter)

@@ -14,6 +14,7 @@ from foundation import distributed
 from foundation.errors import InputError
 from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
+from search_space.architecture import Architecture
 from search_space.head import ClassifierHead, Head
 from tasks.registry import TASKS
 from training.data.datasets import Dataset
@@ -74,7 +75,7 @@ class Centre:
 
         return Dataset("squares", "squares", (), (0.15,), (0.2,), load, device, counts=SIZES)
 
-    def head(self, data: Dataset) -> Head:
+    def head(self, data: Dataset, architecture: Architecture) -> Head:
         return ClassifierHead(2)
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:

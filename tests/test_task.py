@@ -82,7 +82,7 @@ def test_the_lowest_error_is_kept(priced: PricedSpace, data: Dataset, tmp_path: 
     _trained(priced, data, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     errors = [line[f"{raw}validation_error"] for line in lines for raw in ("", "raw_")]
-    network = build(priced.largest, CENTRE.head(data))
+    network = build(priced.largest, CENTRE.head(data, priced.largest))
     network.load_state_dict(load_weights(tmp_path / "weights.safetensors")[0])
     side = priced.largest.resolution
     from training.resize import resized_batches

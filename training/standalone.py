@@ -188,7 +188,7 @@ def _trained(
         _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
-    network = build(architecture, task.head(data))
+    network = build(architecture, task.head(data, architecture))
     if first and start.fill and not finished and not (folder / CHECKPOINT).exists():
         reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
     if recipe.sync_batch_norm:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from foundation.errors import InputError
 from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
+from search_space.architecture import Architecture
 from search_space.head import Head
 from training.data.dataset import Dataset
 from training.targets import Batch, Targets
@@ -72,8 +73,15 @@ class Task(Protocol):
         """
         ...
 
-    def head(self, data: Dataset) -> Head:
-        """What follows a backbone: costs count it, shared weights hold it, `search_space.build` takes it."""
+    def head(self, data: Dataset, architecture: Architecture) -> Head:
+        """What follows a backbone: costs count it, shared weights hold it, `search_space.build` takes it.
+
+        Args:
+            architecture: one of those that it follows, of whose strides and resolution it may depend; of a space one of
+                the largest resolution. All others have the same strides.
+
+        Raises InputError for one whose maps it cannot use.
+        """
         ...
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:

@@ -178,7 +178,7 @@ class ProxyEvaluator:
 
     def _fresh(self, architecture: Architecture) -> Network:
         torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
-        network = build(architecture, self.task.head(self.data))
+        network = build(architecture, self.task.head(self.data, architecture))
         if self.init == "torchvision":
             transfer(published(architecture), network)
         return network.to(self.data.device).to(memory_format=torch.channels_last)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from foundation import distributed
 from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
+from search_space.architecture import Architecture
 from search_space.head import ClassifierHead, Head
 from tasks.registry import TASKS
 from training.data.datasets import Dataset, load_data
@@ -33,7 +34,7 @@ class Classification:
         """The labelled pictures that a spec names."""
         return load_data(spec, side, device, reporter, **options)
 
-    def head(self, data: Dataset) -> Head:
+    def head(self, data: Dataset, architecture: Architecture) -> Head:
         """A linear classifier."""
         return ClassifierHead(data.num_classes)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from foundation import distributed
 from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
+from search_space.architecture import Architecture
 from search_space.head import Head
 from tasks.registry import TASKS
 from tasks.segmentation.data import IGNORED, load_masks
@@ -38,7 +39,7 @@ class Segmentation:
         """The pictures and masks that a spec names."""
         return load_masks(spec, side, device)
 
-    def head(self, data: Dataset) -> Head:
+    def head(self, data: Dataset, architecture: Architecture) -> Head:
         """A 3×3 convolution and the logits, on the last map."""
         return ConvHead(data.num_classes)
 
