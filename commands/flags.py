@@ -3,6 +3,7 @@
 from typing import Any
 
 from commands.command_line import OTHER, flag
+from commands.registered import heads
 from commands.values import whole
 
 INIT = "first weights: scratch, torchvision (published ones of ImageNet), or auto (these, if on the disk)"
@@ -22,6 +23,19 @@ def loaders(*, group: str = OTHER) -> Any:
 def skip_corrupt(*, group: str = OTHER) -> Any:
     """`--skip-corrupt`."""
     return flag(False, "pass over pictures that cannot be decoded, and say how many", group=group)
+
+
+def head(default: str) -> Any:
+    """`--head`."""
+    return flag(None, f"what follows the backbone: {', '.join(heads())}, each also with /CHANNELS (default: {default})")
+
+
+def output_stride() -> Any:
+    """`--output-stride`."""
+    text = (
+        "pixels of the picture to one of the last map: later stages are dilated, not strided (default: its own)"
+    )
+    return flag(None, text, whole(1, 64))
 
 
 def quiet() -> Any:

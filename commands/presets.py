@@ -60,6 +60,8 @@ class SearchSettings:
         "eager", f"what latency is measured in, on one CPU thread: {', '.join(RUNTIMES)}", group="latency"
     )
     task: str = flag(TASK, f"what networks are trained for and judged by: {', '.join(tasks())}")
+    head: str | None = flags.head("the task's first")
+    output_stride: int | None = flags.output_stride()
     evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(evaluators())}", group="main")
     score: str = flag(
         "az_nas",

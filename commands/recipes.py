@@ -96,6 +96,8 @@ class RetrainSettings:
         None,
         f"what it is trained for and judged by: {', '.join(tasks())} (default: the run's, or {TASK})",
     )
+    head: str | None = flags.head("the run's, or the task's first")
+    output_stride: int | None = flags.output_stride()
     method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
     recipe: str | None = flag(
         None,

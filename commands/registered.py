@@ -60,6 +60,12 @@ def tasks() -> tuple[str, ...]:
     return tuple(name for room in rooms for name in registered(str(room), "TASKS.register"))
 
 
+def heads() -> tuple[str, ...]:
+    """Of the tasks' rooms: those that a command can choose."""
+    rooms = sorted(path.relative_to(ROOT) for path in (ROOT / "tasks").glob("*/*.py"))
+    return tuple(name for room in rooms for name in registered(str(room), "HEADS.register"))
+
+
 def methods() -> tuple[str, ...]:
     """Of `training.methods`."""
     return registered("training/methods", "METHODS.register")

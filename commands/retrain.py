@@ -80,7 +80,8 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
-    what_for = task(settings.task or source.task)
+    what_for = task(settings.task or source.task, settings.head)
+    source = source.dilated(settings.output_stride)
 
     def load(side: int) -> Dataset:
         # Crops at random places and scales want the whole picture, so its file.

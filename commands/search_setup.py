@@ -18,6 +18,7 @@ from search_space.cost.cost import Budget
 from search_space.cost.latency import LatencyTable, read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete
+from search_space.dilation import dilated
 from search_space.pretrained import at_hand, check_published
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
@@ -55,8 +56,8 @@ def is_shared(settings: SearchSettings) -> bool:
 def search_setup(settings: SearchSettings, device: torch.device, reporter: Reporter, own: Own) -> Setup:
     """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
     chosen, folder = preset(settings.preset), run_folder_of(settings)
-    what_for = task(settings.task)
-    space = own.space or named_space(settings.space)
+    what_for = task(settings.task, settings.head)
+    space = dilated(own.space or named_space(settings.space), settings.output_stride)
     if own.data is not None:
         check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")
     side = max(space.resolution)

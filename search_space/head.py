@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from foundation.errors import InputError
 from foundation.json_files import shown
@@ -16,7 +16,13 @@ class Head(ABC):
     """A head as a value: a subclass is a frozen dataclass, registered in `HEADS`.
 
     Its module is `classifier` in every network, whatever the task: so it is called in all files of weights.
+
+    Attributes:
+        follows_stages: whether it follows the last stage itself: a convolution that widens a map for the mean over it,
+            as mobile networks end with, is then left out.
     """
+
+    follows_stages: ClassVar[bool] = False
 
     @abstractmethod
     def part(self, channels: int) -> Part:

@@ -9,12 +9,27 @@ from foundation.errors import InputError
 from foundation.registry import Registry
 from training.task import Task
 
-TASKS: Registry[Callable[[], Task]] = Registry("task")
-"""Those of `--task`: what makes each."""
+TASKS: Registry[Callable[..., Task]] = Registry("task")
+"""Those of `--task`: what makes each, given a head if one is asked for. It may say in `heads` which ones there are."""
 
 
-def task(name: str) -> Task:
-    """The task of that name. Raises InputError for an unknown one."""
-    if name not in TASKS:
+def task(name: str, head: str | None = None) -> Task:
+    """The task of that name, which may end in `:HEAD`, as files have it. Raises InputError for an unknown one.
+
+    Args:
+        head: instead of the name's.
+    """
+    kind, _, own = name.partition(":")
+    if kind not in TASKS:
         raise InputError(f"`task` {name}: unknown; known: {TASKS.known()}")
-    return TASKS[name]()
+    wanted = head or own
+    if not wanted:
+        return TASKS[kind]()
+    heads = getattr(TASKS[kind], "heads", ())
+    if wanted.partition("/")[0] not in heads:
+        known = f"known: {', '.join(heads)}, each also with /CHANNELS" if heads else "leave it out"
+        raise InputError(f"`head` {wanted}: unknown to task {kind}; {known}")
+    try:
+        return TASKS[kind](wanted)
+    except InputError as error:
+        raise InputError(f"`head` {wanted}: {error}") from None

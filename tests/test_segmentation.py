@@ -106,7 +106,8 @@ def test_the_head_is_counted_at_its_size(name: str) -> None:
     side = built(torch.randn(2, 3, 96, 96)).shape[-1]
     cost = measure(network, head)
     assert cost.params == sum(parameter.numel() for parameter in built.parameters())
-    channels = network.to_dict()["head_width"]
+    # It follows the last stage: the convolution that is for a mean over the map is left out.
+    channels = network.to_dict()["stages"][-1]["width"]
     assert cost.macs - measure(network, ConvHead(7, width=23)).macs == side**2 * (9 * channels + 7)
     assert read_head(head.to_dict()) == head
 

@@ -12,6 +12,7 @@ from search_space.backbones import hand_designed
 from search_space.cost.cost import Budget
 from search_space.cost.latency import read_latency_table
 from search_space.cost.priced_space import PricedSpace
+from search_space.dilation import dilated
 from search_space.head import Head
 from search_space.network import check
 from studies.runs.run_folder import (
@@ -52,6 +53,13 @@ class Source:
     preset: str | None = None
     task: str = TASK
     recorded: bool = False
+
+    def dilated(self, output_stride: int | None) -> "Source":
+        """With the architecture, and the run's space, whose maps are no coarser than that; None for as they are."""
+        if output_stride is None:
+            return self
+        priced = self.priced and replace(self.priced, space=dilated(self.priced.space, output_stride))
+        return replace(self, architecture=dilated(self.architecture, output_stride), priced=priced)
 
     def changed(self, data: Dataset) -> bool:
         """Whether the pictures are not those of the search any more, though they are named alike."""

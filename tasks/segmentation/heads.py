@@ -1,19 +1,64 @@
-"""Heads that give every pixel of a map its classes."""
+"""Heads that give every pixel of a map its classes: the plainest one, and the last layer of all."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from foundation.errors import InputError
-from foundation.json_files import shown
+from search_space.fields import check_integer
 from search_space.head import HEADS, MAX_CLASSES, Head
 from search_space.parts import Compound, ConvPart, Part, Piece
 
 MAX_WIDTH = 8192
+
+
+@dataclass(frozen=True)
+class DenseHead(Head):
+    """A head with logits of each class for every pixel of the last stage's map.
+
+    Attributes:
+        width: its channels.
+
+    Raises InputError for a number of classes or channels out of range.
+    """
+
+    num_classes: int
+    width: int = 64
+
+    follows_stages = True
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_integer("num_classes", self.num_classes, 1, MAX_CLASSES)
+        check_integer("width", self.width, 1, MAX_WIDTH)
+
+    @classmethod
+    def after(cls, num_classes: int, width: int | None, stride: int, side: int) -> Self:  # noqa: ARG003
+        """The head for maps of a stride and a side in pixels.
+
+        Args:
+            width: None for the usual one.
+        """
+        return cls(num_classes) if width is None else cls(num_classes, width)
+
+    @property
+    def told(self) -> str:
+        """Name, channels and classes."""
+        return f"{self.name} head of {self.width} channels, {self.num_classes} classes a pixel"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its name and fields."""
+        fields = vars(self).items()
+        return {"head": self.name, **{name: list(kept) if isinstance(kept, tuple) else kept for name, kept in fields}}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The head of these fields, lists for tuples."""
+        fields: dict[str, Any] = {name: tuple(kept) if isinstance(kept, list) else kept for name, kept in data.items()}
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -61,35 +106,11 @@ class ConvHeadPart(Compound):
 
 @HEADS.register("conv")
 @dataclass(frozen=True)
-class ConvHead(Head):
-    """A 3×3 convolution and a 1×1 convolution on the last map: the plainest head of segmentation.
+class ConvHead(DenseHead):
+    """A 3×3 convolution and a 1×1 convolution: the plainest head of segmentation."""
 
-    Raises InputError for a number of classes or channels out of range.
-    """
-
-    num_classes: int
-    width: int = 64
-
-    def __post_init__(self) -> None:
-        for name, most in (("num_classes", MAX_CLASSES), ("width", MAX_WIDTH)):
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= most:
-                raise InputError(f"{name}: expected an integer from 1 to {most}, got {shown(value)}")
+    name = "conv"
 
     def part(self, channels: int) -> Part:
         """See `ConvHeadPart`."""
         return ConvHeadPart(channels, self.width, self.num_classes)
-
-    @property
-    def told(self) -> str:
-        """Kind and classes."""
-        return f"conv head, {self.num_classes} classes a pixel"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Channels and classes."""
-        return {"head": "conv", "num_classes": self.num_classes, "width": self.width}
-
-    @classmethod
-    def read(cls, data: dict[str, Any]) -> Self:
-        """The head of so many classes."""
-        return cls(**data)

@@ -13,11 +13,15 @@ from search_space.architecture import Architecture
 from search_space.head import Head
 from tasks.registry import TASKS
 from tasks.segmentation.data import IGNORED, load_masks
-from tasks.segmentation.heads import ConvHead
+from tasks.segmentation.deeplabv3 import DeepLabV3Head
+from tasks.segmentation.heads import ConvHead, DenseHead
+from tasks.segmentation.ordnet import OrdnetHead
 from training.data.datasets import Dataset
 from training.evaluation import seen
 from training.targets import Batch, Targets
 from training.task import Examination
+
+HEADS_BY_NAME: dict[str, type[DenseHead]] = {head.name: head for head in (ConvHead, DeepLabV3Head, OrdnetHead)}
 
 MIOU = Metric("miou", "%", scale=100, decimals=2, step="points", beside=("loss",))
 
@@ -29,9 +33,19 @@ class Segmentation:
     Logits are enlarged to the mask, bilinearly. Pixels of value 255 count nowhere.
     """
 
-    name = "segmentation"
     metric = MIOU
     class_labels = False
+    heads = HEADS_BY_NAME
+
+    def __init__(self, head: str = ""):
+        """Takes a head as `NAME` or `NAME/CHANNELS`; the first of `heads` where none is said."""
+        name, _, width = head.partition("/")
+        self.kind = self.heads[name or next(iter(self.heads))]
+        self.width = None
+        if width:
+            self.width = int(width) if width.isdecimal() else 0
+            self.kind(1, self.width)  # refuses it here, not when data are there
+        self.name = f"segmentation:{head}" if head else "segmentation"
 
     def data(
         self, spec: str, side: int, device: torch.device, reporter: Reporter | None = None, **options: Any
@@ -40,8 +54,9 @@ class Segmentation:
         return load_masks(spec, side, device)
 
     def head(self, data: Dataset, architecture: Architecture) -> Head:
-        """A 3×3 convolution and the logits, on the last map."""
-        return ConvHead(data.num_classes)
+        """The chosen head, on the last map."""
+        stride = architecture.strides[-1]
+        return self.kind.after(data.num_classes, self.width, stride, -(-architecture.resolution // stride))
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
         """Mean cross-entropy of the pixels, in nats."""

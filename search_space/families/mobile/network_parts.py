@@ -15,8 +15,9 @@ def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tu
     for i, (stage, spread) in enumerate(zip(architecture.stages, architecture.spreads, strict=True)):
         named += [(f"stages.{i}.{j}", block) for j, block in enumerate(stage_blocks(stage, width, activation, spread))]
         width = stage.width
-    if architecture.head_width is not None:
+    head = as_head(head)
+    if architecture.head_width is not None and not head.follows_stages:
         named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))
         width = architecture.head_width
-    named.append(("classifier", as_head(head).part(width)))
+    named.append(("classifier", head.part(width)))
     return named

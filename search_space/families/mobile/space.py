@@ -126,7 +126,7 @@ class MobileSpace(SearchSpace):
         """Head and classifier after a last stage of `state` channels."""
         width = state
         found: list[Part] = []
-        if self.head_width is not None:
+        if self.head_width is not None and not head.follows_stages:
             found.append(ConvPart(width, self.head_width, activation=self.activation))
             width = self.head_width
         return [*found, head.part(width)]
