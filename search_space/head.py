@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from torch import nn
+
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.registry import Registry
@@ -26,7 +28,22 @@ class Head(ABC):
 
     @abstractmethod
     def part(self, channels: int) -> Part:
-        """The head after a map of so many channels: from N×channels×H×W to what the task reads."""
+        """The head after a map of so many channels: from N×channels×H×W to what the task reads.
+
+        Its module also takes, as a list, what the taps make of their maps, where there are taps.
+        """
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Strides of the further maps that it reads, finer than the last one; the finest first."""
+        return ()
+
+    def tap(self, channels: int) -> Part:
+        """What reads such a map of so many channels, N×channels×H×W; its outputs are the head's own affair."""
+        raise NotImplementedError
+
+    def initialise(self, module: nn.Module) -> None:  # noqa: B027
+        """Draws fresh weights for a module of the head; by default they stay what the family has drawn."""
 
     @property
     @abstractmethod

@@ -86,11 +86,16 @@ class Network(Backbone):
         head = as_head(num_classes)
         self.num_classes = head.num_classes if isinstance(head, ClassifierHead) else 0
         self.classifier: nn.Module
+        self.taps = nn.ModuleDict()
 
     @classmethod
     @abstractmethod
     def parts(cls, architecture: Any, head: Head | int) -> Sequence[tuple[str, Part]]:
-        """The network's parts in order, each with the name of its module; the last is the head's, `classifier`."""
+        """The network's parts in order, each with the name of its module; the last is the head's, `classifier`.
+
+        What taps a map of stride S, `taps.S`, stands before the first part whose output is coarser. It leaves the map
+        as it is.
+        """
 
     @classmethod
     def initialise(cls, module: nn.Module) -> None:
@@ -109,9 +114,18 @@ class Network(Backbone):
     def stemmed(self, images: Tensor) -> Tensor:
         """What the first of the blocks is given."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.classifier(self.last_map(x))
-        return outputs
+    def tapped(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """N×3×H×W to the maps of the head's taps, the finest first, and the last map.
+
+        Raises InputError for a family that has no such maps.
+        """
+        raise InputError(f"networks of family {self.family} give a head no map but the last")
+
+    def forward(self, x: Tensor) -> Any:
+        if not len(self.taps):
+            return self.classifier(self.last_map(x))
+        finer, last = self.tapped(x)
+        return self.classifier(last, [tap(one) for tap, one in zip(self.taps.values(), finer, strict=True)])
 
 
 NETWORKS: Registry[type[Network]] = Registry("family", OR_A_PLUGIN)
@@ -146,6 +160,8 @@ def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network
     check(architecture, num_classes)
     network = bare(architecture, num_classes)
     network.initialise(network)
+    for module in (network.taps, network.classifier):
+        num_classes.initialise(module)
     return network
 
 

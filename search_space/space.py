@@ -58,6 +58,12 @@ class SearchSpace(ABC):
     def tail_parts(self, state: State, head: Head) -> Sequence[Part]:
         """The parts after a last link that leaves `state`; the head's is the last."""
 
+    def tap_parts(self, index: int, link: Link, state: State, head: Head) -> Sequence[Part]:
+        """What the head's taps read at a link, on a map as large as the link's input."""
+        if head.taps:
+            raise InputError(f"networks of family {self.family} give a head no map but the last")
+        return ()
+
     @abstractmethod
     def architecture(self, resolution: int, links: Sequence[Link]) -> Architecture:
         """The architecture of these links."""

@@ -86,6 +86,8 @@ class WeightStore(nn.Module):
             modules = [piece.create() for _, piece in pieces]
             for (role, piece), module in zip(pieces, modules, strict=True):
                 kind.initialise(module)
+                if name == "classifier" or name.startswith("taps."):
+                    self.num_classes.initialise(module)
                 for local, parameter in module.named_parameters():
                     key = self._key(name, role, piece, local)
                     if key not in self.tensors:

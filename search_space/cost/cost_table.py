@@ -183,6 +183,8 @@ class CostTable:
                 own_costs, out = self._through((part,), inputs[-1])
                 total += own_costs
                 inputs.append(out)
+            for tap in self.space.tap_parts(index, shape.link, state, self.head):
+                total += self._through((tap,), sides)[0]
             after = program.after(shape.link)
             states.append(after)
             if later.setdefault(after, inputs[-1]) != inputs[-1]:

@@ -34,6 +34,7 @@ def space_pieces(space: SearchSpace, head: Head) -> dict[str, tuple[Piece, int]]
             for shape in space.shapes(index, state):
                 parts = program.parts(shape.link, state)
                 later[program.after(shape.link)] = through(parts, sides)
+                through(space.tap_parts(index, shape.link, state, head), sides)
                 for group in shape.groups:
                     for option in program.options(group):
                         for number in group.blocks:

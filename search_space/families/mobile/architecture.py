@@ -120,12 +120,15 @@ class MobileArchitecture(Architecture):
     @property
     def strides(self) -> tuple[int, ...]:
         """See `Architecture.strides`."""
-        stride = self.stem_stride
-        found = [stride]
+        return tuple(dict.fromkeys(self.strides_along))
+
+    @property
+    def strides_along(self) -> tuple[int, ...]:
+        """The stride of the map after the stem, and after each stage."""
+        found = [self.stem_stride]
         for stage, spread in zip(self.stages, self.spreads, strict=True):
-            stride *= 1 if spread.unstrided else stage.stride
-            found.append(stride)
-        return tuple(dict.fromkeys(found))
+            found.append(found[-1] * (1 if spread.unstrided else stage.stride))
+        return tuple(found)
 
     @property
     def spreads(self) -> tuple[Spread, ...]:

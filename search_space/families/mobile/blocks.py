@@ -22,6 +22,9 @@ from search_space.parts import NO_ATTENTION, AttentionPart, Compound, ConvPart, 
 
 Pieces = Iterator[tuple[str, Piece]]
 
+EXPAND = "expand"
+"""The piece of a block that gives it its inner channels before any pixel sees another."""
+
 
 @dataclass(frozen=True)
 class BlockPart(Compound):
@@ -54,6 +57,12 @@ class BlockPart(Compound):
     def attention_channels(self) -> int | None:
         """Channels that the block's attention sees; None where the block has no place for one."""
         return next((piece.channels for _, piece in self.pieces if isinstance(piece, AttentionPart)), None)
+
+    @property
+    def expanded_channels(self) -> int:
+        """Channels of the map after the block's expansion, which is as large as its input; of the input without one."""
+        expand = dict(self.pieces).get(EXPAND)
+        return expand.out_channels if isinstance(expand, ConvPart) else self.in_channels
 
     def output_size(self, size: int) -> int:
         return size if self.spread.unstrided else strided(size, self.stride)
@@ -141,6 +150,15 @@ class Block(nn.Module):
         for piece in self.children():
             out = piece(out)
         return x + out if self.skip else out
+
+    def opened(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The map after the expansion, or the input where there is none, and the block's output."""
+        expanded = out = x
+        for name, piece in self.named_children():
+            out = piece(out)
+            if name == EXPAND:
+                expanded = out
+        return expanded, x + out if self.skip else out
 
 
 Definition = Callable[[BlockPart], Pieces]

@@ -1,13 +1,14 @@
 """The modules of a mobile network."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.blocks import Block
 from search_space.families.mobile.network_parts import network_parts
-from search_space.head import Head
+from search_space.head import Head, as_head
 from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
 from search_space.parts import Part
 
@@ -32,6 +33,9 @@ class MobileNetwork(Network):
             )
         )
         self.head = modules.get("head", nn.Identity())
+        self._strides = tuple(pairwise(architecture.strides_along))
+        for stride in as_head(num_classes).taps:
+            self.taps[str(stride)] = modules[f"taps.{stride}"]
         self.classifier = modules["classifier"]
 
     @classmethod
@@ -55,6 +59,23 @@ class MobileNetwork(Network):
         last: Tensor = self.head(self.stages(self.stem(images)))
         return last
 
+    def tapped(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps after the expansion of the first block that leaves a coarser one, see `network_parts.tap_of`."""
+        x = self.stem(images)
+        finer = []
+        for stage, (begun, ended) in zip(self.stages, self._strides, strict=True):
+            assert isinstance(stage, nn.Sequential)
+            if str(begun) in self.taps and ended != begun:
+                first, *others = stage
+                assert isinstance(first, Block)
+                expanded, x = first.opened(x)
+                finer.append(expanded)
+                for block in others:
+                    x = block(x)
+            else:
+                x = stage(x)
+        return finer, self.head(x)
+
     def blocks(self) -> list[nn.Module]:
         """The blocks of all stages."""
         return [block for stage in self.stages for block in stage.children()]
@@ -76,9 +97,8 @@ class MobileNetwork(Network):
 
 def feature_maps(architecture: MobileArchitecture) -> tuple[FeatureMap, ...]:
     """Of each size the last map, without the head's."""
-    stride = architecture.stem_stride
-    found = {stride: FeatureMap(_STEM, architecture.stem_width, stride)}
-    for index, (stage, spread) in enumerate(zip(architecture.stages, architecture.spreads, strict=True)):
-        stride *= 1 if spread.unstrided else stage.stride
+    first, *after = architecture.strides_along
+    found = {first: FeatureMap(_STEM, architecture.stem_width, first)}
+    for index, (stage, stride) in enumerate(zip(architecture.stages, after, strict=True)):
         found[stride] = FeatureMap(f"stages.{index}", stage.width, stride)
     return tuple(found.values())

@@ -12,7 +12,7 @@ from search_space.decisions import dimension
 from search_space.families.mobile.architecture import MobileArchitecture, Stage, spreads
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.counting_work import counting_seconds, counting_work
-from search_space.families.mobile.network_parts import network_parts
+from search_space.families.mobile.network_parts import network_parts, tap_of
 from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions, StageProgram, check_options
 from search_space.head import Head
 from search_space.parts import ACTIVATIONS, NO_ATTENTION, ConvPart, Part, Piece
@@ -130,6 +130,14 @@ class MobileSpace(SearchSpace):
             found.append(ConvPart(width, self.head_width, activation=self.activation))
             width = self.head_width
         return [*found, head.part(width)]
+
+    def tap_parts(self, index: int, link: Stage, state: int, head: Head) -> list[Part]:
+        """See `network_parts.tap_of`."""
+        stride = self.stem_stride
+        for before in self.programs[:index]:
+            stride *= 1 if before.spread.unstrided else before.offered.stride
+        tap = tap_of(self.programs[index].parts(link, state), stride, head) if head.taps else None
+        return [] if tap is None else [tap]
 
     def links(self, architecture: Architecture) -> tuple[Stage, ...] | None:
         """The stages; None where stem, head or activation are not the space's."""
