@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from foundation.errors import InputError
 from training.data.digits import source
 from training.data.scenes import CLASSES, CONTEXT, GRID, SIZES, photographs, scenes, tiles
 
@@ -87,5 +88,5 @@ def test_every_class_is_met_often() -> None:
 
 @pytest.mark.parametrize("side", [32, 50, 196])
 def test_other_sides_are_refused(side: int) -> None:
-    with pytest.raises(ValueError, match=f"got {side}"):
+    with pytest.raises(InputError, match=f"wants {side}"):
         scenes("train", side)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -78,6 +79,14 @@ class Wanted:
     skip_corrupt: bool = False
     loaders: int | None = None
     download: bool = True
+
+    @classmethod
+    def of(
+        cls, spec: str, side: int, device: torch.device, reporter: Reporter | None = None, **options: Any
+    ) -> "Wanted":
+        """What a spec and the options of `Task.data` say."""
+        kind, _, rest = spec.partition(":")
+        return cls(spec, kind, rest, side, device, reporter or Reporter(quiet=True), **options)
 
 
 class _Registry(Registry[Callable[[Wanted], Dataset]]):

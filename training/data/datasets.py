@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,27 +37,14 @@ def load_data(
 
     Raises InputError for an unknown spec, or a folder that cannot be used.
     """
-    kind, _, rest = spec.partition(":")
+    kind = spec.partition(":")[0]
     if loaders is not None and loaders < 0:
         raise InputError(f"`loaders` {loaders}: expected 0 or more")
     if kind not in DATASETS:
         plugins = [name for name in DATASETS if name not in _OWN]
         raise InputError(f"`data` {spec}: unknown; known: {', '.join([DATA, *plugins])}")
-    reporter = reporter or Reporter(quiet=True)
-    return DATASETS[kind](
-        Wanted(
-            spec,
-            kind,
-            rest,
-            resolution,
-            device,
-            reporter,
-            streamed=streamed,
-            skip_corrupt=skip_corrupt,
-            loaders=loaders,
-            download=download,
-        )
-    )
+    options: dict[str, Any] = {"streamed": streamed, "skip_corrupt": skip_corrupt, "loaders": loaders}
+    return DATASETS[kind](Wanted.of(spec, resolution, device, reporter, **options, download=download))
 
 
 for _file in sorted((Path(__file__).parent / "sources").glob("[a-z]*.py")):

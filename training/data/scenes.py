@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from foundation.errors import InputError
 from training.data.digits import source
 
 CLASSES = ("temple", "flower", "portrait", "low", "high", "ink-left", "ink-right")
@@ -70,10 +71,9 @@ def scenes(split: str, side: int = 96, seed: int = 0, count: int | None = None) 
     """The scenes of a split: `SIZES[split]` of them, or `count`; the same for the same seed.
 
     Args:
-        side: in pixels, a multiple of 4 from 48 to 192.
+        side: in pixels, see `check_side`.
     """
-    if side % GRID or not LEAST_SIDE <= side <= MOST_SIDE:
-        raise ValueError(f"side: expected a multiple of {GRID} from {LEAST_SIDE} to {MOST_SIDE}, got {side}")
+    check_side(side)
     rng = np.random.default_rng([seed, list(SIZES).index(split), side])
     total = count or SIZES[split]
     parts = [_some(split, min(_TOGETHER, total - begun), side, rng) for begun in range(0, total, _TOGETHER)]
@@ -82,6 +82,15 @@ def scenes(split: str, side: int = 96, seed: int = 0, count: int | None = None) 
         torch.cat([part.classes for part in parts]),
         *([one for part in parts for one in getattr(part, name)] for name in ("boxes", "digits", "originals")),
     )
+
+
+def check_side(side: int) -> None:
+    """Raises InputError for a side in pixels that scenes are not made at."""
+    if side % GRID or not LEAST_SIDE <= side <= MOST_SIDE:
+        raise InputError(
+            f"`data` scenes: of a multiple of {GRID} from {LEAST_SIDE} to {MOST_SIDE} pixels, but the space wants "
+            f"{side}; choose a `space` of other resolutions"
+        )
 
 
 def _some(split: str, number: int, side: int, rng: np.random.Generator) -> Scenes:
