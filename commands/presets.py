@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "settings that the flags override: digits, cifar10, photos, imagenet (of your own files, what suits them)",
+        "settings that flags override: digits, cifar10, photos, imagenet, segmentation, detection",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, or a FILE.toml", group="main")
@@ -280,6 +280,59 @@ PRESETS = {
         retraining="photos",
         finalists=6,
     ),
+    # For scenes of 96 pixels, and masks and boxes of one's own; a preset for each task of its name.
+    "segmentation": Preset(
+        settings=SearchSettings(
+            preset="segmentation",
+            task="segmentation",
+            space="mobile-96",
+            data="scenes",
+            output_stride=8,
+            max_macs=8_000_000,
+            trials=160,
+        ),
+        pictures=2_000,
+        recipe=SupernetRecipe(
+            epochs=12, batch_size=32, learning_rate=0.2, weight_decay=1e-4, random_networks=1, distillation=False
+        ),
+        scoring=Scoring(calibration=256, validation=250, batch_size=64),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=32, learning_rate=0.2, weight_decay=1e-4),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
+        anchor=Recipe(epochs=8, batch_size=32, learning_rate=0.2, weight_decay=1e-4),
+        rescored=16,
+        retraining="dense",
+        finalists=4,
+    ),
+    "detection": Preset(
+        settings=SearchSettings(
+            preset="detection",
+            task="detection",
+            head="ssdlite/128",
+            space="mobile-96",
+            data="scenes",
+            max_macs=6_000_000,
+            trials=160,
+        ),
+        pictures=2_000,
+        recipe=SupernetRecipe(
+            epochs=12, batch_size=32, learning_rate=0.1, weight_decay=1e-4, random_networks=1, distillation=False
+        ),
+        scoring=Scoring(calibration=256, validation=250, batch_size=64),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=32, learning_rate=0.1, weight_decay=1e-4),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
+        anchor=Recipe(epochs=8, batch_size=32, learning_rate=0.1, weight_decay=1e-4),
+        rescored=16,
+        retraining="dense",
+        finalists=4,
+    ),
     # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
     "imagenet": Preset(
         settings=SearchSettings(
@@ -329,9 +382,11 @@ def preset(name: str) -> Preset:
 def usual(given: Mapping[str, Any]) -> SearchSettings:
     """The settings that the given ones override: the preset's, whose bound of MACs goes where another is given.
 
-    The tables that come with this project are of networks of `mobilenetv2-32`, so that is where they are searched.
+    A task has the preset of its name where none is named. The tables that come with this project are of networks of
+    `mobilenetv2-32`, so that is where they are searched.
     """
-    settings = preset(given.get("preset", "digits")).settings
+    task = given.get("task", TASK).partition(":")[0]
+    settings = preset(given.get("preset", task if task in PRESETS else "digits")).settings
     if given.get("evaluator") == "tabular":
         settings = replace(settings, space=TABULATED)
     others = given.get("max_params") is not None or given.get("max_latency_ms") is not None

@@ -27,6 +27,8 @@ RECIPES = {
         rand_augment=5,
         erasing=0.1,
     ),
+    # For scenes and the like, of which every place counts: masks and boxes.
+    "dense": Recipe(epochs=20, batch_size=32, learning_rate=0.2, weight_decay=1e-4),
     # What the CA paper's networks were trained with (arXiv:2103.02907, section 4.1); the batch and the weight
     # decay are those of its family's published training.
     "paper": Recipe(
@@ -58,8 +60,8 @@ RECIPES = {
     ),
 }
 
-MADE_FOR = {"quick": 12_000, "photos": 2_000, "paper": 1_271_167, "modern": 1_271_167}
-"""Training pictures that each recipe's epochs are for: those of `digits`, of the preset `photos`, and of ImageNet."""
+MADE_FOR = {"quick": 12_000, "photos": 2_000, "dense": 2_000, "paper": 1_271_167, "modern": 1_271_167}
+"""Training pictures that each recipe's epochs are for: those of `digits`, of the preset `photos`, of `scenes`, and of ImageNet."""
 
 
 def of_recipe(name: str, *, group: str) -> Any:
@@ -101,7 +103,7 @@ class RetrainSettings:
     method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
     recipe: str | None = flag(
         None,
-        "quick, photos, paper (the CA paper's) or modern; other flags override it "
+        "quick, photos, dense (masks and boxes), paper (the CA paper's) or modern; other flags override it "
         "(default: the run's preset's, or quick)",
         group="main",
     )

@@ -124,6 +124,37 @@ def _for_32(name: str, rows: Sequence[tuple[tuple[int, ...], int]]) -> MobileSpa
     )
 
 
+@SPACES.register("mobile-96")
+def mobile_96() -> MobileSpace:
+    """Inverted residuals for 96×96 pictures in which things have places: for segmentation and detection.
+
+    Detection reads maps of an eighth and a sixteenth of a side. For segmentation the last stage is better dilated
+    (`output_stride` 8). The second stage may be left out.
+    """
+    rows = (((12, 16), 2, (1, 2)), ((20, 24), 1, (0, 1, 2)), ((24, 32), 2, (1, 2)), ((40, 48), 2, (1, 2)))
+    stages = tuple(
+        StageOptions(
+            block="inverted_residual",
+            stride=stride,
+            width=widths,
+            depth=depths,
+            expansion=(2, 3, 4),
+            kernel_size=(3, 5),
+            attention=_every_attention((4, 8, 16)),
+        )
+        for widths, stride, depths in rows
+    )
+    return MobileSpace(
+        name="mobile-96",
+        resolution=(96,),
+        stem_width=8,
+        stem_stride=2,
+        stages=stages,
+        head_width=None,
+        activation="relu6",
+    )
+
+
 @SPACES.register("photos")
 def photos() -> MobileSpace:
     """Within MobileNetV2 for photographs of 96 to 160 pixels: its widths or narrower, its depths or fewer.
