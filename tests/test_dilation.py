@@ -14,7 +14,8 @@ from evaluators.supernet.store import WeightStore
 from foundation.errors import InputError
 from search_space import backbones
 from search_space.architecture import Architecture
-from search_space.cost.cost import measure
+from search_space.baselines import compared
+from search_space.cost.cost import Budget, measure
 from search_space.cost.priced_space import PricedSpace
 from search_space.head import ClassifierHead
 from search_space.network import build
@@ -119,3 +120,11 @@ def test_a_space_of_a_file_may_ask_for_it(tmp_path: Path) -> None:
     space = _space(None)
     assert "output_stride" not in space.to_dict()
     assert SearchSpace.from_dict(_space().to_dict()) == _space()
+
+
+def test_networks_to_compare_with_are_dilated_as_the_space_is() -> None:
+    space = _space()
+    found = PricedSpace(space, 5, budget=Budget(900_000)).sample(random.Random(0))
+    networks = compared(found, space, Budget(900_000), ClassifierHead(5))
+    assert len(networks) > 3
+    assert {network.strides for network in networks.values()} == {found.strides}

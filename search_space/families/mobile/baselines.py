@@ -109,6 +109,7 @@ def _made(space: MobileSpace, stem_width: int, stages: tuple[Stage, ...]) -> Mob
         stages=stages,
         head_width=space.head_width,
         activation=space.activation,
+        output_stride=space.output_stride,
     )
 
 
