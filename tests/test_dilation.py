@@ -126,5 +126,5 @@ def test_networks_to_compare_with_are_dilated_as_the_space_is() -> None:
     space = _space()
     found = PricedSpace(space, 5, budget=Budget(900_000)).sample(random.Random(0))
     networks = compared(found, space, Budget(900_000), ClassifierHead(5))
-    assert len(networks) > 3
+    assert len(networks) >= 3
     assert {network.strides for network in networks.values()} == {found.strides}
