@@ -19,6 +19,9 @@ from search_space.parts import Part
 # A hostile file can describe a network of any size within the fields' limits; 500M parameters are 2 GB.
 MAX_PARAMETERS = 500_000_000
 
+CLASSIFIER, TAPS = "classifier", "taps"
+"""What the modules of a head are called: the one after the last map, and those that read finer ones, `taps.STRIDE`."""
+
 Create = Callable[[str, Part], nn.Module]
 """Makes the module of a named part."""
 

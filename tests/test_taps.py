@@ -16,7 +16,7 @@ from evaluators.supernet.store import WeightStore
 from foundation.errors import InputError
 from search_space import backbones
 from search_space.architecture import Attention
-from search_space.cost.cost import measure
+from search_space.cost.cost import measure, measured_apart
 from search_space.cost.latency import key
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import space_pieces
@@ -81,7 +81,7 @@ class TappingHead(Head):
         return cls(tuple(data["strides"]))
 
 
-HEAD = TappingHead((2, 4))
+HEAD, HEAD16 = TappingHead((2, 4)), TappingHead((16,))
 
 
 def test_it_reads_the_expansion_within_the_block_that_leaves_a_coarser_map() -> None:
@@ -151,3 +151,11 @@ def test_a_family_without_such_maps_says_so() -> None:
     network = build(architecture, 2)
     with pytest.raises(InputError, match="networks of family pooled give a head no map but the last"):
         network.tapped(torch.rand(1, 3, 32, 32))
+
+
+def test_backbone_and_head_are_counted_apart() -> None:
+    architecture = replace(backbones.mobilenetv2(), resolution=64)
+    backbone, head = measured_apart(architecture, HEAD16)
+    assert backbone + head == measure(architecture, HEAD16)
+    # The taps: 1×1 on 576 channels at 4×4 pixels; the rest of the head: 1×1 from 1280 channels to 2 at 2×2.
+    assert head.macs == 16 * 576 + 4 * 1280 * 2

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from search_space.architecture import Architecture
 from search_space.family import found_in
 from search_space.head import Head, as_head
-from search_space.network import NETWORKS, Network, bare, parts
+from search_space.network import CLASSIFIER, NETWORKS, TAPS, Network, bare, parts
 from search_space.parts import Compound, Part, Piece
 from search_space.pretrained import Transferred, transfer
 from search_space.space import SearchSpace
@@ -86,7 +86,7 @@ class WeightStore(nn.Module):
             modules = [piece.create() for _, piece in pieces]
             for (role, piece), module in zip(pieces, modules, strict=True):
                 kind.initialise(module)
-                if name == "classifier" or name.startswith("taps."):
+                if name == CLASSIFIER or name.startswith(f"{TAPS}."):
                     self.num_classes.initialise(module)
                 for local, parameter in module.named_parameters():
                     key = self._key(name, role, piece, local)

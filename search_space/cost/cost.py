@@ -21,7 +21,7 @@ from foundation.json_files import MAX_INTEGER, shown
 from search_space.architecture import Architecture
 from search_space.cost.latency import LatencyTable
 from search_space.head import Head
-from search_space.network import parts
+from search_space.network import CLASSIFIER, TAPS, parts
 from search_space.parts import Addition, Part, Piece
 
 
@@ -274,6 +274,20 @@ def costs_along(
 
 def measure(architecture: Architecture, num_classes: Head | int = 1000, latency: LatencyTable | None = None) -> Cost:
     """Cost of the architecture at its own resolution, its classifier or other head included: a sum over its parts."""
-    own = [part for _, part in parts(architecture, num_classes)]
-    (cost,), _ = costs_along(own, [architecture.resolution], latency)
-    return fixed_cost(latency) + cost
+    backbone, head = measured_apart(architecture, num_classes, latency)
+    return backbone + head
+
+
+def measured_apart(
+    architecture: Architecture, num_classes: Head | int = 1000, latency: LatencyTable | None = None
+) -> tuple[Cost, Cost]:
+    """What `measure` counts, of the backbone and of the head; what every network costs is the backbone's."""
+    backbone, head, side = fixed_cost(latency), Cost(), architecture.resolution
+    for name, part in parts(architecture, num_classes):
+        own = part_cost(part, side, latency)
+        if name == CLASSIFIER or name.startswith(f"{TAPS}."):
+            head += own
+        else:
+            backbone += own
+        side = part.output_size(side)
+    return backbone, head
