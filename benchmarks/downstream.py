@@ -4,9 +4,9 @@
     python -m benchmarks.downstream heads [--seeds N] [--epochs N] [--folder FOLDER]
 
 `attention` trains one network with none, SE, CBAM and CA everywhere, each with widths that fill the budget of the
-task's preset, and prints the metric in the layout of the CA paper's tables (arXiv:2103.02907, tables 6 to 8), beside its
-figures. `heads` puts heads of segmentation on one backbone: a convolution, the branches of ORDNet one after the other,
-and DeepLabV3's; each has as many channels as fill the budget. It prints the mean intersection over union of the classes
+task's preset. It prints the metric in the layout of the CA paper's tables (arXiv:2103.02907, tables 6 to 8), beside its
+figures. `heads` puts heads of segmentation on one backbone: a convolution, ORDNet's branches one after the other, and
+DeepLabV3's; each has as many channels as fill the budget. It prints the mean intersection over union of the classes
 that need near, middle and far context.
 
 All begin from scratch, by the recipe `dense`; differences are paired by seed, with 95% intervals and t-tests. A killed
