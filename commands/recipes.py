@@ -61,7 +61,7 @@ RECIPES = {
 }
 
 MADE_FOR = {"quick": 12_000, "photos": 2_000, "dense": 2_000, "paper": 1_271_167, "modern": 1_271_167}
-"""Training pictures that each recipe's epochs are for: those of `digits`, of the preset `photos`, of `scenes`, and of ImageNet."""
+"""Training pictures that each recipe's epochs are for: of `digits`, the preset `photos`, `scenes`, and ImageNet."""
 
 
 def of_recipe(name: str, *, group: str) -> Any:

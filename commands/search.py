@@ -31,6 +31,7 @@ from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
 from foundation.started_as import as_typed
 from reports.report import write_report
+from reports.terminal.description import head_alone
 from reports.terminal.plan import show_plan
 from reports.terminal.tables import finalists_table, front_table, front_title
 from search_space.pretrained import check_init
@@ -306,6 +307,8 @@ def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, fina
     priced, data, say = setup.priced, setup.data, setup.reporter.say
     say(f"space {priced.space.name}: {_about(*priced.unbounded.count())} architectures")
     say(f"within {priced.budget}: {_about(*priced.count())} architectures")
+    if not setup.task.class_labels:
+        say(f"smallest: {head_alone(priced.smallest, priced.head)}")
     training, validation = data.count("train"), data.count("validation")
     say(f"data {data.name}: {training} training, {validation} validation pictures")
     if planned := plan_search(preset(settings.preset), settings, training).said:

@@ -9,7 +9,7 @@ from foundation.amounts import human
 from reports.notation import short_number
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture, Row
-from search_space.cost.cost import Cost, part_cost, piece_cost
+from search_space.cost.cost import Cost, measured_apart, part_cost, piece_cost
 from search_space.head import Head, as_head
 from search_space.network import parts
 from search_space.parts import AttentionPart, Part
@@ -43,6 +43,16 @@ def lines(architecture: Architecture, head: Head | int) -> list[Line]:
             title, row, getattr(as_head(head), "num_classes", None) if row is None else row.width, own, attention, size
         )
     return list(found.values())
+
+
+def head_alone(architecture: Architecture, head: Head) -> str:
+    """What a task's head is, and what it takes of a network's cost."""
+    backbone, own = measured_apart(architecture, head)
+    whole = backbone + own
+    return (
+        f"{head.told}: {human(own.macs)} of {human(whole.macs)} MACs, {human(own.params)} of {human(whole.params)} "
+        "parameters"
+    )
 
 
 def _attention_cost(part: Part, size: int) -> Cost:
