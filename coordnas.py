@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from training.data.datasets import Dataset
     from training.data.own import Labelled
     from training.model_file import ModelInfo
+    from training.task import Answers
 
 __all__ = [
     "Found",
@@ -105,8 +106,9 @@ class TrainedNetwork:
     """A network with its weights, its classes, and how its pictures are prepared.
 
     Attributes:
-        network: a torch module in evaluation mode: N×3×H×W, prepared, to N×classes logits.
-        classes: names, in the order of the logits.
+        network: a torch module in evaluation mode: N×3×H×W, prepared, to N×classes logits, or to what the head of
+            another task gives.
+        classes: names, in the order of the network's.
     """
 
     network: "Network"
@@ -133,20 +135,36 @@ class TrainedNetwork:
             raise InputError(f"picture: expected a path or a PIL image, got {type(picture).__name__}")
         return normalised_image(picture, self._info)
 
-    def predict(self, picture: "str | Path | Image", top: int = 5) -> list[tuple[str, float]]:
-        """The most probable classes of a picture with their probabilities, at most `top`; see `prepare`."""
+    def answers(self, images: "Tensor") -> "Answers":
+        """What the network says of prepared pictures, as its task has it, without gradients.
+
+        Of a classifier N×classes logits; of segmentation the class of each pixel, N×H×W (int64).
+
+        Args:
+            images: N×3×H×W, see `prepare`.
+
+        Raises InputError for a task that is not known, or does not say what its networks' outputs mean.
+        """
         import torch
+
+        from deployment.answers import answering
+
+        with torch.inference_mode():
+            outputs = self.network(images.to(next(self.network.parameters()).device))
+            return answering(self._info, "network").answers(outputs, (images.shape[2], images.shape[3]))
+
+    def predict(self, picture: "str | Path | Image", top: int = 5) -> list[tuple[str, float]]:
+        """What is seen in a picture, at most `top` things, the most first; see `prepare`.
+
+        Of a classifier the most probable classes with their probabilities; of segmentation the classes that most pixels
+        have, with their shares of the picture. Raises InputError as `answers` does.
+        """
+        from deployment.answers import answering
 
         if type(top) is not int or top < 1:
             raise InputError(f"top: expected an integer from 1, got {top!r}")
-        with torch.inference_mode():
-            device = next(self.network.parameters()).device
-            shares = self.network(self.prepare(picture)[None].to(device))[0].double().softmax(0).cpu()
-        best = shares.topk(min(top, len(self.classes)))
-        return [
-            (self.classes[index], share)
-            for index, share in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        answers = self.answers(self.prepare(picture)[None])
+        return answering(self._info, "network").told(answers, self.classes, top)[0]
 
 
 def load_run(folder: str | Path) -> Run:
@@ -213,7 +231,7 @@ def build(architecture: "Architecture", num_classes: int = 1000) -> "Network":
 
 
 def load_network(source: str | Path) -> TrainedNetwork:
-    """A trained network with its weights, on the CPU, in evaluation mode.
+    """A trained network of any task with its weights, on the CPU, in evaluation mode.
 
     Args:
         source: a `.safetensors` file of a retraining, or the folder that it is in (`runs/digits/retrain/found-0`).

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from deployment.confusion import evaluated
+from deployment.answers import answers_of
+from deployment.evaluation import evaluated
 from deployment.export import calibration_pictures, metadata
 from deployment.model_source import find_models
 from deployment.onnx_export import onnx_module, onnx_network
@@ -73,13 +74,14 @@ def main() -> None:
             models[way] = quantised(model, calibration_pictures(data), **settings)
         runs = {way: _run(content) for way, content in models.items()}
         found = {
-            way: evaluated(run, getattr(data, arguments.split).batches(250), data.classes) for way, run in runs.items()
+            way: evaluated(answers_of(run), getattr(data, arguments.split).batches(250), data.classes)
+            for way, run in runs.items()
         }
         times = _times(runs, info.architecture.resolution, arguments.rounds)
-        exact = found["float32"].accuracy
+        exact = found["float32"].measured.value
         print(f"{name}: {found['float32'].pictures} {arguments.split} pictures, top-1 in float32 {100 * exact:.2f} %")
         for way, content in models.items():
-            change, ratio = 100 * (found[way].accuracy - exact), times[way] / times["float32"]
+            change, ratio = 100 * (found[way].measured.value - exact), times[way] / times["float32"]
             print(f"  {way:36} {change:+6.2f} points   {_cost(times[way], ratio, content)}", flush=True)
 
 

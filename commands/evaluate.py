@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torch import Tensor
-
+from commands.output_folder import make
 from commands.settings import EVALUATE, EvaluateSettings
 from deployment.compared_latency import compare_latency
-from deployment.confusion import Evaluation, evaluated
+from deployment.evaluation import Evaluation, evaluated
 from deployment.model_source import Model, check_classes, find_models, read_model
 from deployment.runtimes import device_name
 from foundation.device import default_threads, resolve_device
@@ -18,11 +17,16 @@ from foundation.printed import printable
 from foundation.progress import Reporter
 from reports.terminal.confusion_picture import draw_confusion
 from reports.terminal.deployed_tables import EvaluationRow, class_table, evaluation_table, latency_table
-from training.data.datasets import Dataset, load_data
+from training.data.datasets import Dataset
+from training.data.preprocessing import WHOLE
 from training.lanes import use_threads
 from training.model_file import load_model
 from training.recorded_data import recorded_data
-from training.resize import resized
+from training.resize import resized_batch
+from training.targets import Batch
+
+PATHED = ("folder", "imagenet", *WHOLE)
+"""Kinds of data that weights name without their paths."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,12 +49,13 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     specs = {name: _spec(model, settings.data) for name, model in models.items()}
     if settings.data is None:
         reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
-    sets: dict[tuple[str, int], Dataset] = {}
+    sets: dict[tuple[str, str, int], Dataset] = {}
     for name, model in models.items():
-        key = (specs[name], model.info.architecture.resolution)
+        key = _key(model, specs[name])
         if key not in sets:
-            sets[key] = load_data(
-                *key,
+            sets[key] = model.task.data(
+                specs[name],
+                model.info.architecture.resolution,
                 device,
                 reporter,
                 skip_corrupt=settings.skip_corrupt,
@@ -60,17 +65,23 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
         check_classes(model, sets[key])
     evaluations: list[tuple[str, Model, Evaluation]] = []
     for name, model in models.items():
-        data = sets[specs[name], model.info.architecture.resolution]
+        data = sets[_key(model, specs[name])]
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
         if settings.out is None:
             check_inside(folder, model.path.parent)
             check_folder(folder)
-        _make(folder)
+        make(folder)
         evaluation = _tested(name, model, data, settings, reporter)
         evaluations.append((name, model, evaluation))
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
         write_json(folder / "evaluation.json", results)
-        title = f"{name}: {100 * evaluation.accuracy:.2f} % of {evaluation.pictures} {settings.split} pictures"
+        measured = evaluation.measured
+        lacking = [each for each in measured.metric.beside if each not in measured.beside]
+        if lacking:
+            reporter.say(f"{model.path}: gives answers alone, so there is no {', '.join(lacking)}")
+        if not _has_confusion(evaluation):
+            continue
+        title = f"{name}: {_said(evaluation)} {settings.split} pictures"
         by_number = draw_confusion(evaluation, printable(title), folder / "confusion.png")
         if by_number:
             reporter.say(
@@ -81,12 +92,16 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
     counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
     title = f"{of}: {counts} {settings.split} pictures"
-    rows = [EvaluationRow(name, model.info.architecture, evaluation) for name, model, evaluation in evaluations]
-    if len(evaluations) == 1:
+    rows = [
+        EvaluationRow(name, model.info.architecture, model.info.head, evaluation)
+        for name, model, evaluation in evaluations
+    ]
+    if len(evaluations) == 1 and evaluation.by_class is not None:
         reporter.show(class_table(evaluation))
     reporter.show(evaluation_table(rows, title))
-    for name, model, _ in evaluations:
-        reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: evaluation.json, confusion.png")
+    for name, model, evaluation in evaluations:
+        files = "evaluation.json, confusion.png" if _has_confusion(evaluation) else "evaluation.json"
+        reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: {files}")
 
 
 def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, reporter: Reporter) -> Evaluation:
@@ -94,27 +109,35 @@ def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, 
     resolution = model.info.architecture.resolution
     with reporter.track(name, math.ceil(len(split) / settings.batch_size), "batches") as advance:
 
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for images, labels in split.batches(settings.batch_size):
-                yield resized(images, resolution), labels
+        def batches() -> Iterator[Batch]:
+            for images, targets in split.batches(settings.batch_size):
+                yield resized_batch(images, targets, resolution)
                 advance("")
 
-        try:
-            return evaluated(model.classify, batches(), data.classes)
-        except InputError as error:
-            raise InputError(f"{model.path}: {error}") from None
+        return evaluated(model.see, batches(), data.classes, model.task, str(model.path))
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"--out {folder}: is a file, or lies in one; choose another") from None
+def _key(model: Model, spec: str) -> tuple[str, str, int]:
+    """What networks have in common that are tested on the same pictures."""
+    return model.info.task, spec, model.info.architecture.resolution
+
+
+def _said(evaluation: Evaluation) -> str:
+    """The metric's value and the number of pictures; what counts pictures is a share of them."""
+    measured, known = evaluation.measured, evaluation.by_class
+    value = measured.metric.written(measured.value)
+    if known is not None and known.unit == "pictures":
+        return f"{value} of {evaluation.pictures}"
+    return f"{measured.metric.name} {value}, {evaluation.pictures}"
+
+
+def _has_confusion(evaluation: Evaluation) -> bool:
+    return evaluation.by_class is not None and evaluation.by_class.confusion is not None
 
 
 def _spec(model: Model, given: str | None) -> str:
     spec = given or model.info.data
-    if spec in ("folder", "imagenet"):
+    if spec in PATHED:
         recorded = recorded_data(model.path.parent, spec)
         if recorded is not None:
             return recorded

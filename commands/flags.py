@@ -32,9 +32,7 @@ def head(default: str) -> Any:
 
 def output_stride() -> Any:
     """`--output-stride`."""
-    text = (
-        "pixels of the picture to one of the last map: later stages are dilated, not strided (default: its own)"
-    )
+    text = "pixels of the picture to one of the last map: later stages are dilated, not strided (default: its own)"
     return flag(None, text, whole(1, 64))
 
 

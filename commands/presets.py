@@ -387,6 +387,8 @@ def usual(given: Mapping[str, Any]) -> SearchSettings:
     """
     task = given.get("task", TASK).partition(":")[0]
     settings = preset(given.get("preset", task if task in PRESETS else "digits")).settings
+    if given.get("space", settings.space) != settings.space:  # it has strides of its own
+        settings = replace(settings, output_stride=None)
     if given.get("evaluator") == "tabular":
         settings = replace(settings, space=TABULATED)
     others = given.get("max_params") is not None or given.get("max_latency_ms") is not None

@@ -103,8 +103,7 @@ class RetrainSettings:
     method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
     recipe: str | None = flag(
         None,
-        "quick, photos, dense (masks and boxes), paper (the CA paper's) or modern; other flags override it "
-        "(default: the run's preset's, or quick)",
+        "quick, photos, dense, paper or modern; other flags override it (default: the run's preset's, or quick)",
         group="main",
     )
     epochs: int | None = of_recipe("epochs", group="main")
@@ -147,7 +146,7 @@ class RetrainSettings:
         "train networks with no, SE or CA attention of the same MACs as well, and a random one",
         group="main",
     )
-    seeds: int = flag(1, "trainings of each network; the table has their mean", whole(1, 100), group="main")
+    seeds: int = flag(1, "trainings of each network, for a mean", whole(1, 100), group="main")
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
     network: int | None = flag(
         None,

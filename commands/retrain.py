@@ -9,7 +9,7 @@ from pathlib import Path
 from commands.compare import Contest, beside, check_comparable, middle, ratios
 from commands.planning import flags_of_retraining, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
-from deployment.export import calibration_pictures, check_installed, export
+from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.finalists import FinalistSettings, begun
 from evaluators.supernet.slices import sliced
@@ -22,6 +22,7 @@ from foundation.progress import Reporter, duration
 from reports.report import write_report
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.terminal.deployed_tables import precision_table
+from reports.terminal.description import head_alone
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
@@ -107,8 +108,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     settings = _with_init(settings, source, reporter)
     start = _start(settings, source, head)
-    if settings.export:
-        check_class_labels(what_for, f"`export` {','.join(settings.export)}", "leave it out")
+    check_exported(what_for, settings.export)
     if settings.teacher is not None:
         check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
     teaching = _teaching(settings.teacher, data) if settings.teacher else None
@@ -184,6 +184,8 @@ def main(arguments: Sequence[str]) -> None:
         results = []
         for name, architecture in networks.items():
             cost = measure(architecture, head)
+            if not what_for.class_labels:
+                reporter.say(f"{name}: {head_alone(architecture, head)}")
             trained: list[Trained] = []
             for seed in range(settings.seed, settings.seed + settings.seeds):
                 result = train_standalone(

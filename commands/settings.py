@@ -15,7 +15,7 @@ SPLITS = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Test trained networks on labelled pictures, class by class, or with --latency how fast they are."""
+    """Test trained networks on pictures with targets, class by class, or with --latency how fast they are."""
 
     source: str = positional(
         "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
@@ -23,7 +23,7 @@ class EvaluateSettings:
     data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {DATA}")
     split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS)
     out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
-    batch_size: int = flag(256, "pictures that are classified at a time", whole(1, 65_536))
+    batch_size: int = flag(256, "pictures that a network is shown at a time", whole(1, 65_536))
     latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
     runtimes: tuple[str, ...] | None = flag(
         None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
@@ -50,7 +50,8 @@ class PredictSettings:
 
     source: str = positional("a network's folder (runs/digits/retrain/found-0), or a .safetensors or .onnx file")
     pictures: Sequence[str] = positional("picture files, or folders of them", several=True)
-    top: int = flag(5, "classes to name of each picture", whole(1, 1_000_000))
+    top: int = flag(5, "classes, or other things seen, to name of each picture", whole(1, 1_000_000))
+    out: str | None = flag(None, "folder for the pictures with what is seen drawn over them, where a task can draw it")
     device: str = flags.device()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from deployment.choices import COMPARED, INT8
 from deployment.latency import settled_times
@@ -32,7 +33,7 @@ def compare_latency(
     rounds: int,
     reporter: Reporter,
 ) -> dict[tuple[str, str], Spread]:
-    """Times of each (network, runtime), for one picture at the network's resolution.
+    """Times of each (network, runtime), for one picture at the network's resolution, up to the network's outputs.
 
     All take turns, so that what else the machine does meets them alike. On one CPU thread it is processor time, else
     time as it passes, see `quickest`. In integers a network is calibrated on noise, since its time does not depend on
@@ -42,7 +43,8 @@ def compare_latency(
         networks: each with the name that it is shown by.
         runtimes: of `COMPARED`, each of which must be there; None for all that are, and can use the device.
 
-    Raises InputError where a runtime is named that is not installed, or cannot use the device.
+    Raises InputError where a runtime is named that is not installed, or cannot use the device, and for a network of
+    several outputs.
     """
     wanted = {name: found for name in runtimes or COMPARED if (found := _runtime(name, threads, device, runtimes))}
     calls: dict[tuple[str, str], Call] = {}
@@ -77,6 +79,9 @@ def _calls(network: Network, runtimes: dict[str, Runtime], *, named: bool, repor
     """A call for each runtime; the compiler's is left out where it cannot be used and nobody asked for it by name."""
     size = network.architecture.resolution
     x = torch.rand(1, 3, size, size)
+    with torch.no_grad():
+        if not isinstance(network(x), Tensor):
+            raise InputError("`latency`: for networks of one output; this task's have several")
     calls: dict[str, Call] = {}
     model = None
     for name, runtime in runtimes.items():

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from deployment.answers import answering, largest, with_answers
 from deployment.onnx_export import onnx_module, onnx_network
 from deployment.onnx_session import OnnxNetwork
 from deployment.quantisation import BATCH, CALIBRATION, quantised
@@ -23,17 +24,19 @@ from foundation.errors import InputError, first_line
 from foundation.files import remove_leftovers, write_atomically
 from foundation.progress import Reporter
 from search_space.network import Network
+from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import save_weights
 from training.data.datasets import Dataset
 from training.data.preparation import View
 from training.model_file import ModelInfo, load_model
+from training.task import Answering, Answers, Task, check_class_labels
 
 TOLERANCE = 1e-5
 AGREEING = 8  # batches of calibration pictures in which integers are compared with the network
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
-Classify = Callable[[Tensor], Tensor]
-"""From N×3×H×W normalised pictures to N×classes logits, float32 on the CPU."""
+Answer = Callable[[Tensor], Answers]
+"""From N×3×H×W normalised pictures, float32 on the CPU, to what the task answers."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,35 @@ class _Given:
 
     network: Network
     info: ModelInfo
+    task: Answering
     calibration: Sequence[Tensor]
+
+    @cached_property
+    def answering(self) -> nn.Module:
+        """The network with the task's answers for outputs."""
+        return with_answers(self.network, self.task)
 
     @cached_property
     def onnx(self) -> bytes:
         """The ONNX model: torch's exporter takes long, and two formats are made of it."""
-        return onnx_network(self.network, self.info.architecture.resolution, metadata(self.info))
+        size = self.info.architecture.resolution
+        return onnx_network(self.answering, size, metadata(self.info), self.task.answer)
 
 
 class Format(NamedTuple):
     """A format: the file or folder it is kept in, the packages it needs, and how it is written and read again.
 
     `write` makes the file or folder at the path; `read` gives what is in it as other programs would run it. Where the
-    format is not `exact`, its numbers are rounded, and it has to agree on classes instead.
+    format is not `exact`, its numbers are rounded, and it has to agree on classes instead. Some are for `class_labels`
+    alone.
     """
 
     name: str
     packages: tuple[str, ...]
     write: Callable[[_Given, Path], None]
-    read: Callable[[Path], Classify]
+    read: Callable[[_Given, Path], Answer]
     exact: bool = True
+    class_labels: bool = False
 
 
 def check_installed(formats: Sequence[str]) -> None:
@@ -69,6 +81,17 @@ def check_installed(formats: Sequence[str]) -> None:
     for name in formats:
         for package in _FORMATS[name].packages:
             onnx_module(package)
+
+
+def check_exported(task: Task, formats: Sequence[str]) -> None:
+    """Raises InputError naming the first format that a network of the task cannot be exported in."""
+    for name in formats:
+        if _FORMATS[name].class_labels:
+            check_class_labels(task, f"`export` {name}", "leave it out")
+        elif not isinstance(task, Answering):
+            raise InputError(
+                f"`export` {name}: task {task.name} does not say what its networks' outputs mean; leave it out"
+            )
 
 
 def export(
@@ -81,26 +104,29 @@ def export(
 ) -> tuple[Path, ...]:
     """Writes the network into the folder in each of the formats, and returns what was written.
 
-    Each is read again as other programs would, and its logits are compared with the network's own, at the network's
+    Each is read again as other programs would, and its answers are compared with the network's own, at the network's
     resolution, an odd size, and a size that is no square, for one picture and for several: the largest difference may
-    be 1e-5, or 1e-5 of the largest logit where that is above 1. `int8` rounds: it has to run at these sizes, and to see
-    the same class as the network in half of the calibration pictures at least. What fails is not kept. Files that are
-    there already are replaced.
+    be 1e-5, or 1e-5 of the largest output where that is above 1 (`training.task.Answering.difference`). `int8` rounds:
+    it has to run at these sizes, and to see the same class as the network in half of the calibration pictures at least.
+    What fails is not kept. Files that are there already are replaced.
 
     Args:
         network: as `load_model` gives it; it is not changed.
         calibration: batches of training pictures (N×3×H×W, normalised) for `int8`, see `calibration_pictures`.
 
     Raises:
-        InputError: where a package is missing, or naming the format, the size and the difference where a check failed.
+        InputError: where a package is missing, for a format that is not for the network's task, or naming the format,
+            the size and the difference where a check failed.
     """
     check_installed(formats)
+    task = answering(info, "`export`")
+    check_exported(task, formats)
     # Where they lie on a GPU they are no use to the copy on the CPU, nor to ONNX Runtime.
     pictures = [images.cpu() for images in calibration] if "int8" in formats else []
     if "int8" in formats and not pictures:
         raise ValueError("int8 needs pictures to be calibrated on")
     original = copy.deepcopy(network).cpu().eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
-    given = _Given(original, info, pictures)
+    given = _Given(original, info, task, pictures)
     written = []
     with reporter.track("export", len(formats), "formats") as advance:
         for format_name in formats:
@@ -109,7 +135,7 @@ def export(
             with _kept_if_right(path) as temporary:
                 try:
                     chosen.write(given, temporary)
-                    again = chosen.read(temporary)
+                    again = chosen.read(given, temporary)
                 except (InputError, OSError):
                     raise
                 except Exception as error:  # an op of the user's own can fail in any way in an exporter
@@ -117,7 +143,9 @@ def export(
                         f"{path}: cannot be exported ({first_line(error)}); {_remedy(format_name)}"
                     ) from error
                 tolerance = TOLERANCE if chosen.exact else math.inf
-                check_same_outputs(original, again, info.architecture.resolution, path, _remedy(format_name), tolerance)
+                check_same_outputs(
+                    original, again, info.architecture.resolution, path, _remedy(format_name), tolerance, task
+                )
                 if not chosen.exact:
                     check_agreement(original, again, pictures[:AGREEING], path, _remedy(format_name))
             written.append(path)
@@ -132,28 +160,37 @@ def calibration_pictures(data: Dataset) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def check_same_outputs(
-    original: Classify, again: Classify, resolution: int, path: Path, remedy: str, tolerance: float = TOLERANCE
+    original: Callable[[Tensor], Any],
+    again: Answer,
+    resolution: int,
+    path: Path,
+    remedy: str,
+    tolerance: float = TOLERANCE,
+    task: Answering = CLASSIFICATION,
 ) -> None:
-    """Raises InputError naming the file, the size and the difference where the two disagree, see `export`."""
+    """Raises InputError naming the file, the size and the difference where the two disagree, see `export`.
+
+    Args:
+        original: gives outputs.
+    """
     generator = torch.Generator().manual_seed(0)
     for shape in _shapes(resolution):
         images = torch.randn(shape, generator=generator)
-        expected = original(images)
+        outputs = original(images)
         try:
-            found = again(images)
-            difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
+            difference = task.difference(outputs, again(images), (shape[2], shape[3]))
         except Exception as error:  # whatever a runtime raises at a size that it cannot take
             raise InputError(f"{path}: fails at {_size(shape)} ({first_line(error)}); {remedy}") from error
-        allowed = tolerance * max(1.0, float(expected.abs().max()))
+        allowed = tolerance * max(1.0, largest(outputs))
         if not difference <= allowed:  # a NaN is no agreement
             raise InputError(
-                f"{path}: its logits differ from the network's by {difference:.1e} at {_size(shape)}, more than "
-                f"{allowed:.1e}; {remedy}"
+                f"{path}: its {' and '.join(task.answer)} differ from the network's by {difference:.1e} at "
+                f"{_size(shape)}, more than {allowed:.1e}; {remedy}"
             )
 
 
 @torch.no_grad()
-def check_agreement(original: Classify, again: Classify, pictures: Sequence[Tensor], path: Path, remedy: str) -> None:
+def check_agreement(original: Answer, again: Answer, pictures: Sequence[Tensor], path: Path, remedy: str) -> None:
     """Raises InputError naming the file where the two see different classes in most of the pictures."""
     same = torch.cat([original(images).argmax(1) == again(images).argmax(1) for images in pictures])
     share = float(same.float().mean())
@@ -216,7 +253,7 @@ def _write_int8(given: _Given, path: Path) -> None:
     path.write_bytes(quantised(given.onnx, given.calibration))
 
 
-def _read_onnx(path: Path) -> Classify:
+def _read_onnx(_: _Given, path: Path) -> Answer:
     return OnnxNetwork(path)
 
 
@@ -224,22 +261,24 @@ def _write_safetensors(given: _Given, path: Path) -> None:
     save_weights(path, given.network.state_dict(), metadata(given.info))
 
 
-def _read_safetensors(path: Path) -> Classify:
-    return load_model(path)[0]
+def _read_safetensors(given: _Given, path: Path) -> Answer:
+    return with_answers(load_model(path)[0], given.task)
 
 
 def _write_torchscript(given: _Given, path: Path) -> None:
     resolution = given.info.architecture.resolution
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch prefers torch.export, which other programs cannot read
-        traced = torch.jit.trace(given.network, torch.zeros(2, 3, resolution, resolution + 8), check_trace=False)
+        example = torch.zeros(2, 3, resolution, resolution + 8)
+        # Not strict: answers may be a dictionary.
+        traced = torch.jit.trace(given.answering, example, check_trace=False, strict=False)
         torch.jit.save(traced, str(path), _extra_files=metadata(given.info))
 
 
-def _read_torchscript(path: Path) -> Classify:
+def _read_torchscript(_: _Given, path: Path) -> Answer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return cast(Classify, torch.jit.load(str(path), map_location="cpu"))
+        return cast(Answer, torch.jit.load(str(path), map_location="cpu"))
 
 
 def _write_timm(given: _Given, path: Path) -> None:
@@ -276,18 +315,25 @@ def timm_config(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _read_timm(path: Path) -> Classify:
+def _read_timm(_: _Given, path: Path) -> Answer:
     import timm
 
     import deployment.timm_entry  # noqa: F401 (registers the model)
 
-    return cast(Classify, timm.create_model(f"local-dir:{path}", pretrained=True).eval())
+    return cast(Answer, timm.create_model(f"local-dir:{path}", pretrained=True).eval())
 
 
 _FORMATS = {
     "onnx": Format("model.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
     "safetensors": Format(WEIGHTS, (), _write_safetensors, _read_safetensors),
     "torchscript": Format("model.torchscript.pt", (), _write_torchscript, _read_torchscript),
-    "timm": Format("timm", ("timm",), _write_timm, _read_timm),
-    "int8": Format("model.int8.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_int8, _read_onnx, exact=False),
+    "timm": Format("timm", ("timm",), _write_timm, _read_timm, class_labels=True),
+    "int8": Format(
+        "model.int8.onnx",
+        ("onnx", "onnxscript", "onnxruntime"),
+        _write_int8,
+        _read_onnx,
+        exact=False,
+        class_labels=True,
+    ),
 }

@@ -1,17 +1,19 @@
-"""The trained networks that a command line names, ready to classify pictures."""
+"""The trained networks that a command line names, ready to be shown pictures."""
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from deployment.answers import See, Seen, answering, check_fit
 from deployment.onnx_session import OnnxNetwork
 from foundation.errors import InputError, one_line
 from training.data.datasets import Dataset
 from training.model_file import ModelInfo, load_model
+from training.targets import in_float32
+from training.task import Answering
 
 NAMES = ("weights.safetensors", "model.safetensors", "model.onnx", "model.int8.onnx")
 """Files that a folder is known by, the first that is there."""
@@ -22,12 +24,17 @@ class Model:
     """A trained network from a file.
 
     Attributes:
-        classify: N×3×H×W normalised pictures (float32) to N×classes logits (float32, on the CPU), without gradients.
+        see: what it makes of pictures: answers, and from a file of weights outputs as well, on its device.
     """
 
     path: Path
     info: ModelInfo
-    classify: Callable[[Tensor], Tensor]
+    see: See
+
+    @property
+    def task(self) -> Answering:
+        """What it was trained for; see `deployment.answers.answering`."""
+        return answering(self.info, str(self.path))
 
 
 def find_models(source: str) -> dict[str, Path]:
@@ -64,7 +71,8 @@ def find_model(source: str) -> Path:
 def read_model(path: Path, device: torch.device) -> Model:
     """The network of a safetensors or ONNX file. An ONNX file is run in ONNX Runtime, on the CPU.
 
-    Raises InputError for a broken file, or one that says nothing of its architecture and classes.
+    Raises InputError for a broken file, one that says nothing of its architecture and classes, or of a task that does
+    not say what outputs mean.
     """
     if path.suffix == ".onnx":
         session = OnnxNetwork(path)
@@ -74,32 +82,30 @@ def read_model(path: Path, device: torch.device) -> Model:
         raise InputError(f"{path}: expected a network's folder, or a .safetensors or .onnx file")
     network, info = load_model(path)
     network.to(device)
+    task = answering(info, str(path))
 
     @torch.inference_mode()
-    def classify(images: Tensor) -> Tensor:
-        logits: Tensor = network(images.to(device))
-        return logits.float().cpu()
+    def see(images: Tensor) -> Seen:
+        images = images.to(device)
+        outputs = in_float32(network(images))
+        answers = task.answers(outputs, (images.shape[2], images.shape[3]))
+        return check_fit(task, Seen(answers, outputs), images, info, str(path))
 
-    return Model(path, info, classify)
+    return Model(path, info, see)
 
 
-def _checked(session: OnnxNetwork, info: ModelInfo, path: Path) -> Callable[[Tensor], Tensor]:
-    """The session, which may be of any graph: InputError where it fails, or gives other than a logit a class."""
+def _checked(session: OnnxNetwork, info: ModelInfo, path: Path) -> See:
+    """The session, which may be of any graph: InputError where it fails, or gives other than its task's answers."""
+    task = answering(info, str(path))
 
-    def classify(images: Tensor) -> Tensor:
+    def see(images: Tensor) -> Seen:
         try:
-            logits = session(images)
+            answers = session(images)
         except Exception as error:  # ONNX Runtime has an exception for each thing that a graph can do wrong
             raise InputError(f"{path}: cannot be run ({one_line(error)})") from None
-        expected = (len(images), len(info.classes))
-        if tuple(logits.shape) != expected or logits.dtype != torch.float32:
-            raise InputError(
-                f"{path}: gives {tuple(logits.shape)} of {logits.dtype} for {len(images)} pictures, and its metadata "
-                f"names {len(info.classes)} classes"
-            )
-        return logits
+        return check_fit(task, Seen(answers), images, info, str(path))
 
-    return classify
+    return see
 
 
 def check_classes(model: Model, data: Dataset) -> None:

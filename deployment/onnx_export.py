@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from foundation.errors import InputError
+from tasks.classification.room import CLASSIFICATION
 
 OPSET = 18
-INPUT, OUTPUT, LOGITS = "images", "result", "logits"
+INPUT, OUTPUT = "images", "result"
 AXES = {0: "batch", 2: "height", 3: "width"}
 
 
@@ -25,20 +26,24 @@ def onnx_module(name: str) -> Any:
         raise InputError(f"{name} is not installed; get it by: pip install 'coordnas[export]'") from None
 
 
-def onnx_network(network: nn.Module, size: int, metadata: dict[str, str]) -> bytes:
+def onnx_network(
+    network: nn.Module, size: int, metadata: dict[str, str], outputs: Sequence[str] = CLASSIFICATION.answer
+) -> bytes:
     """A network in evaluation mode as an ONNX model for any number of pictures of any height and width.
 
-    It maps `images` (batch×3×height×width, float32, normalised) to `logits` (batch×classes). Raises InputError where
-    onnx or onnxscript is not installed.
+    It maps `images` (batch×3×height×width, float32, normalised) to its outputs: by default `logits` (batch×classes).
+    Raises InputError where onnx or onnxscript is not installed.
 
     Args:
-        size: side of the pictures that the exporter looks at, in pixels.
+        size: side of the network's own pictures, in pixels.
         metadata: goes into the model's metadata_props.
+        outputs: names of the tensors that the network gives, in their order.
     """
     for name in ("onnx", "onnxscript"):
         onnx_module(name)
-    # Height and width differ, so that the exporter cannot take them for one number.
-    example = torch.zeros(2, 3, size, size + 8)
+    # What the exporter looks at; nothing is computed. Height and width differ, and so do those of its smallest maps, none
+    # of which is a single pixel: else it would take the two for one number, or the one for always so.
+    example = torch.zeros(2, 3, 3 * size, 5 * size)
     with _silent_exporter():
         program = torch.onnx.export(
             network.eval(),
@@ -47,12 +52,14 @@ def onnx_network(network: nn.Module, size: int, metadata: dict[str, str]) -> byt
             verbose=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[LOGITS],
+            output_names=list(outputs),
             dynamic_shapes=(AXES,),
         )
     assert program is not None
     model = program.model_proto
     _forget_origins(model.graph)
+    # The shapes between: a task may have had to tell a wrong one of what is known only when it runs.
+    del model.graph.value_info[:]
     onnx_module("onnx").helper.set_model_props(model, metadata)
     return bytes(model.SerializeToString())
 

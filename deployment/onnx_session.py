@@ -8,10 +8,11 @@ from torch import Tensor
 
 from deployment.onnx_export import INPUT, onnx_module
 from foundation.errors import InputError, one_line
+from training.task import Answers
 
 
 class OnnxNetwork:
-    """N×3×H×W normalised pictures to N×classes logits, float32 on the CPU.
+    """N×3×H×W normalised pictures to a tensor, or to several by name if there are several, on the CPU.
 
     Raises InputError where ONNX Runtime is not installed, for a missing file, or one that is no network of this kind.
 
@@ -35,13 +36,15 @@ class OnnxNetwork:
         except Exception as error:  # ONNX Runtime has an exception for each kind of broken file
             raise InputError(f"{path}: not an ONNX model ({one_line(error)})") from None
         inputs = [each.name for each in self._session.get_inputs()]
-        if inputs != [INPUT] or len(self._session.get_outputs()) != 1:
-            raise InputError(f"{path}: expected a model from {INPUT} to one output, got inputs {', '.join(inputs)}")
+        self._outputs = [each.name for each in self._session.get_outputs()]
+        if inputs != [INPUT] or not self._outputs:
+            raise InputError(f"{path}: expected a model from {INPUT}, got inputs {', '.join(inputs)}")
         try:
             self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         except UnicodeDecodeError:
             raise InputError(f"{path}: its metadata is not UTF-8 text") from None
 
-    def __call__(self, images: Tensor) -> Tensor:
-        (logits,) = self._session.run(None, {INPUT: images.contiguous().cpu().numpy()})
-        return torch.from_numpy(logits)
+    def __call__(self, images: Tensor) -> Answers:
+        results = self._session.run(None, {INPUT: images.contiguous().cpu().numpy()})
+        tensors = [torch.from_numpy(result) for result in results]
+        return dict(zip(self._outputs, tensors, strict=True)) if len(tensors) > 1 else tensors[0]

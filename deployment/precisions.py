@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import torch
 
+from deployment.answers import answers_of
 from deployment.choices import ROUNDS
 from deployment.compared_latency import Spread, spread
-from deployment.confusion import Evaluation, evaluated
+from deployment.evaluation import Evaluation, evaluated
 from deployment.latency import settled_times
 from deployment.onnx_session import OnnxNetwork
 from deployment.runtimes import Runtime
@@ -38,7 +39,7 @@ def compare_precisions(folder: Path, data: Dataset, rounds: int = ROUNDS) -> lis
     resolution = ModelInfo.from_metadata(models["float32"].metadata, str(paths["float32"])).architecture.resolution
 
     evaluations = [
-        evaluated(model, resized_batches(data.test.batches(BATCH), resolution), data.classes)
+        evaluated(answers_of(model), resized_batches(data.test.batches(BATCH), resolution), data.classes)
         for model in models.values()
     ]
     alone = [OnnxNetwork(path, threads=1) for path in paths.values()]

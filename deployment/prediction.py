@@ -1,29 +1,35 @@
-"""The classes that a trained network sees in pictures of the user's own."""
+"""What a trained network sees in pictures of the user's own."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from deployment.answers import all_finite, mapped, of_picture
 from deployment.model_source import Model
 from foundation.errors import InputError
 from training.data.picture_files import Finder, add_formats
 from training.data.preprocessing import read_picture
+from training.task import Answers
 
 BATCH = 16
 
 
 class Prediction(NamedTuple):
-    """What was seen in a picture: classes with their probabilities, the most probable first.
+    """What was seen in a picture.
 
     Attributes:
-        error: why the picture could not be read, or classified; there are no classes then.
+        classes: in words, with shares from 0 to 1, the largest first: of a classifier the probabilities of its classes.
+        error: why the picture could not be read, or nothing be said of it; there is nothing else then.
+        answers: all of it, on the CPU, as the task has it for one picture.
     """
 
     path: Path
     classes: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    answers: Answers = None
 
 
 def find_pictures(names: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -49,7 +55,8 @@ def find_pictures(names: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def predict(model: Model, pictures: Sequence[Path], top: int) -> Iterator[Prediction]:
-    """The `top` classes of each picture, or fewer where the network knows fewer, in the order given."""
+    """What is seen in each picture, at most `top` things, in the order given."""
+    task = model.task
     for start in range(0, len(pictures), BATCH):
         paths = pictures[start : start + BATCH]
         images, errors = {}, {}
@@ -58,17 +65,14 @@ def predict(model: Model, pictures: Sequence[Path], top: int) -> Iterator[Predic
                 images[path] = read_picture(path, model.info)
             except InputError as error:
                 errors[path] = str(error)
-        shares = {}
+        found = {}
         if images:
-            logits = model.classify(torch.stack(list(images.values())))
-            for path, row in zip(images, logits, strict=True):
-                if not row.isfinite().all():
+            answers, outputs = model.see(torch.stack(list(images.values())))
+            answers = mapped(answers, Tensor.cpu)
+            told = task.told(answers, model.info.classes, top)
+            for number, path in enumerate(images):
+                if not all_finite(of_picture(answers if outputs is None else outputs, number)):
                     errors[path] = f"{path}: the logits of {model.path} are not finite; was it trained to the end?"
-            shares = dict(zip(images, logits.double().softmax(1), strict=True))
+                found[path] = Prediction(path, tuple(told[number]), answers=of_picture(answers, number))
         for path in paths:
-            if path in errors:
-                yield Prediction(path, error=errors[path])
-                continue
-            best = shares[path].topk(min(top, len(model.info.classes)))
-            ranked = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            yield Prediction(path, tuple((model.info.classes[index], share) for index, share in ranked))
+            yield Prediction(path, error=errors[path]) if path in errors else found[path]

@@ -89,7 +89,7 @@ class Network(Backbone):
         head = as_head(num_classes)
         self.num_classes = head.num_classes if isinstance(head, ClassifierHead) else 0
         self.classifier: nn.Module
-        self.taps = nn.ModuleDict()
+        self.taps: nn.ModuleDict | None = None
 
     @classmethod
     @abstractmethod
@@ -125,7 +125,7 @@ class Network(Backbone):
         raise InputError(f"networks of family {self.family} give a head no map but the last")
 
     def forward(self, x: Tensor) -> Any:
-        if not len(self.taps):
+        if self.taps is None:
             return self.classifier(self.last_map(x))
         finer, last = self.tapped(x)
         return self.classifier(last, [tap(one) for tap, one in zip(self.taps.values(), finer, strict=True)])
@@ -163,8 +163,9 @@ def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network
     check(architecture, num_classes)
     network = bare(architecture, num_classes)
     network.initialise(network)
-    for module in (network.taps, network.classifier):
-        num_classes.initialise(module)
+    for name, module in network.named_children():
+        if name in (CLASSIFIER, TAPS):
+            num_classes.initialise(module)
     return network
 
 

@@ -16,22 +16,25 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, log_loss, precision_score, recall_score, top_k_accuracy_score
 
 from commands import ending, evaluate
+from deployment.answers import answers_of
 from deployment.choices import COMPARED, compared_runtimes
 from deployment.compared_latency import spread
-from deployment.confusion import Evaluation, evaluated
+from deployment.evaluation import Evaluation, evaluated
 from deployment.export import export
 from deployment.model_source import find_models, read_model
 from foundation.files import write_json
+from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from reports import fonts
 from reports.terminal.confusion_picture import draw_confusion
 from reports.terminal.deployed_tables import class_table
 from search_space import Architecture, Attention, InputError, Stage, build
-from tasks.classification.room import CLASSIFICATION
+from tasks.classification.room import CLASSIFICATION, of_pictures
 from training.checkpoint import save_weights
 from training.data.datasets import load_data
 from training.evaluation import evaluate as training_evaluate
 from training.model_file import ModelInfo, save_model
+from training.task import Examination
 
 CPU = torch.device("cpu")
 CLASSES = ("digit0", "digit1", "digit2", "digit3")
@@ -84,21 +87,24 @@ def test_the_numbers_are_those_of_a_peer(pictures: list[tuple[int, list[int]]]) 
     names = tuple(f"class {index}" for index in range(number))
     halves = [slice(0, len(truth) // 2 or 1), slice(len(truth) // 2 or 1, None)]
     batches = [(logits[half], truth[half]) for half in halves if len(truth[half])]
-    found = evaluated(lambda rows: rows, batches, names)
+    found = evaluated(answers_of(lambda rows: rows), batches, names)
+    known, numbers = found.by_class, found.to_dict()
+    assert known is not None
     taken, labels = logits.argmax(1), range(number)
-    assert found.matrix.tolist() == confusion_matrix(truth, taken, labels=labels).tolist()
+    assert known.confusion.tolist() == confusion_matrix(truth, taken, labels=labels).tolist()
     assert found.pictures == len(truth)
-    assert found.accuracy == pytest.approx(float((taken == truth).float().mean()))
-    assert found.loss == pytest.approx(log_loss(truth, logits.double().softmax(1), labels=labels), rel=1e-5)
-    for ours, score in ((found.recall, recall_score), (found.precision, precision_score)):
+    assert numbers["accuracy"] == pytest.approx(float((taken == truth).float().mean()))
+    assert numbers["loss"] == pytest.approx(log_loss(truth, logits.double().softmax(1), labels=labels), rel=1e-5)
+    for name, score in (("recall", recall_score), ("precision", precision_score)):
+        ours = known.shares[name]
         theirs = score(truth, taken, labels=labels, average=None, zero_division=np.nan)
         assert [math.nan if value is None else value for value in ours] == pytest.approx(theirs.tolist(), nan_ok=True)
     if number > 5:
-        assert found.top5 == pytest.approx(top_k_accuracy_score(truth, logits, k=5, labels=labels))
+        assert numbers["top5"] == pytest.approx(top_k_accuracy_score(truth, logits, k=5, labels=labels))
     else:
-        assert found.top5 is None
+        assert numbers["top5"] is None
     for index in labels:
-        others = dict(zip(names, found.matrix[index].tolist(), strict=True))
+        others = dict(zip(names, known.confusion[index].tolist(), strict=True))
         del others[names[index]]
         mistaken = found.mistaken(index)
         assert (mistaken[1] if mistaken else 0) == max(others.values())
@@ -106,8 +112,9 @@ def test_the_numbers_are_those_of_a_peer(pictures: list[tuple[int, list[int]]]) 
 
 
 def test_logits_that_are_not_finite() -> None:
+    broken = answers_of(lambda x: x * float("nan"))
     with pytest.raises(InputError, match="logits are not finite"):
-        evaluated(lambda x: x * float("nan"), [(torch.ones(1, 2), torch.zeros(1, dtype=torch.int64))], ("a", "b"))
+        evaluated(broken, [(torch.ones(1, 2), torch.zeros(1, dtype=torch.int64))], ("a", "b"))
 
 
 def test_one_network(
@@ -119,7 +126,8 @@ def test_one_network(
     results = json.loads((path.parent / "evaluation/weights-test/evaluation.json").read_text())
     data = load_data(spec, 16, CPU)
     network = read_model(path, CPU)
-    expected = training_evaluate(CLASSIFICATION, _Module(network.classify), data.test.batches(4))
+    module = _Module(lambda images: network.see(images).answers)
+    expected = training_evaluate(CLASSIFICATION, module, data.test.batches(4))
     assert results["accuracy"] == expected.value
     assert results["loss"] == pytest.approx(expected.beside["loss"], rel=1e-5)
     assert (results["pictures"], results["split"], results["data"]) == (len(data.test), "test", "folder")
@@ -277,12 +285,17 @@ def test_a_folder_is_known_by_its_first_file(retrained: Path) -> None:
     assert find_models("run")["found-0"].name == "model.onnx"
 
 
+def _evaluation(names: tuple[str, ...], matrix: torch.Tensor) -> Evaluation:
+    measured = Measured(ACCURACY, 0.5, {"loss": 0.1})
+    return Evaluation(names, Examination(measured, int(matrix.sum()), by_class=lambda: of_pictures(matrix)))
+
+
 @pytest.mark.parametrize("number", [3, 100])
 def test_pictures_of_few_and_many_classes(number: int, tmp_path: Path) -> None:
     matrix = torch.eye(number, dtype=torch.int64) * 90
     matrix[0, -1] += 10
     names = tuple(f"$name_{{{index}}}^ [b] of some length {index}" for index in range(number))
-    evaluation = Evaluation(names, matrix, None, 0.1)
+    evaluation = _evaluation(names, matrix)
     assert draw_confusion(evaluation, "100 $ %", tmp_path / "c.png") == []
     with Image.open(tmp_path / "c.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
@@ -297,7 +310,7 @@ def test_pictures_of_few_and_many_classes(number: int, tmp_path: Path) -> None:
 def test_a_table_of_many_classes_has_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
     matrix = torch.eye(50, dtype=torch.int64) * 9
     matrix[37, 12] = 30
-    evaluation = Evaluation(tuple(f"[red]{index:02}" for index in range(50)), matrix, 1.0, 0.1)
+    evaluation = _evaluation(tuple(f"[red]{index:02}" for index in range(50)), matrix)
     Reporter().show(class_table(evaluation))
     lines = capsys.readouterr().out.splitlines()
     assert "the 30 of 50 classes with the lowest recall" in lines[0]
@@ -356,11 +369,11 @@ def test_runtimes_and_quartiles() -> None:
 def test_names_that_no_font_has_are_shown_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = {fonts.OWN: fonts._installed()[fonts.OWN]}
     monkeypatch.setattr(fonts, "_installed", lambda: dict(own))
-    evaluation = Evaluation(("狗", "dog", "강아지"), torch.eye(3, dtype=torch.int64), None, 0.1)
+    evaluation = _evaluation(("狗", "dog", "강아지"), torch.eye(3, dtype=torch.int64))
     # That matplotlib warns of a letter that it has not, and draws a box for, is an error in these tests.
     assert draw_confusion(evaluation, "狗: 100 %", tmp_path / "c.png") == ["狗", "강아지"]
     assert [entry["number"] for entry in evaluation.to_dict()["classes"]] == [0, 1, 2]
-    numbered = Evaluation(("0", "dog", "2"), evaluation.matrix, None, 0.1)
+    numbered = _evaluation(("0", "dog", "2"), torch.eye(3, dtype=torch.int64))
     assert draw_confusion(numbered, "?: 100 %", tmp_path / "d.png") == []
     assert (tmp_path / "c.png").read_bytes() == (tmp_path / "d.png").read_bytes()
 
@@ -371,5 +384,5 @@ def test_names_are_written_in_a_font_that_has_their_letters(tmp_path: Path) -> N
     assert found[0] == fonts.OWN
     assert len(found) == 2
     assert not missing
-    evaluation = Evaluation((letter, "dog"), torch.eye(2, dtype=torch.int64), None, 0.1)
+    evaluation = _evaluation((letter, "dog"), torch.eye(2, dtype=torch.int64))
     assert draw_confusion(evaluation, letter, tmp_path / "c.png") == []

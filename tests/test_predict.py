@@ -153,7 +153,7 @@ def test_the_command_names_classes(
     assert lines[::3] == ["alone.bmp", "album/a.jpg", "album/below/b.PNG"]
     model = read_model(network / "weights.safetensors", torch.device("cpu"))
     for number, name in enumerate(lines[::3]):
-        shares = model.classify(read_picture(Path(name), model.info)[None]).softmax(1)[0].tolist()
+        shares = model.see(read_picture(Path(name), model.info)[None]).answers.softmax(1)[0].tolist()
         ranked = sorted(zip(shares, model.info.classes, strict=True), reverse=True)[:2]
         assert lines[3 * number + 1 : 3 * number + 3] == [f"  {100 * share:6.2f} %  {name}" for share, name in ranked]
     assert _ended([str(network / "weights.safetensors"), "alone.bmp"], monkeypatch) == 0

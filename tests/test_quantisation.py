@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deployment.confusion import evaluated
+from deployment.answers import answers_of
+from deployment.evaluation import evaluated
 from deployment.export import calibration_pictures, export
 from deployment.onnx_session import OnnxNetwork
 from deployment.precisions import compare_precisions
@@ -98,16 +99,17 @@ def test_the_table_beside_float32(exported: Exported, capsys: pytest.CaptureFixt
     rows = compare_precisions(folder, data, rounds=4)
     assert [row.name for row in rows] == ["float32", "int8"]
     with torch.no_grad():
-        expected = evaluated(network, data.test.batches(4), data.classes)
-    assert torch.equal(rows[0].evaluation.matrix, expected.matrix)
-    assert rows[0].evaluation.loss == pytest.approx(expected.loss, rel=1e-4)
-    assert rows[1].evaluation.loss != rows[0].evaluation.loss
+        expected = evaluated(answers_of(network), data.test.batches(4), data.classes)
+    assert torch.equal(rows[0].evaluation.by_class.confusion, expected.by_class.confusion)
+    losses = [row.evaluation.measured.beside["loss"] for row in rows]
+    assert losses[0] == pytest.approx(expected.measured.beside["loss"], rel=1e-4)
+    assert losses[1] != losses[0]
     for row in rows:
         assert 0 < row.time.low <= row.time.median <= row.time.high < 10**9
         assert row.size > 1000
     Reporter().show(precision_table(rows, "digits"))
     printed = capsys.readouterr().out
-    assert f" {100 * rows[1].evaluation.accuracy:.2f} % " in printed
+    assert f" {100 * rows[1].evaluation.measured.value:.2f} % " in printed
     assert " ms " in printed
     with pytest.raises(InputError, match=r"absent/model\.onnx: no such file"):
         compare_precisions(Path("absent"), data)

@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import nn
 
 from commands import describe, ending, predict, search
+from deployment.answers import answers_of
 from deployment.model_source import Model
 from deployment.prediction import predict as predictions
 from evaluators import forecast
@@ -184,7 +185,7 @@ def test_a_network_whose_logits_are_no_numbers(
 ) -> None:
     info = ModelInfo(mobilenetv2(resolution=32), ("a", "b"), (0.5,), (0.25,), "digits")
     logits = torch.tensor([[1.0, 0.0], [math.nan, 0.0], [math.inf, 0.0]])
-    model = Model(Path("network.onnx"), info, lambda images: logits)
+    model = Model(Path("network.onnx"), info, answers_of(lambda images: logits))
     pictures = sorted((picture_folder / "digit0").iterdir())[:3]
     found = list(predictions(model, pictures, 1))
     assert [len(prediction.classes) for prediction in found] == [1, 0, 0]

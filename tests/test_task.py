@@ -74,8 +74,8 @@ def test_it_is_trained_alone(priced: PricedSpace, data: Dataset, tmp_path: Path)
         info = ModelInfo.from_metadata(file.metadata(), "weights")
     assert (info.task, info.described, info.classes) == ("centre", {"unit": "share of a side"}, ())
     assert json.loads((tmp_path / "recipe.json").read_text())["task"] == "centre"
-    with pytest.raises(InputError, match=r"a network of task .*centre.*; only those of classification can be used so"):
-        load_model(tmp_path / "weights.safetensors")
+    network, info = load_model(tmp_path / "weights.safetensors")
+    assert (network.num_classes, info.head) == (2, CENTRE.head(data, priced.largest))
 
 
 def test_the_lowest_error_is_kept(priced: PricedSpace, data: Dataset, tmp_path: Path) -> None:
@@ -304,6 +304,4 @@ def test_the_commands_from_search_to_retraining(tmp_path: Path) -> None:
 def test_a_task_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     result = _run(tmp_path, "search.py", "--task", "centre")
     assert result.returncode != 0
-    assert (
-        result.stderr.strip().splitlines()[-1].endswith("--task centre: unknown; known: classification, segmentation")
-    )
+    assert "--task centre: unknown; known: classification, " in result.stderr.strip().splitlines()[-1]

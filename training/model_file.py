@@ -12,6 +12,7 @@ from torch import Tensor
 from foundation.errors import InputError, one_line
 from foundation.json_files import parse_json, shown
 from search_space.architecture import Architecture
+from search_space.head import ClassifierHead, Head, read_head
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
 from training.specs import TASK, named
@@ -30,6 +31,7 @@ class ModelInfo:
         data: kind of the data, without any path.
         task: its name.
         described: what a task other than classification says of it, see `Task.described`.
+        head: what follows the backbone; by default a classifier of the classes.
     """
 
     architecture: Architecture
@@ -39,6 +41,15 @@ class ModelInfo:
     data: str
     task: str = TASK
     described: Mapping[str, Any] = field(default_factory=dict)
+    head: Head = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", self.head or ClassifierHead(len(self.classes)))
+
+    @property
+    def class_labels(self) -> bool:
+        """Whether the network gives a picture a logit for each of its classes; a file says so by saying no head."""
+        return isinstance(self.head, ClassifierHead) and self.head.num_classes == len(self.classes)
 
     def to_metadata(self) -> dict[str, str]:
         """The strings of a safetensors file's header."""
@@ -49,6 +60,7 @@ class ModelInfo:
             "normalisation": json.dumps({"mean": self.mean, "std": self.std}),
             "data": self.data,
             **(other if named("task", self.task) else {}),
+            **({} if self.class_labels else {"head": json.dumps(self.head.to_dict())}),
         }
 
     @classmethod
@@ -75,7 +87,10 @@ class ModelInfo:
             described = _parsed("described", metadata.get("described", "{}"))
             if not isinstance(described, dict):
                 raise InputError(f"described: expected an object, got {shown(described)}")
-            return cls(architecture, names, mean, std, metadata["data"], task, described)
+            if "head" not in metadata and not names:
+                raise InputError("lacks head")
+            head = read_head(_parsed("head", metadata["head"])) if "head" in metadata else ClassifierHead(len(names))
+            return cls(architecture, names, mean, std, metadata["data"], task, described, head)
         except InputError as error:
             raise InputError(f"{where}: not a trained network's file ({error}); retrain.py writes them") from None
 
@@ -104,15 +119,13 @@ def save_model(path: Path, tensors: dict[str, Tensor], info: ModelInfo) -> None:
 
 
 def load_model(path: Path) -> tuple[Network, ModelInfo]:
-    """A classifier in evaluation mode, on the CPU.
+    """A network of any task in evaluation mode, on the CPU. Its head is known where its task was imported.
 
-    Raises InputError for a broken file, weights that do not fit, or a network of another task.
+    Raises InputError for a broken file, weights that do not fit, or a head that is not known.
     """
     tensors, metadata = load_weights(path)
     info = ModelInfo.from_metadata(metadata, str(path))
-    if info.task != TASK:
-        raise InputError(f"{path}: a network of task {shown(info.task)}; only those of {TASK} can be used so")
-    network = build(info.architecture, len(info.classes))
+    network = build(info.architecture, info.head)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -171,7 +171,8 @@ def _trained(
 ) -> tuple[Network, History]:
     """The network as it is after its last epoch, and an entry an epoch; the best epoch's weights are in the folder."""
     first = distributed.rank() == 0
-    info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data))
+    head = task.head(data, architecture)
+    info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data), head)
     teacher = teaching.name if teaching else None
     pixels = list(data.train.size)
     resolved = {
@@ -188,7 +189,7 @@ def _trained(
         _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
-    network = build(architecture, task.head(data, architecture))
+    network = build(architecture, head)
     if first and start.fill and not finished and not (folder / CHECKPOINT).exists():
         reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
     if recipe.sync_batch_norm:

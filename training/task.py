@@ -4,9 +4,9 @@ The protocol is here, below those who have tasks, because trainings ask a task f
 task by name; the tasks themselves and their registry are above, in `tasks`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,42 @@ from training.data.dataset import Dataset
 from training.targets import Batch, Targets
 
 
+class Entry(NamedTuple):
+    """A number of a test: its name in a file, its heading in a table, its value (None: there is none), its text."""
+
+    name: str
+    heading: str
+    value: float | None
+    written: str
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """What a network makes of each class, in the order of the classes.
+
+    Attributes:
+        unit: what is counted: `pictures`, `pixels`, `boxes`.
+        counts: how many there are of each class.
+        shares: from 0 to 1, by name, one a class; None where there is nothing to take a share of. The first says how
+            well the network knows a class.
+        confusion: how many of each class (rows) were taken for each class (columns), int64; None if that is not known.
+    """
+
+    unit: str
+    counts: Sequence[int]
+    shares: Mapping[str, Sequence[float | None]]
+    confusion: Tensor | None = None
+
+    def mistaken(self, index: int) -> tuple[int, int] | None:
+        """The other class that this one is taken for most often, and how often; None if it never is."""
+        if self.confusion is None:
+            return None
+        row = self.confusion[index].clone()
+        row[index] = 0
+        most = int(row.argmax())
+        return (most, int(row[most])) if row[most] else None
+
+
 @dataclass(frozen=True)
 class Examination:
     """What a network makes of pictures.
@@ -28,11 +64,15 @@ class Examination:
         measured: the task's metric, and what else a retraining tells.
         pictures: how many of them this process had.
         predictions: what a retraining keeps beside, by name: tensors of a row for each of those pictures, on the CPU.
+        entries: what a test tells, the metric first.
+        by_class: makes what a test tells of each class; None where that is not known.
     """
 
     measured: Measured
     pictures: int
     predictions: Mapping[str, Tensor] = field(default_factory=dict)
+    entries: Sequence[Entry] = ()
+    by_class: Callable[[], ByClass] | None = None
 
 
 class Task(Protocol):
@@ -108,6 +148,88 @@ class Task(Protocol):
 
     def described(self, data: Dataset) -> dict[str, Any]:
         """Plain values that travel with a network's weights: what its outputs mean."""
+        ...
+
+
+Answers = Any
+"""What a user reads of N pictures: a tensor of N rows, some of them by name, or a list of N dictionaries of tensors."""
+
+
+@runtime_checkable
+class Answering(Task, Protocol):
+    """A task that says what its networks' outputs mean: they can be tested, asked and exported after their training.
+
+    A task may leave all of this out.
+
+    Attributes:
+        answer: names of the tensors that answers consist of, as exported files have them.
+    """
+
+    @property
+    def answer(self) -> tuple[str, ...]: ...
+
+    def answers(self, outputs: Any, size: tuple[int, int]) -> Answers:
+        """The network's outputs, in evaluation mode, as a user reads them: on the same device.
+
+        It is exported with the network, by tracing it for any number of pictures of any size, and so must not decide
+        anything in Python by a number in a tensor. What is exported has to be a tensor of N rows, or some of them by
+        name. Where it is `outputs` itself, the network is exported as it is.
+
+        Args:
+            size: height and width of the pictures that the network was given.
+        """
+        ...
+
+    def fit(self, answers: Answers, shape: Sequence[int], classes: int) -> bool:
+        """Whether these can be answers for pictures of that shape, N×3×H×W: an exported file may be of any graph."""
+        ...
+
+    def judge(self, answers: Answers, targets: Targets, classes: int, outputs: Any = None) -> Any:
+        """What counts of the answers for a batch, for `examination`: little, and on the CPU.
+
+        Args:
+            outputs: what the answers were made of, where there is such; for the loss.
+        """
+        ...
+
+    def examination(self, judged: Sequence[Any], *, shared: bool = False) -> Examination:
+        """What `judge` made of all batches as a whole; without a loss where that needs outputs that were not given.
+
+        Args:
+            shared: see `measure`; `by_class` is of this process's pictures alone, or left out.
+        """
+        ...
+
+    def difference(self, outputs: Any, answers: Answers, size: tuple[int, int]) -> float:
+        """How far the answers are from those of the outputs, in the unit of the outputs; NaN for those of other shapes.
+
+        Of a decision that the outputs leave nearly open, it is by how much they would have to be others.
+        """
+        ...
+
+    def told(self, answers: Answers, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
+        """Of each picture at most `top` things that are seen in it, in words, with shares from 0 to 1, most first."""
+        ...
+
+
+class Drawn(NamedTuple):
+    """A picture with what was seen in it, 3×H×W (uint8), and the colour of each class that is there (0 to 255)."""
+
+    picture: Tensor
+    colours: Mapping[str, tuple[int, int, int]]
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A task whose answers can be drawn."""
+
+    def drawn(self, picture: Tensor, answers: Answers, size: tuple[int, int], classes: Sequence[str]) -> Drawn:
+        """The answers for one picture, over that picture.
+
+        Args:
+            picture: what the network saw, 3×H×W (uint8), at any size.
+            answers: for pictures of `size`, one row or dictionary of them.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Tables of what trained networks come to: accuracy, classes, latency, precision."""
+"""Tables of what trained networks come to: in a test, by class, in time, in integers."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployment.compared_latency import Spread
-from deployment.confusion import Evaluation
+from deployment.evaluation import Evaluation
 from deployment.precisions import Precision
 from foundation.amounts import human, milliseconds
 from foundation.metric import ACCURACY
@@ -15,33 +15,34 @@ from reports.notation import attention_by_stage
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
+from search_space.head import Head
 
 CLASSES_SHOWN = 30
 _ATTENTION = "attention by stage"
 
 
 class EvaluationRow(NamedTuple):
-    """A trained network on labelled pictures."""
+    """A trained network on pictures with targets."""
 
     name: str
     architecture: Architecture
+    head: Head
     evaluation: Evaluation
 
 
 def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
-    """Networks in the order given: top-1 and (with more than five classes) top-5 accuracy, loss, costs."""
-    five = any(row.evaluation.top5 is not None for row in rows)
-    table = plain_table(
-        title, ("network", "top-1", *(("top-5",) if five else ()), "loss", "MACs", "params", _ATTENTION)
-    )
-    for row in rows:
-        found = row.evaluation
-        cost = measure(row.architecture, len(found.classes))
+    """Networks in the order given: what their task tells of a test where any has it, and costs."""
+    told = [
+        {entry.heading: entry.written for entry in row.evaluation.examination.entries if entry.value is not None}
+        for row in rows
+    ]
+    headings = list(dict.fromkeys(heading for own in told for heading in own))
+    table = plain_table(title, ("network", *headings, "MACs", "params", _ATTENTION))
+    for row, own in zip(rows, told, strict=True):
+        cost = measure(row.architecture, row.head)
         table.add_row(
             Text(row.name),
-            ACCURACY.written(found.accuracy),
-            *((_share(found.top5),) if five else ()),
-            f"{found.loss:.4f}",
+            *(own.get(heading, "") for heading in headings),
             human(cost.macs),
             human(cost.params),
             attention_by_stage(row.architecture),
@@ -50,22 +51,25 @@ def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
 
 
 def class_table(evaluation: Evaluation) -> Table:
-    """Each class: its pictures, recall, precision, and what its pictures are taken for most often if not for it.
+    """Each class: how much there is of it, the task's shares, and what it is taken for most often if not for itself.
 
-    Of many classes those with the lowest recall.
+    Of many classes those of which the first share is the lowest. The task has to tell of classes.
     """
-    numbers = sorted(range(len(evaluation.classes)), key=lambda index: evaluation.recall[index] or 0.0)
+    known = evaluation.by_class
+    assert known is not None
+    first, *_ = known.shares
+    numbers = sorted(range(len(evaluation.classes)), key=lambda index: known.shares[first][index] or 0.0)
     many = len(numbers) > CLASSES_SHOWN
-    title = f"the {CLASSES_SHOWN} of {len(numbers)} classes with the lowest recall" if many else None
-    table = plain_table(title, ("class", "pictures", "recall", "precision", "also taken for"))
+    title = f"the {CLASSES_SHOWN} of {len(numbers)} classes with the lowest {first}" if many else None
+    taken = ("also taken for",) if known.confusion is not None else ()
+    table = plain_table(title, ("class", known.unit, *known.shares, *taken))
     for index in numbers[:CLASSES_SHOWN] if many else sorted(numbers):
         mistaken = evaluation.mistaken(index)
         table.add_row(
             Text(evaluation.classes[index]),  # a name may have what is markup in a plain string
-            str(evaluation.counts[index]),
-            _share(evaluation.recall[index]),
-            _share(evaluation.precision[index]),
-            Text(f"{mistaken[0]} ({mistaken[1]})" if mistaken else ""),
+            str(known.counts[index]),
+            *(_share(values[index]) for values in known.shares.values()),
+            *((Text(f"{mistaken[0]} ({mistaken[1]})" if mistaken else ""),) if taken else ()),
         )
     return table
 
@@ -97,8 +101,8 @@ def precision_table(rows: Sequence[Precision], title: str) -> Table:
     for row in rows:
         table.add_row(
             row.name,
-            ACCURACY.written(row.evaluation.accuracy),
-            f"{row.evaluation.loss:.4f}",
+            ACCURACY.written(row.evaluation.measured.value),
+            f"{row.evaluation.measured.beside['loss']:.4f}",
             milliseconds(row.time.median),
             _quartiles(row.time),
             f"{row.size / 1000:.0f} kB",

@@ -1,15 +1,32 @@
 """A single picture as a trained network sees it in evaluation: prepared and normalised."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from foundation.errors import InputError
 from training.data.corrupt import CorruptError
-from training.data.preparation import Bytes, View, prepared, prepared_image, read_file
+from training.data.preparation import (
+    Bytes,
+    View,
+    decoded,
+    opened_picture,
+    prepared,
+    prepared_image,
+    read_file,
+    turn_of,
+)
 from training.model_file import ModelInfo
+
+WHOLE = ("masks", "voc", "coco")
+"""Kinds of data whose pictures are seen whole, aspect not kept: see `training.data.whole_pictures`."""
+
+_T = TypeVar("_T")
 
 
 def normalised(content: Bytes, info: ModelInfo) -> Tensor:
@@ -17,14 +34,51 @@ def normalised(content: Bytes, info: ModelInfo) -> Tensor:
 
     A network trained on grey pictures (one channel's mean and std) sees every picture grey. Raises CorruptError.
     """
-    view = View.of(info.data, info.architecture.resolution)
-    return _normalised(prepared(content, view, grey=len(info.mean) == 1)[0], info)
+    side = info.architecture.resolution
+    if _is_whole(info):
+        with opened_picture(content) as file:
+            return _normalised(_scaled(_upright(file), (side, side)), info)
+    return _normalised(prepared(content, View.of(info.data, side), grey=len(info.mean) == 1)[0], info)
 
 
 def normalised_image(image: Image.Image, info: ModelInfo) -> Tensor:
     """As `normalised`, of a picture that a program has: see `training.data.preparation.prepared_image`."""
-    view = View.of(info.data, info.architecture.resolution)
-    return _normalised(prepared_image(image, view, grey=len(info.mean) == 1)[0], info)
+    side = info.architecture.resolution
+    if _is_whole(info):
+        return _normalised(_scaled(_upright(image.copy()), (side, side)), info)
+    return _normalised(prepared_image(image, View.of(info.data, side), grey=len(info.mean) == 1)[0], info)
+
+
+def photograph(path: Path, info: ModelInfo, side: int) -> Tensor:
+    """What the network sees of a file's picture, to be drawn over: 3×H×W (uint8), in colour, in its own aspect.
+
+    Args:
+        side: the longer one of the result, in pixels.
+
+    Raises InputError naming a file that cannot be read, or not be decoded.
+    """
+
+    def seen(content: Bytes) -> Tensor:
+        if not _is_whole(info):
+            return prepared(content, View.of(info.data, side))[0]
+        with opened_picture(content) as file:
+            image = _upright(file)
+            width, height = (max(1, round(own * side / max(image.size))) for own in image.size)
+            return _scaled(image, (width, height))
+
+    return _read(path, seen)
+
+
+def _is_whole(info: ModelInfo) -> bool:
+    return info.data.partition(":")[0] in WHOLE
+
+
+def _upright(file: Image.Image) -> Image.Image:
+    return decoded(file, file.size, turn_of(file))[0]
+
+
+def _scaled(image: Image.Image, size: tuple[int, int]) -> Tensor:
+    return torch.from_numpy(np.array(image.resize(size, Image.Resampling.BILINEAR))).permute(2, 0, 1)
 
 
 def _normalised(pixels: Tensor, info: ModelInfo) -> Tensor:
@@ -34,9 +88,13 @@ def _normalised(pixels: Tensor, info: ModelInfo) -> Tensor:
 
 def read_picture(path: Path, info: ModelInfo) -> Tensor:
     """The picture of a file, normalised. Raises InputError naming a file that cannot be read, or not be decoded."""
+    return _read(path, lambda content: normalised(content, info))
+
+
+def _read(path: Path, make: Callable[[Bytes], _T]) -> _T:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
-        return normalised(read_file(str(path)), info)
+        return make(read_file(str(path)))
     except CorruptError as error:
         raise InputError(f"{path}: cannot be read as a picture ({str(error)[:200]})") from None

@@ -70,6 +70,8 @@ def load_teacher(spec: str, data: Dataset) -> Teacher:
         if not Path(spec).is_file():
             raise InputError(f"`teacher` {spec}: no such file; expected {TEACHERS}")
         network, info = load_model(Path(spec))
+        if not info.class_labels:
+            raise InputError(f"`teacher` {spec}: of task {info.task}, without class labels; expected {TEACHERS}")
         own, outputs, resolution = (info.mean, info.std), len(info.classes), info.architecture.resolution
         if info.classes != data.classes:
             raise InputError(f"`teacher` {spec}: trained for other classes ({info.classes[0]}, …) than {data.name}'s")

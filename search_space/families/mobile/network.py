@@ -9,7 +9,7 @@ from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.blocks import Block
 from search_space.families.mobile.network_parts import network_parts
 from search_space.head import Head, as_head
-from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh
+from search_space.network import NETWORKS, TAPS, Create, FeatureMap, Network, fresh
 from search_space.parts import Part
 
 _STEM = "stem.activation"
@@ -34,8 +34,8 @@ class MobileNetwork(Network):
         )
         self.head = modules.get("head", nn.Identity())
         self._strides = tuple(pairwise(architecture.strides_along))
-        for stride in as_head(num_classes).taps:
-            self.taps[str(stride)] = modules[f"taps.{stride}"]
+        if taps := as_head(num_classes).taps:
+            self.taps = nn.ModuleDict({str(stride): modules[f"{TAPS}.{stride}"] for stride in taps})
         self.classifier = modules["classifier"]
 
     @classmethod
@@ -65,7 +65,7 @@ class MobileNetwork(Network):
         finer = []
         for stage, (begun, ended) in zip(self.stages, self._strides, strict=True):
             assert isinstance(stage, nn.Sequential)
-            if str(begun) in self.taps and ended != begun:
+            if self.taps is not None and str(begun) in self.taps and ended != begun:
                 first, *others = stage
                 assert isinstance(first, Block)
                 expanded, x = first.opened(x)

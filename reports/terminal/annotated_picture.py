@@ -1,0 +1,65 @@
+"""A picture with what a network saw in it, beside the names of the colours."""
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+from foundation.files import write_atomically
+from reports.fonts import families
+from reports.terminal.confusion_picture import plain, shortened
+from training.task import Drawn
+
+SOFTWARE = "CoordNAS"
+DOTS = 100  # an inch
+LINE = 22  # pixels of a name in the legend
+
+
+def draw_annotated(drawn: Drawn, path: Path) -> None:
+    """Writes a PNG: the picture, and to its right the colours that are in it with their names.
+
+    A letter that no installed font has is shown as ?, and of more names than there is room for the last ones are left
+    out and counted.
+    """
+    height, width = drawn.picture.shape[1:]
+    fonts, missing = families([*drawn.colours, "…"])
+    entries = [
+        (shortened(_shown(name, missing)), "#{:02x}{:02x}{:02x}".format(*colour))
+        for name, colour in drawn.colours.items()
+    ]
+    room = max(1, height // LINE - 2)
+    if len(entries) > room:
+        entries = [*entries[:room], (f"and {len(entries) - room} more", "none")]
+    beside = 60 + 9 * max((len(name) for name, _ in entries), default=0)
+    figure = Figure(figsize=((width + beside) / DOTS, height / DOTS), dpi=DOTS)
+    axes = figure.add_axes((0, 0, width / (width + beside), 1))
+    axes.imshow(drawn.picture.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    legend = figure.legend(
+        handles=[Patch(color=colour, label=plain(name)) for name, colour in entries],
+        loc="upper left",
+        bbox_to_anchor=(width / (width + beside), 1),
+        frameon=False,
+        prop={"family": fonts, "size": 10},
+    )
+    legend.set_in_layout(False)
+    canvas = FigureCanvasAgg(figure)
+    write_atomically(
+        path,
+        lambda temporary: canvas.print_figure(temporary, dpi=DOTS, format="png", metadata={"Software": SOFTWARE}),
+    )
+
+
+def is_annotated(path: Path) -> bool:
+    """Whether a file is what `draw_annotated` wrote."""
+    try:
+        with Image.open(path) as image:
+            return bool(image.info.get("Software") == SOFTWARE)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # no picture
+        return False
+
+
+def _shown(name: str, missing: frozenset[str]) -> str:
+    return "".join("?" if letter in missing else letter for letter in name)
