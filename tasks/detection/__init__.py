@@ -1,0 +1,1 @@
+"""The task `detection`: boxes around things, each with its class."""
