@@ -150,7 +150,7 @@ class SearchSettings:
     finalists: int | None = flag(
         None,
         "of the best, trained by themselves at the end, as by retrain.py; the best is the run's answer (default: 8 "
-        "with --evaluator supernet, at most one for 30 trials; photos: 6, imagenet: 0)",
+        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation and detection: 4, imagenet: 0)",
         whole(0, 1000),
         group="scoring",
     )

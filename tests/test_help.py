@@ -88,7 +88,7 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
     paper = recipes.RECIPES["paper"]
     assert f"(default: quick 12, photos 40, dense 20, paper {paper.epochs}, modern 300)" in text
     assert f"momentum of SGD, β₁ of AdamW (default: {paper.momentum})" in text
-    assert "(default: quick yes, photos yes, paper no, modern yes)" in text
+    assert "(default: quick yes, photos yes, dense yes, paper no, modern yes)" in text
     for name, preset in presets.PRESETS.items():
         with pytest.raises(SystemExit):
             command_line.parse_settings(
