@@ -385,6 +385,6 @@ def test_examples_show_their_help(name: str) -> None:
 
 def test_examples_are_found_from_the_root() -> None:
     """And not a package `examples` of another, which is installed."""
-    code = "import examples.detection_and_segmentation as found; print(found.__file__)"
+    code = "import examples.load_and_predict as found; print(found.__file__)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert result.stdout.strip() == str(ROOT / "examples" / "detection_and_segmentation.py")
+    assert result.stdout.strip() == str(ROOT / "examples" / "load_and_predict.py")

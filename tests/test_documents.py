@@ -33,7 +33,6 @@ SMALL = {
     "measure_latency.py": ["--rounds", "1"],
     "examples/own_dataset.py": ["--trials", "4", "--epochs", "1", "--pictures", "200"],
     "examples/registered_attention.py": ["--trials", "4", "--epochs", "1"],
-    "examples/detection_and_segmentation.py": ["--size", "64", "--steps", "1"],
     "examples/own_pictures.py": [
         *("--epochs", "1", "--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"),
     ],
