@@ -62,7 +62,7 @@ from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.recipe import Recipe
 from training.sizing import planned
-from training.standalone import CHECKPOINT, METRICS, SCRATCH, train_standalone
+from training.standalone import CHECKPOINT, METRICS, train_standalone
 
 ROOT = Path(__file__).parent.parent
 SHAPED = "mobilenetv2-32"
@@ -193,7 +193,7 @@ class Bench:
             assert source.priced is not None
             source = replace(source, priced=replace(source.priced, space=named_space(shape)))
         settings = FinalistSettings(0, self.recipe)
-        contest = Contest({32: self.data}, CLASSIFICATION, settings, self.folder, QUIET, lambda _: SCRATCH)
+        contest = Contest({32: self.data}, CLASSIFICATION, settings, self.folder, QUIET)
         found = beside(source, ClassifierHead(self.data.num_classes), contest)
         told = "" if shape == "space" else f", as {shape}"
         return {f"{name}{told}": network for name, network in found.items() if name.endswith("full")}

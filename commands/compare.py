@@ -11,10 +11,10 @@ from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.baselines import compared
 from search_space.cost.cost import Budget, measure
+from search_space.first_weights import FirstWeights
 from search_space.head import Head
 from studies.runs.source import Source
 from training.data.dataset import Dataset
-from training.standalone import Start
 from training.task import Task
 
 FILLS = 0.98
@@ -90,11 +90,9 @@ class Contest:
         settings: FinalistSettings,
         folder: Path,
         reporter: Reporter,
-        start: Callable[[Architecture], Start],
     ):
-        self._training = FinalistTraining(
-            sized.__getitem__, next(iter(sized.values())).count("train"), task, settings, folder, reporter, start=start
-        )
+        pictures = next(iter(sized.values())).count("train")
+        self._training = FinalistTraining(sized.__getitem__, pictures, task, settings, folder, reporter)
 
     def __call__(self, networks: Sequence[Architecture]) -> int:
         training = self._training
@@ -115,7 +113,10 @@ def _attention(network: Architecture) -> str:
     return next(kinds, "none")
 
 
-def check_comparable(init: str | None) -> None:
+def check_comparable(init: FirstWeights) -> None:
     """Raises InputError for first weights that the others do not have."""
-    if init == "supernet":
-        raise InputError("--init supernet: the networks of --compare are not in the supernet; leave one of them out")
+    if init.of_one_space:
+        raise InputError(
+            f"--init {init.setting}: the networks of --compare are not in the supernet; leave --compare out, or give "
+            "--init scratch"
+        )

@@ -14,7 +14,6 @@ from search_space.architecture import Architecture
 from studies.finalists import finalists, trained, winner, write_finalists
 from studies.trials import Candidate
 from training.data.dataset import Dataset
-from training.standalone import SCRATCH, published_start
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,6 @@ class Finalists:
             planned,
             setup.folder,
             setup.reporter,
-            start=published_start if planned.init == "torchvision" else lambda architecture: SCRATCH,
         )
 
     def _pictures(self, side: int) -> Dataset:

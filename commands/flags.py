@@ -6,7 +6,7 @@ from commands.command_line import OTHER, flag
 from commands.registered import heads
 from commands.values import whole
 
-INIT = "first weights: scratch, torchvision (published ones of ImageNet), or auto (these, if on the disk)"
+INIT = "first weights: scratch, torchvision, auto (that, if on the disk), or PATH of a run or training"
 
 
 def device(default: str = "auto", *, group: str = OTHER) -> Any:

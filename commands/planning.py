@@ -8,6 +8,7 @@ from commands.recipes import MADE_FOR, RetrainSettings, recipe, resolved
 from commands.values import typed
 from evaluators.choice import Planned, traits_of
 from evaluators.finalists import FinalistSettings
+from search_space.first_weights import SCRATCH, FirstWeights
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
 
@@ -31,13 +32,13 @@ def plan_retraining(settings: RetrainSettings, pictures: int) -> tuple[Recipe, s
     return chosen, told(usual, own, chosen, pictures, "--epochs and --batch-size")
 
 
-def plan_finalists(settings: SearchSettings, pictures: int, init: str) -> FinalistSettings | None:
+def plan_finalists(settings: SearchSettings, pictures: int, init: FirstWeights) -> FinalistSettings | None:
     """How many finalists a search trains by themselves, and how: as a retraining of what it finds does by default.
 
     Args:
         pictures: to train on.
-        init: where the search's first weights come from: a retraining's as well, where its recipe asks for what there
-            is.
+        init: where the search's first weights come from: a retraining's as well by default, where they are another
+            run's, or where its recipe asks for what there is.
 
     Returns:
         None where there are none to train.
@@ -49,7 +50,7 @@ def plan_finalists(settings: SearchSettings, pictures: int, init: str) -> Finali
         return None
     retraining = resolved(RetrainSettings(""), chosen.retraining)
     own, _ = plan_retraining(retraining, pictures)
-    return FinalistSettings(count, own, init if retraining.init == "auto" else retraining.init or "scratch")
+    return FinalistSettings(count, own, init if init.path or retraining.init == "auto" else SCRATCH)
 
 
 def suits(preset: str | None) -> str:
@@ -80,7 +81,7 @@ def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
     if (share := _at(recorded, "sampler", "front_share")) != _at(identity, "sampler", "front_share"):
         words += ["--front-share", BEFORE if share is None else share]
     if _at(there, "init") != _at(here, "init"):
-        words += ["--init", _at(there, "init")]
+        words += _init_flag(_at(there, "init"))
     return " ".join(map(str, words))
 
 
@@ -105,5 +106,10 @@ def flags_of_retraining(recorded: dict[str, Any], identity: dict[str, Any]) -> s
         for name in PLANNED:
             words += [f"--{name.replace('_', '-')}", typed(was.get(name))]
     if recorded.get("init") != identity["init"]:
-        words += ["--init", str(recorded.get("init"))]
+        words += _init_flag(recorded.get("init"))
     return " ".join(words)
+
+
+def _init_flag(name: object) -> list[str]:
+    """What to type for first weights of that name; nothing for those that only their digest names."""
+    return [] if " " in str(name) else ["--init", str(name)]

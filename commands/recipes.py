@@ -138,7 +138,7 @@ class RetrainSettings:
     compile: bool | None = of_recipe("compile", group="device")
     init: str | None = flag(
         None,
-        f"{flags.INIT}; supernet (the run's own) (default: auto for photos, else scratch)",
+        f"{flags.INIT}; supernet: the run's (default: its search's PATH, scratch; photos: auto)",
         group="main",
     )
     compare: bool = flag(

@@ -2,8 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from commands.compare import Contest, beside, check_comparable, middle, ratios
@@ -12,13 +11,14 @@ from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.finalists import FinalistSettings, begun
-from evaluators.supernet.slices import sliced
+from evaluators.weight_sources import first_weights, own_shared_weights
 from foundation import distributed
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json
 from foundation.metric import Metric, described
 from foundation.progress import Reporter, duration
+from reports.kept_tests import keep_test
 from reports.report import write_report
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.terminal.deployed_tables import precision_table
@@ -26,9 +26,7 @@ from reports.terminal.description import head_alone
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
-from search_space.head import Head
-from search_space.network import Network
-from search_space.pretrained import at_hand, check_init, check_published
+from search_space.first_weights import FirstWeights, check_init
 from studies.runs import run_folder
 from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
@@ -44,12 +42,10 @@ from training.sizing import told_apart
 from training.specs import named
 from training.standalone import (
     CHECKPOINT,
-    SCRATCH,
     WEIGHTS,
-    Start,
     Teaching,
     Trained,
-    published_start,
+    folder_name,
     train_standalone,
 )
 from training.task import check_class_labels
@@ -72,6 +68,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
     check_method(settings.method)
     source = read_source(settings.source, settings.data, settings.network)
+    given_init = settings.init
     settings = resolved(settings, suits(source.preset))
     chosen = recipe(settings)
     if settings.storage is not None:
@@ -106,8 +103,7 @@ def main(arguments: Sequence[str]) -> None:
             f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
             "renamed or changed): its training pictures may be among the test pictures now"
         )
-    settings = _with_init(settings, source, reporter)
-    start = _start(settings, source, head)
+    init = _init(given_init, settings, source, reporter)
     check_exported(what_for, settings.export)
     if settings.teacher is not None:
         check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
@@ -115,8 +111,9 @@ def main(arguments: Sequence[str]) -> None:
     own = {"found" if source.priced else "given": source.architecture}
     networks = own
     if settings.compare:
-        check_comparable(settings.init)
+        check_comparable(init)
         networks = {**own, **beside(source, head, middle)}
+    distributed.from_first(lambda: init.check(head, *networks.values()))
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     sized = {source.architecture.resolution: data}
     for architecture in networks.values():
@@ -138,7 +135,7 @@ def main(arguments: Sequence[str]) -> None:
         "architecture": source.architecture.digest(),
         "data": data.identity,
         "recipe": chosen.described(),
-        "init": settings.init,
+        "init": init.name,
         "teacher": teaching.name if teaching else None,
         **named("task", what_for.name),
         **described(what_for.metric),
@@ -151,6 +148,7 @@ def main(arguments: Sequence[str]) -> None:
         "processes": distributed.world(),
         "seeds": settings.seeds,
         FILES: dict(data.files),
+        **init.recorded,
     }
     if settings.dry_run:
         run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
@@ -177,8 +175,8 @@ def main(arguments: Sequence[str]) -> None:
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         if settings.compare and distributed.world() == 1:
-            trials = FinalistSettings(0, chosen, settings.init or SCRATCH.name)
-            contest = Contest(sized, what_for, trials, out, reporter, start)
+            trials = FinalistSettings(0, chosen, init)
+            contest = Contest(sized, what_for, trials, out, reporter)
             networks = {**own, **beside(source, head, contest)}
         rows = []
         results = []
@@ -188,21 +186,23 @@ def main(arguments: Sequence[str]) -> None:
                 reporter.say(f"{name}: {head_alone(architecture, head)}")
             trained: list[Trained] = []
             for seed in range(settings.seed, settings.seed + settings.seeds):
+                folder = out / folder_name(name, seed)
                 result = train_standalone(
                     architecture,
                     sized[architecture.resolution],
                     chosen,
                     what_for,
                     seed=seed,
-                    folder=out / folder_name(name, seed),
+                    folder=folder,
                     reporter=reporter,
                     what=f"{name}, seed {seed}",
-                    start=start(architecture),
+                    start=init,
                     teaching=teaching,
                     adapt=settings.micro_batch == "auto",
                     method=settings.method,
                     begun=[*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())],
                 )
+                keep_test(folder, what_for, sized[architecture.resolution], result.test, name, reporter)
                 trained.append(result)
                 told = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**told, "seed": seed, "test": result.test.measured.numbers()})
@@ -223,31 +223,24 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
 
 
-def _with_init(settings: RetrainSettings, source: Source, reporter: Reporter) -> RetrainSettings:
-    """The settings with the first weights that `auto` stands for here."""
-    if settings.init != "auto":
-        return settings
-    init, why = distributed.from_first(lambda: at_hand(source.architecture))
-    reporter.say(f"init {init}: {why}")
-    return replace(settings, init=init)
-
-
-def _start(settings: RetrainSettings, source: Source, head: Head) -> Callable[[Architecture], Start]:
-    """Where each network's first weights come from."""
-    if settings.init == "torchvision":
-        check_published(source.architecture)
-        return published_start
+def _init(given: str | None, settings: RetrainSettings, source: Source, reporter: Reporter) -> FirstWeights:
+    """Where first weights come from, `auto` decided; where none are given, those of another run that the search had."""
+    if given is None and source.init is not None:
+        path, name = source.init
+        reporter.say(f"init {path}, as the search of {source.run}; --init names others")
+        found = first_weights(path, source.architecture, reporter)
+        if found.name != name:
+            raise InputError(
+                f"`init` {path}: not the weights that the search of {source.run} began from; give `init` where those "
+                "are, or scratch"
+            )
+        return found
     if settings.init == "supernet":
         if source.run is None:
             raise InputError(f"--init supernet: {settings.source} is not a run's folder; give the folder of a search")
-        shared = sliced(source.run, source.architecture, head)
-
-        def fill(network: Network) -> str:
-            network.load_state_dict(shared.state_dict())
-            return f"the shared weights of {source.run}"
-
-        return lambda architecture: Start("supernet", fill)
-    return lambda architecture: SCRATCH
+        return own_shared_weights(source.run)
+    assert settings.init is not None
+    return first_weights(settings.init, source.architecture, reporter)
 
 
 def _teaching(spec: str, data: Dataset) -> Teaching:
@@ -258,11 +251,6 @@ def _teaching(spec: str, data: Dataset) -> Teaching:
         named = f"{spec.rpartition('=')[0]} " if "=" in spec else ""
         name = f"{named}{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     return Teaching(name, load_teacher(spec, data))
-
-
-def folder_name(network: str, seed: int) -> str:
-    """Of a network's folder among the results."""
-    return f"{network.replace(' ', '-').replace('/', '-')}-{seed}"
 
 
 def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Reporter) -> None:

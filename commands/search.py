@@ -34,7 +34,7 @@ from reports.report import write_report
 from reports.terminal.description import head_alone
 from reports.terminal.plan import show_plan
 from reports.terminal.tables import finalists_table, front_table, front_title
-from search_space.pretrained import check_init
+from search_space.first_weights import check_init
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
 from studies.finalists import read_finalists
@@ -104,6 +104,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         "processes": distributed.world(),
         FILES: dict(setup.data.files),
         **recorded_title(evaluator),
+        **setup.init.recorded,
     }
     finals = finalists_of(settings, setup, metric, own is not None and own.data is not None)
     if settings.dry_run:
@@ -133,7 +134,8 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         if own is not None:
             return
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
-        reporter.say(as_typed(f"next:   python retrain.py {shlex.quote(str(setup.folder))} --compare{plugins}"))
+        beside = "" if setup.init.of_one_space else " --compare"  # which has networks of no space
+        reporter.say(as_typed(f"next:   python retrain.py {shlex.quote(str(setup.folder))}{beside}{plugins}"))
 
 
 def _with_preset(given: dict[str, Any]) -> dict[str, Any]:

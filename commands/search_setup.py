@@ -11,6 +11,7 @@ from commands.presets import SearchSettings, preset
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
 from evaluators.choice import Setup, traits_of
+from evaluators.weight_sources import first_weights
 from foundation import distributed
 from foundation.amounts import nanoseconds
 from foundation.progress import Reporter, duration
@@ -19,7 +20,7 @@ from search_space.cost.latency import LatencyTable, read_latency_table
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete
 from search_space.dilation import dilated
-from search_space.pretrained import at_hand, check_published
+from search_space.first_weights import SCRATCH, FirstWeights
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.runs import run_folder
@@ -104,17 +105,17 @@ def how_to_read(settings: SearchSettings) -> dict[str, Any]:
     }
 
 
-def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> str:
+def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> FirstWeights:
     """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
-    if settings.init == "auto":
-        if traits_of(settings.evaluator).without_init:
-            return "scratch"
-        init, why = distributed.from_first(lambda: at_hand(priced.largest))
-        reporter.say(f"init {init}: {why}")
-        return init
-    if settings.init == "torchvision":
-        check_published(priced.largest)
-    return settings.init
+    if settings.init == "auto" and traits_of(settings.evaluator).without_init:
+        return SCRATCH
+    init = first_weights(settings.init, priced.largest, reporter)
+    if init.told:
+        reporter.say(f"init {init.name}: {init.told}")
+
+    widest = (architecture for _, architecture in priced.space.widest(own_kernels=True))
+    distributed.from_first(lambda: init.check(priced.head, priced.smallest, *widest))
+    return init
 
 
 def _latency(settings: SearchSettings, priced: PricedSpace, folder: Path, reporter: Reporter) -> dict[str, Any] | None:

@@ -41,8 +41,8 @@ def onnx_network(
     """
     for name in ("onnx", "onnxscript"):
         onnx_module(name)
-    # What the exporter looks at; nothing is computed. Height and width differ, and so do those of its smallest maps, none
-    # of which is a single pixel: else it would take the two for one number, or the one for always so.
+    # What the exporter looks at; nothing is computed. Height and width differ, and so do those of the smallest maps, of
+    # which none is a single pixel: else it would take the two for one number, or the one for always so.
     example = torch.zeros(2, 3, 3 * size, 5 * size)
     with _silent_exporter():
         program = torch.onnx.export(

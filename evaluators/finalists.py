@@ -20,11 +20,12 @@ from foundation.json_files import read_json
 from foundation.metric import Measured, read_measured
 from foundation.progress import Advance, PartReporter, Reporter
 from search_space.architecture import Architecture
+from search_space.first_weights import SCRATCH, FirstWeights
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.recipe import Recipe
 from training.sizing import epoch_steps
-from training.standalone import CHECKPOINT, SCRATCH, WEIGHTS, Start, train_part
+from training.standalone import CHECKPOINT, WEIGHTS, train_part
 from training.task import Task
 
 FOLDER, RUNGS = "finalists", "rungs.json"
@@ -41,12 +42,12 @@ class FinalistSettings:
 
     Attributes:
         recipe: the retraining's, for the pictures there are.
-        init: where first weights come from, as in a retraining.
+        init: where first weights come from.
     """
 
     count: int
     recipe: Recipe
-    init: str = "scratch"
+    init: FirstWeights = SCRATCH
 
     @property
     def halving(self) -> Halving:
@@ -61,7 +62,7 @@ class FinalistSettings:
             "count": self.count,
             "epochs": list(self.halving.epochs),
             "recipe": self.recipe.described(),
-            "init": self.init,
+            "init": self.init.name,
             "seed": SEED,
         }
 
@@ -80,7 +81,6 @@ class FinalistTraining:
     Args:
         data: the pictures of a side, as a retraining has them; `pictures` of them are to train on.
         advance: called for each of `steps`.
-        start: first weights, by the architecture.
     """
 
     def __init__(
@@ -92,7 +92,6 @@ class FinalistTraining:
         folder: Path,
         reporter: Reporter,
         advance: Advance = lambda note: None,
-        start: Callable[[Architecture], Start] = lambda architecture: SCRATCH,
     ):
         self._load = cache(data)
         self._pictures = pictures
@@ -101,7 +100,6 @@ class FinalistTraining:
         self.folder = folder
         self.reporter = reporter
         self.advance = advance
-        self.start = start
 
     @property
     def halving(self) -> Halving:
@@ -164,7 +162,7 @@ class FinalistTraining:
                 folder=folder,
                 reporter=part,
                 what=f"{architecture.digest()[:12]}, to epoch {epochs}",
-                start=self.start(architecture),
+                start=self.settings.init,
             )
             known[str(epochs)] = measured.numbers()
             write_json(folder / RUNGS, known)

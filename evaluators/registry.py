@@ -13,6 +13,7 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from foundation.registry import Registry
 from search_space.cost.priced_space import PricedSpace
+from search_space.first_weights import SCRATCH, FirstWeights
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
 from training.recipe import Recipe
@@ -25,7 +26,7 @@ class Setup:
 
     Attributes:
         task: what candidates are trained for and judged by.
-        init: where first weights come from, `auto` decided.
+        init: where first weights come from.
         own: the evaluator's own settings, of the kind that its room says; None where it has none.
     """
 
@@ -35,7 +36,7 @@ class Setup:
     folder: Path
     reporter: Reporter
     task: Task = CLASSIFICATION
-    init: str = "scratch"
+    init: FirstWeights = SCRATCH
     own: Any = None
 
 

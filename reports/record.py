@@ -21,6 +21,7 @@ from evaluators.titles import Title, title_of
 from foundation.errors import InputError
 from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
 from foundation.metric import ACCURACY, Metric, read_measured
+from reports.kept_tests import KeptTest, read_test
 from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
@@ -34,7 +35,7 @@ from studies.storage.own_study import own_study
 from studies.storage.records import read_briefs, read_candidate
 from studies.storage.storages import cause_of, close_storage, open_storage, without_password
 from studies.trials import Candidate
-from training.standalone import MAX_METRICS, METRICS
+from training.standalone import MAX_METRICS, METRICS, folder_name
 
 RETRAIN = "retrain"
 COMPARISON = "comparison.json"
@@ -51,7 +52,10 @@ class Evaluated(NamedTuple):
 
 
 class Retrained(NamedTuple):
-    """A network trained by itself with a seed, its value on the test pictures, and the `Place` of its training."""
+    """A network trained by itself with a seed, its value on the test pictures, and the `Place` of its training.
+
+    What else is kept of its test is in `test`; None where nothing is.
+    """
 
     network: str
     architecture: Architecture
@@ -59,6 +63,7 @@ class Retrained(NamedTuple):
     seed: int
     value: float
     place: str = RETRAIN
+    test: KeptTest | None = None
 
 
 @dataclass(frozen=True)
@@ -353,11 +358,10 @@ def _retrained(path: Path, place: str, metric: Metric) -> tuple[Retrained, ...]:
             value = float(entry["test"][metric.name])
             architecture = Architecture.from_dict(entry["architecture"])
             if 0 <= value <= 1 or (math.isfinite(value) and not metric.is_share):
-                name, seed = str(entry["network"]), int(entry["seed"])
-                found.append(Retrained(name, architecture, cost, seed, value, place))
+                found.append(Retrained(str(entry["network"]), architecture, cost, int(entry["seed"]), value, place))
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(f"{path}: not a table of results ({error}); remove it") from None
-    return tuple(found)
+    return tuple(one._replace(test=read_test(path.parent / folder_name(one.network, one.seed))) for one in found)
 
 
 def _leads(path: Path, digest: object) -> dict[str, Lead]:

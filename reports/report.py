@@ -15,6 +15,7 @@ from reports.html.markup import concatenated, element, text
 from reports.html.page import page
 from reports.html.reproduction import reproduction
 from reports.html.search_course import progress, trust
+from reports.html.seen_section import seen
 from reports.html.times import times
 from reports.html.training_curves import training
 from reports.record import Record, read_record
@@ -90,6 +91,7 @@ def report(record: Record, source: str = "") -> str:
         decisions_section(record),
         progress(record),
         trust(record),
+        seen(record),
         training(record),
         reproduction(record),
         times(record, source),

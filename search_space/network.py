@@ -87,6 +87,7 @@ class Network(Backbone):
         super().__init__()
         self.architecture: Architecture = architecture
         head = as_head(num_classes)
+        self.task_head = head
         self.num_classes = head.num_classes if isinstance(head, ClassifierHead) else 0
         self.classifier: nn.Module
         self.taps: nn.ModuleDict | None = None

@@ -4,21 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from foundation.amounts import human
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
 from search_space.family import found_in
-from search_space.network import Network
-
-
-def check_init(name: str, *more: str) -> None:
-    """Raises InputError for an unknown way to initialise."""
-    known = ("scratch", "torchvision", "auto", *more)
-    if name not in known:
-        raise InputError(f"`init` {name}: unknown; known: {', '.join(known)}")
+from search_space.network import CLASSIFIER, TAPS, Network
 
 
 @dataclass
@@ -37,6 +31,11 @@ class Transferred:
     notes: dict[str, str] = field(default_factory=dict)
     preserved: bool = True
 
+    def differs(self, place: str, what: str) -> None:
+        """Notes a place where the function is lost."""
+        self.notes[place] = what
+        self.preserved = False
+
     def __str__(self) -> str:
         text = f"{human(self.copied)} of {human(self.total)} parameters copied"
         if self.notes:
@@ -46,7 +45,7 @@ class Transferred:
 
 
 class _Transfer(Protocol):
-    def __call__(self, source: Network, target: Network, *, compensate: bool) -> Transferred: ...
+    def __call__(self, source: Any, target: Any, report: Transferred, *, compensate: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Published:
         check: the published architecture of an architecture's kind; raises InputError if no weights of one are.
         network: the published network of an architecture's kind, from a state dictionary or as it is fetched.
         at_hand: what `auto` stands for, `torchvision` or `scratch`, and why; nothing is downloaded.
-        transfer: copies what the target shares with the source, and fills the rest.
+        transfer: copies what the target's backbone shares with the source's, fills the rest, and reports on it.
     """
 
     check: Callable[[Any], Architecture]
@@ -95,14 +94,72 @@ def at_hand(architecture: Architecture) -> tuple[str, str]:
         return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
 
 
+@torch.no_grad()
 def transfer(source: Network, target: Network, *, compensate: bool = True) -> Transferred:
     """Copies what `target` shares with `source`, and fills the rest so that the function is kept where possible.
+
+    The head carries over where both have the same one; another head stays as it is. In a family that has no rule of its
+    own every module carries over to the one of its name.
 
     Args:
         compensate: whether the convolution after a new attention makes up for its constant gates. In shared weights it
             must not, since the same convolution follows other attention as well; recomputed batch statistics do.
+
+    Raises InputError for networks of two families, or of kinds between which the family carries nothing over.
     """
-    return _of(target.architecture).transfer(source, target, compensate=compensate)
+    if source.family != target.family:
+        raise InputError(f"a {source.family} network's weights do not carry over to a {target.family} network")
+    report = Transferred(total=sum(parameter.numel() for parameter in target.parameters()))
+    modules, theirs = dict(target.named_children()), dict(source.named_children())
+    head = {name: modules.pop(name) for name in (TAPS, CLASSIFIER) if name in modules}
+    try:
+        own = found_in(PUBLISHED, target.family, "pretrained")
+    except InputError:  # it has none
+        for name, module in modules.items():
+            overlap(name, theirs.get(name, nn.Module()), module, report)
+    else:
+        own.transfer(source, target, report, compensate=compensate)
+    if source.task_head == target.task_head:
+        for name, module in head.items():
+            overlap(name, theirs[name], module, report)
+    elif source.num_classes and target.num_classes:
+        report.differs(CLASSIFIER, f"fresh: {target.num_classes} classes instead of {source.num_classes}")
+    else:
+        report.differs(CLASSIFIER, "fresh: another head")
+    return report
+
+
+def overlap(name: str, old: nn.Module, new: nn.Module, report: Transferred) -> None:
+    """Copies the overlap of all parameters and buffers of a module: leading channels, centred kernels."""
+    theirs = {**dict(old.named_parameters()), **dict(old.named_buffers())}
+    for local, tensor in [*new.named_parameters(), *new.named_buffers()]:
+        if local not in theirs:
+            report.differs(f"{name}.{local}", "fresh: the source has none")
+            continue
+        other = theirs[local].to(tensor.device)
+        if tensor.ndim == 0:
+            tensor.copy_(other)
+            continue
+        mine: list[slice] = []
+        yours: list[slice] = []
+        for axis, (size, source_size) in enumerate(zip(tensor.shape, other.shape, strict=True)):
+            shared = min(size, source_size)
+            for cuts, whole in ((mine, size), (yours, source_size)):
+                start = (whole - shared) // 2 if axis >= 2 else 0
+                cuts.append(slice(start, start + shared))
+        if tensor.ndim >= 2:
+            # What reads a channel, or a place of the kernel, that the source lacks must not notice it.
+            if tensor.shape[1] > other.shape[1]:
+                tensor[:, other.shape[1] :] = 0
+            if tensor.shape[2:] != other.shape[2:]:
+                tensor[: other.shape[0]] = 0
+        tensor[tuple(mine)] = other[tuple(yours)]
+        if isinstance(tensor, nn.Parameter):
+            report.copied += other[tuple(yours)].numel()
+        if tensor.shape != other.shape and isinstance(tensor, nn.Parameter):
+            smaller = any(size < source_size for size, source_size in zip(tensor.shape, other.shape, strict=True))
+            report.notes.setdefault(name, "narrowed" if smaller else "widened")
+            report.preserved &= not smaller
 
 
 def _of(architecture: Architecture) -> Published:

@@ -147,7 +147,7 @@ def test_from_the_search_to_the_exported_file(capsys: pytest.CaptureFixture[str]
     """All commands on few and small scenes, with the presets' own settings where they are small enough."""
     Path("small.toml").write_text(SPACE)
     given = ["--task", "detection", "--space", "small.toml", "--head", "ssdlite/16", "--max-macs", "1M", "--out", "run"]
-    sizes = ["--trials", "4", "--startup", "2", "--supernet-epochs", "1", "--batch-size", "16", "--finalists", "2"]
+    sizes = ["--trials", "4", "--startup", "2", "--supernet-epochs", "1", "--batch-size", "16", "--finalists", "0"]
     search.main([*given, *sizes, "--quiet"])
     best = json.loads(Path("run/best.json").read_text())
     assert best["task"] == "detection:ssdlite/16"
@@ -160,6 +160,9 @@ def test_from_the_search_to_the_exported_file(capsys: pytest.CaptureFixture[str]
     assert "no report" not in printed
     (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
     assert list(found["test"]) == ["ap", "ap50", "loss"]
+    section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]
+    assert section.count("<img ") == 1
+    assert ">ap small</button>" in section
 
     for file in ("weights.safetensors", "model.onnx"):
         evaluate.main([f"run/retrain/found-0/{file}", "--out", f"evaluated-{file}"])

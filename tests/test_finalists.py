@@ -21,6 +21,7 @@ from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space import Budget, InputError
 from search_space.cost.priced_space import PricedSpace
+from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
 from search_space.spaces import priced_space
 from studies.finalists import UNLIKE, finalists, trained, winner, write_finalists
 from studies.front import filling, promising
@@ -208,7 +209,7 @@ def test_those_that_fail_are_left_out(
 
 def test_how_many_by_default() -> None:
     def count(given: SearchSettings, pictures: int = 12_000) -> int:
-        planned = plan_finalists(given, pictures, "scratch")
+        planned = plan_finalists(given, pictures, SCRATCH)
         return planned.count if planned else 0
 
     usual = PRESETS["digits"].settings
@@ -220,12 +221,16 @@ def test_how_many_by_default() -> None:
     assert count(replace(usual, evaluator="zero-cost")) == 0
     assert count(replace(usual, evaluator="zero-cost", finalists=2)) == 2
     assert count(PRESETS["imagenet"].settings) == 0
-    planned = plan_finalists(usual, 12_000, "torchvision")
+    planned = plan_finalists(usual, 12_000, TORCHVISION)
     assert planned is not None
-    assert (planned.recipe, planned.init) == (RECIPES["quick"], "scratch")
-    photos = plan_finalists(PRESETS["photos"].settings, 2_000, "torchvision")
+    assert (planned.recipe, planned.init) == (RECIPES["quick"], SCRATCH)
+    photos = plan_finalists(PRESETS["photos"].settings, 2_000, TORCHVISION)
     assert photos is not None
-    assert (photos.recipe, photos.init) == (RECIPES["photos"], "torchvision")
+    assert (photos.recipe, photos.init) == (RECIPES["photos"], TORCHVISION)
+    of_a_run = FirstWeights("supernet 0123456789abcdef", path="/runs/x")
+    planned = plan_finalists(usual, 12_000, of_a_run)
+    assert planned is not None
+    assert planned.init == of_a_run
 
 
 def test_from_the_search_to_the_retraining(picture_folder: Path, narrow_space_file: Path, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from foundation.errors import InputError
 from foundation.files import write_json
 from foundation.json_files import read_json
 from foundation.progress import Reporter
+from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.network import build
+from search_space.first_weights import FirstWeights
+from search_space.network import Network, build
 from search_space.spaces import priced_space
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
@@ -30,7 +32,7 @@ from training.methods.drop_path import add_drop_path
 from training.methods.label_step import LabelStep
 from training.model_file import load_model
 from training.recipe import Recipe
-from training.standalone import Start, Trained, train_standalone
+from training.standalone import Trained, train_standalone
 
 ROOT = Path(__file__).parent.parent
 QUIET = Reporter(quiet=True)
@@ -100,18 +102,19 @@ class TestDropPath:
 
 
 def test_first_weights_are_those_given(data: Dataset, tmp_path: Path) -> None:
-    seen: list[str] = []
+    seen: list[Architecture] = []
 
-    def fill(network: nn.Module) -> str:
-        seen.append("filled")
+    def zeros(architecture: Architecture) -> Network:
+        seen.append(architecture)
+        network = build(architecture, 10)
         for parameter in network.parameters():
             nn.init.zeros_(parameter)
-        return "zeros"
+        return network
 
     still = Recipe(epochs=1, batch_size=16, learning_rate=1e-6, weight_decay=0.0)
-    _trained(tmp_path, data, still, start=Start("zeros", fill))
+    _trained(tmp_path, data, still, start=FirstWeights("zeros", zeros))
     weights, _ = load_weights(tmp_path / "weights.safetensors")
-    assert seen == ["filled"]
+    assert seen == [priced_space("mobilenetv2-32").smallest]
     assert float(weights["stem.conv.weight"].abs().max()) < 1e-3
 
 
@@ -297,30 +300,6 @@ def test_torchrun_restarts_from_the_last_checkpoint(picture_folder: Path, tmp_pa
     assert [(tmp_path / f"{name}-restarts").read_text() for name in ("lives", "dies")] == ["0", "1"]
     lives, dies = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("lives", "dies"))
     assert all(torch.equal(tensor, dies[key]) for key, tensor in lives.items())
-
-
-def test_a_supernets_slices(tiny_space: PricedSpace, tmp_path: Path) -> None:
-    import json
-
-    from evaluators.supernet.slices import sliced
-    from evaluators.supernet.store import WeightStore
-    from training.checkpoint import save_weights
-
-    store = WeightStore(tiny_space.space, tiny_space.num_classes, own_kernels=True)
-    for parameter in store.parameters():
-        nn.init.normal_(parameter)
-    trained = json.dumps({"space": tiny_space.to_dict(), "recipe": {"own_kernels": True}})
-    save_weights(tmp_path / "supernet.safetensors", dict(store.state_dict()), {"trained": trained})
-    architecture = tiny_space.largest
-    network, expected = sliced(tmp_path, architecture, 4), store.extract(architecture)
-    for name, tensor in expected.state_dict().items():
-        assert torch.equal(tensor, network.state_dict()[name])
-    with pytest.raises(InputError, match="is not of 5 classes"):
-        sliced(tmp_path, architecture, 5)
-    with pytest.raises(InputError, match="is not in space tiny"):
-        sliced(tmp_path, priced_space("mobilenetv2-32").smallest, 4)
-    with pytest.raises(InputError, match=r"holds no supernet.safetensors"):
-        sliced(tmp_path / "absent", architecture, 4)
 
 
 def test_what_is_trained_beside_a_network_does_not_change_it(

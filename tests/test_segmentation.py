@@ -155,8 +155,12 @@ def test_from_the_search_to_the_retraining(
     assert "uniform none full" in printed
     (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
     assert list(found["test"]) == ["loss", "miou"]
-    assert (Path("run") / "report.html").exists()
     assert "no report" not in printed
+    networks = {path.parent.name for path in Path("run/retrain").glob("*/examples.png")}
+    assert networks == {path.parent.name for path in Path("run/retrain").glob("*/weights.safetensors")}
+    section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]
+    assert section.count("<img ") == len(networks) + 1  # the confusion matrix as well
+    assert all(f'<td class="words">{name}</td>' in section for name in CLASSES)
     assert measure(Architecture.from_dict(best["architecture"]), ConvHead(len(CLASSES))).macs == best["cost"]["macs"]
 
 

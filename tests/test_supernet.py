@@ -20,6 +20,7 @@ from search_space.backbones import mobilenetv2
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.stage_program import StageOptions
+from search_space.first_weights import FirstWeights
 from search_space.pretrained import published
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space, priced_space
@@ -61,7 +62,7 @@ def test_published_weights_are_shared() -> None:
     space = priced_space("mobilenetv2")
     source = published(mobilenetv2(), torchvision.models.mobilenet_v2().state_dict())
     store = WeightStore(space.space, space.num_classes)
-    reports = store.carry_over(source)
+    reports = store.carry_over(FirstWeights(source=lambda architecture: source))
     assert reports.keys() == {"none", "se", "ca"}
     network = store.extract(space.space.canonical(mobilenetv2()))
     for (name, parameter), theirs in zip(network.named_parameters(), source.parameters(), strict=True):
@@ -127,7 +128,7 @@ def test_published_weights_reach_every_kernel() -> None:
     space = priced_space("mobilenetv2")
     source = published(mobilenetv2(), torchvision.models.mobilenet_v2().state_dict())
     store = WeightStore(space.space, space.num_classes, own_kernels=True)
-    assert store.carry_over(source).keys() == {"none", "se", "ca"}
+    assert store.carry_over(FirstWeights(source=lambda architecture: source)).keys() == {"none", "se", "ca"}
     theirs = source.stages[1][0].depthwise.conv.weight
     for size in (3, 5, 7):
         own = store.tensors[f"stages/1/0/depthwise/kernel{size}/conv/weight"]

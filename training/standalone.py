@@ -21,8 +21,8 @@ from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
+from search_space.first_weights import SCRATCH, FirstWeights
 from search_space.network import Network, build
-from search_space.pretrained import published, transfer
 from training.checkpoint import load_weights, previous, save_weights
 from training.data.datasets import Dataset, Split
 from training.loop import History, fit
@@ -43,33 +43,17 @@ EVALUATION_BATCH = 256
 MAX_METRICS = 20_000_000  # characters of a training's lines
 
 
+def folder_name(network: str, seed: int) -> str:
+    """Of a network's folder among those of a retraining."""
+    return f"{network.replace(' ', '-').replace('/', '-')}-{seed}"
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained network on the test split, and the seconds its training took."""
 
     test: Examination
     seconds: float
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where the first weights come from.
-
-    Attributes:
-        name: tells it apart from others, e.g. `torchvision`.
-        fill: puts them into a freshly initialised network, and says what it did.
-    """
-
-    name: str = "scratch"
-    fill: Callable[[Network], str] | None = None
-
-
-SCRATCH = Start()
-
-
-def published_start(architecture: Architecture) -> Start:
-    """The published weights of the network that the architecture comes from, see `search_space.pretrained`."""
-    return Start("torchvision", lambda network: str(transfer(published(architecture), network)))
 
 
 @dataclass(frozen=True)
@@ -90,7 +74,7 @@ def train_standalone(
     folder: Path,
     reporter: Reporter,
     what: str,
-    start: Start = SCRATCH,
+    start: FirstWeights = SCRATCH,
     teaching: Teaching | None = None,
     adapt: bool = False,
     method: str = METHOD,
@@ -135,7 +119,7 @@ def train_part(
     folder: Path,
     reporter: Reporter,
     what: str,
-    start: Start = SCRATCH,
+    start: FirstWeights = SCRATCH,
 ) -> Measured:
     """Trains the first epochs of what `train_standalone` would do in the folder, which goes on from there.
 
@@ -160,7 +144,7 @@ def _trained(
     folder: Path,
     reporter: Reporter,
     what: str,
-    start: Start,
+    start: FirstWeights,
     teaching: Teaching | None = None,
     adapt: bool = False,
     method: str = METHOD,
@@ -190,8 +174,8 @@ def _trained(
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, head)
-    if first and start.fill and not finished and not (folder / CHECKPOINT).exists():
-        reporter.say(f"{what}: init {start.name}: {start.fill(network)}")
+    if first and start.source is not None and not finished and not (folder / CHECKPOINT).exists():
+        reporter.say(f"{what}: {start.begin(network)}")
     if recipe.sync_batch_norm:
         synchronise(network)
     add_drop_path(network, recipe.drop_path)

@@ -220,15 +220,19 @@ class Drawn(NamedTuple):
 
 
 @runtime_checkable
-class Drawing(Protocol):
-    """A task whose answers can be drawn."""
+class Drawing(Answering, Protocol):
+    """A task whose answers can be drawn, and beside them what they ought to be."""
+
+    def truth(self, targets: Targets) -> Answers:
+        """The right answers, as `drawn` takes them: what counts nowhere is not among them, or is not drawn."""
+        ...
 
     def drawn(self, picture: Tensor, answers: Answers, size: tuple[int, int], classes: Sequence[str]) -> Drawn:
-        """The answers for one picture, over that picture.
+        """The answers for one picture, or the truth of it, over that picture.
 
         Args:
             picture: what the network saw, 3×H×W (uint8), at any size.
-            answers: for pictures of `size`, one row or dictionary of them.
+            answers: for pictures of `size`, one row or dictionary of them, on the CPU.
         """
         ...
 

@@ -21,8 +21,8 @@ from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
+from search_space.first_weights import SCRATCH, FirstWeights
 from search_space.network import Network, build
-from search_space.pretrained import published, transfer
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, remove_checkpoints, save_weights
 from training.data.datasets import Dataset
@@ -52,7 +52,7 @@ class ProxyEvaluator:
         *,
         seed: int,
         folder: Path,
-        init: str = "scratch",
+        init: FirstWeights = SCRATCH,
         task: Task = CLASSIFICATION,
     ):
         self.data = data
@@ -83,7 +83,7 @@ class ProxyEvaluator:
         return {
             "name": "proxy",
             "settings": {**asdict(self.settings), "recipe": self.settings.recipe.described()},
-            "init": self.init,
+            "init": self.init.name,
         }
 
     def about(self) -> str:
@@ -179,8 +179,8 @@ class ProxyEvaluator:
     def _fresh(self, architecture: Architecture) -> Network:
         torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
         network = build(architecture, self.task.head(self.data, architecture))
-        if self.init == "torchvision":
-            transfer(published(architecture), network)
+        if self.init.source is not None:
+            self.init.fill(network)
         return network.to(self.data.device).to(memory_format=torch.channels_last)
 
     def _side(self, architecture: Architecture) -> int:

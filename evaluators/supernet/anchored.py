@@ -25,6 +25,7 @@ from foundation.metric import ACCURACY, Measured, Metric
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
+from search_space.first_weights import SCRATCH
 from training.loop import DivergedError
 from training.recipe import Recipe
 
@@ -109,6 +110,11 @@ class AnchoredEvaluator:
         self.supernet = supernet
         self.metric = supernet.metric
         self.settings = settings
+        if supernet.init.source is None and supernet.init != SCRATCH:
+            raise InputError(
+                f"`anchors` {settings.count}: the shared weights began from others, {supernet.init.name}, and so do "
+                "anchors; give `init` where these are, or search without anchors"
+            )
         rng = random.Random(derive(supernet.seed, "anchors"))
         priced = supernet.priced
         drawn: dict[str, Architecture] = {}

@@ -25,7 +25,7 @@ from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.pretrained import published
+from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset
@@ -62,7 +62,7 @@ class SupernetEvaluator:
         seed: int,
         folder: Path,
         reporter: Reporter,
-        init: str = "scratch",
+        init: FirstWeights = SCRATCH,
         prior: Prior | None = None,
         given: GivenWeights | None = None,
         task: Task = CLASSIFICATION,
@@ -75,7 +75,7 @@ class SupernetEvaluator:
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
-        self.init = init if given is None else given.about["init"]
+        self.init = init if given is None else _named(given.about["init"], init)
         self.prior = prior
         self.given = given
         torch.manual_seed(derive(seed, "supernet"))
@@ -103,7 +103,7 @@ class SupernetEvaluator:
             "name": "supernet",
             "recipe": self.recipe.described(),
             "scoring": asdict(self.scoring),
-            "init": self.init,
+            "init": self.init.name,
             "prior": self.prior and self.prior.identity(),
             **({"weights": self.given.digest} if self.given else {}),
         }
@@ -135,7 +135,7 @@ class SupernetEvaluator:
             "data": self.data.identity,
             "recipe": self.recipe.described(),
             "seed": self.seed,
-            "init": self.init,
+            "init": self.init.name,
             **named("task", self.task.name),
         }
         if self.recipe.within_budget:
@@ -145,9 +145,9 @@ class SupernetEvaluator:
         described = json.dumps(trained, sort_keys=True)
         if distributed.from_first(lambda: self._finished(path, described)):
             return described
-        if first and self.init == "torchvision" and not (self.folder / CHECKPOINT).exists():
-            for kind, report in self.store.carry_over(published(self.priced.largest)).items():
-                self.reporter.say(f"init torchvision, attention {kind}: {report}")
+        if first and self.init.source is not None and not (self.folder / CHECKPOINT).exists():
+            for kind, report in self.store.carry_over(self.init).items():
+                self.reporter.say(f"init {self.init.name}, attention {kind}: {report}")
         step = Sandwich(
             self.store,
             self.recipe,
@@ -250,3 +250,8 @@ class SupernetEvaluator:
             each = scored["search"] * search.workers / search.trials
             found["prior"] = each * self.prior.scorer.batch.reference
         return found | scored
+
+
+def _named(name: str, init: FirstWeights) -> FirstWeights:
+    """The first weights that given ones began from, by their name; without a source where they are not at hand."""
+    return next((one for one in (SCRATCH, TORCHVISION, init) if one.name == name), FirstWeights(name))

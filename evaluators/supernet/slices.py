@@ -1,43 +1,63 @@
-"""A trained supernet's weights for one of its architectures, to start a training from."""
+"""A trained supernet's weights for each of its architectures, to start a training from."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluators.supernet.given import WEIGHTS
 from evaluators.supernet.store import WeightStore
-from foundation.errors import InputError
+from foundation.errors import InputError, one_line
 from foundation.json_files import parse_json
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.head import Head, as_head
 from search_space.network import Network, check
+from search_space.space import SearchSpace
 from training.checkpoint import load_weights
 
 
-def sliced(run: Path, architecture: Architecture, head: Head | int) -> Network:
-    """The architecture's network with the shared weights of a run's folder; its batch statistics are fresh.
+def slices(path: Path, setting: str) -> Callable[[Architecture], Network]:
+    """What makes an architecture's network with the shared weights of a file; its batch statistics are fresh.
 
-    Raises InputError if the run has no finished supernet, or one of other classes, or if the architecture is not in
-    its space.
+    The network has the head that the weights were trained with, and the resolution and the dilation that the file's
+    space has: weights know of neither.
+
+    Args:
+        setting: by which the file was named, for messages.
+
+    Raises InputError if the file holds no such weights. What it returns does so for an architecture that is not in the
+    file's space.
     """
-    path = run / WEIGHTS
-    if not path.exists():
-        raise InputError(f"`init` supernet: {run} holds no {WEIGHTS}; only a search by `evaluator` supernet leaves one")
     tensors, metadata = load_weights(path)
     try:
         trained: dict[str, Any] = parse_json(metadata["trained"])
-        priced = replace(PricedSpace.from_dict(trained["space"]), num_classes=head)
-        check(priced.largest, head)  # a file's space could be of any size
-        store = WeightStore(priced.space, head, own_kernels=trained["recipe"]["own_kernels"])
-    except (KeyError, TypeError, ValueError):  # InputError among them
-        raise InputError(f"{path}: not a supernet's weights; search again, or start from scratch") from None
-    try:
+        priced = PricedSpace.from_dict(trained["space"])
+        for _, widest in priced.space.widest(own_kernels=False):  # a file's space could be of any size
+            check(widest, priced.head)
+        store = WeightStore(priced.space, priced.head, own_kernels=trained["recipe"]["own_kernels"])
         store.load_state_dict(tensors)
-    except RuntimeError:
-        raise InputError(f"`init` supernet: {path} is not of {as_head(head).told}, or of another version") from None
-    try:
-        priced.space.choices(architecture)
-    except InputError:
-        raise InputError(f"`init` supernet: the architecture is not in space {priced.space.name} of {path}") from None
-    return store.extract(architecture)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # InputError among them
+        reason = one_line(error)
+        raise InputError(
+            f"`init` {setting}: {path} does not hold a supernet's weights ({reason}); search again, or `init` scratch"
+        ) from None
+
+    def sliced(architecture: Architecture) -> Network:
+        try:
+            own = _as_in(priced.space, architecture)
+            priced.space.choices(own)
+        except InputError:
+            raise InputError(
+                f"`init` {setting}: architecture {architecture.digest()[:12]} is not in space {priced.space.name} of "
+                f"{path}; give weights of a space that has it, or `init` scratch"
+            ) from None
+        return store.extract(own)
+
+    return sliced
+
+
+def _as_in(space: SearchSpace, architecture: Any) -> Any:
+    """The architecture at a resolution of the space, and as dilated as its networks are: the weights are the same."""
+    if architecture.family != space.family:
+        return architecture
+    dilated = {name: getattr(space, name) for name in ("output_stride",) if hasattr(space, name)}
+    return replace(architecture, resolution=max(space.resolution), **dilated)

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from search_space.architecture import Architecture
 from search_space.family import found_in
+from search_space.first_weights import FirstWeights
 from search_space.head import Head, as_head
 from search_space.network import CLASSIFIER, NETWORKS, TAPS, Network, bare, parts
 from search_space.parts import Compound, Part, Piece
-from search_space.pretrained import Transferred, transfer
+from search_space.pretrained import Transferred
 from search_space.space import SearchSpace
 from training import lanes
 from training.synchronised_norm import synchronise
@@ -107,16 +108,16 @@ class WeightStore(nn.Module):
         return copied.train(self.training)
 
     @torch.no_grad()
-    def carry_over(self, source: Network) -> dict[str, Transferred]:
-        """Starts the shared weights from a network's: what came of it, for the widest network of each attention kind.
+    def carry_over(self, first: FirstWeights) -> dict[str, Transferred]:
+        """Starts the shared weights from others: what came of it, for the widest network of each attention kind.
 
-        Raises InputError if the network is of another family.
+        Raises InputError if one of these networks cannot begin from them.
         """
         reports: dict[str, Transferred] = {}
         for kind, architecture in self.space.widest(own_kernels=self.own_kernels):
             network = self.extract(architecture)
             # A new attention's gates start constant; batch statistics, recomputed for each candidate, make up for it.
-            report = transfer(source, network, compensate=False)
+            report = first.fill(network, compensate=False)
             reports.setdefault(kind, report)  # of the largest kernels
             for view, parameter in zip(self.views(architecture).values(), network.parameters(), strict=True):
                 view.copy_(parameter)

@@ -15,7 +15,7 @@ MANY = 16
 """Rows from which a table scrolls by itself."""
 
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 """Browsers refuse to load anything that is not in the page."""
 
 

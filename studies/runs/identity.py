@@ -15,6 +15,7 @@ FILES = "files"  # of each split, as a run's configuration records them beside i
 _OTHERWISE = "use another `out`, or give the same settings"
 _CHANGED = {
     "architecture": ("the network is not the one that is trained there", "use another `out`, or give that network"),
+    "init": ("the first weights are not those that it began with", "use another `out`, or give `init` where those are"),
     "latency": (
         "the latency table is not the one that it began with: pieces or times differ",
         "use another `out`, or give that table",

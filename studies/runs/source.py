@@ -40,6 +40,7 @@ class Source:
         pictures: the identity of the run's data, if these are named as they were then.
         preset: the run's, if that was recorded.
         task: the name of the one that the network was found for, if a run says so.
+        init: path and name of the first weights that the search began from, where they were another run's.
         recorded: whether `data` is what a file says, and not the user: it is read where it lies, and never downloaded.
     """
 
@@ -53,6 +54,7 @@ class Source:
     preset: str | None = None
     task: str = TASK
     recorded: bool = False
+    init: tuple[str, str] | None = None
 
     def dilated(self, output_stride: int | None) -> "Source":
         """With the architecture, and the run's space, whose maps are no coarser than that; None for as they are."""
@@ -144,7 +146,9 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     preset = preset if isinstance(preset, str) else None
     classes = _classes(path / BEST, rest)
     task = _task(path / CONFIG, config["identity"])
-    return Source(architecture, spec, path, priced, classes, path, pictures, preset, task, recorded=data is None)
+    init = _init(free.get("init"))
+    recorded = data is None
+    return Source(architecture, spec, path, priced, classes, path, pictures, preset, task, recorded, init)
 
 
 def check_former(out: Path, keeps: tuple[str, ...], source: Source) -> None:
@@ -193,6 +197,14 @@ def _data(source: str, given: str | None, rest: dict[str, Any]) -> str:
     if not isinstance(spec, str) or spec in ("folder", "imagenet"):
         raise InputError(f"{source}: does not say which data to train on; give `data`")
     return spec
+
+
+def _init(recorded: object) -> tuple[str, str] | None:
+    found = [recorded.get(name) for name in ("path", "name")] if isinstance(recorded, dict) else []
+    match found:
+        case [str(path), str(name)]:
+            return path, name
+    return None
 
 
 def _task(path: Path, content: Any) -> str:

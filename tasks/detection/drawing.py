@@ -12,7 +12,7 @@ SHOWN = 0.3
 
 
 def framed(picture: Tensor, things: Mapping[str, Tensor], size: tuple[int, int], classes: Sequence[str]) -> Drawn:
-    """The things that are more than guesses, on a picture of any size, each with its class.
+    """The things that are more than guesses, on a picture of any size, each with its class; the first lie on top.
 
     Args:
         picture: 3×H×W (uint8).
@@ -21,7 +21,7 @@ def framed(picture: Tensor, things: Mapping[str, Tensor], size: tuple[int, int],
     from torchvision.utils import draw_bounding_boxes  # takes a second to import
 
     shown = things["scores"] >= SHOWN if "scores" in things else things["labels"] >= 0
-    labels = things["labels"][shown].tolist()
+    labels = things["labels"][shown].flip(0).tolist()
     height, width = picture.shape[1:]
     scale = things["boxes"].new_tensor([width / size[1], height / size[0]] * 2)
     colours = {classes[label]: colour(label) for label in sorted(set(labels))}
@@ -29,9 +29,9 @@ def framed(picture: Tensor, things: Mapping[str, Tensor], size: tuple[int, int],
         return Drawn(picture, colours)
     drawn = draw_bounding_boxes(
         picture,
-        things["boxes"][shown] * scale,
+        things["boxes"][shown].flip(0) * scale,
         [classes[label] for label in labels],
         [colours[classes[label]] for label in labels],
-        width=max(1, max(height, width) // 200),
+        width=max(2, max(height, width) // 200),
     )
     return Drawn(drawn, colours)

@@ -81,9 +81,8 @@ class Detection:
 
         wanted, matched = [], []
         for target, defaults in zip(targets, outputs["defaults"], strict=True):
-            boxes, labels = target["boxes"].as_subclass(Tensor), target["labels"]
-            if "ignored" in target:
-                boxes, labels = boxes[~target["ignored"]], labels[~target["ignored"]]
+            counted = _counted(target)
+            boxes, labels = counted["boxes"], counted["labels"]
             # As shares of the picture: neither overlaps nor what is learnt depend on its size.
             boxes = boxes.to(defaults.device) / _scale(_size(target), defaults)
             wanted.append({"boxes": boxes, "labels": labels.to(defaults.device) + 1})
@@ -179,10 +178,13 @@ class Detection:
             found.append([(f"{classes[label]}  {_place(box)}", score) for label, box, score in rows])
         return found
 
+    def truth(self, targets: Targets) -> list[Things]:
+        """The boxes, without those that are ignored."""
+        return [_counted(target) for target in targets]
+
     def drawn(self, picture: Tensor, answers: Answers, size: tuple[int, int], classes: Sequence[str]) -> Drawn:
         """A frame in its class's colour around each thing."""
-        (one,) = things({name: tensor[None] for name, tensor in answers.items()})
-        return framed(picture, one, size, classes)
+        return framed(picture, answers, size, classes)
 
     def described(self, data: Dataset) -> dict[str, Any]:
         """The classes' names, in the order of the labels."""
@@ -208,6 +210,12 @@ def kept(found: Sequence[Things]) -> dict[str, Tensor]:
         boxes[number, :count], labels[number, :count] = one["boxes"][:count], one["labels"][:count]
         scores[number, :count] = one["scores"][:count]
     return {"boxes": boxes, "labels": labels, "scores": scores}
+
+
+def _counted(target: Target) -> Things:
+    """The boxes that are to be found, and their labels."""
+    counted = ~target["ignored"] if "ignored" in target else slice(None)
+    return {"boxes": target["boxes"].as_subclass(Tensor)[counted], "labels": target["labels"][counted]}
 
 
 def _farthest(ones: Things, others: Things, side: int) -> float:

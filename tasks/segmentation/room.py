@@ -137,6 +137,10 @@ class Segmentation:
             found.append([(classes[index], int(counts[index]) / mask.numel()) for index in most if counts[index]])
         return found
 
+    def truth(self, targets: Targets) -> Answers:
+        """The masks; pixels that count nowhere still have their 255."""
+        return _masks(targets).long()
+
     def drawn(self, picture: Tensor, answers: Answers, size: tuple[int, int], classes: Sequence[str]) -> Drawn:
         """Each class as a colour over its pixels."""
         return coloured(picture, answers, classes)

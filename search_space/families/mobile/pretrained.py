@@ -20,9 +20,9 @@ from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.backbones import efficientnet_b0, mobilenetv2
 from search_space.families.mobile.blocks import Block
 from search_space.families.mobile.network import MobileNetwork
-from search_space.network import Network, build
+from search_space.network import build
 from search_space.parts import ConvNormActivation
-from search_space.pretrained import PUBLISHED, Published, Transferred
+from search_space.pretrained import PUBLISHED, Published, Transferred, overlap
 
 
 def _source(architecture: MobileArchitecture) -> MobileArchitecture:
@@ -99,20 +99,24 @@ def _cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-@torch.no_grad()
-def _transfer(source: Network, target: Network, *, compensate: bool) -> Transferred:
-    """Copies what `target` shares with `source`, and fills the rest so that the function is kept where possible.
+def _transfer(source: MobileNetwork, target: MobileNetwork, report: Transferred, *, compensate: bool) -> None:
+    """Copies what the backbone of `target` shares with that of `source`; see `search_space.pretrained.transfer`.
 
-    Args:
-        compensate: whether the convolution after a new attention makes up for its constant gates. In shared weights it
-            must not, since the same convolution follows other attention as well; recomputed batch statistics do.
+    Raises InputError for other numbers of stages, or other blocks.
     """
-    report = Transferred(total=sum(parameter.numel() for parameter in target.parameters()))
-    if not isinstance(source, MobileNetwork) or not isinstance(target, MobileNetwork):
-        raise InputError(f"a {source.family} network's weights do not carry over to a {target.family} network")
-    if len(source.stages) != len(target.stages):
-        raise InputError(f"the source has {len(source.stages)} stages, the network {len(target.stages)}")
-    _tensors("stem", source.stem, target.stem, report)
+    theirs, own = source.architecture, target.architecture
+    assert isinstance(theirs, MobileArchitecture)
+    assert isinstance(own, MobileArchitecture)
+    if len(theirs.stages) != len(own.stages):
+        raise InputError(f"the source has {len(theirs.stages)} stages, the network {len(own.stages)}")
+    for number, (there, here) in enumerate(zip(theirs.stages, own.stages, strict=True), 1):
+        if there.depth and here.depth and there.block != here.block:
+            raise InputError(f"stage {number} of the source is of {there.block} blocks, the network's of {here.block}")
+    if theirs.activation != own.activation:
+        report.differs("activation", f"{own.activation} instead of {theirs.activation}")
+    if theirs.spreads != own.spreads:
+        report.differs("stages", "dilated otherwise")
+    overlap("stem", source.stem, target.stem, report)
     for i, (old_stage, new_stage) in enumerate(zip(source.stages, target.stages, strict=True)):
         assert isinstance(old_stage, nn.Sequential)
         assert isinstance(new_stage, nn.Sequential)
@@ -123,28 +127,21 @@ def _transfer(source: Network, target: Network, *, compensate: bool) -> Transfer
                 old = old_stage[j]
                 assert isinstance(old, Block)
                 _block(name, old, new, report, compensate)
-            else:
+            elif new.skip:
                 _close(new)
                 report.notes[name] = "new block, starts as its skip"
+            else:
+                report.differs(name, "fresh: the source leaves the stage out")
         if len(new_stage) < len(old_stage):
-            report.notes[f"stages.{i}"] = f"{len(old_stage) - len(new_stage)} blocks dropped"
-            report.preserved = False
-    _tensors("head", source.head, target.head, report)
-    if source.num_classes == target.num_classes > 0:
-        _tensors("classifier", source.classifier, target.classifier, report)
-    else:
-        classes = f"{target.num_classes} classes instead of {source.num_classes}"
-        report.notes["classifier"] = f"fresh: {classes if target.num_classes else 'another head'}"
-        report.preserved = False
-    return report
+            report.differs(f"stages.{i}", f"{len(old_stage) - len(new_stage)} blocks dropped")
+    overlap("head", source.head, target.head, report)
 
 
 def _block(name: str, old: Block, new: Block, report: Transferred, compensate: bool) -> None:
     pieces = dict(old.named_children())
     gate = 1.0
     if old.skip != new.skip:
-        report.notes[name] = "the skip differs"
-        report.preserved = False
+        report.differs(name, "the skip differs")
     for local, piece in new.named_children():
         place = f"{name}.{local}"
         mine = pieces.get(local)
@@ -153,19 +150,17 @@ def _block(name: str, old: Block, new: Block, report: Transferred, compensate: b
                 gate = _new_attention(place, mine, piece, report)
                 continue
         elif mine is None:
-            report.notes[place] = "fresh: the source has none"
-            report.preserved = False
+            report.differs(place, "fresh: the source has none")
             continue
         elif gate != 1.0 and compensate and isinstance(piece, ConvNormActivation):
-            _tensors(place, mine, piece, report)
+            overlap(place, mine, piece, report)
             piece.conv.weight.div_(gate)
             gate = 1.0
             continue
         assert mine is not None
-        _tensors(place, mine, piece, report)
+        overlap(place, mine, piece, report)
     for local in pieces.keys() - dict(new.named_children()).keys():
-        report.notes[f"{name}.{local}"] = "dropped"
-        report.preserved = False
+        report.differs(f"{name}.{local}", "dropped")
 
 
 def _new_attention(place: str, old: nn.Module | None, new: nn.Module, report: Transferred) -> float:
@@ -178,8 +173,7 @@ def _new_attention(place: str, old: nn.Module | None, new: nn.Module, report: Tr
         return 1.0
     make_constant = getattr(new, "make_constant", None)
     if make_constant is None:
-        report.notes[place] = "fresh"
-        report.preserved = False
+        report.differs(place, "fresh")
         return 1.0
     gate = float(make_constant())
     report.notes[place] = "another kind in the source; starts constant" if dropped else "new, starts constant"
@@ -191,40 +185,6 @@ def _close(block: Block) -> None:
     last = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)][-1]
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-
-
-def _tensors(name: str, old: nn.Module, new: nn.Module, report: Transferred) -> None:
-    """Copies the overlap of all parameters and buffers of a piece."""
-    theirs = {**dict(old.named_parameters()), **dict(old.named_buffers())}
-    for local, tensor in [*new.named_parameters(), *new.named_buffers()]:
-        if local not in theirs:
-            report.notes[f"{name}.{local}"] = "fresh: the source has none"
-            report.preserved = False
-            continue
-        other = theirs[local].to(tensor.device)
-        if tensor.ndim == 0:
-            tensor.copy_(other)
-            continue
-        mine: list[slice] = []
-        yours: list[slice] = []
-        for axis, (size, source_size) in enumerate(zip(tensor.shape, other.shape, strict=True)):
-            shared = min(size, source_size)
-            for cuts, whole in ((mine, size), (yours, source_size)):
-                start = (whole - shared) // 2 if axis >= 2 else 0
-                cuts.append(slice(start, start + shared))
-        if tensor.ndim >= 2:
-            # What reads a channel, or a place of the kernel, that the source lacks must not notice it.
-            if tensor.shape[1] > other.shape[1]:
-                tensor[:, other.shape[1] :] = 0
-            if tensor.shape[2:] != other.shape[2:]:
-                tensor[: other.shape[0]] = 0
-        tensor[tuple(mine)] = other[tuple(yours)]
-        if isinstance(tensor, nn.Parameter):
-            report.copied += other[tuple(yours)].numel()
-        if tensor.shape != other.shape and isinstance(tensor, nn.Parameter):
-            smaller = any(size < source_size for size, source_size in zip(tensor.shape, other.shape, strict=True))
-            report.notes.setdefault(name, "narrowed" if smaller else "widened")
-            report.preserved &= not smaller
 
 
 PUBLISHED.register("mobile")(Published(check=_source, network=_published, at_hand=_at_hand, transfer=_transfer))
