@@ -9,7 +9,6 @@ all of its notes for each trial that has one, which for 1,000 takes seconds.
 import hashlib
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,7 +175,7 @@ def study_note(record: Record) -> str:
         "metrics; `attention` is that of each stage, such as `ca/4` (kind and reduction ratio) or – for none, with + "
         "between a stage's blocks where they differ. The parameters `stage0.…` are the first stage's decisions.",
         f"The run's page is `{record.folder.name}/report.html`. Next:",
-        f"```\n{as_typed('python retrain.py')} {shlex.quote(str(record.folder))} --compare\n```",
+        f"```\n{as_typed('python retrain.py')} {record.retraining}\n```",
     ]
     return "\n\n".join(lines)
 

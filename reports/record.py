@@ -5,6 +5,7 @@ whose address the user has given: an address in the configuration is told, and n
 """
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,6 +142,16 @@ class Record:
     def title(self) -> Title:
         """How the search's scores are told."""
         return title_of(self.identity.get("evaluator") or {}, self.metric, recorded=self.free.get("title"))
+
+    @property
+    def retraining(self) -> str:
+        """The flags and the folder of `retrain.py` that come next: with a comparison, where there can be one.
+
+        One that begins from another run's shared weights has none: they have no network of another space.
+        """
+        init = self.free.get("init")
+        shared = isinstance(init, dict) and str(init.get("name")).startswith("supernet ")
+        return f"{shlex.quote(str(self.folder))}{'' if shared else ' --compare'}"
 
     @property
     def bounds(self) -> dict[str, int]:

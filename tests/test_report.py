@@ -468,6 +468,12 @@ def test_a_search_that_went_on_has_another_winner(record: Record) -> None:
     assert f"found, {earlier.architecture.digest()[:6]}" in words
 
 
+@pytest.mark.parametrize(("name", "compared"), [("supernet 0123456789abcdef", False), ("network 0123456789abcdef", True)])
+def test_what_began_from_shared_weights_is_not_compared(record: Record, name: str, compared: bool) -> None:
+    init = {"path": "/elsewhere", "name": name}
+    assert ("--compare" in replace(record, free={**record.free, "init": init}).retraining) is compared
+
+
 def test_networks_of_other_folders_are_not_compared_but_trusted(record: Record) -> None:
     best, front = record.best, record.front
     assert best is not None

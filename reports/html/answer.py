@@ -1,6 +1,5 @@
 """The first screen: the question, the network that won, and how it does beside hand-designed ones."""
 
-import shlex
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -221,7 +220,7 @@ def _beside(record: Record, place: str, means: dict[str, list[Retrained]]) -> Ma
             f"Not yet compared{' by this recipe' if apart else ''}: how it does beside hand-designed networks of the "
             "same cost, each trained from scratch, is what the next command measures."
         )
-        asked = command_block(f"python retrain.py {shlex.quote(str(record.folder))} --compare")
+        asked = command_block(f"python retrain.py {record.retraining}")
         return concatenated(element("div", paragraph(text(todo)), asked, class_="note"), *elsewhere)
     averages = {name: statistics.mean(one.value for one in trained) for name, trained in means.items()}
     merits = {name: metric.merit(average) for name, average in averages.items()}

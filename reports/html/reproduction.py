@@ -40,8 +40,7 @@ def reproduction(record: Record) -> Section:
         if ".py" in again.removeprefix("python search.py"):
             content.append(paragraph(text("It runs the Python files that it names: read those of others first.")))
     if record.identity:
-        folder = shlex.quote(str(record.folder))
-        going_on = f"python retrain.py {folder} --compare"
+        going_on = f"python retrain.py {record.retraining}"
         content.append(command_block(f"optuna-dashboard {shlex.quote(record.storage)}", going_on))
     rows = [TableRow((name, value)) for name, value in _settings(record)]
     if rows:
