@@ -468,9 +468,9 @@ def test_a_search_that_went_on_has_another_winner(record: Record) -> None:
     assert f"found, {earlier.architecture.digest()[:6]}" in words
 
 
-@pytest.mark.parametrize(("name", "compared"), [("supernet 0123456789abcdef", False), ("network 0123456789abcdef", True)])
-def test_what_began_from_shared_weights_is_not_compared(record: Record, name: str, compared: bool) -> None:
-    init = {"path": "/elsewhere", "name": name}
+@pytest.mark.parametrize(("kind", "compared"), [("supernet", False), ("network", True)])
+def test_what_began_from_shared_weights_is_not_compared(record: Record, kind: str, compared: bool) -> None:
+    init = {"path": "/elsewhere", "name": f"{kind} 0123456789abcdef"}
     assert ("--compare" in replace(record, free={**record.free, "init": init}).retraining) is compared
 
 
