@@ -90,3 +90,13 @@ def test_every_class_is_met_often() -> None:
 def test_other_sides_are_refused(side: int) -> None:
     with pytest.raises(InputError, match=f"wants {side}"):
         scenes("train", side)
+
+
+def test_relabelling_changes_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scenes("test", 96, count=20)
+    order = [0, 1, 2, 4, 3, 6, 5]
+    monkeypatch.setattr("training.data.scenes.CLASSES", tuple(CLASSES[number] for number in order))
+    after = scenes("test", 96, count=20)
+    assert torch.equal(after.pictures, before.pictures)
+    assert torch.equal(after.classes, torch.tensor(order, dtype=torch.uint8)[before.classes.long()])
+    assert not torch.equal(after.classes, before.classes)
