@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from deployment import export as exporting
+from deployment.answers import Seen
 from deployment.model_source import Model
 from deployment.prediction import predict
 from foundation.progress import Reporter
@@ -160,7 +161,9 @@ def test_all_ways_give_the_same_bits(
         assert torch.equal(held, images)
     info = _info(data, streamed.mean, streamed.std)
     given: list[Tensor] = []
-    model = Model(Path("weights.safetensors"), info, lambda batch: given.append(batch) or torch.zeros(len(batch), 2))
+    model = Model(
+        Path("weights.safetensors"), info, lambda batch: given.append(batch) or Seen(torch.zeros(len(batch), 2))
+    )
     paths = [Path(path) for path in streamed.paths]
     assert len({path.name for path in paths} & KINDS.keys()) > 0.8 * len(KINDS)  # of imagenet: some are held out
     assert not [prediction.error for prediction in predict(model, paths, 1) if prediction.error]
