@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from search_space.cost.cost import Budget, Cost
     from search_space.network import Network
     from search_space.space import SearchSpace
+    from studies.runs.source import Source
     from training.data.datasets import Dataset
     from training.data.own import Labelled
     from training.model_file import ModelInfo
@@ -174,12 +175,11 @@ def load_run(folder: str | Path) -> Run:
     from search_space.cost.cost import Cost
     from studies.runs.identity import ranked_by
     from studies.runs.run_folder import BEST, CONFIG, FRONT
-    from studies.runs.source import read_source
 
     path = Path(folder)
     if not (path / BEST).is_file() or not (path / FRONT).is_file():
         raise InputError(f"{path}: holds no {BEST} and {FRONT}; finish its search first")
-    source = read_source(str(path), data="any")  # which says where to train, and is not asked for here
+    source = _read_source(path)
     assert source.priced is not None
     best, content = read_json(path / BEST), read_json(path / FRONT, MAX_OF_A_RUN)
     try:
@@ -212,11 +212,16 @@ def load_architecture(source: str | Path) -> "Architecture":
 
     Raises InputError for anything else, and for a broken file.
     """
-    from studies.runs.source import read_source
-
     if str(source).endswith(".safetensors"):
         return load_network(source).architecture
-    return read_source(str(source), data="any").architecture
+    return _read_source(source).architecture
+
+
+def _read_source(source: str | Path) -> "Source":
+    import tasks.choice  # noqa: F401 (by which the heads of all tasks are known)
+    from studies.runs.source import read_source
+
+    return read_source(str(source), data="any")  # which says where to train, and is not asked for here
 
 
 def build(architecture: "Architecture", num_classes: int = 1000) -> "Network":
@@ -277,7 +282,8 @@ def search(
         evaluator: how a candidate is scored: `supernet`, `proxy`, `zero-cost`, `tabular`, or a registered one.
         trials: distinct candidates to evaluate.
         seed: of everything that is drawn.
-        preset: sets all that is not given: `digits`, `cifar10`, `photos`, `imagenet`.
+        preset: sets all that is not given: `digits`, `cifar10`, `photos`, `imagenet`, `segmentation`,
+            `detection`.
         classes: names of the classes of datasets of torch's, in the order of the labels; by default those that the
             training dataset has as `classes`, or else the labels.
         quiet: whether nothing is printed.
@@ -298,6 +304,8 @@ def search(
     named = {"max_macs": max_macs, "max_params": max_params, "evaluator": evaluator, "trials": trials, "seed": seed}
     given = _checked({**{name: value for name, value in named.items() if value is not None}, **settings})
     given |= {"preset": preset, "out": str(folder), "quiet": quiet}
+    if not isinstance(space, str):  # it says itself how coarse its maps are
+        given.setdefault("output_stride", None)
     if isinstance(space, str):
         given["space"] = space
     elif not isinstance(space, SearchSpace):

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import tasks.choice  # noqa: F401 (by which the heads of all tasks are known)
 from commands.settings import DESCRIBE
 from foundation.amounts import human
 from foundation.errors import InputError
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str]) -> None:
 def _head(classes: int | None, source: Source, folder: Path) -> Head | None:
     """The head that is counted: of so many classes, of a file's classes, or the run's; None where none says."""
     path = folder / WEIGHTS
+    if classes is None and source.task != TASK and path.is_file():
+        return ModelInfo.from_metadata(load_weights(path)[1], str(path)).head
     if classes is None and source.task == TASK:
         known = source.classes
         if known is None and path.is_file():

@@ -73,6 +73,8 @@ class Runtime:
         session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         with torch.inference_mode():
             result = module(x)
+        if not isinstance(result, torch.Tensor):
+            raise InputError("`runtime` onnxruntime: measures what gives one tensor, as this head does not; use eager")
         # Bound: neither input nor output is copied or allocated in a call.
         binding = session.io_binding()
         binding.bind_ortvalue_input(INPUT, runtime.OrtValue.ortvalue_from_numpy(x.numpy()))

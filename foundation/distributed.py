@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -157,6 +157,21 @@ def from_first(make: Callable[[], _T]) -> _T:
         raise InputError(received["error"])
     value: _T = received["value"]
     return value
+
+
+def from_all(value: _T) -> list[_T]:
+    """The ranks' values in their order: plain values and tensors, which arrive on the CPU."""
+    if world() == 1:
+        return [value]
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    own = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world())]
+    dist.all_gather(sizes, torch.tensor([len(own)]))
+    parts = [torch.zeros(int(max(sizes)), dtype=torch.uint8) for _ in sizes]
+    dist.all_gather(parts, nn.functional.pad(own, (0, len(parts[0]) - len(own))))
+    contents = (part[: int(size)].numpy().tobytes() for part, size in zip(parts, sizes, strict=True))
+    return [torch.load(io.BytesIO(content), map_location="cpu", weights_only=True) for content in contents]
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from tasks.detection.average_precision import Things, average_precision
+from foundation.errors import InputError
+from tasks.detection.average_precision import Things, average_precision, check_installed
 
 
 def _scene(generator: torch.Generator, count: int, classes: int) -> Things:
@@ -78,6 +79,13 @@ def test_the_truth_is_one_and_nothing_is_zero(true: list[Things]) -> None:
     values, by_class = average_precision([nothing] * 3, true, 3)
     assert values["ap"] == 0
     assert by_class[:2] == (0, 0)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"`task` detection: torchmetrics is not installed; get it by: pip install"):
+        check_installed()
 
 
 def test_without_any_thing_to_find_it_is_no_number() -> None:

@@ -368,7 +368,15 @@ class TestRefusals:
 
     def test_a_training_without_boxes(self, root: Path) -> None:
         _change(root / "train" / "annotations.json", lambda said: said["annotations"].clear())
-        _refused(root, "the training pictures have no boxes; add some", "train")
+        _refused(root, "the training pictures have no boxes that count; add some", "train")
+
+    def test_a_test_without_boxes_that_count(self, root: Path) -> None:
+        def crowds(said: Said) -> None:
+            for annotation in said["annotations"]:
+                annotation["iscrowd"] = 1
+
+        _change(root / "test" / "annotations.json", crowds)
+        _refused(root, "the test pictures have no boxes that count; add some", "test")
 
     def test_a_class_without_boxes_is_said(self, root: Path) -> None:
         for split in ("train", "val"):

@@ -1,6 +1,8 @@
 """The task detection: the scenes' boxes, its measure, and whole commands."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from training.data.scenes import scenes
 from training.task import Answering, Drawing
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parent.parent
 
 SPACE = """name = "small-48"
 resolution = [48]
@@ -164,6 +167,10 @@ def test_from_the_search_to_the_exported_file(capsys: pytest.CaptureFixture[str]
     assert section.count("<img ") == 1
     assert ">ap small</button>" in section
 
+    # In processes of their own, in which no task was asked for.
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import coordnas; print(coordnas.load_run('run').space.name)"
+    for command in (["-c", code], [str(ROOT / "describe.py"), "run"]):
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
     for file in ("weights.safetensors", "model.onnx"):
         evaluate.main([f"run/retrain/found-0/{file}", "--out", f"evaluated-{file}"])
     ours, theirs = (

@@ -463,3 +463,20 @@ def _laid(values: Pixels, orientation: int) -> Pixels:
         if np.array_equal(ImageOps.exif_transpose(lying), values):
             return np.array(lying)
     raise AssertionError(orientation)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_masks_of_few_bits_are_refused(tmp_path: Path, bits: int) -> None:
+    """Pillow reads them spread over 256 grey values: class 3 of two bits would be 255, which counts nowhere."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    row = zlib.compress(b"\0" + bytes(range(bits)))
+    file = tmp_path / "mask.png"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", row) + chunk(b"IEND", b""))
+    with pytest.raises(InputError, match=f"a mask of mode L of {bits} bits; expected"):
+        mask_values(str(file))

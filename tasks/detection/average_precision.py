@@ -1,5 +1,6 @@
 """Average precision of boxes as COCO has it, by torchmetrics and faster-coco-eval."""
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,31 +13,21 @@ Things = Mapping[str, Tensor]
 
 
 def average_precision(
-    found: Sequence[Things], true: Sequence[Things], classes: int, *, shared: bool = False
+    found: Sequence[Things], true: Sequence[Things], classes: int
 ) -> tuple[dict[str, float], tuple[float, ...]]:
     """The average precision of all pictures by name, and that of each class; NaN where there is no box to be found.
 
     `ap` is the mean over intersections over unions of .5 to .95, `ap50` and `ap75` are at these; `ap_small`,
     `ap_medium` and `ap_large` are of boxes below 32² pixels, from there to 96², and above. Of a picture the 100 best
     boxes count. What finds a box that is `ignored` (K, bool) is neither right nor wrong, as for COCO's `iscrowd`.
-
-    Args:
-        shared: of the pictures of all processes, each of which calls this with its own.
-
-    Raises InputError where torchmetrics or faster-coco-eval is not installed.
     """
-    try:
-        from torchmetrics.detection import MeanAveragePrecision
+    from torchmetrics.detection import MeanAveragePrecision
 
-        # By class from its table of precisions: asked for those, it would begin anew for each class.
-        measure = MeanAveragePrecision(backend="faster_coco_eval", extended_summary=True, sync_on_compute=shared)
-    except ModuleNotFoundError:
-        raise InputError(
-            "`task` detection: torchmetrics and faster-coco-eval are not installed; get them by: "
-            "pip install 'coordnas[detection]'"
-        ) from None
+    # By class from its table of precisions: asked for those, it would begin anew for each class. Of several processes
+    # each has all pictures already: it would wait for as many from each.
+    measure = MeanAveragePrecision(backend="faster_coco_eval", extended_summary=True, sync_on_compute=False)
     measure.warn_on_many_detections = False
-    measure.update([_plain(one) for one in found], [_plain(one) for one in true])
+    measure.update([_named(one) for one in found], [_named(one) for one in true])
     result: dict[str, Any] = measure.compute()
     names = {"ap": "map", "ap50": "map_50", "ap75": "map_75"}
     names |= {f"ap_{size}": f"map_{size}" for size in ("small", "medium", "large")}
@@ -48,14 +39,29 @@ def average_precision(
     return values, tuple(each)
 
 
+def check_installed() -> None:
+    """Raises InputError where torchmetrics or faster-coco-eval is not installed."""
+    for package in ("torchmetrics", "faster_coco_eval"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"`task` detection: {package.replace('_', '-')} is not installed; get it by: "
+                "pip install 'coordnas[detection]'"
+            )
+
+
+def plain(things: Things) -> dict[str, Tensor]:
+    """Plain tensors, on the CPU."""
+    return {name: tensor.as_subclass(Tensor).cpu() for name, tensor in things.items()}
+
+
 def _known(value: Tensor) -> float:
     """The value; what says -1 where there is no box to be found is NaN."""
     return float(value) if value >= 0 else float("nan")
 
 
-def _plain(things: Things) -> dict[str, Tensor]:
-    """By torchmetrics' names, on the CPU."""
-    plain = {name: tensor.as_subclass(Tensor).cpu() for name, tensor in things.items()}
-    if "ignored" in plain:
-        plain["iscrowd"] = plain.pop("ignored").int()
-    return plain
+def _named(things: Things) -> dict[str, Tensor]:
+    """By torchmetrics' names."""
+    named = plain(things)
+    if "ignored" in named:
+        named["iscrowd"] = named.pop("ignored").int()
+    return named

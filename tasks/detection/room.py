@@ -13,7 +13,7 @@ from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
-from tasks.detection.average_precision import Things, average_precision
+from tasks.detection.average_precision import Things, average_precision, check_installed, plain
 from tasks.detection.choice_of_boxes import chosen_boxes
 from tasks.detection.data import load_boxes
 from tasks.detection.drawing import framed
@@ -65,6 +65,7 @@ class Detection:
         self, spec: str, side: int, device: torch.device, reporter: Reporter | None = None, **options: Any
     ) -> Dataset:
         """The pictures and boxes that a spec names."""
+        check_installed()
         return load_boxes(Wanted.of(spec, side, device, reporter, **options))
 
     def head(self, data: Dataset, architecture: Architecture) -> Head:
@@ -117,7 +118,7 @@ class Detection:
         if not isinstance(answers, Mapping) or set(answers) != set(self.answer):
             return False
         boxes, labels, scores = (answers[name] for name in self.answer)
-        if labels.dtype != torch.int64 or labels.ndim != 2 or boxes.dtype != scores.dtype != torch.float32:
+        if labels.dtype != torch.int64 or labels.ndim != 2 or {boxes.dtype, scores.dtype} != {torch.float32}:
             return False
         rows = (shape[0], labels.shape[1])
         return labels.shape == scores.shape == rows and boxes.shape == (*rows, 4) and bool((labels < classes).all())
@@ -129,18 +130,18 @@ class Detection:
 
     def examination(self, judged: Sequence[Judged], *, shared: bool = False) -> Examination:
         """See `measure`; by class the average precision."""
-        found = [one for batch in judged for one in batch.found]
-        true = [one for batch in judged for one in batch.true]
-        values, each = average_precision(
-            [{name: rows[:COUNTED] for name, rows in one.items()} for one in found],
-            true,
-            judged[0].classes,
-            shared=shared,
-        )
-        losses = [batch.loss for batch in judged if batch.loss is not None]
-        sums = [sum(losses), float(len(true))]
-        summed, count = distributed.total(sums) if shared else sums
-        mean = summed / count if losses else None
+        own = [one for batch in judged for one in batch.found]
+        here: dict[str, Any] = {
+            "found": [{name: rows[:COUNTED] for name, rows in one.items()} for one in own],
+            "true": [plain(one) for batch in judged for one in batch.true],
+            "losses": [batch.loss for batch in judged if batch.loss is not None],
+            "classes": max((batch.classes for batch in judged), default=0),
+        }
+        parts = distributed.from_all(here) if shared else [here]
+        found, true, losses = ([one for part in parts for one in part[name]] for name in ("found", "true", "losses"))
+        classes = max(part["classes"] for part in parts)
+        values, each = average_precision(found, true, classes)
+        mean = sum(losses) / len(true) if losses else None
         known = {name: _number(value) for name, value in values.items()}
         ap = known.pop(AP.name) or 0.0
         beside = {"ap50": known["ap50"] or 0.0, **({} if mean is None else {"loss": mean})}
@@ -150,11 +151,11 @@ class Detection:
         entries.append(Entry("loss", "loss", mean, "" if mean is None else f"{mean:.4f}"))
 
         def by_class() -> ByClass:
-            labels = torch.cat([one["labels"].cpu() for one in true])
-            counts = labels.bincount(minlength=judged[0].classes).tolist()
+            labels = torch.cat([one["labels"][~one["ignored"]] if "ignored" in one else one["labels"] for one in true])
+            counts = labels.bincount(minlength=classes).tolist()
             return ByClass("boxes", counts, {AP.name: tuple(map(_number, each))})
 
-        return Examination(Measured(AP, ap, beside), len(true), kept(found), entries, by_class)
+        return Examination(Measured(AP, ap, beside), len(own), kept(own), entries, by_class)
 
     def difference(self, outputs: Any, answers: Answers, size: tuple[int, int]) -> float:
         """The largest of a score, or of a side's place as a share of the picture, among boxes that are clearly there.

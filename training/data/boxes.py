@@ -19,6 +19,8 @@ ROUNDED = 1.0  # pixels that a box may reach beyond its picture, by rounding or 
 MEAN = STD = (0.5, 0.5, 0.5)
 """Of channels in 0 to 1, as torchvision's SSDLite has them."""
 
+NAMED = {TRAINED: "training"}
+
 _THIN = 0.01  # pixels of a side, below which a box has no area
 
 Corners = tuple[float, float, float, float]
@@ -145,9 +147,12 @@ def _read(split: str, pictures: Sequence[Boxed], classes: tuple[str, ...], wante
         wanted.reporter,
         skip_corrupt=wanted.skip_corrupt,
     )
-    counts = torch.cat([target["labels"] for target in targets]).bincount(minlength=len(classes))
-    if trained and not counts.any():
-        raise InputError(f"`data` {wanted.spec}: the training pictures have no boxes; add some")
+    counted = [target["labels"][~target["ignored"]] if "ignored" in target else target["labels"] for target in targets]
+    counts = torch.cat(counted).bincount(minlength=len(classes))
+    if not counts.any():
+        raise InputError(
+            f"`data` {wanted.spec}: the {NAMED.get(split, split)} pictures have no boxes that count; add some"
+        )
     annotated.tell_lacking(split, "boxes", counts, classes, wanted.reporter)
     return Pictures(images, targets)
 

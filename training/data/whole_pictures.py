@@ -37,12 +37,14 @@ def whole_picture(content: Bytes, side: int) -> tuple[Tensor, Size, Found]:
 def mask_values(path: str) -> Bytes:
     """The numbers in a mask's file, H×W, upright: grey values of 8 bits, or numbers in a palette.
 
-    Of one bit the numbers are 0 and 1. Raises CorruptError for what cannot be decoded, InputError for what cannot be
-    read or has other pixels.
+    Of one bit the numbers are 0 and 1; grey values of 2 or 4 bits are refused. Raises CorruptError for what cannot be
+    decoded, InputError for what cannot be read or has other pixels.
     """
     try:
         with opened_picture(read_file(path)) as file:
             mode, turn = file.mode, turn_of(file)
+            if mode == "L" and _bits(path) < 8:  # which Pillow spreads over the 256 grey values
+                mode = f"L of {_bits(path)} bits"
             image = file if turn is None else file.transpose(turn)
             values = np.array(image)
     except CorruptError as error:
@@ -53,6 +55,13 @@ def mask_values(path: str) -> Bytes:
             "with a palette; save it so"
         )
     return values.astype(np.uint8)
+
+
+def _bits(path: str) -> int:
+    """Bits of a PNG's channel, by its header (https://www.w3.org/TR/png-3/#11IHDR); 8 of another format's."""
+    with open(path, "rb") as file:
+        header = file.read(25)
+    return header[24] if header[:8] == b"\x89PNG\r\n\x1a\n" and len(header) == 25 else 8
 
 
 def there(values: Bytes) -> list[int]:
