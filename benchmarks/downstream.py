@@ -44,7 +44,7 @@ from search_space.head import Head
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space
 from tasks.choice import task
-from tasks.segmentation.deeplabv3 import DeepLabV3Head
+from tasks.segmentation.deeplabv3 import DeepLabV3Head, rates_for
 from tasks.segmentation.heads import ConvHead, DenseHead
 from tasks.segmentation.ordnet import OrdnetHead
 from tasks.segmentation.room import Segmentation
@@ -166,7 +166,7 @@ def _attention(bench: Bench) -> None:
 def _heads(bench: Bench) -> None:
     backbone = uniform(bench.space, NO_ATTENTION)
     stride = backbone.strides[-1]
-    rates = DeepLabV3Head.after(len(CLASSES), None, stride, -(-backbone.resolution // stride)).rates
+    rates = rates_for(stride, -(-backbone.resolution // stride))
     kinds: dict[str, Any] = {
         "conv": partial(ConvHead, len(CLASSES)),
         "short": partial(OrdnetHead, len(CLASSES), branches=("short",)),

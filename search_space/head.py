@@ -1,10 +1,9 @@
 """A network's head: what follows the last map of its backbone, and what the task reads."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
-
-from torch import nn
 
 from foundation.errors import InputError
 from foundation.json_files import shown
@@ -22,9 +21,11 @@ class Head(ABC):
     Attributes:
         follows_stages: whether it follows the last stage itself: a convolution that widens a map for the mean over it,
             as mobile networks end with, is then left out.
+        std: its convolutions are drawn from N(0, std) and their biases are 0; None for as the family draws them.
     """
 
     follows_stages: ClassVar[bool] = False
+    std: ClassVar[float | None] = None
 
     @abstractmethod
     def part(self, channels: int) -> Part:
@@ -34,16 +35,13 @@ class Head(ABC):
         """
 
     @property
-    def taps(self) -> tuple[int, ...]:
-        """Strides of the further maps that it reads, finer than the last one; the finest first."""
-        return ()
+    def taps(self) -> Mapping[int, Callable[[int], Part]]:
+        """Strides of the further maps that it reads, finer than the last one; the finest first.
 
-    def tap(self, channels: int) -> Part:
-        """What reads such a map of so many channels, N×channels×H×W; its outputs are the head's own affair."""
-        raise NotImplementedError
-
-    def initialise(self, module: nn.Module) -> None:  # noqa: B027
-        """Draws fresh weights for a module of the head; by default they stay what the family has drawn."""
+        Each with what makes the part that reads such a map, from its number of channels: from N×channels×H×W to what
+        the head's own module understands.
+        """
+        return {}
 
     @property
     @abstractmethod

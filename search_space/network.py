@@ -166,7 +166,7 @@ def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network
     network.initialise(network)
     for name, module in network.named_children():
         if name in (CLASSIFIER, TAPS):
-            num_classes.initialise(module)
+            initialise_head(module, num_classes)
     return network
 
 
@@ -201,3 +201,14 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, 0.01)
             nn.init.zeros_(layer.bias)
+
+
+def initialise_head(module: nn.Module, head: Head) -> None:
+    """Fresh weights for a module of the head, where it has a rule of its own (`Head.std`)."""
+    if head.std is None:
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, 0.0, head.std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,7 +1,7 @@
 """DeepLabV3's head, beside torchvision's."""
 
 import copy
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +12,13 @@ from foundation.errors import InputError
 from search_space import backbones
 from search_space.cost.cost import measure
 from search_space.cost.priced_space import PricedSpace
+from search_space.dilation import dilated
 from search_space.head import read_head
 from search_space.network import build
 from search_space.spaces import named_space
 from tasks.choice import task
 from tasks.segmentation.deeplabv3 import DeepLabV3Head, rates_for
+from training.data.scenes import CLASSES
 
 
 def test_parameters_on_mobilenetv2() -> None:
@@ -53,18 +55,15 @@ def test_rates(stride: int, side: int, rates: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("output_stride", "rates"), [(None, (3, 6, 9)), (16, (6, 12, 18)), (8, (12, 24, 36))])
 def test_the_task_chooses_the_rates_by_the_networks_stride(output_stride: int | None, rates: tuple[int, ...]) -> None:
-    architecture = replace(backbones.mobilenetv2(resolution=513), output_stride=output_stride)
-    head = task("segmentation:deeplabv3/32").head(_Named(), architecture)  # type: ignore[arg-type]
-    assert head == DeepLabV3Head(3, 32, rates)
+    architecture = dilated(backbones.mobilenetv2(resolution=513), output_stride)
+    segmentation = task("segmentation:deeplabv3/32")
+    head = segmentation.head(segmentation.data("scenes", 96, torch.device("cpu")), architecture)
+    assert head == DeepLabV3Head(len(CLASSES), 32, rates)
     assert read_head(head.to_dict()) == head
 
 
-class _Named:
-    num_classes = 3
-
-
 def test_shared_weights_and_costs() -> None:
-    space = replace(named_space("mobile-32"), output_stride=4)  # type: ignore[type-var]
+    space = dilated(named_space("mobile-32"), 4)
     head = DeepLabV3Head(5, 8, (1, 2, 3))
     priced = PricedSpace(space, head)
     store = WeightStore(space, head)
@@ -92,6 +91,6 @@ def test_a_head_that_is_not_there_is_named(name: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize("rates", [(1, 2), (0, 1, 2), [1, 2, 3], (1, 2, 9999)])
-def test_rates_out_of_range(rates: object) -> None:
+def test_rates_out_of_range(rates: Any) -> None:
     with pytest.raises(InputError, match="rates: expected 3 integers from 1 to 1024"):
-        DeepLabV3Head(3, 8, rates)  # type: ignore[arg-type]
+        DeepLabV3Head(3, 8, rates)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+import search_space.dilation
 from evaluators.supernet.store import WeightStore
 from foundation.errors import InputError
 from search_space import backbones
@@ -88,8 +89,7 @@ def test_a_stride_that_no_map_has_is_refused(value: object) -> None:
 
 
 def _space(output_stride: int | None = 4) -> SearchSpace:
-    space = named_space("mobile-32")
-    return replace(space, output_stride=output_stride).at(24, 32)  # type: ignore[type-var]
+    return search_space.dilation.dilated(named_space("mobile-32"), output_stride).at(24, 32)
 
 
 @settings(max_examples=25, deadline=None)

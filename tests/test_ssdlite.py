@@ -1,7 +1,6 @@
 """SSDLite's head, its default boxes, its loss and its choice of boxes, beside torchvision's."""
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from foundation.errors import InputError
 from search_space import backbones
 from search_space.cost.cost import measure
 from search_space.cost.priced_space import PricedSpace
+from search_space.dilation import dilated
 from search_space.head import read_head
 from search_space.network import build
 from search_space.spaces import named_space
@@ -55,7 +55,7 @@ def test_parameters_on_mobilenetv2() -> None:
 
 def test_it_is_torchvisions_head(theirs: detection.ssd.SSD) -> None:
     head = SSDLiteHead(21, 16)
-    tap, tail = head.tap(672).create(), head.part(480).create()
+    tap, tail = head.taps[16](672).create(), head.part(480).create()
     predictors = [tap, *(module for name, module in tail.items() if name.startswith("predictor"))]  # type: ignore[operator]
     extras = [module for name, module in tail.items() if name.startswith("extra")]  # type: ignore[operator]
     pairs = list(zip(extras, theirs.backbone.extra, strict=True))  # type: ignore[union-attr, arg-type]
@@ -205,7 +205,7 @@ def test_maps_that_it_cannot_use(strides: tuple[int, ...], side: int, problem: s
 
 @pytest.mark.parametrize("output_stride", [None, 4])
 def test_shared_weights_and_costs(output_stride: int | None) -> None:
-    space = replace(named_space("mobile-32"), output_stride=output_stride)  # type: ignore[type-var]
+    space = dilated(named_space("mobile-32"), output_stride)
     strides = space.widest(own_kernels=False)[0][1].strides
     head = SSDLiteHead.after(5, 16, strides, 32)
     priced = PricedSpace(space, head)

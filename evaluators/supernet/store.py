@@ -16,7 +16,7 @@ from search_space.architecture import Architecture
 from search_space.family import found_in
 from search_space.first_weights import FirstWeights
 from search_space.head import Head, as_head
-from search_space.network import CLASSIFIER, NETWORKS, TAPS, Network, bare, parts
+from search_space.network import CLASSIFIER, NETWORKS, TAPS, Network, bare, initialise_head, parts
 from search_space.parts import Compound, Part, Piece
 from search_space.pretrained import Transferred
 from search_space.space import SearchSpace
@@ -88,7 +88,7 @@ class WeightStore(nn.Module):
             for (role, piece), module in zip(pieces, modules, strict=True):
                 kind.initialise(module)
                 if name == CLASSIFIER or name.startswith(f"{TAPS}."):
-                    self.num_classes.initialise(module)
+                    initialise_head(module, self.num_classes)
                 for local, parameter in module.named_parameters():
                     key = self._key(name, role, piece, local)
                     if key not in self.tensors:

@@ -157,6 +157,8 @@ class SSDLiteHead(Head):
     width: int = 512
     extras: int = len(SHARES)
 
+    std = 0.03  # torchvision's
+
     def __post_init__(self) -> None:
         check_integer("num_classes", self.num_classes, 1, MAX_CLASSES)
         check_integer("finer", self.finer, 1, 4096)
@@ -192,26 +194,14 @@ class SSDLiteHead(Head):
         return cls(num_classes, strides[-2], 512 if width is None else width, extras)
 
     @property
-    def taps(self) -> tuple[int, ...]:
-        """The finer map's stride."""
-        return (self.finer,)
-
-    def tap(self, channels: int) -> Part:
-        """A predictor, see `PredictorPart`."""
-        return PredictorPart(channels, self.num_classes + 1)
+    def taps(self) -> Mapping[int, Callable[[int], Part]]:
+        """A predictor on the finer map, see `PredictorPart`."""
+        return {self.finer: lambda channels: PredictorPart(channels, self.num_classes + 1)}
 
     def part(self, channels: int) -> Part:
         """See `SSDLitePart`."""
         widths = tuple(max(16, int(self.width * share)) for share in SHARES[: self.extras])
         return SSDLitePart(channels, self.num_classes + 1, widths)
-
-    def initialise(self, module: nn.Module) -> None:
-        """Weights from N(0, 0.03), biases 0, as torchvision draws them."""
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, 0.0, 0.03)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
 
     @property
     def told(self) -> str:

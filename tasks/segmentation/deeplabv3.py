@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -92,11 +92,9 @@ class DeepLabV3Head(DenseHead):
         if not whole or any(type(rate) is not int or not 1 <= rate <= 1024 for rate in self.rates):
             raise InputError(f"rates: expected {len(RATES)} integers from 1 to 1024, got {shown(self.rates)}")
 
-    @classmethod
-    def after(cls, num_classes: int, width: int | None, stride: int, side: int) -> Self:
+    def fitted(self, stride: int, side: int) -> Self:
         """The head with the rates for maps of a stride and a side in pixels, see `rates_for`."""
-        head = super().after(num_classes, width, stride, side)
-        return cls(num_classes, head.width, rates_for(stride, side))
+        return replace(self, rates=rates_for(stride, side))
 
     def part(self, channels: int) -> Part:
         """See `DeepLabV3Part`."""

@@ -35,14 +35,9 @@ class DenseHead(Head):
         check_integer("num_classes", self.num_classes, 1, MAX_CLASSES)
         check_integer("width", self.width, 1, MAX_WIDTH)
 
-    @classmethod
-    def after(cls, num_classes: int, width: int | None, stride: int, side: int) -> Self:  # noqa: ARG003
-        """The head for maps of a stride and a side in pixels.
-
-        Args:
-            width: None for the usual one.
-        """
-        return cls(num_classes) if width is None else cls(num_classes, width)
+    def fitted(self, stride: int, side: int) -> Self:
+        """The head for maps of a stride and a side in pixels."""
+        return self
 
     @property
     def told(self) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -45,11 +46,9 @@ class Segmentation:
     def __init__(self, head: str = ""):
         """Takes a head as `NAME` or `NAME/CHANNELS`; the first of `heads` where none is said."""
         name, _, width = head.partition("/")
-        self.kind = self.heads[name or next(iter(self.heads))]
-        self.width = None
+        self.chosen = self.heads[name or next(iter(self.heads))](1)  # with as many classes as the data will have
         if width:
-            self.width = int(width) if width.isdecimal() else 0
-            self.kind(1, self.width)  # refuses it here, not when data are there
+            self.chosen = replace(self.chosen, width=int(width) if width.isdecimal() else 0)
         self.name = f"segmentation:{head}" if head else "segmentation"
 
     def data(
@@ -61,7 +60,8 @@ class Segmentation:
     def head(self, data: Dataset, architecture: Architecture) -> Head:
         """The chosen head, on the last map."""
         stride = architecture.strides[-1]
-        return self.kind.after(data.num_classes, self.width, stride, -(-architecture.resolution // stride))
+        head = replace(self.chosen, num_classes=data.num_classes)
+        return head.fitted(stride, -(-architecture.resolution // stride))
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
         """Mean cross-entropy of the pixels, in nats."""

@@ -38,6 +38,7 @@ def tap_of(blocks: Sequence[BlockPart], stride: int, head: Head) -> Part | None:
     It is the last map of that stride there is: within the block that leaves a coarser one, after its expansion, as
     MobileNetV2's authors and torchvision have it (arXiv:1801.04381, section 6.2); of a block without one its input.
     """
-    if stride not in head.taps or not blocks or blocks[0].output_size(2) == 2:
+    tap = head.taps.get(stride)
+    if tap is None or not blocks or blocks[0].output_size(2) == 2:
         return None
-    return head.tap(blocks[0].expanded_channels)
+    return tap(blocks[0].expanded_channels)
