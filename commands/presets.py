@@ -214,6 +214,34 @@ class Preset:
     finalists: int = 8  # of a search of the preset's length
 
 
+def _of_scenes(settings: SearchSettings, learning_rate: float) -> Preset:
+    """A preset for the pictures of `scenes`, or as many with masks or boxes of one's own."""
+    alone = Recipe(batch_size=32, learning_rate=learning_rate, weight_decay=1e-4)
+    return Preset(
+        settings=settings,
+        pictures=2_000,
+        recipe=SupernetRecipe(
+            epochs=12,
+            batch_size=32,
+            learning_rate=learning_rate,
+            weight_decay=1e-4,
+            random_networks=1,
+            distillation=False,
+        ),
+        scoring=Scoring(calibration=256, validation=250, batch_size=64),
+        proxy=ProxySettings(
+            recipe=alone,
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
+        anchor=alone.lasting(8),
+        rescored=16,
+        retraining="dense",
+        finalists=4,
+    )
+
+
 PRESETS = {
     "digits": Preset(
         settings=SearchSettings(),
@@ -281,8 +309,8 @@ PRESETS = {
         finalists=6,
     ),
     # For scenes of 96 pixels, and masks and boxes of one's own; a preset for each task of its name.
-    "segmentation": Preset(
-        settings=SearchSettings(
+    "segmentation": _of_scenes(
+        SearchSettings(
             preset="segmentation",
             task="segmentation",
             space="mobile-96",
@@ -291,24 +319,10 @@ PRESETS = {
             max_macs=8_000_000,
             trials=160,
         ),
-        pictures=2_000,
-        recipe=SupernetRecipe(
-            epochs=12, batch_size=32, learning_rate=0.2, weight_decay=1e-4, random_networks=1, distillation=False
-        ),
-        scoring=Scoring(calibration=256, validation=250, batch_size=64),
-        proxy=ProxySettings(
-            recipe=Recipe(batch_size=32, learning_rate=0.2, weight_decay=1e-4),
-            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
-            pictures=0.5,
-            resolution=1.0,
-        ),
-        anchor=Recipe(epochs=8, batch_size=32, learning_rate=0.2, weight_decay=1e-4),
-        rescored=16,
-        retraining="dense",
-        finalists=4,
+        learning_rate=0.2,
     ),
-    "detection": Preset(
-        settings=SearchSettings(
+    "detection": _of_scenes(
+        SearchSettings(
             preset="detection",
             task="detection",
             head="ssdlite/128",
@@ -317,21 +331,7 @@ PRESETS = {
             max_macs=6_000_000,
             trials=160,
         ),
-        pictures=2_000,
-        recipe=SupernetRecipe(
-            epochs=12, batch_size=32, learning_rate=0.1, weight_decay=1e-4, random_networks=1, distillation=False
-        ),
-        scoring=Scoring(calibration=256, validation=250, batch_size=64),
-        proxy=ProxySettings(
-            recipe=Recipe(batch_size=32, learning_rate=0.1, weight_decay=1e-4),
-            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
-            pictures=0.5,
-            resolution=1.0,
-        ),
-        anchor=Recipe(epochs=8, batch_size=32, learning_rate=0.1, weight_decay=1e-4),
-        rescored=16,
-        retraining="dense",
-        finalists=4,
+        learning_rate=0.1,
     ),
     # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
     "imagenet": Preset(
