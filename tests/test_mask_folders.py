@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, Mask
 
 from foundation.errors import InputError
-from foundation.progress import Reporter
+from tests.saying import Saying
 from training.augmentation.recipe import Augmentation
 from training.data import masks
 from training.data.dataset import Dataset, Wanted
@@ -27,17 +27,6 @@ CPU = torch.device("cpu")
 SIDE = 8
 
 Pixels = NDArray[np.uint8]
-
-
-class Saying(Reporter):
-    """Remembers what it was told to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def _wanted(root: Path, side: int = SIDE, **options: Any) -> Wanted:

@@ -18,8 +18,8 @@ from deployment import export as exporting
 from deployment.answers import Seen
 from deployment.model_source import Model
 from deployment.prediction import predict
-from foundation.progress import Reporter
 from search_space import Architecture, Attention, Stage
+from tests.saying import Saying
 from training.checkpoint import save_weights
 from training.data.datasets import load_data
 from training.data.decoding import training_crop
@@ -33,17 +33,6 @@ SIDE = 24
 PROGRAMS = re.findall(
     r"```python\n(.*?)```", (Path(__file__).parent.parent / "docs/deployment.md").read_text(), re.DOTALL
 )
-
-
-class Saying(Reporter):
-    """Remembers what it was told to say."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
 
 
 def _photograph(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -247,7 +236,7 @@ class TestSaid:
         """Saves 12 pictures a class in two classes by what a test does, and what is said of the training's."""
 
         def told() -> list[str]:
-            reporter = Saying()
+            reporter = Saying(quiet=True)
             train = load_data(f"folder:{tmp_path}", SIDE, CPU, reporter, streamed=request.param, loaders=0).train
             for _ in range(2):
                 list(train.batches(5, seed=1))
@@ -303,7 +292,7 @@ class TestSaid:
 
 
 def test_long_passes_are_told_of_early() -> None:
-    reporter = Saying()
+    reporter = Saying(quiet=True)
     remarks = Remarks("train", reporter, enough=4)
     black = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
     remarks.take(black, ["a", "b", "c"], {})

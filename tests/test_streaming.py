@@ -27,6 +27,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.progress import Reporter
 from search_space import InputError
 from search_space.cost.priced_space import PricedSpace
+from tests.saying import Saying
 from training.augmentation.recipe import PLAIN, Augmentation
 from training.augmentation.rectangles import crop
 from training.data import loaders as loaders_module
@@ -48,17 +49,6 @@ QUIET = Reporter(quiet=True)
 EVERYTHING = Augmentation("random-resized-crop", rand_augment=9, erasing=0.5)
 CLASSES = ("n01", "n02", "n03")
 SIDE = 32
-
-
-class Saying(Reporter):
-    """Remembers what it was told to say."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
 
 
 def _photograph(seed: int, width: int, height: int) -> Image.Image:
@@ -346,7 +336,7 @@ class TestCorrupt:
 
     @pytest.mark.parametrize("loaders", [0, 1])
     def test_the_next_one_takes_its_place_in_training(self, broken: Path, loaders: int) -> None:
-        reporter = Saying()
+        reporter = Saying(quiet=True)
         train = _data(broken, skip_corrupt=True, reporter=reporter, loaders=loaders).train
         victim = train.paths.index(f"{broken}/train/n01/015.JPEG")
         whole = _data(broken).train.subset(torch.arange(len(train))[torch.arange(len(train)) != victim])
@@ -365,7 +355,7 @@ class TestCorrupt:
         assert message.endswith("n01/015.JPEG")
 
     def test_it_is_left_out_in_evaluation(self, broken: Path, tree: Path) -> None:
-        reporter = Saying()
+        reporter = Saying(quiet=True)
         test = _data(broken, skip_corrupt=True, reporter=reporter).test
         found = _batches(test, batch_size=1)
         assert _same(found, _batches(_data(tree).test, batch_size=1)[1:])

@@ -13,7 +13,7 @@ from torchvision.datasets import VOCDetection, VOCSegmentation
 from torchvision.tv_tensors import BoundingBoxes, Mask
 
 from foundation.errors import InputError
-from foundation.progress import Reporter
+from tests.saying import Saying
 from training.data import voc
 from training.data.dataset import Dataset, Wanted
 
@@ -31,17 +31,6 @@ OBJECTS: Sequence[Object] = (
     ("aeroplane", (3, 5, 3, 5), 1),
     ("tvmonitor", (7.5, 2, 11.25, 9), 0),
 )
-
-
-class Saying(Reporter):
-    """Remembers what it was told to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def _wanted(root: Path, **options: Any) -> Wanted:
