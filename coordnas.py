@@ -263,7 +263,7 @@ def search(
     evaluator: str | None = None,
     trials: int | None = None,
     seed: int | None = None,
-    preset: str = "digits",
+    preset: str | None = None,
     classes: Sequence[str] | None = None,
     quiet: bool = False,
     **settings: Any,
@@ -282,8 +282,8 @@ def search(
         evaluator: how a candidate is scored: `supernet`, `proxy`, `zero-cost`, `tabular`, or a registered one.
         trials: distinct candidates to evaluate.
         seed: of everything that is drawn.
-        preset: sets all that is not given: `digits`, `cifar10`, `photos`, `imagenet`, `segmentation`,
-            `detection`.
+        preset: sets all that is not given: `digits`, `cifar10`, `photos`, `imagenet`, `segmentation`, `detection`; by
+            default that of a task given as `task`, or else `digits`.
         classes: names of the classes of datasets of torch's, in the order of the labels; by default those that the
             training dataset has as `classes`, or else the labels.
         quiet: whether nothing is printed.
@@ -303,7 +303,7 @@ def search(
 
     named = {"max_macs": max_macs, "max_params": max_params, "evaluator": evaluator, "trials": trials, "seed": seed}
     given = _checked({**{name: value for name, value in named.items() if value is not None}, **settings})
-    given |= {"preset": preset, "out": str(folder), "quiet": quiet}
+    given |= {"out": str(folder), "quiet": quiet, **({} if preset is None else {"preset": preset})}
     if not isinstance(space, str):  # it says itself how coarse its maps are
         given.setdefault("output_stride", None)
     if isinstance(space, str):

@@ -15,7 +15,7 @@ from evaluators.base import Score
 from evaluators.titles import title_of
 from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, scores, single_scores
 from evaluators.zero_cost.az_nas import _entropy
-from evaluators.zero_cost.registry import SCORES, register
+from evaluators.zero_cost.registry import OF_CLASS_LABELS, SCORES, components, register
 from evaluators.zero_cost.scoring import Batch
 from foundation.metric import ACCURACY, metric
 from foundation.progress import Reporter
@@ -26,14 +26,17 @@ from search_space.attention import kinds, takes_reduction
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.blocks import attend
 from search_space.head import Head
+from search_space.spaces import named_space
 from studies.front import pareto_front
 from studies.loop import search
 from studies.runs import run_folder
 from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
+from tasks.choice import task
 from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
+NEED_CLASSES = {name for name in names() if any(SCORES[one] in OF_CLASS_LABELS for one in components(name))}
 COMPUTED = [name for name in single_scores() if name not in ("macs", "params")]
 
 
@@ -283,3 +286,19 @@ def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: PricedSpace, 
     table = front_table(candidates, front_title(5, Budget(), scored), metric(name))
     assert table.columns[0].header == name
     assert str(table.title).endswith(f"ranked untrained by {name}")
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("kind", ["segmentation", "detection:ssdlite/16"])
+def test_other_tasks_have_a_score_or_one_line(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.scenes.SIZES", {"train": 16, "validation": 8, "test": 8})
+    space = named_space("mobile-96").at(48)
+    of = task(kind)
+    data = of.data("scenes", 48, torch.device("cpu"))
+    priced = PricedSpace(space, of.head(data, space.widest(own_kernels=False)[0][1]))
+    scorer = Scorer(priced, data, seed=3, batch=Batch(size=4, reference=2), task=of)
+    if name in NEED_CLASSES:
+        with pytest.raises(InputError, match=f"for class labels alone, which task {kind} does not have"):
+            scorer.score(priced.smallest, name)
+    else:
+        assert math.isfinite(scorer.score(priced.smallest, name))

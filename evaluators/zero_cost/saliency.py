@@ -1,7 +1,8 @@
 """Scores from the paths, the activations and the gradients of an untrained network."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,16 @@ def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
-    network(torch.ones_like(images[:1], dtype=torch.float64)).sum().backward()
+    _summed(network(torch.ones_like(images[:1], dtype=torch.float64))).backward()
     flow = sum(float((weight * gradient).sum()) for weight, gradient in _gradients(network))
     return math.log(flow)
+
+
+def _summed(outputs: Any) -> Tensor:
+    """The sum of all that a network says: of a detector of classes and boxes."""
+    values = outputs.values() if isinstance(outputs, Mapping) else [outputs]
+    total: Tensor = sum((value.sum() for value in values), torch.zeros(()))
+    return total
 
 
 @register("naswot")
