@@ -151,7 +151,7 @@ class Detection:
         entries.append(Entry("loss", "loss", mean, "" if mean is None else f"{mean:.4f}"))
 
         def by_class() -> ByClass:
-            labels = torch.cat([one["labels"][~one["ignored"]] if "ignored" in one else one["labels"] for one in true])
+            labels = torch.cat([_counted(one)["labels"] for one in true])
             counts = labels.bincount(minlength=classes).tolist()
             return ByClass("boxes", counts, {AP.name: tuple(map(_number, each))})
 
