@@ -165,7 +165,7 @@ def build(architecture: Architecture, num_classes: Head | int = 1000) -> Network
     network = bare(architecture, num_classes)
     network.initialise(network)
     for name, module in network.named_children():
-        if name in (CLASSIFIER, TAPS):
+        if is_of_head(name):
             initialise_head(module, num_classes)
     return network
 
@@ -201,6 +201,11 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, 0.01)
             nn.init.zeros_(layer.bias)
+
+
+def is_of_head(name: str) -> bool:
+    """Whether a part, or a module, of that name is the head's."""
+    return name.partition(".")[0] in (CLASSIFIER, TAPS)
 
 
 def initialise_head(module: nn.Module, head: Head) -> None:

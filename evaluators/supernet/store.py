@@ -16,7 +16,7 @@ from search_space.architecture import Architecture
 from search_space.family import found_in
 from search_space.first_weights import FirstWeights
 from search_space.head import Head, as_head
-from search_space.network import CLASSIFIER, NETWORKS, TAPS, Network, bare, initialise_head, parts
+from search_space.network import NETWORKS, Network, bare, initialise_head, is_of_head, parts
 from search_space.parts import Compound, Part, Piece
 from search_space.pretrained import Transferred
 from search_space.space import SearchSpace
@@ -87,7 +87,7 @@ class WeightStore(nn.Module):
             modules = [piece.create() for _, piece in pieces]
             for (role, piece), module in zip(pieces, modules, strict=True):
                 kind.initialise(module)
-                if name == CLASSIFIER or name.startswith(f"{TAPS}."):
+                if is_of_head(name):
                     initialise_head(module, self.num_classes)
                 for local, parameter in module.named_parameters():
                     key = self._key(name, role, piece, local)

@@ -21,7 +21,7 @@ from foundation.json_files import MAX_INTEGER, shown
 from search_space.architecture import Architecture
 from search_space.cost.latency import LatencyTable
 from search_space.head import Head
-from search_space.network import CLASSIFIER, TAPS, parts
+from search_space.network import is_of_head, parts
 from search_space.parts import Addition, Part, Piece
 
 
@@ -285,7 +285,7 @@ def measured_apart(
     backbone, head, side = fixed_cost(latency), Cost(), architecture.resolution
     for name, part in parts(architecture, num_classes):
         own = part_cost(part, side, latency)
-        if name == CLASSIFIER or name.startswith(f"{TAPS}."):
+        if is_of_head(name):
             head += own
         else:
             backbone += own
