@@ -1,6 +1,7 @@
 """Where places count: attentions and heads on segmentation and detection of `scenes`, at equal MACs.
 
     python -m benchmarks.downstream attention --task segmentation|detection [--seeds N] [--epochs N] [--folder FOLDER]
+                                    [--pretrain SPEC]
     python -m benchmarks.downstream heads [--seeds N] [--epochs N] [--folder FOLDER]
 
 `attention` trains one network with none, SE, CBAM and CA everywhere, each with widths that fill the budget of the
@@ -9,8 +10,9 @@ figures. `heads` puts heads of segmentation on one backbone: a convolution, ORDN
 DeepLabV3's; each has as many channels as fill the budget. It prints the mean intersection over union of the classes
 that need near, middle and far context.
 
-All begin from scratch, by the recipe `dense`; differences are paired by seed, with 95% intervals and t-tests. A killed
-run goes on where it was, and more seeds can be asked for later.
+All are trained by the recipe `dense`, from scratch; or with `--pretrain SPEC` each backbone first learns the classes of
+those pictures at half the side, by the recipe `quick` and the same seed. Differences are paired by seed, with 95%
+intervals and t-tests. A killed run goes on where it was, and more seeds can be asked for later.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ from rich.console import Console
 from scipy import stats
 
 from commands.presets import PRESETS
-from commands.recipes import RECIPES
+from commands.recipes import MADE_FOR, RECIPES
+from evaluators.weight_sources import weights_in
 from foundation.amounts import human
 from foundation.files import write_json
 from foundation.json_files import read_json
@@ -40,19 +43,23 @@ from search_space.cost.cost import measure, measured_apart
 from search_space.dilation import dilated
 from search_space.families.mobile.baselines import nudged, uniform
 from search_space.families.mobile.space import MobileSpace
+from search_space.first_weights import SCRATCH, FirstWeights
 from search_space.head import Head
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space
 from tasks.choice import task
+from tasks.classification.room import CLASSIFICATION
 from tasks.segmentation.deeplabv3 import DeepLabV3Head, rates_for
 from tasks.segmentation.heads import ConvHead, DenseHead
 from tasks.segmentation.ordnet import OrdnetHead
 from tasks.segmentation.room import Segmentation
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
+from training.data.datasets import load_data
 from training.data.scenes import CLASSES, CONTEXT
 from training.lanes import use_threads
-from training.standalone import CHECKPOINT, train_standalone
+from training.sizing import planned
+from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 from training.task import Task
 
 QUIET = Reporter(quiet=True)
@@ -79,7 +86,7 @@ def main() -> None:
     use_threads(arguments.threads)
     name = arguments.task if arguments.what != "heads" else "segmentation"
     folder = arguments.folder or Path("runs") / f"downstream-{arguments.what}-{name}"
-    bench = Bench(folder, name, arguments.seeds, arguments.epochs)
+    bench = Bench(folder, name, arguments.seeds, arguments.epochs, arguments.pretrain)
     if arguments.what == "attention":
         _attention(bench)
     else:
@@ -87,11 +94,16 @@ def main() -> None:
 
 
 class Bench:
-    """The scenes, the recipe, and where what networks come to is kept."""
+    """The scenes, the recipe, and where what networks come to is kept.
 
-    def __init__(self, folder: Path, name: str, seeds: int, epochs: int | None):
+    Args:
+        pretrain: the pictures whose classes backbones learn first, as `--data` names them; None: they begin fresh.
+    """
+
+    def __init__(self, folder: Path, name: str, seeds: int, epochs: int | None, pretrain: str | None = None):
         self.folder = folder
         self.name = name
+        self.pretrain = pretrain
         self.preset = PRESETS[name].settings
         self.seeds = range(1, seeds + 1)
         self.recipe = RECIPES["dense"] if epochs is None else RECIPES["dense"].lasting(epochs)
@@ -103,6 +115,8 @@ class Bench:
         self.head = self.task.head(self.data, space.widest(own_kernels=False)[0][1])
         assert self.preset.max_macs is not None
         self.budget: int = self.preset.max_macs
+        side = space.resolution[0] // 2
+        self.pictures = load_data(pretrain, side, torch.device("cpu"), QUIET) if pretrain else None
 
     def filled(self, attention: Attention) -> Architecture:
         """The space's middle network with one attention, as wide as fills the budget."""
@@ -117,9 +131,12 @@ class Bench:
         """What an arm comes to on the test scenes, by seed: from its folders, or by training it."""
         found = []
         for seed in self.seeds:
-            folder = self.folder / f"{name}-{arm.architecture.digest()[:12]}-{self.recipe.epochs}-{seed}"
+            kind = f"{name}-{arm.architecture.digest()[:12]}"
+            pretrained = "" if self.pictures is None else "-pretrained"
+            folder = self.folder / f"{kind}-{self.recipe.epochs}-{seed}{pretrained}"
             kept = folder / "outcome.json"
             if not kept.exists():
+                start = self._start(arm.architecture, self.folder / f"{kind}-classes-{seed}", seed)
                 trained = train_standalone(
                     arm.architecture,
                     self.data,
@@ -129,6 +146,7 @@ class Bench:
                     folder=folder,
                     reporter=QUIET,
                     what=name,
+                    start=start,
                 )
                 values = trained.test.measured.numbers()
                 if trained.test.by_class is not None:
@@ -141,6 +159,20 @@ class Bench:
             found.append(read_json(kept))
             print(f"{name} {seed}: {json.dumps(found[-1])}", flush=True)
         return found
+
+    def _start(self, architecture: Architecture, folder: Path, seed: int) -> FirstWeights:
+        """What a backbone begins with."""
+        if self.pictures is None:
+            return SCRATCH
+        if not (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
+            smaller = replace(architecture, resolution=architecture.resolution // 2)  # type: ignore[type-var]
+            recipe = planned(RECIPES["quick"], MADE_FOR["quick"], len(self.pictures.train))
+            trained = train_standalone(
+                smaller, self.pictures, recipe, CLASSIFICATION, seed=seed, folder=folder, reporter=QUIET, what="classes"
+            )
+            print(f"{folder.name}: {100 * trained.test.measured.value:.2f} % of test pictures", flush=True)
+            remove_checkpoints(folder / CHECKPOINT)
+        return weights_in(folder)
 
 
 class _WithHead(Segmentation):
@@ -230,6 +262,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--task", choices=("segmentation", "detection"), default="segmentation")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=None, help="default: those of the recipe")
+    parser.add_argument("--pretrain", default=None, metavar="SPEC")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=None)
     return parser.parse_args()

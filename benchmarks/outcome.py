@@ -36,8 +36,9 @@ from typing import NamedTuple
 
 import torch
 from rich.console import Console
-from scipy import stats
 
+from benchmarks.cifar10 import linked
+from benchmarks.intervals import ahead, told, welch
 from commands.compare import Contest, beside
 from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
@@ -76,7 +77,7 @@ def main() -> None:
     folder = arguments.folder or Path("runs") / f"outcome-{re.sub('[:/]', '-', arguments.data)}"
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.cifar10:
-        arguments.data = f"folder:{_linked(arguments.cifar10, folder / 'cifar10')}"
+        arguments.data = f"folder:{linked(arguments.cifar10, folder / 'cifar10', SPLITS)}"
     use_threads(arguments.threads)
     preset = PRESETS[arguments.preset]
     data = load_data(arguments.data, 32, torch.device("cpu"), QUIET)
@@ -237,23 +238,6 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _linked(pictures: Path, folder: Path) -> Path:
-    """CIFAR-10's training pictures as links, split by seed 0, each class alike."""
-    if not folder.exists():
-        temporary = folder.with_suffix(".tmp")
-        for kind in sorted(path for path in pictures.iterdir() if path.is_dir()):
-            files = sorted(kind.iterdir())
-            random.Random(derive(0, "outcome", kind.name)).shuffle(files)
-            begin = 0
-            for split, count in SPLITS.items():
-                (temporary / split / kind.name).mkdir(parents=True, exist_ok=True)
-                for file in files[begin : begin + count // 10]:
-                    (temporary / split / kind.name / file.name).symlink_to(file.resolve())
-                begin += count // 10
-        temporary.rename(folder)
-    return folder
-
-
 def _print(data: str, contenders: Mapping[str, Sequence[Results]], uniform: Mapping[str, Results]) -> None:
     best = max(uniform, key=lambda name: statistics.mean(uniform[name].validation))
     found = [statistics.mean(one.test) for one in contenders["search"]]
@@ -261,38 +245,15 @@ def _print(data: str, contenders: Mapping[str, Sequence[Results]], uniform: Mapp
         f"{data}: {len(found)} searches, {len(contenders['search'][0].test)} seeds",
         ("network", "test", "search ahead by"),
     )
-    table.add_row("search", _told(found), "")
+    table.add_row("search", told(found), "")
     for name in ("random", "before"):
         if contenders[name]:
             own = [statistics.mean(one.test) for one in contenders[name]]
-            table.add_row(name, _told(own), _ahead([a - b for a, b in zip(found, own, strict=True)]))
+            table.add_row(name, told(own), ahead([a - b for a, b in zip(found, own, strict=True)]))
     for name, one in uniform.items():
         title = f"{name}, best on validation" if name == best else name
-        table.add_row(title, _told(one.test), _welch(found, one.test))
+        table.add_row(title, told(one.test), welch(found, one.test))
     Console(width=110).print(table)
-
-
-def _told(values: Sequence[float]) -> str:
-    spread = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.2f}{spread}"
-
-
-def _ahead(differences: Sequence[float]) -> str:
-    """Mean difference in points with its 95% interval, paired by search seed."""
-    mean = 100 * statistics.mean(differences)
-    if len(differences) < 2:
-        return f"{mean:+.2f}"
-    error = 100 * statistics.stdev(differences) / len(differences) ** 0.5
-    return f"{mean:+.2f} ± {stats.t.ppf(0.975, len(differences) - 1) * error:.2f}"
-
-
-def _welch(one: Sequence[float], other: Sequence[float]) -> str:
-    """Difference of means in points with Welch's 95% interval."""
-    mean = 100 * (statistics.mean(one) - statistics.mean(other))
-    if min(len(one), len(other)) < 2:
-        return f"{mean:+.2f}"
-    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
-    return f"{mean:+.2f} ± {50 * (interval.high - interval.low):.2f}"
 
 
 if __name__ == "__main__":
