@@ -112,7 +112,7 @@ class Bench:
         self.space = space
         self.task = task(name, self.preset.head)
         self.data: Dataset = self.task.data("scenes", space.resolution[0], torch.device("cpu"), QUIET)
-        self.head = self.task.head(self.data, space.widest(own_kernels=False)[0][1])
+        self.head = self.task.head(self.data.num_classes, space.widest(own_kernels=False)[0][1])
         assert self.preset.max_macs is not None
         self.budget: int = self.preset.max_macs
         side = space.resolution[0] // 2
@@ -182,7 +182,7 @@ class _WithHead(Segmentation):
         super().__init__()
         self._head = head
 
-    def head(self, data: Dataset, architecture: Architecture) -> Head:
+    def head(self, num_classes: int, architecture: Architecture) -> Head:
         return self._head
 
 

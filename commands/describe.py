@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import tasks.choice  # noqa: F401 (by which the heads of all tasks are known)
-from commands.settings import DESCRIBE
+from commands.settings import DESCRIBE, DescribeSettings
 from foundation.amounts import human
 from foundation.errors import InputError
 from foundation.files import check_writable, write_json, write_text
@@ -13,11 +12,13 @@ from foundation.progress import Reporter
 from foundation.started_as import as_typed
 from reports.html.drawing import draw
 from reports.terminal.description import attention_table, lines, stage_table
+from search_space.architecture import Architecture
 from search_space.cost.cost import measure
-from search_space.head import ClassifierHead, Head
+from search_space.head import Head
 from search_space.network import check
 from studies.runs.run_folder import BEST, FRONT
 from studies.runs.source import Source, read_source
+from tasks.choice import TASKS, task
 from training.checkpoint import load_weights
 from training.model_file import ModelInfo
 from training.specs import TASK, named
@@ -32,14 +33,11 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(settings.source)
     run = folder.parent if folder.name == FRONT else folder
     source = read_source(settings.source, None if (run / BEST).exists() else "…", settings.network)
+    source = source.dilated(settings.output_stride)
     architecture = source.architecture
     if settings.resolution is not None:
         architecture = architecture.at(settings.resolution)
-    head = _head(settings.classes, source, folder)
-    if head is None:
-        head = ClassifierHead(1000)
-        if source.task != TASK:
-            reporter.say(f"task {source.task}: its head is not known here; counted with a classifier of {head.told}")
+    head = _head(settings, source, architecture, reporter)
     try:
         check(architecture, head)
     except InputError as error:
@@ -64,20 +62,25 @@ def main(arguments: Sequence[str]) -> None:
     if settings.json is not None:
         write_json(Path(settings.json), architecture.to_dict())
         after = f"python retrain.py {shlex.quote(settings.json)} --data {shlex.quote(source.data)}"
-        after += "".join(f" --{kind} {shlex.quote(name)}" for kind, name in named("task", source.task).items())
+        kind, _, own = (settings.task or source.task).partition(":")
+        flags = named("task", kind) | ({"head": settings.head or own} if settings.head or own else {})
+        after += "".join(f" --{name} {shlex.quote(value)}" for name, value in flags.items())
         reporter.say(f"next:   {as_typed(after)}")
 
 
-def _head(classes: int | None, source: Source, folder: Path) -> Head | None:
-    """The head that is counted: of so many classes, of a file's classes, or the run's; None where none says."""
-    path = folder / WEIGHTS
-    if classes is None and source.task != TASK and path.is_file():
-        return ModelInfo.from_metadata(load_weights(path)[1], str(path)).head
-    if classes is None and source.task == TASK:
-        known = source.classes
-        if known is None and path.is_file():
-            known = ModelInfo.from_metadata(load_weights(path)[1], str(path)).classes
-        classes = len(known) if known else None
-    if classes is not None:
-        return ClassifierHead(classes)
-    return source.priced.head if source.priced is not None else None
+def _head(settings: DescribeSettings, source: Source, architecture: Architecture, reporter: Reporter) -> Head:
+    """The head that is counted: the run's or the file's own, or what the flags make of the task."""
+    path = Path(settings.source) / WEIGHTS
+    info = ModelInfo.from_metadata(load_weights(path)[1], str(path)) if path.is_file() else None
+    changes = (settings.task, settings.head, settings.classes, settings.resolution, settings.output_stride)
+    if all(change is None for change in changes):
+        own = info.head if info else source.priced.head if source.priced and source.task != TASK else None
+        if own is not None:
+            return own
+    known = info.classes if info else source.classes
+    classes = settings.classes or (len(known) if known else 1000)
+    name = settings.task or source.task
+    if settings.task is None and name.partition(":")[0] not in TASKS:
+        reporter.say(f"task {name}: its head is not known here; counted with a classifier of {classes} classes")
+        name = TASK
+    return task(name, settings.head).head(classes, architecture)

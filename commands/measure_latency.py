@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from commands.heads import head_of_space
 from commands.settings import MEASURE_LATENCY
 from deployment.latency import measure_table
 from deployment.piece_export import export_pieces
@@ -13,7 +14,10 @@ from foundation.files import check_writable
 from foundation.progress import Reporter
 from foundation.started_as import as_typed
 from search_space.cost.priced_space import PricedSpace
+from search_space.dilation import dilated
 from search_space.spaces import priced_space
+from tasks.choice import task
+from training.specs import TASK
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -27,7 +31,10 @@ def main(arguments: Sequence[str]) -> None:
             known = ", ".join(map(str, space.resolution))
             raise InputError(f"--resolution {settings.resolution}: not in space {space.name}; it has {known}")
         space = space.at(settings.resolution)
-    priced = PricedSpace(space, settings.classes or priced.num_classes)
+    space = dilated(space, settings.output_stride)
+    assert isinstance(priced.num_classes, int)
+    head = head_of_space(task(settings.task, settings.head), settings.classes or priced.num_classes, space)
+    priced = PricedSpace(space, head)
     if settings.export is not None:
         folder = Path(settings.export)
         export_pieces(priced, folder, reporter)
@@ -41,5 +48,8 @@ def main(arguments: Sequence[str]) -> None:
     table = measure_table(priced, runtime, path, reporter, settings.rounds)
     reporter.say(f"{path}: {len(table.pieces)} pieces by {table}")
     if settings.resolution is None:
-        after = f"python search.py --space {settings.space} --latency-table {path} --max-latency-ms …"
+        same: dict[str, object] = {"task": settings.task if settings.task != TASK else None, "head": settings.head}
+        same |= {"space": settings.space, "output-stride": settings.output_stride}
+        chosen = "".join(f" --{name} {value}" for name, value in same.items() if value is not None)
+        after = f"python search.py{chosen} --latency-table {path} --max-latency-ms …"
         reporter.say(f"next:   {as_typed(after)}")

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
         )
 
     data = load(source.architecture.resolution)
-    head = what_for.head(data, source.architecture)
+    head = what_for.head(data.num_classes, source.architecture)
     source.check(data, head)
     if source.changed(data):
         reporter.say(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from commands.heads import head_of_space
 from commands.planning import plan_search
 from commands.presets import SearchSettings, preset
 from deployment.latency import kept_table, measure_table
@@ -14,7 +15,6 @@ from evaluators.choice import Setup, traits_of
 from evaluators.weight_sources import first_weights
 from foundation import distributed
 from foundation.amounts import nanoseconds
-from foundation.errors import InputError
 from foundation.progress import Reporter, duration
 from search_space.cost.cost import Budget
 from search_space.cost.latency import LatencyTable, read_latency_table
@@ -22,13 +22,12 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete
 from search_space.dilation import dilated
 from search_space.first_weights import SCRATCH, FirstWeights
-from search_space.head import Head
 from search_space.space import SearchSpace
 from search_space.spaces import named_space
 from studies.runs import run_folder
 from tasks.choice import task
 from training.data.datasets import Dataset
-from training.task import Task, check_class_labels
+from training.task import check_class_labels
 
 LONG = 5.0  # seconds of counting that a user is told of
 
@@ -69,7 +68,7 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         _ = data.train, data.validation
     if (seconds := space.counting_seconds()) > LONG:
         reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
-    head = _head(what_for, data, space)
+    head = head_of_space(what_for, data.num_classes, space)
     untimed = PricedSpace(space, head, budget=Budget(settings.max_macs, settings.max_params))
     _ = untimed.table  # refuses a budget below the smallest network
     init = _init(settings, untimed, reporter)
@@ -105,21 +104,6 @@ def how_to_read(settings: SearchSettings) -> dict[str, Any]:
         "skip_corrupt": settings.skip_corrupt,
         "loaders": settings.loaders,
     }
-
-
-def _head(what_for: Task, data: Dataset, space: SearchSpace) -> Head:
-    """The head of every network. Raises InputError where it is another at another of the space's resolutions."""
-    heads = {}
-    for side in sorted(space.resolution, reverse=True):
-        heads[side] = what_for.head(data, space.at(side).widest(own_kernels=False)[0][1])
-    largest, *others = heads.items()
-    for side, head in others:
-        if head != largest[1]:
-            raise InputError(
-                f"`space` {space.name}: at {side} pixels the head is another than at {largest[0]} ({head.told}); "
-                "offer one resolution, or use another `head`"
-            )
-    return largest[1]
 
 
 def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> FirstWeights:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from commands import flags
 from commands.command_line import Command, flag, positional
-from commands.registered import backbones, spaces
+from commands.registered import backbones, spaces, tasks
 from commands.values import whole
 from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
-from training.specs import DATA
+from training.specs import DATA, TASK
 
 SPLITS = ("test", "validation", "train")
 
@@ -75,7 +75,10 @@ class DescribeSettings:
         None, "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best)", whole(1)
     )
     resolution: int | None = flag(None, "pixels a side (default: the architecture's own)", whole(1, 4096))
-    classes: int | None = flag(None, "classes of the classifier (default: the source's, or 1000)", whole(1, 1_000_000))
+    classes: int | None = flag(None, "classes of the head (default: the source's, or 1000)", whole(1, 1_000_000))
+    task: str | None = flag(None, f"whose head it has: {', '.join(tasks())} (default: the source's, or {TASK})")
+    head: str | None = flags.head("the source's, or the task's first")
+    output_stride: int | None = flags.output_stride()
     svg: str | None = flag(None, "write the drawing into this file")
     json: str | None = flag(None, "write the architecture into this file, which retrain.py takes")
     quiet: bool = flags.quiet()
@@ -98,6 +101,9 @@ class LatencySettings:
 
     space: str = flag("mobile-32", f"search space: {', '.join(spaces())}, or a file FILE.toml")
     classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
+    task: str = flag(TASK, f"what the networks are for: {', '.join(tasks())}")
+    head: str | None = flags.head("the task's first")
+    output_stride: int | None = flags.output_stride()
     resolution: int | None = flag(
         None, "measure at this one of the space's resolutions; a search needs all (default: all)", whole(1, 4096)
     )

@@ -133,7 +133,11 @@ def epoch_seconds(
     """
     if not adapt:
         check_memory(architecture, side, at_once(pictures, recipe), data.device, recipe.precision)
-    network = build(architecture, task.head(data, architecture)).to(data.device).to(memory_format=torch.channels_last)
+    network = (
+        build(architecture, task.head(data.num_classes, architecture))
+        .to(data.device)
+        .to(memory_format=torch.channels_last)
+    )
     step = METHODS[method](Training(network, side, recipe, task, data, teacher, adapt))
     each = step_seconds(step.model, step, timed_batches(pictures, recipe), recipe, 0)
     started = time.monotonic()

@@ -57,7 +57,7 @@ def test_rates(stride: int, side: int, rates: tuple[int, ...]) -> None:
 def test_the_task_chooses_the_rates_by_the_networks_stride(output_stride: int | None, rates: tuple[int, ...]) -> None:
     architecture = dilated(backbones.mobilenetv2(resolution=513), output_stride)
     segmentation = task("segmentation:deeplabv3/32")
-    head = segmentation.head(segmentation.data("scenes", 96, torch.device("cpu")), architecture)
+    head = segmentation.head(segmentation.data("scenes", 96, torch.device("cpu")).num_classes, architecture)
     assert head == DeepLabV3Head(len(CLASSES), 32, rates)
     assert read_head(head.to_dict()) == head
 

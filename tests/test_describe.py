@@ -86,6 +86,20 @@ def test_resolution_and_classes(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"({cost.macs:,})" in _said(capsys, "mobilenetv2", "--resolution", "64", "--classes", "7")
 
 
+def test_the_heads_of_other_tasks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "found.json"
+    flags = ["--task", "detection", "--classes", "80", "--resolution", "320", "--json", str(file)]
+    printed = _said(capsys, "mobilenetv2", *flags)
+    assert "4.48M parameters (4,484,148)" in printed  # torchvision's SSDLite on MobileNetV2
+    assert "--task detection" in printed
+    assert "--head" not in printed.rpartition("next:")[2]
+    flags = ["--task", "segmentation", "--head", "deeplabv3", "--classes", "21", "--output-stride", "16"]
+    printed = _said(capsys, "mobilenetv2", *flags, "--json", str(file))
+    assert "5.11M parameters (5,113,877)" in printed  # DeepLabV3 on MobileNetV2
+    assert "--task segmentation --head deeplabv3" in printed
+    assert Architecture.from_json(file.read_text()).to_dict()["output_stride"] == 16
+
+
 def test_a_run_and_the_networks_of_its_front(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     best = measure(BACKBONES["mobilenetv2"](0.5, resolution=64), 3)
     assert f"({best.macs:,})" in _said(capsys, str(run))

@@ -242,7 +242,7 @@ def test_boxes_are_drawn_and_told_by_size() -> None:
 def _kept(name: str, data: Dataset, folder: Path, *, diverged: bool = False) -> set[str]:
     """The files that are left of the test of a network of the task."""
     what_for = task(name)
-    head = what_for.head(data, ARCHITECTURE)
+    head = what_for.head(data.num_classes, ARCHITECTURE)
     network = build(ARCHITECTURE, head)
     for parameter in network.parameters() if diverged else ():
         torch.nn.init.constant_(parameter, float("nan"))

@@ -26,9 +26,11 @@ from search_space.cost.encoding import encoding
 from search_space.cost.latency import LatencyTable, fitted, read_latency_table, timed_pieces
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete, space_pieces
+from search_space.dilation import dilated
 from search_space.network import parts
-from search_space.spaces import SPACES, priced_space
+from search_space.spaces import SPACES, named_space, priced_space
 from studies.runs.source import read_source
+from tasks.choice import task
 
 CPU = torch.device("cpu")
 
@@ -307,9 +309,23 @@ def test_the_command_measures(space_file: str, monkeypatch: pytest.MonkeyPatch) 
     assert "classifier 12>4 @4" in table.pieces
 
 
+def test_the_command_measures_the_head_of_a_task(space_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--space", space_file, "--task", "segmentation", "--head", "conv/16", "--classes", "4"]
+    arguments += ["--output-stride", "2", "--rounds", "2", "--out", "here.json", "--quiet"]
+    assert _ended(measure_latency.main, arguments, monkeypatch) == 0
+    table = read_latency_table(Path("here.json"))
+    space, chosen = dilated(named_space(space_file), 2), task("segmentation", "conv/16")
+    head = chosen.head(4, space.widest(own_kernels=False)[0][1])
+    priced = PricedSpace(space, head, table)
+    assert priced.cost(priced.largest).latency_ns > 0  # every piece is in the table
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--task", "tracking"], "--task tracking: unknown; known: "),
+        (["--head", "conv"], "--head conv: unknown to task classification; leave it out"),
+        (["--output-stride", "3"], "--output-stride: expected 2, 4 (the network"),
         (["--runtime", "tflite"], "--runtime tflite: unknown; known: eager, compile, onnxruntime"),
         (["--resolution", "64"], "--resolution 64: not in space mobile-32; it has 32"),
         (["--out", "absent/here.json"], "--out absent/here.json: there is no folder absent; make it first"),

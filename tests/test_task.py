@@ -75,14 +75,14 @@ def test_it_is_trained_alone(priced: PricedSpace, data: Dataset, tmp_path: Path)
     assert (info.task, info.described, info.classes) == ("centre", {"unit": "share of a side"}, ())
     assert json.loads((tmp_path / "recipe.json").read_text())["task"] == "centre"
     network, info = load_model(tmp_path / "weights.safetensors")
-    assert (network.num_classes, info.head) == (2, CENTRE.head(data, priced.largest))
+    assert (network.num_classes, info.head) == (2, CENTRE.head(data.num_classes, priced.largest))
 
 
 def test_the_lowest_error_is_kept(priced: PricedSpace, data: Dataset, tmp_path: Path) -> None:
     _trained(priced, data, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     errors = [line[f"{raw}validation_error"] for line in lines for raw in ("", "raw_")]
-    network = build(priced.largest, CENTRE.head(data, priced.largest))
+    network = build(priced.largest, CENTRE.head(data.num_classes, priced.largest))
     network.load_state_dict(load_weights(tmp_path / "weights.safetensors")[0])
     side = priced.largest.resolution
     from training.resize import resized_batches

@@ -295,7 +295,7 @@ def test_other_tasks_have_a_score_or_one_line(name: str, kind: str, monkeypatch:
     space = named_space("mobile-96").at(48)
     of = task(kind)
     data = of.data("scenes", 48, torch.device("cpu"))
-    priced = PricedSpace(space, of.head(data, space.widest(own_kernels=False)[0][1]))
+    priced = PricedSpace(space, of.head(data.num_classes, space.widest(own_kernels=False)[0][1]))
     scorer = Scorer(priced, data, seed=3, batch=Batch(size=4, reference=2), task=of)
     if name in NEED_CLASSES:
         with pytest.raises(InputError, match=f"for class labels alone, which task {kind} does not have"):

@@ -155,7 +155,7 @@ def _trained(
 ) -> tuple[Network, History]:
     """The network as it is after its last epoch, and an entry an epoch; the best epoch's weights are in the folder."""
     first = distributed.rank() == 0
-    head = task.head(data, architecture)
+    head = task.head(data.num_classes, architecture)
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data), head)
     teacher = teaching.name if teaching else None
     pixels = list(data.train.size)

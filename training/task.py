@@ -113,10 +113,11 @@ class Task(Protocol):
         """
         ...
 
-    def head(self, data: Dataset, architecture: Architecture) -> Head:
+    def head(self, num_classes: int, architecture: Architecture) -> Head:
         """What follows a backbone: costs count it, shared weights hold it, `search_space.build` takes it.
 
         Args:
+            num_classes: how many classes the data have.
             architecture: one of those that it follows, of whose strides and resolution it may depend; of a space one of
                 the largest resolution. All others have the same strides.
 

@@ -178,7 +178,7 @@ class ProxyEvaluator:
 
     def _fresh(self, architecture: Architecture) -> Network:
         torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
-        network = build(architecture, self.task.head(self.data, architecture))
+        network = build(architecture, self.task.head(self.data.num_classes, architecture))
         if self.init.source is not None:
             self.init.fill(network)
         return network.to(self.data.device).to(memory_format=torch.channels_last)

@@ -104,7 +104,7 @@ class Scorer:
             torch.default_generator.manual_seed(seed)
             for device in devices:  # and of no other device, whose state would stay changed
                 torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-            network = build(architecture, self.task.head(self.data, architecture))
+            network = build(architecture, self.task.head(self.data.num_classes, architecture))
             network = network.to(images.device).to(memory_format=torch.channels_last)
             try:
                 value = SCORES.get(name)(network.train(), images, targets)

@@ -71,7 +71,7 @@ def show_retraining(
         training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt, task, method)
         each = recipe.epochs * (training + validation)
         total += seeds * each
-        cost = measure(architecture, task.head(data, architecture))
+        cost = measure(architecture, task.head(data.num_classes, architecture))
         table.add_row(name, str(side), human(cost.macs), human(cost.params), duration(each))
     reporter.show(table)
     trainings = len(networks) * seeds

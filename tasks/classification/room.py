@@ -35,9 +35,9 @@ class Classification:
         """The labelled pictures that a spec names."""
         return load_data(spec, side, device, reporter, **options)
 
-    def head(self, data: Dataset, architecture: Architecture) -> Head:
+    def head(self, num_classes: int, architecture: Architecture) -> Head:
         """A linear classifier."""
-        return ClassifierHead(data.num_classes)
+        return ClassifierHead(num_classes)
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
         """Mean cross-entropy in nats; with shares of several classes (N×classes) as well."""

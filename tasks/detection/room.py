@@ -68,9 +68,9 @@ class Detection:
         check_installed()
         return load_boxes(Wanted.of(spec, side, device, reporter, **options))
 
-    def head(self, data: Dataset, architecture: Architecture) -> Head:
+    def head(self, num_classes: int, architecture: Architecture) -> Head:
         """SSDLite on the last two maps, and extra ones."""
-        return SSDLiteHead.after(data.num_classes, self.width, architecture.strides, architecture.resolution)
+        return SSDLiteHead.after(num_classes, self.width, architecture.strides, architecture.resolution)
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
         """SSD's loss (arXiv:1512.02325, section 2.2): smooth L1 of boxes and cross-entropy of classes, by torchvision.

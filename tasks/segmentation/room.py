@@ -57,10 +57,10 @@ class Segmentation:
         """The pictures and masks that a spec names."""
         return load_masks(Wanted.of(spec, side, device, reporter, **options))
 
-    def head(self, data: Dataset, architecture: Architecture) -> Head:
+    def head(self, num_classes: int, architecture: Architecture) -> Head:
         """The chosen head, on the last map."""
         stride = architecture.strides[-1]
-        head = replace(self.chosen, num_classes=data.num_classes)
+        head = replace(self.chosen, num_classes=num_classes)
         return head.fitted(stride, -(-architecture.resolution // stride))
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
