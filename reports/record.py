@@ -27,6 +27,7 @@ from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
+from search_space.head import Head, read_head
 from studies.finalists import Decided, read_finalists
 from studies.runs.identity import ranked_by
 from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
@@ -160,9 +161,12 @@ class Record:
         return {name.removeprefix("max_"): bound for name, bound in budget.items() if bound is not None}
 
     @property
-    def num_classes(self) -> int | None:
-        """Number of the data's classes, where it is known."""
-        return len(self.classes) or (self.identity.get("space") or {}).get("num_classes")
+    def head(self) -> Head | int | None:
+        """What follows each backbone: a task's own head, or the number of the data's classes, where it is known."""
+        described = self.identity.get("space") or {}
+        if "head" in described:
+            return read_head(described["head"])
+        return len(self.classes) or described.get("num_classes")
 
 
 def read_record(folder: Path, storage: str | None = None, retrained: Path | None = None) -> Record:

@@ -60,7 +60,7 @@ def answer(record: Record) -> list[Markup]:
     if cost.latency_ns:
         shown_figures.append(("latency", milliseconds(cost.latency_ns)))
     parts.append(figures(shown_figures))
-    parts.append(scrolled(best.architecture, "The best architecture", record.num_classes))
+    parts.append(scrolled(best.architecture, "The best architecture", record.head))
     parts.append(element("div", legend(kinds_of([best.architecture])), class_="scroll"))
     parts.append(_beside(record, place, means))
     return parts

@@ -110,9 +110,9 @@ def draw(architecture: Architecture, title: str, head: Head | int | None = None,
     )
 
 
-def scrolled(architecture: Architecture, title: str, num_classes: int | None) -> Markup:
+def scrolled(architecture: Architecture, title: str, head: Head | int | None) -> Markup:
     """The drawing for a page, scrolled where the page is too narrow for it."""
-    return element("div", draw(architecture, title, num_classes), class_="scroll")
+    return element("div", draw(architecture, title, head), class_="scroll")
 
 
 def legend(kinds: Sequence[str]) -> Markup:
@@ -135,7 +135,8 @@ def _columns(architecture: Architecture, head: Head | None) -> list[_Column]:
         told = f"classifier: mean over the map, {head.told}"
         columns.append(_Column("classes", (None,), head.num_classes, ("linear", ""), 1, _END, told))
     elif head is not None:
-        columns.append(_Column("output", (None,), columns[-1].channels, ("", ""), size, _END, f"head: {head.told}"))
+        channels, kind = getattr(head, "num_classes", columns[-1].channels), str(head.to_dict()["head"])
+        columns.append(_Column("head", (None,), channels, (kind, ""), size, _END, f"head: {head.told}"))
     return columns
 
 

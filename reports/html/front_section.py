@@ -129,7 +129,7 @@ def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Mark
         "article",
         element("h3", text(title)),
         element("dl", *pairs),
-        scrolled(candidate.architecture, title, record.num_classes),
+        scrolled(candidate.architecture, title, record.head),
         class_="network",
         id=f"network-{number}",
     )

@@ -31,11 +31,12 @@ def lines(architecture: Architecture, head: Head | int) -> list[Line]:
     found: dict[str, Line] = {}
     rows = architecture.rows()
     size = architecture.resolution
+    kind = as_head(head).to_dict()["head"]
     for name, part in parts(architecture, head):
         own, attention = part_cost(part, size), _attention_cost(part, size)
         size = part.output_size(size)
         row = next((row for row in rows if f"{name}.".startswith(f"{row.place}.")), None)
-        title = name if row is None else row.name
+        title = str(kind) if row is None and name == "classifier" else name if row is None else row.name
         before = found.get(title)
         if before is not None:
             own, attention = before.cost + own, before.attention + attention
