@@ -10,6 +10,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.tv_tensors import Mask
 
 from commands import retrain, search
+from foundation import distributed
 from foundation.errors import InputError
 from search_space import Architecture, build
 from search_space.cost.cost import measure
@@ -166,3 +167,13 @@ def test_from_the_search_to_the_retraining(
 
 def test_it_is_a_task_of_its_own() -> None:
     assert task("segmentation").metric.name == "miou"
+
+
+def test_a_process_without_pictures_tells_what_the_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = torch.tensor([[[5, 1], [2, 8]]], dtype=torch.int32)
+    alone = SEGMENTATION.examination([(counts, 4.0)])
+    other = (counts.sum(0, dtype=torch.float64), 4.0)
+    monkeypatch.setattr(distributed, "from_all", lambda here: [other, here])
+    shared = SEGMENTATION.examination([], shared=True)
+    assert shared.measured == alone.measured
+    assert shared.pictures == 0

@@ -105,15 +105,16 @@ class Segmentation:
 
     def examination(self, judged: Sequence[Any], *, shared: bool = False) -> Examination:
         """See `measure`; by class the intersection over union, and the confusion matrix."""
-        by_picture = torch.cat([counts for counts, _ in judged])
-        counts = by_picture.sum(0, dtype=torch.float64)
+        # A process may have had no picture at all, and then knows not even how many classes there are.
+        by_picture = torch.cat([counts for counts, _ in judged]) if judged else torch.empty(0, 0, 0, dtype=torch.int32)
         losses = [loss for _, loss in judged if loss is not None]
-        sums = [*counts.flatten().tolist(), sum(losses)]
-        *flat, loss = distributed.total(sums) if shared else sums
-        matrix = torch.tensor(flat, dtype=torch.float64).reshape(counts.shape)
+        here = (by_picture.sum(0, dtype=torch.float64), sum(losses) if losses else None)
+        parts = distributed.from_all(here) if shared else [here]
+        matrix = torch.stack([counts for counts, _ in parts if counts.numel()]).sum(0)
+        losses = [loss for _, loss in parts if loss is not None]
         each = intersections(matrix)
         value = float(each.nanmean()) if each.isfinite().any() else 0.0
-        mean = loss / max(1.0, float(matrix.sum())) if losses else None
+        mean = sum(losses) / max(1.0, float(matrix.sum())) if losses else None
         measured = Measured(MIOU, value, {} if mean is None else {"loss": mean})
         entries = (
             Entry(MIOU.name, MIOU.name, value, MIOU.written(value)),
