@@ -70,6 +70,9 @@ PAPER = {
 }
 """The paper's: mIoU of DeepLabV3 on Cityscapes at stride 8 (table 8); AP of SSDLite320 on COCO (table 6)."""
 
+PARTS_OF_AP = ("ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+"""What the paper's table 6 has beside the average precision."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -149,6 +152,7 @@ class Bench:
                     start=start,
                 )
                 values = trained.test.measured.numbers()
+                values |= {entry.name: entry.value for entry in trained.test.entries if entry.value is not None}
                 if trained.test.by_class is not None:
                     (shares,) = trained.test.by_class().shares.values()
                     values |= {
@@ -231,7 +235,10 @@ def _print(
     beside: Mapping[str, Mapping[str, str]],
 ) -> None:
     of = f"{bench.name} of scenes, {bench.recipe.epochs} epochs, {len(bench.seeds)} seeds"
-    columns = ("arm", "MACs", "of head", "params", f"{measured}, %", f"ahead of {reference}", *beside)
+    rows = [row for found in results.values() for row in found]
+    parts = [one for one in PARTS_OF_AP if measured == "ap" and all(one in row for row in rows)]
+    titles = (one.replace("ap_", "").replace("ap", "AP") for one in parts)
+    columns = ("arm", "params", "MACs", "of head", f"{measured}, %", *titles, f"ahead of {reference}", *beside)
     table = plain_table(of, columns)
     for name, arm in arms.items():
         whole, own = measure(arm.architecture, arm.head), [100 * row[measured] for row in results[name]]
@@ -240,7 +247,9 @@ def _print(
         more = [figures.get(name, "") for figures in beside.values()]
         spread = f" ± {statistics.stdev(own):.2f}" if len(own) > 1 else ""
         told = f"{statistics.mean(own):.2f}{spread}"
-        table.add_row(name, human(whole.macs), human(of_head.macs), human(whole.params), told, lead, *more)
+        cost = (human(whole.params), human(whole.macs), human(of_head.macs))
+        apart = [f"{100 * statistics.mean(row[one] for row in results[name]):.1f}" for one in parts]
+        table.add_row(name, *cost, told, *apart, lead, *more)
     Console(width=120).print(table)
 
 
