@@ -27,6 +27,7 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import build
+from studies.runs.source import read_source
 from tasks.choice import TASKS, task
 from tasks.classification.room import CLASSIFICATION
 from tests.bright_squares import Centre
@@ -286,13 +287,8 @@ def test_the_commands_from_search_to_retraining(tmp_path: Path) -> None:
     # A file of the run and a training's folder say the task as well, and so is trained what was searched for.
     assert best["task"] == json.loads((tmp_path / "run" / "front.json").read_text())["task"] == "centre"
     (tmp_path / "alone.json").write_bytes((tmp_path / "run" / "front.json").read_bytes())
-    for number, source in enumerate(["run/best.json", "alone.json", "run/retrain/found-0"]):
-        found = _run(
-            tmp_path, "retrain.py", source, *PLUGIN, "--epochs", "1", "--batch-size", "32", "--out", f"out{number}"
-        )
-        assert found.returncode == 0, found.stderr
-        assert "test error" in found.stdout
-        assert json.loads((tmp_path / f"out{number}" / "config.json").read_text())["identity"]["task"] == "centre"
+    for source in ("run", "run/best.json", "alone.json", "run/retrain/found-0"):
+        assert read_source(str(tmp_path / source), None).task == "centre"
     described = _run(tmp_path, "describe.py", "run", *PLUGIN, "--json", "mine.json")
     assert described.returncode == 0, described.stderr
     assert f"({best['cost']['macs']:,})" in described.stdout
