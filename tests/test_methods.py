@@ -136,6 +136,18 @@ def test_a_checkpoint_without_the_state_is_refused(data: Dataset, tmp_path: Path
         _trained(tmp_path, data, RECIPE)
 
 
+def test_an_optimisers_state_of_other_parameters_is_refused(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        _trained(tmp_path, data, RECIPE, kill_at=5)
+    state = torch.load(tmp_path / "checkpoint", weights_only=True)
+    kept = state["optimizer"]["state"]
+    kept[0], kept[1] = kept[1], kept[0]
+    assert kept[0]["momentum_buffer"].shape != kept[1]["momentum_buffer"].shape
+    torch.save(state, tmp_path / "checkpoint")
+    with pytest.raises(InputError, match=r"does not fit \(the optimiser's momentum_buffer is of other parameters\)"):
+        _trained(tmp_path, data, RECIPE)
+
+
 def test_a_group_has_its_own_rate() -> None:
     method = Remembering()
     groups = optimiser(method.groups(RECIPE), RECIPE).param_groups

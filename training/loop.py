@@ -110,6 +110,7 @@ def fit(
         try:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
+            _check_state(optimizer)
             schedule.load_state_dict(state["schedule"])
             if average is not None:
                 average.load_state_dict(state["average"])
@@ -182,6 +183,14 @@ def fit(
                     },
                 )
     return usable, history
+
+
+def _check_state(optimizer: torch.optim.Optimizer) -> None:
+    """Raises ValueError for a state of other parameters, or of the same in another order; torch counts them only."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"the optimiser's {name} is of other parameters")
 
 
 def _check_shares(pictures: Split, recipe: Recipe) -> None:
