@@ -20,14 +20,16 @@ def attention_by_stage(architecture: Architecture) -> str:
     return " ".join(row.attention_label for row in architecture.stage_rows())
 
 
-def number(name: str, value: int) -> str:
-    """What a row of a network has by that name: a kernel as `3×3`."""
-    return f"{value}×{value}" if name == "kernel" else f"{value}"
+def number(name: str, value: int | float) -> str:
+    """What a row of a network has by that name: a kernel as `3×3`, and one that is not there as –."""
+    if not name.endswith("kernel"):
+        return f"{value}"
+    return f"{value}×{value}" if value else "–"
 
 
-def short_number(name: str, value: int) -> str:
+def short_number(name: str, value: int | float) -> str:
     """The same where there is little room: `3×3`, and `e4` for an expansion of 4."""
-    return number(name, value) if name == "kernel" else f"{name[0]}{value}"
+    return number(name, value) if name.endswith("kernel") else f"{name[0]}{value}"
 
 
 def amount(cost: str, value: float) -> str:

@@ -64,7 +64,7 @@ class Row:
     width: int
     stride: int | None
     blocks: tuple[Attention | None, ...]
-    numbers: tuple[tuple[str, int], ...] = ()
+    numbers: tuple[tuple[str, int | float], ...] = ()
     end: bool = False
 
     @property
@@ -111,7 +111,7 @@ class Architecture(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, integers, strings and None; `family` says which, but for the first."""
+        """Plain dictionaries, lists, numbers, strings and None; `family` says which, but for the first."""
 
     @abstractmethod
     def rows(self) -> tuple[Row, ...]:
@@ -145,7 +145,7 @@ class Architecture(ABC):
         return tuple(row for row in self.rows() if not row.end)
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no spaces, integers only."""
+        """Canonical JSON: sorted keys, no spaces; numbers are integers, or have two decimals at most."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:

@@ -1,6 +1,12 @@
 """The hand-designed networks by the names that programs know them by; each stands in its family's room."""
 
-from search_space.families.mobile.backbones import efficientnet_b0, mobilenetv2, mobilenext
+from search_space.families.mobile.backbones import (
+    efficientnet_b0,
+    mobilenetv2,
+    mobilenetv3_large,
+    mobilenetv3_small,
+    mobilenext,
+)
 from search_space.hand_designed import BACKBONES, COMPARED_ATTENTIONS, HandDesigned, hand_designed
 
 __all__ = [
@@ -10,5 +16,7 @@ __all__ = [
     "efficientnet_b0",
     "hand_designed",
     "mobilenetv2",
+    "mobilenetv3_large",
+    "mobilenetv3_small",
     "mobilenext",
 ]

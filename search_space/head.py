@@ -21,10 +21,13 @@ class Head(ABC):
     Attributes:
         follows_stages: whether it follows the last stage itself: a convolution that widens a map for the mean over it,
             as mobile networks end with, is then left out.
+        averages: whether all it reads of the map is its mean. A family's own layer on that mean stands only before
+            such a head.
         std: its convolutions are drawn from N(0, std) and their biases are 0; None for as the family draws them.
     """
 
     follows_stages: ClassVar[bool] = False
+    averages: ClassVar[bool] = False
     std: ClassVar[float | None] = None
 
     @abstractmethod
@@ -68,6 +71,8 @@ class ClassifierHead(Head):
     """The mean over the map and a linear layer. Raises InputError for a number of classes out of range."""
 
     num_classes: int
+
+    averages = True
 
     def __post_init__(self) -> None:
         if type(self.num_classes) is not int or not 1 <= self.num_classes <= MAX_CLASSES:

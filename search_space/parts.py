@@ -112,6 +112,10 @@ class ConvPart(Piece):
 
     per_pixel = True
 
+    def __post_init__(self) -> None:
+        if self.kernel_size < 1:
+            raise InputError(f"kernel_size: {self.kernel_size}, but that convolution is always there")
+
     def create(self) -> nn.Module:
         return ConvNormActivation(self)
 
@@ -190,6 +194,30 @@ class ClassifierPart(Piece):
 
 
 @dataclass(frozen=True)
+class PooledPart(Piece):
+    """The mean over the last map and a layer on it, before a classifier: N×in_channels×H×W to N×out_channels×1×1.
+
+    With `norm` a layer without biases, and batch normalisation.
+    """
+
+    in_channels: int
+    out_channels: int
+    activation: str
+    norm: bool = False
+
+    def create(self) -> nn.Module:
+        return Pooled(self)
+
+    def output_size(self, size: int) -> int:
+        return 1
+
+    @property
+    def label(self) -> str:
+        norm = " norm" if self.norm else ""
+        return f"pooled {self.in_channels}>{self.out_channels}{norm} {self.activation}"
+
+
+@dataclass(frozen=True)
 class Addition(Piece):
     """The addition of a skip, on maps of `in_channels` channels."""
 
@@ -214,12 +242,6 @@ class _Sum(nn.Module):
 def strided(size: int, stride: int) -> int:
     """Side of the map after a convolution with `kernel_size // 2` padding, in pixels."""
     return (size - 1) // stride + 1
-
-
-def divisible(width: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `width`, at least `divisor`, and not below 90% of `width`."""
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
 
 
 def activation_class(name: str) -> type[nn.Module]:
@@ -248,6 +270,20 @@ class ConvNormActivation(nn.Sequential):
         self.norm = nn.BatchNorm2d(part.out_channels)
         if part.activation is not None:
             self.activation = activation_class(part.activation)(inplace=True)
+
+
+class Pooled(nn.Module):
+    """The mean over a map, a 1×1 convolution, perhaps batch normalisation, and an activation."""
+
+    def __init__(self, part: PooledPart):
+        super().__init__()
+        self.conv = nn.Conv2d(part.in_channels, part.out_channels, 1, bias=not part.norm)
+        self.norm = nn.BatchNorm2d(part.out_channels) if part.norm else nn.Identity()
+        self.activation = activation_class(part.activation)(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.norm(self.conv(x.mean((2, 3), keepdim=True))))
+        return out
 
 
 class Classifier(nn.Linear):

@@ -33,6 +33,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
 from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.stage_program import StageOptions
+from search_space.rounding import divisible
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space
 
@@ -61,15 +62,16 @@ def _randomise(op: nn.Module) -> None:
 
 def test_registry_holds_the_searched_kinds() -> None:
     assert attention_ops.kinds()[:3] == ("none", "se", "ca")
-    assert set(attention_ops.kinds()) == {"none", "se", "ca", "eca", "cbam", "ela", "simam", "triplet"}
+    assert set(attention_ops.kinds()) == {"none", "se", "ca", "eca", "cbam", "ela", "simam", "triplet", "se_hard"}
 
 
 def test_no_named_space_offers_more_than_none_se_and_ca() -> None:
+    """But that around MobileNetV3, which holds its own squeeze-and-excitation too."""
     for name in SPACES:
         space = priced_space(name).space
         if isinstance(space, MobileSpace):
             offered = {attention.kind for options in space.stages for attention in options.attention}
-            assert offered == {"none", "se", "ca"}, name
+            assert offered == {"none", "se", "ca"} | ({"se_hard"} if name == "mobilenetv3" else set()), name
 
 
 @pytest.mark.parametrize("attention", _every_op(), ids=lambda attention: attention.label)
@@ -157,6 +159,7 @@ def test_formulas_of_parameters_and_macs(channels: int, reduction: int) -> None:
     height, width = 6, 9
     m = max(8, channels // reduction)
     q = max(1, channels // reduction)
+    r = divisible(channels // reduction)
     k = 5 if channels >= 128 else 3
     planes = height * width + channels * height + channels * width
     expected = {
@@ -168,6 +171,7 @@ def test_formulas_of_parameters_and_macs(channels: int, reduction: int) -> None:
         "ela": (2 * 7 * channels + 4 * channels, 7 * channels * (height + width)),
         "simam": (0, 0),
         "triplet": (300, 98 * planes),
+        "se_hard": (2 * channels * r + channels + r, 2 * channels * r),
     }
     assert expected.keys() == set(attention_ops.kinds())
     for kind, (params, macs) in expected.items():

@@ -23,7 +23,7 @@ from deployment.onnx_session import OnnxNetwork
 from foundation.progress import Reporter
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES, hand_designed
-from search_space.families.mobile.blocks import blocks
+from search_space.families.mobile.blocks import attend, blocks
 from search_space.parts import NO_ATTENTION
 from training.checkpoint import load_weights
 from training.data.datasets import load_data
@@ -60,14 +60,14 @@ def every_op() -> Architecture:
     """Every attention op of the registry, every block, and a stage of EfficientNet with its activation."""
     efficient = BACKBONES["efficientnet_b0"](0.1).stages[2]
     kinds = tuple(_attention(kind) for kind in attention.kinds())
-    others = [block for block in blocks() if block != "inverted_residual"]
+    others = tuple(Stage(block, 8, 1, 2, 3, (NO_ATTENTION,)) for block in blocks() if block != "inverted_residual")
     return Architecture(
         resolution=24,
         stem_width=8,
         stem_stride=2,
         stages=(
             Stage("inverted_residual", 8, 1, 2, 3, kinds),
-            *(Stage(block, 8, 1, 2, 3, (Attention("ca", 4),)) for block in others),
+            *attend(others, 8, "silu", lambda *_: Attention("ca", 4)),
             replace(efficient, attention=efficient.attention[:1]),
         ),
         head_width=16,

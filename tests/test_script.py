@@ -17,7 +17,7 @@ from foundation.plugins import load_plugin
 from search_space import Architecture, Attention, Network, Stage, attention, build
 from search_space.backbones import BACKBONES
 from search_space.cost.priced_space import PricedSpace
-from search_space.families.mobile.blocks import blocks
+from search_space.families.mobile.blocks import attend, blocks
 from search_space.parts import ACTIVATIONS, NO_ATTENTION
 from training.model_file import ModelInfo, load_model, save_model
 
@@ -70,9 +70,10 @@ def test_every_attention_op(kind: str) -> None:
 @pytest.mark.parametrize("block", blocks())
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_block_and_activation(block: str, activation: str) -> None:
-    stage = Stage(block, 16, 2, 1, 5, (NO_ATTENTION, Attention("ca", 8)))
+    stage = Stage(block, 16, 2, 1, 5, (NO_ATTENTION, NO_ATTENTION))
+    stages = attend((stage,), 8, activation, lambda *_: Attention("ca", 8))
     for head in (None, 16):
-        network = _trained(build(Architecture(24, 8, 1, (stage,), head, activation), 5))
+        network = _trained(build(Architecture(24, 8, 1, stages, head, activation), 5))
         _check(network, _scripted(network))
 
 

@@ -1,6 +1,7 @@
 """Attention ops beside squeeze-and-excitation and coordinate attention.
 
-They are registered with the package, and are searched where a space names them: none of the named spaces does.
+They are registered with the package, and are searched where a space names them. Of the named spaces those around
+MobileNetV3 name its own squeeze-and-excitation; the others are for spaces of the user's own.
 """
 
 import math
@@ -8,8 +9,10 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from search_space.attention.registry import register
+from search_space.rounding import divisible
 
 
 class PlaneGate(nn.Module):
@@ -193,3 +196,33 @@ class TripletAttention(nn.Module):
         """Sets every gate to the same number, which it returns, whatever the input."""
         gates = (self.height_width, self.channel_width, self.height_channel)
         return sum(gate.make_constant() for gate in gates) / 3
+
+
+@register("se_hard")
+class HardSqueezeExcitation(nn.Module):
+    """MobileNetV3's squeeze-and-excitation (arXiv:1905.02244, section 5.3; torchvision's `mobilenet_v3_large`).
+
+    The mean over the map, reduced to `C // reduction` channels, to a multiple of 8 and at least 8, ReLU, and expanded
+    to C gates of a hard sigmoid. Parameters 2Cq + C + q, MACs 2Cq.
+
+    An op of its own, and no form of `se`: squeeze, activation and gate are all other ones, in whatever block it stands,
+    and an architecture has to say which of the two it has. So the two may also be searched against each other.
+    """
+
+    def __init__(self, channels: int, reduction: int):
+        super().__init__()
+        squeezed = divisible(channels // reduction)
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.activation = nn.ReLU()
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = x.mean((2, 3), keepdim=True)  # N×C×1×1
+        gate = self.expand(self.activation(self.reduce(gate)))
+        return x * F.hardsigmoid(gate)
+
+    def make_constant(self) -> float:
+        """Sets every gate to the same number, which it returns, whatever the input."""
+        for parameter in self.expand.parameters():
+            nn.init.zeros_(parameter)
+        return 0.5

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from search_space.architecture import Attention
 from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.families.mobile.blocks import attend
+from search_space.families.mobile.mobilenetv3 import LARGE, LARGE_POOLED, OWN_SE, SMALL, SMALL_POOLED, mobilenetv3
 from search_space.hand_designed import BACKBONES
-from search_space.parts import NO_ATTENTION, divisible
+from search_space.parts import NO_ATTENTION
+from search_space.rounding import divisible
 
 
 class PublishedStage(NamedTuple):
@@ -111,6 +113,22 @@ def efficientnet_b0(
         first = Attention("se", max(1, attention.reduction // 6))
     placed = attend(stages, stem, "silu", lambda _, row: attention if row.expansion > 1 else first)
     return MobileArchitecture(resolution, stem, 2, placed, head, "silu")
+
+
+@BACKBONES.register("mobilenetv3_large")
+def mobilenetv3_large(
+    width: float = 1.0, attention: Attention = OWN_SE, resolution: int = 224, divisor: int = 8
+) -> MobileArchitecture:
+    """MobileNetV3-Large with `attention` in the blocks in which the paper has SE, by default its own SE."""
+    return mobilenetv3(LARGE, LARGE_POOLED, width, attention, resolution, divisor)
+
+
+@BACKBONES.register("mobilenetv3_small")
+def mobilenetv3_small(
+    width: float = 1.0, attention: Attention = OWN_SE, resolution: int = 224, divisor: int = 8
+) -> MobileArchitecture:
+    """MobileNetV3-Small with `attention` in the blocks in which the paper has SE, by default its own SE."""
+    return mobilenetv3(SMALL, SMALL_POOLED, width, attention, resolution, divisor)
 
 
 def _stage(row: PublishedStage, width: int) -> Stage:

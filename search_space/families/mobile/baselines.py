@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from foundation.errors import InputError
 from search_space.architecture import Architecture, Attention
@@ -11,11 +11,14 @@ from search_space.baselines import COMPARED, Off, at_cost
 from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.families.mobile.blocks import attend
 from search_space.families.mobile.space import MobileSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.hand_designed import COMPARED_ATTENTIONS
-from search_space.parts import NO_ATTENTION, divisible
+from search_space.parts import NO_ATTENTION
+from search_space.rounding import divisible
 
 CA_RATIOS = (16, 32)
+
+_Number = TypeVar("_Number", int, float)
 
 
 def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, divisor: int = 8) -> MobileArchitecture:
@@ -24,8 +27,12 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
     A stage of which that leaves no block is not there.
     """
     middling = [options for options in space.stages if _middle(options.depth)]
-    stages = [_middle_stage(options, divisible(_middle(options.width) * width, divisor)) for options in middling]
     stem_width = divisible(space.stem_width * width, divisor)
+    stages: list[Stage] = []
+    for options in middling:
+        before = stages[-1].width if stages else stem_width
+        own = divisible(_middle(options.width) * width, divisor) if options.width else before
+        stages.append(_middle_stage(options, own))
 
     def wanted(index: int, _stage: Stage) -> Attention:
         return attention if middling[index].attention != (NO_ATTENTION,) else NO_ATTENTION
@@ -35,10 +42,11 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
 
 def offered(space: MobileSpace, attention: Attention, width: float = 1.0) -> MobileArchitecture:
     """As `uniform`, of the space's own options: of each stage's widths the nearest, of that kind the nearest ratio."""
-    stages = [
-        _middle_stage(options, min(options.width, key=lambda own: abs(own - _middle(options.width) * width)))
-        for options in space.stages
-    ]
+    stages = []
+    for options in space.stages:
+        wanted = _middle(options.width or (space.stem_width,)) * width
+        nearest = min(options.width or (space.stem_width,), key=lambda own: abs(own - wanted))
+        stages.append(_middle_stage(options, nearest))
     return _attended(space, stages, attention)
 
 
@@ -56,7 +64,7 @@ def nudged_within(
             yield replace(architecture, resolution=side)
     for index, (stage, options) in enumerate(zip(architecture.stages, space.stages, strict=True)):
         for name in ("width", "expansion", "depth") if stage.depth else ():
-            values, own = sorted(getattr(options, name)), getattr(stage, name)
+            values, own = sorted(getattr(options, name)) or [stage.width], getattr(stage, name)
             at = values.index(own)
             for value in values[max(0, at - 1) : at + 2]:
                 if value not in (own, 0):
@@ -68,26 +76,29 @@ def nudged_within(
                     yield _attended(space, stages, attention).at(architecture.resolution)
 
 
-def _middle(options: tuple[int, ...]) -> int:
+def _middle(options: tuple[_Number, ...]) -> _Number:
     return sorted(options)[(len(options) - 1) // 2]
 
 
 def _middle_stage(options: StageOptions, width: int) -> Stage:
-    return Stage(
-        block=options.block,
-        width=width,
-        stride=options.stride,
+    """Of the first block, with the least kernels that are there: before the expansion only where none is after it."""
+    kernel, start = (
+        min((size for size in sizes if size), default=0) for sizes in (options.kernel_size, options.start_kernel_size)
+    )
+    return replace(
+        options.stage(options.blocks[0], width, _middle(options.depth)),
         expansion=_middle(options.expansion),
-        kernel_size=min(options.kernel_size),
-        attention=(NO_ATTENTION,) * _middle(options.depth),
+        kernel_size=kernel,
+        start_kernel_size=0 if kernel and 0 in options.start_kernel_size else start,
     )
 
 
 def _attended(space: MobileSpace, stages: Sequence[Stage], attention: Attention) -> MobileArchitecture:
     """The network of these stages, each with what it offers that is most like the attention."""
     width, sized = space.stem_width, []
-    for stage in stages:
-        sized.append(stage if stage.depth else replace(stage, width=width))  # what is left out changes no width
+    for stage, options in zip(stages, space.stages, strict=True):
+        # What is left out changes no width, nor what keeps it.
+        sized.append(stage if stage.depth and options.width else replace(stage, width=width))
         width = sized[-1].width
 
     def wanted(index: int, _stage: Stage) -> Attention:
@@ -110,6 +121,8 @@ def _made(space: MobileSpace, stem_width: int, stages: tuple[Stage, ...]) -> Mob
         head_width=space.head_width,
         activation=space.activation,
         output_stride=space.output_stride,
+        pooled_width=space.pooled(stages[-1].width),
+        pooled_norm=space.pooled_norm,
     )
 
 

@@ -18,12 +18,13 @@ from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Attention
 from search_space.families.mobile.architecture import PLAIN, Spread, Stage
-from search_space.parts import NO_ATTENTION, AttentionPart, Compound, ConvPart, Piece, divisible, strided
+from search_space.parts import NO_ATTENTION, AttentionPart, Compound, ConvPart, Piece, strided
+from search_space.rounding import divisible
 
 Pieces = Iterator[tuple[str, Piece]]
 
-EXPAND = "expand"
-"""The piece of a block that gives it its inner channels before any pixel sees another."""
+EXPAND, START = "expand", "start"
+"""The 1×1 convolution that gives a block its inner channels, and a depthwise one before it."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,39 @@ class BlockPart(Compound):
     in_channels: int
     out_channels: int
     stride: int
-    expansion: int
+    expansion: int | float
     kernel_size: int
     activation: str
     attention: Attention
     spread: Spread = PLAIN
+    start_kernel_size: int = 0
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
         return Block(self, make)
 
     @cached_property
     def pieces(self) -> tuple[tuple[str, Piece], ...]:
-        """The block's pieces in order, each with the name of its module. Raises InputError for an unknown block."""
-        return tuple(_spread(BLOCKS.get(self.block)(self), self.spread))
+        """The block's pieces in order, each with the name of its module.
+
+        Raises InputError for an unknown block, or kernels that it cannot have.
+        """
+        pieces = tuple(_spread(BLOCKS.get(self.block)(self), self.spread))
+        if self.start_kernel_size and START not in dict(pieces):
+            raise InputError(f"start_kernel_size: block {self.block!r} has no depthwise convolution at its start")
+        return pieces
 
     @property
     def skips(self) -> bool:
         """Whether the block's input is added to its output."""
-        return self.stride == 1 and self.in_channels == self.out_channels
+        if self.stride != 1 or self.in_channels != self.out_channels:
+            return False
+        return BLOCKS.get(self.block) not in _WITHOUT_SKIP
+
+    @property
+    def hidden_channels(self) -> int:
+        """The input's channels times the expansion, to a multiple of 8 where that is no integer."""
+        hidden = self.in_channels * self.expansion
+        return hidden if isinstance(hidden, int) else divisible(hidden)
 
     @property
     def attention_channels(self) -> int | None:
@@ -60,9 +76,19 @@ class BlockPart(Compound):
 
     @property
     def expanded_channels(self) -> int:
-        """Channels of the map after the block's expansion, which is as large as its input; of the input without one."""
-        expand = dict(self.pieces).get(EXPAND)
-        return expand.out_channels if isinstance(expand, ConvPart) else self.in_channels
+        """Channels of the map after the block's expansion, if that is as large as its input; else of the input."""
+        expansion = self.expansion_before_stride
+        return self.in_channels if expansion is None else expansion.out_channels
+
+    @property
+    def expansion_before_stride(self) -> ConvPart | None:
+        """The expansion, if it is there and its map as large as the input."""
+        for name, piece in self.pieces:
+            if isinstance(piece, ConvPart) and piece.stride > 1:
+                return None
+            if isinstance(piece, ConvPart) and name == EXPAND:
+                return piece
+        return None
 
     def output_size(self, size: int) -> int:
         return size if self.spread.unstrided else strided(size, self.stride)
@@ -81,9 +107,10 @@ def stage_blocks(stage: Stage, in_width: int, activation: str, spread: Spread = 
                 stride,
                 stage.expansion,
                 stage.kernel_size,
-                activation,
+                activation if stage.activation is None else stage.activation,
                 attention,
                 spread,
+                stage.start_kernel_size,
             )
         )
         in_width = stage.width
@@ -144,6 +171,7 @@ class Block(nn.Module):
                 f"{part.stride} has no place for {part.attention.label}; it must be none"
             )
         self.skip = part.skips
+        self.opens = part.expansion_before_stride is not None
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
@@ -152,11 +180,11 @@ class Block(nn.Module):
         return x + out if self.skip else out
 
     def opened(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The map after the expansion, or the input where there is none, and the block's output."""
+        """The map after the expansion, or the input where that is the last map as large, and the block's output."""
         expanded = out = x
         for name, piece in self.named_children():
             out = piece(out)
-            if name == EXPAND:
+            if name == EXPAND and self.opens:
                 expanded = out
         return expanded, x + out if self.skip else out
 
@@ -181,7 +209,7 @@ def inverted_residual(part: BlockPart) -> Pieces:
     activation, as the CA authors place it, and as EfficientNet places its SE. Without expansion the first convolution
     is absent.
     """
-    hidden = part.in_channels * part.expansion
+    hidden = part.hidden_channels
     if part.expansion > 1:
         yield "expand", ConvPart(part.in_channels, hidden, activation=part.activation)
     yield "depthwise", ConvPart(hidden, hidden, part.kernel_size, part.stride, part.activation, depthwise=True)
@@ -223,8 +251,20 @@ def sandglass_thin(part: BlockPart) -> Pieces:
 
 def _bottleneck(part: BlockPart) -> Pieces:
     """From the input's channels to few and on to the output's; linear between the two."""
-    hidden = part.in_channels // part.expansion
+    hidden = int(part.in_channels // part.expansion)
     if 6 * hidden < part.out_channels:
         hidden = divisible(math.ceil(part.out_channels / 6), 16)
     yield "reduce", ConvPart(part.in_channels, hidden)
     yield "expand", ConvPart(hidden, part.out_channels, activation=part.activation)
+
+
+@register_block("conv_norm")
+def conv_norm(part: BlockPart) -> Pieces:
+    """A convolution k×k with the stride, batch normalisation and the activation, as networks begin and end with.
+
+    It has neither a skip nor a place for attention, and no expansion.
+    """
+    yield "conv", ConvPart(part.in_channels, part.out_channels, part.kernel_size, part.stride, part.activation)
+
+
+_WITHOUT_SKIP = (conv_norm,)

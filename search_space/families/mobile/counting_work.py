@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from foundation.errors import InputError
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 
 MOST = 1_000_000
 """About two minutes of one core, and up to 7 GB."""
@@ -27,17 +27,23 @@ def counting_work(stages: Sequence[StageOptions], resolutions: int) -> float:
     """
     total, before = 0.0, 1
     for index, options in enumerate(stages):
-        pairs = before * len(options.width)
-        others = (len(options.depth), len(options.expansion), len(options.kernel_size))
-        shapes = pairs * math.prod(others)
-        attentions = pairs * sum(options.depth) * math.prod(others[1:]) * len(options.attention)
+        pairs = before * max(1, len(options.width))
+        others = {
+            "depths": len(options.depth),
+            "blocks": len(options.blocks),
+            "expansions": len(options.expansion),
+            "kernels": len(options.kernel_size),
+            "start kernels": len(options.start_kernel_size),
+        }
+        shapes = pairs * math.prod(others.values())
+        attentions = shapes * sum(options.depth) / len(options.depth) * len(options.attention)
         own = shapes * (2 + resolutions) / 3 + _ATTENTION * attentions * resolutions + _WIDTHS * pairs * resolutions
         total += own
         if total > MOST:
             offered = {
                 "widths": len(options.width),
                 "widths before it": before,
-                **dict(zip(("depths", "expansions", "kernels"), others, strict=True)),
+                **others,
                 "attentions": len(options.attention),
                 "resolutions": resolutions,
             }
@@ -46,7 +52,7 @@ def counting_work(stages: Sequence[StageOptions], resolutions: int) -> float:
                 f"stages[{index}]: {told} would take about {_time(own)} to count; offer fewer (all stages together may "
                 "take two minutes)"
             )
-        before = len(options.width) + (before if 0 in options.depth else 0)
+        before = len(options.width) + (before if 0 in options.depth or not options.width else 0)
     return total
 
 

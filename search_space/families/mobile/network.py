@@ -33,6 +33,7 @@ class MobileNetwork(Network):
             )
         )
         self.head = modules.get("head", nn.Identity())
+        self.pooled = modules.get("pooled", nn.Identity())
         self._strides = tuple(pairwise(architecture.strides_along))
         if taps := as_head(num_classes).taps:
             self.taps = nn.ModuleDict({str(stride): modules[f"{TAPS}.{stride}"] for stride in taps})
@@ -55,8 +56,8 @@ class MobileNetwork(Network):
         return found
 
     def last_map(self, images: Tensor) -> Tensor:
-        """N×3×H×W to the head's map."""
-        last: Tensor = self.head(self.stages(self.stem(images)))
+        """N×3×H×W to the head's map, or to what the layer on its mean makes of it, N×pooled_width×1×1."""
+        last: Tensor = self.pooled(self.head(self.stages(self.stem(images))))
         return last
 
     def tapped(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -74,7 +75,7 @@ class MobileNetwork(Network):
                     x = block(x)
             else:
                 x = stage(x)
-        return finer, self.head(x)
+        return finer, self.pooled(self.head(x))
 
     def blocks(self) -> list[nn.Module]:
         """The blocks of all stages."""

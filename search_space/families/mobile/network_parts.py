@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.blocks import BlockPart, stage_blocks
 from search_space.head import Head, as_head
-from search_space.parts import ConvPart, Part
+from search_space.parts import ConvPart, Part, PooledPart
 
 
 def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tuple[str, Part]]:
-    """The parts in order, each with the name of its module: stem, stages.0.0, …, head, classifier.
+    """The parts in order, each with the name of its module: stem, stages.0.0, …, head, pooled, classifier.
 
     What taps a map is before the stage that leaves a coarser one, see `tap_of`.
     """
@@ -28,6 +28,11 @@ def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tu
     if architecture.head_width is not None and not head.follows_stages:
         named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))
         width = architecture.head_width
+    if architecture.pooled_width is not None and head.averages:
+        named.append(
+            ("pooled", PooledPart(width, architecture.pooled_width, architecture.activation, architecture.pooled_norm))
+        )
+        width = architecture.pooled_width
     named.append(("classifier", head.part(width)))
     return named
 

@@ -10,75 +10,134 @@ arXiv:1511.05641):
 - new attention: gates start at a constant, and the next convolution makes up for it.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from foundation.errors import InputError
 from search_space.families.mobile.architecture import MobileArchitecture
-from search_space.families.mobile.backbones import efficientnet_b0, mobilenetv2
+from search_space.families.mobile.backbones import (
+    efficientnet_b0,
+    mobilenetv2,
+    mobilenetv3_large,
+    mobilenetv3_small,
+)
 from search_space.families.mobile.blocks import Block
+from search_space.families.mobile.matching import can_match, matched
 from search_space.families.mobile.network import MobileNetwork
 from search_space.network import build
 from search_space.parts import ConvNormActivation
 from search_space.pretrained import PUBLISHED, Published, Transferred, overlap
 
 
-def _source(architecture: MobileArchitecture) -> MobileArchitecture:
-    """torchvision's architecture of the family. Raises InputError if it publishes no weights of one."""
+class _Known(NamedTuple):
+    """A network of which a library publishes weights.
+
+    Attributes:
+        told: its name in messages, with what tells its kind.
+        make: our architecture of it.
+        weights: the name of its weights in `torchvision.models`.
+        eps: what its batch normalisations add to variances.
+    """
+
+    told: str
+    make: Callable[[], MobileArchitecture]
+    weights: str
+    eps: float = 1e-5
+
+
+_KNOWN = (
+    _Known("MobileNetV2 (relu6)", mobilenetv2, "MobileNet_V2_Weights"),
+    _Known("EfficientNet-B0 (silu)", efficientnet_b0, "EfficientNet_B0_Weights"),
+    _Known("MobileNetV3-Large (hardswish)", mobilenetv3_large, "MobileNet_V3_Large_Weights", eps=1e-3),
+    _Known("MobileNetV3-Small (hardswish)", mobilenetv3_small, "MobileNet_V3_Small_Weights", eps=1e-3),
+)
+
+
+def _known(architecture: MobileArchitecture) -> _Known:
+    """The published network of an architecture's kind, of two sizes the nearer. Raises InputError if there is none."""
+    blocks = sorted({stage.block for stage in architecture.stages})
+    kinds = {known: known.make() for known in _KNOWN}
+    fitting = {known: own for known, own in kinds.items() if _kind(own) == _kind(architecture)}
+    if not fitting:
+        raise InputError(
+            f"`init` torchvision: no published weights for {', '.join(blocks)} blocks with {architecture.activation}; "
+            f"known: {', '.join(known.told for known in _KNOWN)}"
+        )
+    found = [known for known, own in fitting.items() if can_match(own, architecture)]
+    if not found:
+        stages = len(next(iter(fitting.values())).stages)
+        raise InputError(
+            f"`init` torchvision: the network has {len(architecture.stages)} stages, the published one {stages}; use "
+            "`init` scratch"
+        )
+    return min(found, key=lambda known: abs(math.log(_channels(fitting[known]) / _channels(architecture))))
+
+
+def _kind(architecture: MobileArchitecture) -> tuple[object, ...]:
     blocks = {stage.block for stage in architecture.stages}
-    sorts = {"relu6": mobilenetv2(), "silu": efficientnet_b0()}
-    source = sorts.get(architecture.activation)
-    if not isinstance(source, MobileArchitecture) or blocks != {"inverted_residual"}:
-        raise InputError(
-            f"`init` torchvision: no published weights for {', '.join(sorted(blocks))} blocks with "
-            f"{architecture.activation}; known: MobileNetV2 (relu6) and EfficientNet-B0 (silu)"
-        )
-    if len(architecture.stages) != len(source.stages):
-        raise InputError(
-            f"`init` torchvision: the network has {len(architecture.stages)} stages, the published one "
-            f"{len(source.stages)}; use `init` scratch"
-        )
-    return source
+    return architecture.activation, blocks, architecture.pooled_width is not None, architecture.pooled_norm
+
+
+def _channels(architecture: MobileArchitecture) -> int:
+    return sum(stage.width * stage.depth for stage in architecture.stages)
+
+
+def _source(architecture: MobileArchitecture) -> MobileArchitecture:
+    """The published architecture of the architecture's kind. Raises InputError if there are no weights of one."""
+    return _known(architecture).make()
 
 
 def _published(architecture: MobileArchitecture, state: dict[str, Tensor] | None = None) -> MobileNetwork:
-    """torchvision's ImageNet network of the architecture's family, with 1000 classes, as one of ours.
+    """The published ImageNet network of the architecture's kind, with 1000 classes, as one of ours.
+
+    What its batch normalisations add to variances is part of their variances here, where it is another number.
 
     Args:
-        state: a state dictionary of torchvision's `mobilenet_v2` or `efficientnet_b0`; by default the published one,
-            which is downloaded once into torch's cache.
+        state: a state dictionary as torchvision has it; by default the published one, which is downloaded once into
+            torch's cache.
 
-    Raises InputError for a family that torchvision has no weights of, or if they cannot be fetched.
+    Raises InputError for a kind that torchvision has no weights of, or if they cannot be fetched.
     """
-    source = _source(architecture)
-    network = build(source)
+    known = _known(architecture)
+    network = build(known.make())
     assert isinstance(network, MobileNetwork)
     if state is None:
-        state = _fetched(architecture.activation)
-    names = list(network.state_dict())
-    if len(names) != len(state):
-        raise InputError(f"`init` torchvision: {len(state)} tensors, expected {len(names)}: not the network meant")
-    # Both definitions hold the same tensors in the same order; shapes are checked on loading.
-    network.load_state_dict(dict(zip(names, state.values(), strict=True)))
+        state = _fetched(known)
+    own = network.state_dict()
+    if len(own) != len(state):
+        raise InputError(f"`init` torchvision: {len(state)} tensors, expected {len(own)}: not the network meant")
+    # Both definitions hold the same tensors in the same order; shapes are checked on loading. A linear layer's weights
+    # may be those of a 1×1 convolution.
+    tensors = (
+        theirs.view(mine.shape) if theirs.numel() == mine.numel() else theirs
+        for mine, theirs in zip(own.values(), state.values(), strict=True)
+    )
+    network.load_state_dict(dict(zip(own, tensors, strict=True)))
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
+            norm.running_var += known.eps - norm.eps
     return network
 
 
 def _at_hand(architecture: MobileArchitecture) -> tuple[str, str]:
     """What `auto` stands for, `torchvision` or `scratch`, and why. Nothing is downloaded."""
     try:
-        _source(architecture)
+        known = _known(architecture)
     except InputError as error:
         return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
-    file = _cache() / Path(_url(architecture.activation)).name
+    file = _cache() / Path(_url(known)).name
     if file.is_file():
         return "torchvision", f"published weights are in {file}"
     return "scratch", f"no published weights in {file}; `init` torchvision downloads them"
 
 
-def _fetched(activation: str) -> dict[str, Tensor]:
-    url = _url(activation)
+def _fetched(known: _Known) -> dict[str, Tensor]:
+    url = _url(known)
     try:
         # Not torchvision's own way: that one unpickles.
         return dict(torch.hub.load_state_dict_from_url(url, weights_only=True, check_hash=True))
@@ -88,10 +147,10 @@ def _fetched(activation: str) -> dict[str, Tensor]:
         ) from None
 
 
-def _url(activation: str) -> str:
-    from torchvision.models import EfficientNet_B0_Weights, MobileNet_V2_Weights
+def _url(known: _Known) -> str:
+    from torchvision import models
 
-    return str((MobileNet_V2_Weights if activation == "relu6" else EfficientNet_B0_Weights).DEFAULT.url)
+    return str(getattr(models, known.weights).DEFAULT.url)
 
 
 def _cache() -> Path:
@@ -102,24 +161,29 @@ def _cache() -> Path:
 def _transfer(source: MobileNetwork, target: MobileNetwork, report: Transferred, *, compensate: bool) -> None:
     """Copies what the backbone of `target` shares with that of `source`; see `search_space.pretrained.transfer`.
 
-    Raises InputError for other numbers of stages, or other blocks.
+    Raises InputError for stages that cannot be matched, or are of other blocks.
     """
     theirs, own = source.architecture, target.architecture
     assert isinstance(theirs, MobileArchitecture)
     assert isinstance(own, MobileArchitecture)
-    if len(theirs.stages) != len(own.stages):
+    if not can_match(theirs, own):
         raise InputError(f"the source has {len(theirs.stages)} stages, the network {len(own.stages)}")
-    for number, (there, here) in enumerate(zip(theirs.stages, own.stages, strict=True), 1):
-        if there.depth and here.depth and there.block != here.block:
-            raise InputError(f"stage {number} of the source is of {there.block} blocks, the network's of {here.block}")
-    if theirs.activation != own.activation:
-        report.differs("activation", f"{own.activation} instead of {theirs.activation}")
-    if theirs.spreads != own.spreads:
+    matches = matched(theirs, own)
+    for here, number in enumerate(matches):
+        there = None if number is None else theirs.stages[number]
+        if there is not None and there.depth and own.stages[here].depth and there.block != own.stages[here].block:
+            raise InputError(
+                f"stage {here + 1} of the source is of {there.block} blocks, the network's of {own.stages[here].block}"
+            )
+    if theirs.everywhere != own.everywhere and _activations(theirs, own, matches):
+        report.differs("activation", f"{own.everywhere} instead of {theirs.everywhere}")
+    if theirs.output_stride != own.output_stride:
         report.differs("stages", "dilated otherwise")
     overlap("stem", source.stem, target.stem, report)
-    for i, (old_stage, new_stage) in enumerate(zip(source.stages, target.stages, strict=True)):
-        assert isinstance(old_stage, nn.Sequential)
+    for i, (new_stage, number) in enumerate(zip(target.stages, matches, strict=True)):
         assert isinstance(new_stage, nn.Sequential)
+        old_stage = nn.Sequential() if number is None else source.stages[number]
+        assert isinstance(old_stage, nn.Sequential)
         for j, new in enumerate(new_stage):
             name = f"stages.{i}.{j}"
             assert isinstance(new, Block)
@@ -134,7 +198,18 @@ def _transfer(source: MobileNetwork, target: MobileNetwork, report: Transferred,
                 report.differs(name, "fresh: the source leaves the stage out")
         if len(new_stage) < len(old_stage):
             report.differs(f"stages.{i}", f"{len(old_stage) - len(new_stage)} blocks dropped")
+    for number in set(range(len(theirs.stages))) - set(matches):
+        if theirs.stages[number].depth:
+            report.differs(f"stages, the source's {number + 1}", f"{theirs.stages[number].depth} blocks dropped")
     overlap("head", source.head, target.head, report)
+    overlap("pooled", source.pooled, target.pooled, report)
+
+
+def _activations(theirs: MobileArchitecture, own: MobileArchitecture, matches: Sequence[int | None]) -> bool:
+    """Whether blocks that are matched, or the ends, have different activations."""
+    pairs = [(theirs.stages[number], own.stages[here]) for here, number in enumerate(matches) if number is not None]
+    found = [(there.activation or theirs.activation, here.activation or own.activation) for there, here in pairs]
+    return any(there != here for there, here in [(theirs.activation, own.activation), *found])
 
 
 def _block(name: str, old: Block, new: Block, report: Transferred, compensate: bool) -> None:

@@ -1,6 +1,6 @@
 """The search spaces of mobile networks: options at every stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -8,17 +8,20 @@ from typing import Any, Self
 from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space.architecture import Architecture, Attention
-from search_space.decisions import dimension
+from search_space.decisions import Choose, dimension
 from search_space.families.mobile.architecture import MobileArchitecture, Stage, spreads
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.counting_work import counting_seconds, counting_work
 from search_space.families.mobile.network_parts import network_parts, tap_of
-from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions, StageProgram, check_options
+from search_space.families.mobile.stage_options import StageOptions, check_options
+from search_space.families.mobile.stage_program import ATTENTION_PER, StageProgram, laid_out
 from search_space.head import Head
-from search_space.parts import ACTIVATIONS, NO_ATTENTION, ConvPart, Part, Piece
+from search_space.parts import ACTIVATIONS, AttentionPart, ConvPart, Part, Piece, PooledPart
 from search_space.space import SPACE_KINDS, SearchSpace, check_space_name
 
-_FIXED = ("stem_width", "stem_stride", "head_width", "activation", "output_stride")
+_FIXED = ("stem_width", "stem_stride", "head_width", "activation", "output_stride", "pooled_norm")
+_FREE: Mapping[str, Any] = {"output_stride": None, "pooled_width": (), "pooled_norm": False}
+_FREE_OF_STAGES: Mapping[str, Any] = {"activation": None, "start_kernel_size": (0,)}
 
 MAX_WAYS = 1 << 50  # to be a stage: counted in 64-bit integers
 
@@ -30,6 +33,10 @@ class MobileSpace(SearchSpace):
 
     A stage's attention is one for all of its blocks, or with `attention_per="block"` each block's own. With an
     `output_stride` late stages are dilated instead of strided, see `MobileArchitecture`.
+
+    Attributes:
+        pooled_width: units of the layer after the mean; one for all networks, one for each width of the last stage, or
+            none for no such layer.
 
     Raises InputError, `field: problem`, for options that repeat, are out of range or name something unknown.
     """
@@ -43,6 +50,8 @@ class MobileSpace(SearchSpace):
     activation: str
     attention_per: str = "stage"
     output_stride: int | None = None
+    pooled_width: tuple[int, ...] = ()
+    pooled_norm: bool = False
 
     family = "mobile"
 
@@ -57,27 +66,35 @@ class MobileSpace(SearchSpace):
             )
         before: tuple[int, ...] = (self.stem_width,)
         for index, options in enumerate(self.stages):
-            shared = set(before) & set(options.width)
-            if options.block == "sandglass_thin" and options.stride == 1 and shared:
+            shared = set(before) & set(options.width or before)
+            if "sandglass_thin" in options.blocks and options.stride == 1 and shared:
                 raise InputError(
                     f"stages[{index}].width: {min(shared)} is a width of the stage before as well; a sandglass_thin of "
                     "stride 1 has to change it"
                 )
-            before = _widths_after(options, before)
+            before = options.widths_after(before)
             attended = sum(len(options.attention) ** depth for depth in options.depth)
-            shapes = len(options.width) * len(options.expansion) * len(options.kernel_size)
+            shapes = max(1, len(options.width)) * len(options.expansion) * len(options.kernel_size)
+            shapes *= len(options.start_kernel_size) * len(options.blocks)
             if self.attention_per == "block" and shapes * attended > MAX_WAYS:
                 raise InputError(
                     f"attention_per: {len(options.attention)} attentions for each of {max(options.depth)} blocks of "
                     f"stages[{index}] are too many to count; offer fewer, or decide per stage"
                 )
+        last = self.stages[-1] if self.stages else None
+        if len(self.pooled_width) > 1 and (
+            last is None or 0 in last.depth or len(last.width) != len(self.pooled_width)
+        ):
+            raise InputError(
+                f"pooled_width: {len(self.pooled_width)} values; offer one, or as many as the last stage has widths"
+            )
         counting_work(self.stages, len(self.resolution))
         # An architecture checks its own fields.
+        first: list[Stage] = []
+        for options in self.stages:
+            width = options.widths_after((first[-1].width if first else self.stem_width,))[0]
+            first.append(options.stage(options.blocks[0], width))
         for resolution in self.resolution:
-            first = [
-                Stage(o.block, o.width[0], o.stride, o.expansion[0], o.kernel_size[0], (NO_ATTENTION,))
-                for o in self.stages
-            ]
             self.architecture(resolution, tuple(first))
 
     @cached_property
@@ -98,10 +115,8 @@ class MobileSpace(SearchSpace):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, tuples and values: all that says which networks there are."""
-        described = asdict(self)
-        if self.output_stride is None:  # as it was when there was no such field: runs go on
-            del described["output_stride"]
-        return described
+        described = _without(asdict(self), _FREE)
+        return {**described, "stages": tuple(_without(stage, _FREE_OF_STAGES) for stage in described["stages"])}
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
@@ -111,7 +126,8 @@ class MobileSpace(SearchSpace):
             options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stage.items()}
             options["attention"] = tuple(Attention(**attention) for attention in stage["attention"])
             stages.append(StageOptions(**options))
-        return cls(**{**data, "resolution": tuple(data["resolution"]), "stages": tuple(stages)})
+        fields = {**data, "stages": tuple(stages)}
+        return cls(**fields | {name: tuple(data[name]) for name in ("resolution", "pooled_width") if name in data})
 
     def counting_seconds(self) -> float:
         """About how long one core takes to count it."""
@@ -129,7 +145,17 @@ class MobileSpace(SearchSpace):
         if self.head_width is not None and not head.follows_stages:
             found.append(ConvPart(width, self.head_width, activation=self.activation))
             width = self.head_width
+        if head.averages and (pooled := self.pooled(state)) is not None:
+            found.append(PooledPart(width, pooled, self.activation, self.pooled_norm))
+            width = pooled
         return [*found, head.part(width)]
+
+    def pooled(self, last_width: int) -> int | None:
+        """Units of the layer after the mean, where the last stage has that width, or is nearest to it."""
+        if len(self.pooled_width) <= 1:
+            return self.pooled_width[0] if self.pooled_width else None
+        widths = self.stages[-1].width
+        return self.pooled_width[min(range(len(widths)), key=lambda number: abs(widths[number] - last_width))]
 
     def tap_parts(self, index: int, link: Stage, state: int, head: Head) -> list[Part]:
         """See `network_parts.tap_of`."""
@@ -140,11 +166,16 @@ class MobileSpace(SearchSpace):
         return [] if tap is None else [tap]
 
     def links(self, architecture: Architecture) -> tuple[Stage, ...] | None:
-        """The stages; None where stem, head or activation are not the space's."""
+        """The stages; None where stem, head or activation are not the space's.
+
+        Of an architecture with fewer stages, with the stages that it leaves out where the others fit the space's.
+        """
         if not isinstance(architecture, MobileArchitecture):
             return None
         fixed = all(getattr(architecture, name) == getattr(self, name) for name in _FIXED)
-        return architecture.stages if fixed else None
+        if not fixed or architecture.pooled_width != self.pooled(architecture.stages[-1].width):
+            return None
+        return laid_out(architecture.stages, self.programs, self.stem_width)
 
     def stored_pieces(self, head: Head, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
         """See `search_space.space`: the widest networks' pieces, a block's convolutions as wide as any there."""
@@ -154,9 +185,12 @@ class MobileSpace(SearchSpace):
                 pieces: list[tuple[str, Piece]] = []
                 for role, piece in part.pieces:
                     place = f"{name}.{role}"
-                    if isinstance(piece, ConvPart) and place in channels:  # of a block, and not of the head
+                    if place in channels:  # of a block, and not of the head
                         ins, outs = channels[place]
-                        piece = replace(piece, in_channels=ins, out_channels=outs)
+                        if isinstance(piece, ConvPart):
+                            piece = replace(piece, in_channels=ins, out_channels=outs)
+                        elif isinstance(piece, AttentionPart):
+                            piece = replace(piece, channels=ins)
                     pieces.append((role, piece))
                 yield name, pieces
 
@@ -166,7 +200,7 @@ class MobileSpace(SearchSpace):
         With `own_kernels` as many of each kind as it takes to have every kernel size, the largest first.
         """
         kinds = dict.fromkeys(attention.kind for options in self.stages for attention in options.attention)
-        sizes = [sorted(options.kernel_size, reverse=True) for options in self.stages]
+        turns = [kernels_in_turn(options) for options in self.stages]
         found: list[tuple[str, MobileArchitecture]] = []
         for kind in kinds:
 
@@ -175,15 +209,26 @@ class MobileSpace(SearchSpace):
                     return kind if kind in options else options[0]
                 return min(options)  # of ratios, which divide
 
-            largest = self.extreme(choose, largest=True)
-            assert isinstance(largest, MobileArchitecture)
-            for turn in range(max(map(len, sizes)) if own_kernels else 1):
-                stages = (
-                    replace(stage, kernel_size=own[min(turn, len(own) - 1)])
-                    for stage, own in zip(largest.stages, sizes, strict=True)
-                )
-                found.append((kind, replace(largest, stages=tuple(stages)) if own_kernels else largest))
+            for number in range(max(len(options.blocks) for options in self.stages)):
+                largest = self._largest(choose, number)
+                for turn in range(max(map(len, turns)) if own_kernels else 1):
+                    stages = (
+                        replace(stage, **own[min(turn, len(own) - 1)])
+                        for stage, own in zip(largest.stages, turns, strict=True)
+                    )
+                    found.append((kind, replace(largest, stages=tuple(stages)) if own_kernels else largest))
         return found
+
+    def _largest(self, choose: Choose, number: int) -> MobileArchitecture:
+        """The largest network whose stages have the block of that number, or the last that they offer."""
+        links: list[Stage] = []
+        for index, (program, options) in enumerate(zip(self.programs, self.stages, strict=True)):
+            state = links[-1].width if links else self.start
+            block = options.blocks[min(number, len(options.blocks) - 1)]
+            offered = [shape for shape in self.shapes(index, state) if shape.link.block == block]
+            shape = max(offered, key=lambda one: program.size(one, state))
+            links.append(shape.chosen([program.choice(group, choose) for group in shape.groups]))
+        return self.architecture(max(self.resolution), links)
 
     def architecture(self, resolution: int, links: Sequence[Stage]) -> MobileArchitecture:
         """The architecture of these stages with the space's stem, head and activation."""
@@ -195,11 +240,13 @@ class MobileSpace(SearchSpace):
             head_width=self.head_width,
             activation=self.activation,
             output_stride=self.output_stride,
+            pooled_width=self.pooled(links[-1].width),
+            pooled_norm=self.pooled_norm,
         )
 
 
 def most_channels(space: MobileSpace) -> dict[str, tuple[int, int]]:
-    """The most input and output channels that any network of the space has at each convolution of its blocks.
+    """The most input and output channels that any network of the space has at each piece of its blocks.
 
     The largest network has them, but for a sandglass: the rule on its least channels can leave it with fewer inside.
     """
@@ -210,14 +257,24 @@ def most_channels(space: MobileSpace) -> dict[str, tuple[int, int]]:
             for shape in space.shapes(index, in_width):
                 for block, part in enumerate(stage_blocks(shape.link, in_width, space.activation)):
                     for role, piece in part.pieces:
-                        if isinstance(piece, ConvPart):
-                            name = f"stages.{index}.{block}.{role}"
-                            ins, outs = most.get(name, (0, 0))
-                            most[name] = max(ins, piece.in_channels), max(outs, piece.out_channels)
-        widths = _widths_after(options, widths)
+                        own = piece.out_channels if isinstance(piece, ConvPart) else piece.in_channels
+                        name = f"stages.{index}.{block}.{role}"
+                        ins, outs = most.get(name, (0, 0))
+                        most[name] = max(ins, piece.in_channels), max(outs, own)
+        widths = options.widths_after(widths)
     return most
 
 
-def _widths_after(options: StageOptions, before: tuple[int, ...]) -> tuple[int, ...]:
-    """The widths that there may be after a stage; one that is left out leaves those before it."""
-    return tuple(dict.fromkeys((*options.width, *before))) if 0 in options.depth else options.width
+def kernels_in_turn(options: StageOptions) -> list[dict[str, Any]]:
+    """Kernels of a stage, as many of each as it takes to have every size, the largest first."""
+    sizes = {
+        name: sorted((size for size in getattr(options, name) if size), reverse=True) or [0]
+        for name in ("kernel_size", "start_kernel_size")
+    }
+    turns = range(max(map(len, sizes.values())))
+    return [{name: own[min(turn, len(own) - 1)] for name, own in sizes.items()} for turn in turns]
+
+
+def _without(described: dict[str, Any], free: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that say something: as it was when the others were not there, so that runs go on."""
+    return {name: value for name, value in described.items() if name not in free or value != free[name]}

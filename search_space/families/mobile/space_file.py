@@ -24,7 +24,8 @@ from typing import Any
 from foundation.json_files import shown
 from search_space.architecture import Attention
 from search_space.families.mobile.space import MobileSpace
-from search_space.families.mobile.stage_program import ATTENTION_PER, StageOptions
+from search_space.families.mobile.stage_options import StageOptions
+from search_space.families.mobile.stage_program import ATTENTION_PER
 from search_space.space_file import READERS, SpaceFile
 
 _KEYS = {"name", "resolution", "activation", "stem", "head", "attention_per", "output_stride", "stage"}
@@ -72,7 +73,7 @@ def read(file: SpaceFile) -> MobileSpace:
 
 def _stage(file: SpaceFile, stage: dict[str, Any], place: str) -> StageOptions:
     file.check_keys(stage, _STAGE_KEYS, _STAGE_KEYS, place)
-    lists = {key: file.integers(stage, key, place) for key in _LISTS}
+    lists: dict[str, Any] = {key: file.integers(stage, key, place) for key in _LISTS}
     labels = stage["attention"]
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise file.error(f"{place}.attention", 'expected a list such as ["none", "se/8", "ca/16"]')

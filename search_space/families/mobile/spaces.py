@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from search_space.architecture import Attention
+from search_space.families.mobile.around_mobilenetv3 import AROUND_MOBILENETV3, POOLED
 from search_space.families.mobile.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
 from search_space.families.mobile.space import MobileSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import CLASSES, SPACES
 
@@ -76,6 +77,21 @@ def efficientnet_b0() -> MobileSpace:
         stages=_around(EFFICIENTNET_B0, ratios=(4, 8, 16, 24, 32)),
         head_width=1280,
         activation="silu",
+    )
+
+
+@SPACES.register("mobilenetv3")
+def mobilenetv3() -> MobileSpace:
+    """Around MobileNetV3 for ImageNet: it holds Large and Small, with their own SE and with CA in SE's place."""
+    return MobileSpace(
+        name="mobilenetv3",
+        resolution=RESOLUTIONS,
+        stem_width=16,
+        stem_stride=2,
+        stages=AROUND_MOBILENETV3,
+        head_width=None,
+        activation="hardswish",
+        pooled_width=POOLED,
     )
 
 

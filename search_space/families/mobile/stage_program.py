@@ -11,53 +11,19 @@ from functools import cached_property, lru_cache
 from math import log2
 from typing import Any
 
-from foundation.errors import InputError
-from foundation.json_files import shown
 from search_space import attention as attention_ops
 from search_space.architecture import Attention
 from search_space.chain import Group, LinkProgram, Shape
 from search_space.decisions import Choose, decide
-from search_space.families.mobile.architecture import MAX_DEPTH, PLAIN, Spread, Stage
-from search_space.families.mobile.blocks import BlockPart, block_structure, blocks, stage_blocks
+from search_space.families.mobile.architecture import PLAIN, Spread, Stage
+from search_space.families.mobile.blocks import BlockPart, block_structure, stage_blocks
+from search_space.families.mobile.stage_options import MOST_OPTIONS, StageOptions, check_options, distinct_values
 from search_space.parts import NO_ATTENTION
+
+__all__ = ["ATTENTION_PER", "MOST_OPTIONS", "StageOptions", "StageProgram", "StageShape", "check_options", "laid_out"]
 
 ATTENTION_PER = ("stage", "block")
 _FEATURES = ("log2 width", "depth", "expansion", "kernel_size", "log2 reduction")
-MOST_OPTIONS = 4096  # in one dimension
-
-
-@dataclass(frozen=True)
-class StageOptions:
-    """What a stage may be: its options in each dimension, and what is fixed."""
-
-    block: str
-    stride: int
-    width: tuple[int, ...]
-    depth: tuple[int, ...]
-    expansion: tuple[int, ...]
-    kernel_size: tuple[int, ...]
-    attention: tuple[Attention, ...]
-
-    def __post_init__(self) -> None:
-        if self.block not in blocks():
-            raise InputError(f"block: {shown(self.block)} is unknown; known: {', '.join(blocks())}")
-        for name in ("width", "depth", "expansion", "kernel_size", "attention"):
-            check_options(name, getattr(self, name))
-        for depth in self.depth:
-            if type(depth) is not int or not 0 <= depth <= MAX_DEPTH:
-                raise InputError(f"depth: expected integers from 0 to {MAX_DEPTH}, got {shown(depth)}")
-        if 0 in self.depth and self.stride != 1:
-            raise InputError("depth: a stage of stride 2 cannot be left out; offer depths from 1")
-        # A stage checks its own fields: every option is tried in one.
-        first = Stage(self.block, self.width[0], self.stride, self.expansion[0], self.kernel_size[0], (NO_ATTENTION,))
-        for name in ("width", "expansion", "kernel_size"):
-            for value in getattr(self, name):
-                replace(first, **{name: value})
-        for attention in self.attention:
-            try:
-                attention_ops.structure(attention, 8)
-            except InputError as error:
-                raise InputError(f"attention: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -102,18 +68,21 @@ class StageProgram(LinkProgram):
     def shape(self, state: int, choose: Choose) -> StageShape:
         """The shape that `choose` decides, after `state` channels."""
         options, in_width = self.offered, state
+        widths = options.width or (in_width,)
         if 0 in options.depth:  # without blocks there is no width to decide
             depth = decide(choose, f"{self.name}.depth", options.depth)
             if depth == 0:
-                return StageShape(self._left_out(in_width), ())
-            width = decide(choose, f"{self.name}.width", options.width)
+                return StageShape(self.left_out(in_width), ())
+            block = decide(choose, f"{self.name}.block", options.blocks)
+            width = decide(choose, f"{self.name}.width", widths)
         else:
-            width = decide(choose, f"{self.name}.width", options.width)
+            block = decide(choose, f"{self.name}.block", options.blocks)
+            width = decide(choose, f"{self.name}.width", widths)
             depth = decide(choose, f"{self.name}.depth", options.depth)
-        none = (NO_ATTENTION,) * depth
-        stage = Stage(options.block, width, options.stride, options.expansion[0], options.kernel_size[0], none)
-        # Width and depth can leave no difference between expansions or kernels, and all of them none between ratios:
-        # of twins only the first is offered.
+        stage = options.stage(block, width, depth)
+        # Block, width and depth can leave no difference between expansions or kernels, and all of them none between
+        # ratios: of twins only the first is offered.
+        stage = self._decide_twinless(choose, "start_kernel_size", stage, in_width, options.start_kernel_size)
         stage = self._decide_twinless(choose, "expansion", stage, in_width, options.expansion)
         stage = self._decide_twinless(choose, "kernel_size", stage, in_width, options.kernel_size)
         channels = tuple(part.attention_channels for part in stage_blocks(stage, in_width, self.activation))
@@ -125,10 +94,22 @@ class StageProgram(LinkProgram):
             groups = [Group(self.name, places, distinct)] if places else []
         return StageShape(stage, tuple(groups))
 
-    def _left_out(self, state: int) -> Stage:
+    def may_be(self, stage: Stage) -> bool:
+        """Whether a stage has a block, a stride, a width and the like that are offered; its attention aside."""
+        offered = self.offered
+        return (
+            (stage.block, stage.stride, stage.activation)
+            in ((one, offered.stride, offered.activation) for one in offered.blocks)
+            and (not offered.width or stage.width in offered.width)
+            and stage.depth in offered.depth
+            and stage.kernel_size in offered.kernel_size
+            and stage.start_kernel_size in offered.start_kernel_size
+        )
+
+    def left_out(self, state: int) -> Stage:
         """The stage without blocks, after `state` channels."""
         options = self.offered
-        return Stage(options.block, state, options.stride, options.expansion[0], options.kernel_size[0], ())
+        return replace(options.stage(options.blocks[0], state, 0), kernel_size=options.kernel_size[0])
 
     def choice(self, group: Group, choose: Choose) -> Attention:
         """The attention that `choose` decides for a group of blocks."""
@@ -148,39 +129,53 @@ class StageProgram(LinkProgram):
 
     def key(self, link: Stage) -> Hashable:
         """Everything but attention."""
-        return link.block, link.width, link.stride, link.expansion, link.kernel_size, link.depth
+        shape = link.block, link.width, link.stride, link.expansion, link.kernel_size, link.depth
+        return *shape, link.activation, link.start_kernel_size
 
     def options_of(self, link: Stage) -> tuple[Attention, ...]:
         """Each block's attention."""
         return link.attention
 
     def size(self, shape: Shape, state: int) -> tuple[int, ...]:
-        """Whether it has blocks, width, depth, the channels within its blocks, kernel.
+        """Whether it has blocks, width, depth, the channels within its blocks, kernels.
 
         Of the expansions, a ratio that some blocks divide by and that rules on their least channels can overrule, the
         largest has most channels.
         """
         stage: Stage = shape.link
         inner = sum(piece.in_channels for part in self.parts(stage, state) for _, piece in part.pieces)
-        return bool(stage.depth), stage.width, stage.depth, inner, stage.kernel_size
+        return bool(stage.depth), stage.width, stage.depth, inner, stage.kernel_size, stage.start_kernel_size
 
     def told(self, link: Stage) -> str:
         """The stage's fields."""
         if link.depth == 0:
             return f"{link.block}, left out after width {link.width}"
+        start = f"start kernel {link.start_kernel_size}, " if link.start_kernel_size else ""
+        activation = "" if link.activation is None else f"{link.activation}, "
         return (
-            f"{link.block}, width {link.width}, depth {link.depth}, expansion {link.expansion}, kernel "
-            f"{link.kernel_size}, {link.attention_label}"
+            f"{link.block}, width {link.width}, depth {link.depth}, expansion {link.expansion}, {start}kernel "
+            f"{link.kernel_size}, {activation}{link.attention_label}"
         )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """See `features`."""
-        return _FEATURES + tuple(f"share of {kind}" for kind in self._offered_kinds)
+        blocks = tuple(f"is {block}" for block in self._further_blocks)
+        start = ("start_kernel_size",) if self._starts else ()
+        return _FEATURES + tuple(f"share of {kind}" for kind in self._offered_kinds) + start + blocks
+
+    @property
+    def _further_blocks(self) -> tuple[str, ...]:
+        return self.offered.blocks[1:]
+
+    @property
+    def _starts(self) -> bool:
+        return self.offered.start_kernel_size != (0,)
 
     def features(self, link: Stage) -> tuple[float, ...]:
         """log2 of its width, depth, expansion, kernel size, the mean over its blocks of log2 of the reduction ratio
-        (0 without), and each attention kind's share of its blocks. Of a stage that is left out only the width.
+        (0 without), and each attention kind's share of its blocks. Where they are offered, also the kernel size at its
+        blocks' start, and which of several blocks it has. Of a stage that is left out only the width.
         """
         if link.depth == 0:
             return (log2(link.width), *(0.0 for _ in self.feature_names[1:]))
@@ -193,6 +188,8 @@ class StageProgram(LinkProgram):
             link.kernel_size,
             sum(ratios) / len(ratios),
             *(kinds.count(kind) / len(kinds) for kind in self._offered_kinds),
+            *([link.start_kernel_size] if self._starts else []),
+            *(float(link.block == block) for block in self._further_blocks),
         )
 
     @cached_property
@@ -231,29 +228,17 @@ class StageProgram(LinkProgram):
         return tuple(block_structure(block) for block in stage_blocks(stage, in_width, self.activation))
 
     def _decide_twinless(
-        self, choose: Choose, what: str, stage: Stage, in_width: int, offered: tuple[int, ...]
+        self, choose: Choose, what: str, stage: Stage, in_width: int, offered: tuple[int | float, ...]
     ) -> Stage:
         """The stage with one of the values that differ; the options are part of the name where not all do."""
         if len(offered) == 1:
             return stage
-        values = _distinct_values(stage, in_width, self.activation, what, offered)
+        values = distinct_values(stage, in_width, self.activation, what, offered)
         name = f"{self.name}.{what}"
         if len(values) < len(offered):
             name += f"({','.join(map(str, values))})"
         decided: dict[str, Any] = {what: decide(choose, name, values)}
         return replace(stage, **decided)
-
-
-def check_options(name: str, options: Sequence[object]) -> None:
-    """Raises InputError if there is no option, or one twice."""
-    if not isinstance(options, tuple) or not options:
-        raise InputError(f"{name}: expected at least one option")
-    if len(options) > MOST_OPTIONS:
-        raise InputError(f"{name}: {len(options)} options; at most {MOST_OPTIONS} are read")
-    for index, option in enumerate(options):
-        if option in options[:index]:
-            shown = option.label if isinstance(option, Attention) else option
-            raise InputError(f"{name}: {shown} is given twice")
 
 
 @lru_cache(maxsize=1024)
@@ -272,14 +257,34 @@ def _distinct_ratios(options: tuple[Attention, ...], kind: str, channels: tuple[
     return tuple(first.values())
 
 
-@lru_cache(maxsize=1 << 16)
-def _distinct_values(
-    stage: Stage, in_width: int, activation: str, what: str, offered: tuple[int, ...]
-) -> tuple[int, ...]:
-    """The values of a stage's field that give different networks after `in_width` channels: of twins, the first."""
-    first: dict[tuple[object, ...], int] = {}
-    for value in offered:
-        changed: dict[str, Any] = {what: value}
-        parts = dict.fromkeys(stage_blocks(replace(stage, **changed), in_width, activation))
-        first.setdefault(tuple(block_structure(part) for part in parts), value)
-    return tuple(first.values())
+def laid_out(stages: Sequence[Stage], programs: Sequence[StageProgram], state: int) -> tuple[Stage, ...]:
+    """The stages, one a program: where there are fewer, those that are left out stand between them.
+
+    They are themselves where no such order fits the programs. `state` is that before the first.
+    """
+    missing = len(programs) - len(stages)
+    if missing <= 0:
+        return tuple(stages)
+    # Of the first stages, whether they can stand at the first programs: the rest is found from the end.
+    fitting = {(0, 0)}
+    for index, program in enumerate(programs):
+        for number in range(max(0, index - missing), min(index, len(stages)) + 1):
+            if (number, index) not in fitting:
+                continue
+            if 0 in program.offered.depth:
+                fitting.add((number, index + 1))
+            if number < len(stages) and program.may_be(stages[number]):
+                fitting.add((number + 1, index + 1))
+    number = len(stages)
+    if (number, len(programs)) not in fitting:
+        return tuple(stages)
+    places: list[int] = []
+    for index in range(len(programs) - 1, -1, -1):
+        if number and (number - 1, index) in fitting and programs[index].may_be(stages[number - 1]):
+            number -= 1
+            places.append(index)
+    found: list[Stage] = []
+    kept = iter(stages)
+    for index, program in enumerate(programs):
+        found.append(next(kept) if index in places else program.left_out(found[-1].width if found else state))
+    return tuple(found)
