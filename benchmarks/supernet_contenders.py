@@ -129,7 +129,7 @@ def train_nni(space: MobileSpace, batches: Batches) -> None:
     class Space(ModelSpace):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            width = space.stem_width
+            width = space.start
             self.stem = ConvBNReLU(3, width, 3, stride=space.stem_stride)
             stages = []
             for stage, options in enumerate(space.stages):
@@ -178,7 +178,7 @@ def train_ofa(space: MobileSpace, batches: Batches) -> None:
     class Dynamic(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            width = space.stem_width
+            width = space.start
             self.stem = ConvLayer(3, width, 3, stride=space.stem_stride, act_func="relu6")
             self.stages = nn.ModuleList()
             for options in space.stages:

@@ -23,7 +23,7 @@ from deployment.quantisation import BATCH, CALIBRATION, quantised
 from foundation.errors import InputError, first_line
 from foundation.files import remove_leftovers, write_atomically
 from foundation.progress import Reporter
-from search_space.network import Network
+from search_space.network import Network, bare
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import save_weights
 from training.data.datasets import Dataset
@@ -290,9 +290,12 @@ def _write_timm(given: _Given, path: Path) -> None:
 
 def timm_config(info: ModelInfo) -> dict[str, Any]:
     """The `config.json` of a folder that timm's `create_model('local-dir:FOLDER')` reads."""
-    from deployment.timm_entry import CLASSIFIER, FIRST
+    from deployment.timm_entry import CLASSIFIER
 
     resolution = info.architecture.resolution
+    with torch.device("meta"):
+        layers = bare(info.architecture, 1).named_modules()
+    first = next(name for name, layer in layers if isinstance(layer, nn.Conv2d))
     mean, std = (values * 3 if len(values) == 1 else values for values in (info.mean, info.std))
     return {
         "architecture": "coordnas",
@@ -309,7 +312,7 @@ def timm_config(info: ModelInfo) -> dict[str, Any]:
             "std": std,
             "num_classes": len(info.classes),
             "pool_size": None,
-            "first_conv": FIRST,
+            "first_conv": first,
             "classifier": CLASSIFIER,
         },
     }

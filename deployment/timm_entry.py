@@ -29,7 +29,7 @@ from training.checkpoint import load_weights
 from training.data.preprocessing import read_picture
 from training.model_file import ModelInfo
 
-CLASSIFIER, FIRST = "classifier", "stem.conv"
+CLASSIFIER = "classifier"
 WEIGHTS = "model.safetensors"
 
 

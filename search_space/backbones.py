@@ -5,6 +5,9 @@ from search_space.families.mobile.backbones import (
     mobilenetv2,
     mobilenetv3_large,
     mobilenetv3_small,
+    mobilenetv4_conv_large,
+    mobilenetv4_conv_medium,
+    mobilenetv4_conv_small,
     mobilenext,
 )
 from search_space.hand_designed import BACKBONES, COMPARED_ATTENTIONS, HandDesigned, hand_designed
@@ -18,5 +21,8 @@ __all__ = [
     "mobilenetv2",
     "mobilenetv3_large",
     "mobilenetv3_small",
+    "mobilenetv4_conv_large",
+    "mobilenetv4_conv_medium",
+    "mobilenetv4_conv_small",
     "mobilenext",
 ]

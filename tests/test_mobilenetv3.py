@@ -203,5 +203,5 @@ def test_networks_of_the_space_are_no_twins() -> None:
     for _ in range(2000):
         # Few widths and no attention, so that equal networks would meet.
         architecture = space.assemble(lambda name, options: "none" if "none" in options else rng.choice(options[:2]))
-        structure = (architecture.resolution, *(part for name, part in parts(architecture, 10) if "pooled" not in name))
-        assert seen.setdefault(structure, architecture) == architecture
+        layers = [(part.skips, *(piece for _, piece in part.pieces)) for _, part in parts(architecture, 10)]
+        assert seen.setdefault((architecture.resolution, *layers), architecture) == architecture

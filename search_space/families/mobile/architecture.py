@@ -7,33 +7,18 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space.architecture import ARCHITECTURES, Architecture, Attention, Row, check_resolution
 from search_space.decisions import dimension
+from search_space.families.mobile.spread import Spread, check_output_stride, spreads
 from search_space.fields import check_fields, check_integer, check_list, check_name, check_tuple
 
 MAX_WIDTH = 8192
 MAX_STAGES = 32
 MAX_DEPTH = 32
-
-
-class Spread(NamedTuple):
-    """How far a stage's kernels are spread, so that its map is not made smaller (arXiv:1706.05587, section 3.1).
-
-    Attributes:
-        dilation: of the kernels until a stride would come: how many times finer the stage's input is than its stages'
-            strides say.
-        unstrided: whether the stage's own stride is left out; what follows it is then dilated as much more.
-    """
-
-    dilation: int = 1
-    unstrided: bool = False
-
-
-PLAIN = Spread()
 
 
 @dataclass(frozen=True)
@@ -95,6 +80,8 @@ class Stage:
 class MobileArchitecture(Architecture):
     """A whole backbone: stem convolution, stages, head convolution (absent where `head_width` is None).
 
+    Without a stem, `stem_width` None and `stem_stride` 1, the first stage sees the picture.
+
     With an `output_stride` no map is coarser than that, in pixels of the picture to one of its own: the stages whose
     stride would go beyond it are dilated instead. Parameters are the same either way.
 
@@ -104,7 +91,7 @@ class MobileArchitecture(Architecture):
     """
 
     resolution: int
-    stem_width: int
+    stem_width: int | None
     stem_stride: int
     stages: tuple[Stage, ...]
     head_width: int | None
@@ -117,14 +104,13 @@ class MobileArchitecture(Architecture):
 
     def __post_init__(self) -> None:
         check_resolution(self.resolution)
-        check_integer("stem_width", self.stem_width, 1, MAX_WIDTH)
-        check_integer("stem_stride", self.stem_stride, 1, 2)
+        check_stem(self.stem_width, self.stem_stride)
         check_tuple("stages", self.stages, Stage, MAX_STAGES)
         if self.head_width is not None:
             check_integer("head_width", self.head_width, 1, MAX_WIDTH)
         check_name("activation", self.activation)
         check_pooled(self.pooled_width, self.pooled_norm)
-        width = self.stem_width
+        width = self.first_width
         for index, stage in enumerate(self.stages):
             if stage.activation == self.activation:
                 raise InputError(f"stages[{index}].activation: {stage.activation} is the network's own; leave it out")
@@ -135,6 +121,11 @@ class MobileArchitecture(Architecture):
             check_output_stride(self.output_stride, self.stem_stride, [stage.stride for stage in self.stages])
 
     @property
+    def first_width(self) -> int:
+        """Channels that the first stage sees: the stem's, or the picture's."""
+        return first_width(self.stem_width)
+
+    @property
     def total_stride(self) -> int:
         """Input pixels per pixel of the last feature map, along one side."""
         return self.strides[-1]
@@ -142,11 +133,11 @@ class MobileArchitecture(Architecture):
     @property
     def strides(self) -> tuple[int, ...]:
         """See `Architecture.strides`."""
-        return tuple(dict.fromkeys(self.strides_along))
+        return tuple(dict.fromkeys(self.strides_along[self.stem_width is None :]))
 
     @property
     def strides_along(self) -> tuple[int, ...]:
-        """The stride of the map after the stem, and after each stage."""
+        """The stride of what the first stage sees, and of the map after each stage."""
         found = [self.stem_stride]
         for stage, spread in zip(self.stages, self.spreads, strict=True):
             found.append(found[-1] * (1 if spread.unstrided else stage.stride))
@@ -167,8 +158,12 @@ class MobileArchitecture(Architecture):
 
     def rows(self) -> tuple[Row, ...]:
         """Stem, stages and, where there is one, head."""
-        kernel = ("kernel", 3)
-        rows = [Row("stem", "stem", "convolution", self.stem_width, self.stem_stride, (None,), (kernel,), end=True)]
+        rows = []
+        if self.stem_width is not None:
+            kernel = ("kernel", 3)
+            rows += [
+                Row("stem", "stem", "convolution", self.stem_width, self.stem_stride, (None,), (kernel,), end=True)
+            ]
         for index, (stage, spread) in enumerate(zip(self.stages, self.spreads, strict=True)):
             numbers: list[tuple[str, int | float]] = []
             if stage.depth and stage.start_kernel_size:
@@ -247,6 +242,18 @@ def _numbered(wanted: Sequence[bool]) -> str:
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found)
 
 
+def first_width(stem_width: int | None) -> int:
+    """Channels after a stem of that width; the picture's where there is none."""
+    return 3 if stem_width is None else stem_width
+
+
+def check_stem(width: object, stride: object) -> None:
+    """Raises InputError if it is neither a stem nor none."""
+    if width is not None:
+        check_integer("stem_width", width, 1, MAX_WIDTH)
+    check_integer("stem_stride", stride, 1, 1 if width is None else 2)
+
+
 def check_pooled(width: object, norm: object) -> None:
     """Raises InputError if it is no layer after the mean."""
     if width is not None:
@@ -262,33 +269,6 @@ def _check_expansion(value: object) -> None:
     if type(value) is float:
         raise InputError(f"expansion: expected an integer from 1 to 16, or 2.25 and the like, got {shown(value)}")
     check_integer("expansion", value, 1, 16)
-
-
-def spreads(stem_stride: int, strides: Sequence[int], output_stride: int | None) -> tuple[Spread, ...]:
-    """How far the kernels of each stage of these strides are spread, so that no map is coarser than `output_stride`."""
-    total, dilation = stem_stride, 1
-    found = []
-    for stride in strides:
-        unstrided = output_stride is not None and total * stride > output_stride
-        found.append(Spread(dilation, unstrided))
-        if unstrided:
-            dilation *= stride
-        else:
-            total *= stride
-    return tuple(found)
-
-
-def check_output_stride(value: object, stem_stride: int, strides: Sequence[int]) -> None:
-    """Raises InputError if no map of a network of these strides is of that stride, or if the last is by itself."""
-    known = [stem_stride]
-    for stride in strides:
-        known.append(known[-1] * stride)
-    finer = list(dict.fromkeys(known))[:-1]
-    if not finer:
-        raise InputError(f"output_stride: {shown(value)}, but the network's only one is {stem_stride}; leave it out")
-    if type(value) is not int or value not in finer:
-        told = ", ".join(map(str, finer))
-        raise InputError(f"output_stride: expected {told} (the network's own is {known[-1]}), got {shown(value)}")
 
 
 def _stage(place: str, data: object) -> Stage:

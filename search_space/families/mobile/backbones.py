@@ -9,6 +9,7 @@ from search_space.architecture import Attention
 from search_space.families.mobile.architecture import MobileArchitecture, Stage
 from search_space.families.mobile.blocks import attend
 from search_space.families.mobile.mobilenetv3 import LARGE, LARGE_POOLED, OWN_SE, SMALL, SMALL_POOLED, mobilenetv3
+from search_space.families.mobile.mobilenetv4 import CONV_LARGE, CONV_MEDIUM, CONV_SMALL, mobilenetv4
 from search_space.hand_designed import BACKBONES
 from search_space.parts import NO_ATTENTION
 from search_space.rounding import divisible
@@ -129,6 +130,30 @@ def mobilenetv3_small(
 ) -> MobileArchitecture:
     """MobileNetV3-Small with `attention` in the blocks in which the paper has SE, by default its own SE."""
     return mobilenetv3(SMALL, SMALL_POOLED, width, attention, resolution, divisor)
+
+
+@BACKBONES.register("mobilenetv4_conv_small")
+def mobilenetv4_conv_small(
+    width: float = 1.0, attention: Attention = NO_ATTENTION, resolution: int = 224, divisor: int = 8
+) -> MobileArchitecture:
+    """MobileNetV4-Conv-S with `attention` in every universal inverted bottleneck."""
+    return mobilenetv4(CONV_SMALL, width, attention, resolution, divisor)
+
+
+@BACKBONES.register("mobilenetv4_conv_medium")
+def mobilenetv4_conv_medium(
+    width: float = 1.0, attention: Attention = NO_ATTENTION, resolution: int = 224, divisor: int = 8
+) -> MobileArchitecture:
+    """MobileNetV4-Conv-M with `attention` in every inverted bottleneck, fused or universal."""
+    return mobilenetv4(CONV_MEDIUM, width, attention, resolution, divisor)
+
+
+@BACKBONES.register("mobilenetv4_conv_large")
+def mobilenetv4_conv_large(
+    width: float = 1.0, attention: Attention = NO_ATTENTION, resolution: int = 224, divisor: int = 8
+) -> MobileArchitecture:
+    """MobileNetV4-Conv-L with `attention` in every inverted bottleneck, fused or universal."""
+    return mobilenetv4(CONV_LARGE, width, attention, resolution, divisor)
 
 
 def _stage(row: PublishedStage, width: int) -> Stage:

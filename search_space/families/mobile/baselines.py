@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from foundation.errors import InputError
 from search_space.architecture import Architecture, Attention
 from search_space.baselines import COMPARED, Off, at_cost
-from search_space.families.mobile.architecture import MobileArchitecture, Stage
+from search_space.families.mobile.architecture import MobileArchitecture, Stage, first_width
 from search_space.families.mobile.blocks import attend
 from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.stage_options import StageOptions
@@ -27,25 +27,25 @@ def uniform(space: MobileSpace, attention: Attention, width: float = 1.0, diviso
     A stage of which that leaves no block is not there.
     """
     middling = [options for options in space.stages if _middle(options.depth)]
-    stem_width = divisible(space.stem_width * width, divisor)
+    stem_width = _scaled(space.stem_width, width, divisor)
     stages: list[Stage] = []
     for options in middling:
-        before = stages[-1].width if stages else stem_width
+        before = stages[-1].width if stages else first_width(stem_width)
         own = divisible(_middle(options.width) * width, divisor) if options.width else before
         stages.append(_middle_stage(options, own))
 
     def wanted(index: int, _stage: Stage) -> Attention:
         return attention if middling[index].attention != (NO_ATTENTION,) else NO_ATTENTION
 
-    return _made(space, stem_width, attend(stages, stem_width, space.activation, wanted))
+    return _made(space, stem_width, attend(stages, first_width(stem_width), space.activation, wanted))
 
 
 def offered(space: MobileSpace, attention: Attention, width: float = 1.0) -> MobileArchitecture:
     """As `uniform`, of the space's own options: of each stage's widths the nearest, of that kind the nearest ratio."""
     stages = []
     for options in space.stages:
-        wanted = _middle(options.width or (space.stem_width,)) * width
-        nearest = min(options.width or (space.stem_width,), key=lambda own: abs(own - wanted))
+        wanted = _middle(options.width or (space.start,)) * width
+        nearest = min(options.width or (space.start,), key=lambda own: abs(own - wanted))
         stages.append(_middle_stage(options, nearest))
     return _attended(space, stages, attention)
 
@@ -76,6 +76,10 @@ def nudged_within(
                     yield _attended(space, stages, attention).at(architecture.resolution)
 
 
+def _scaled(stem_width: int | None, width: float, divisor: int) -> int | None:
+    return None if stem_width is None else divisible(stem_width * width, divisor)
+
+
 def _middle(options: tuple[_Number, ...]) -> _Number:
     return sorted(options)[(len(options) - 1) // 2]
 
@@ -95,7 +99,7 @@ def _middle_stage(options: StageOptions, width: int) -> Stage:
 
 def _attended(space: MobileSpace, stages: Sequence[Stage], attention: Attention) -> MobileArchitecture:
     """The network of these stages, each with what it offers that is most like the attention."""
-    width, sized = space.stem_width, []
+    width, sized = space.start, []
     for stage, options in zip(stages, space.stages, strict=True):
         # What is left out changes no width, nor what keeps it.
         sized.append(stage if stage.depth and options.width else replace(stage, width=width))
@@ -105,14 +109,14 @@ def _attended(space: MobileSpace, stages: Sequence[Stage], attention: Attention)
         alike = [own for own in space.stages[index].attention if own.kind == attention.kind]
         return min(alike, key=lambda own: abs((own.reduction or 0) - (attention.reduction or 0)), default=NO_ATTENTION)
 
-    network = _made(space, space.stem_width, attend(sized, space.stem_width, space.activation, wanted))
+    network = _made(space, space.stem_width, attend(sized, space.start, space.activation, wanted))
     try:
         return cast(MobileArchitecture, space.canonical(network))  # of twins the one whose times are known
     except InputError:  # a stage that is never without attention, and is here
         return network
 
 
-def _made(space: MobileSpace, stem_width: int, stages: tuple[Stage, ...]) -> MobileArchitecture:
+def _made(space: MobileSpace, stem_width: int | None, stages: tuple[Stage, ...]) -> MobileArchitecture:
     return MobileArchitecture(
         resolution=_middle(space.resolution),
         stem_width=stem_width,
@@ -135,12 +139,12 @@ def alike(
     """
     kept = (stage for stage in architecture.stages if stage.depth)
     stages = [replace(stage, width=divisible(stage.width * width, divisor)) for stage in kept]
-    stem_width = divisible(architecture.stem_width * width, divisor)
+    stem_width = _scaled(architecture.stem_width, width, divisor)
 
     def wanted(_index: int, stage: Stage) -> Attention:
         return attention if stage.expansion > 1 or any(own != NO_ATTENTION for own in stage.attention) else NO_ATTENTION
 
-    placed = attend(stages, stem_width, architecture.activation, wanted)
+    placed = attend(stages, first_width(stem_width), architecture.activation, wanted)
     return replace(architecture, stem_width=stem_width, stages=placed)
 
 

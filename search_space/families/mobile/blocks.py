@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Attention
-from search_space.families.mobile.architecture import PLAIN, Spread, Stage
+from search_space.families.mobile.architecture import Stage
+from search_space.families.mobile.spread import PLAIN, Spread
 from search_space.parts import NO_ATTENTION, AttentionPart, Compound, ConvPart, Piece, strided
 from search_space.rounding import divisible
 
@@ -133,11 +134,15 @@ def _spread(pieces: Pieces, spread: Spread) -> Pieces:
 
 
 def attend(
-    stages: Sequence[Stage], stem_width: int, activation: str, attention: Callable[[int, Stage], Attention]
+    stages: Sequence[Stage], first_width: int, activation: str, attention: Callable[[int, Stage], Attention]
 ) -> tuple[Stage, ...]:
-    """The stages with the attention for each (its number, the stage) in every block that has a place for one."""
+    """The stages with the attention for each (its number, the stage) in every block that has a place for one.
+
+    Args:
+        first_width: channels that the first stage sees.
+    """
     placed = []
-    in_width = stem_width
+    in_width = first_width
     for index, stage in enumerate(stages):
         wanted = attention(index, stage)
         blocks = stage_blocks(stage, in_width, activation)
@@ -256,6 +261,41 @@ def _bottleneck(part: BlockPart) -> Pieces:
         hidden = divisible(math.ceil(part.out_channels / 6), 16)
     yield "reduce", ConvPart(part.in_channels, hidden)
     yield "expand", ConvPart(hidden, part.out_channels, activation=part.activation)
+
+
+@register_block("universal_inverted_bottleneck")
+def universal_inverted_bottleneck(part: BlockPart) -> Pieces:
+    """MobileNetV4's block (arXiv:2404.10518, section 3), with attention on the expanded channels.
+
+    Depthwise without activation, expand 1×1, depthwise, attention, project 1×1. Each depthwise convolution is there or
+    not: with the second alone it is an inverted bottleneck, with the first alone ConvNeXt's block, with both one of an
+    extra depthwise convolution, with neither a feed-forward network. The second has the stride, or without it the
+    first. The attention stands after the second, as in an inverted residual, or without it after the expansion: there
+    are the most channels, and as late as can be before the projection mixes them.
+    """
+    if part.stride > 1 and not part.kernel_size and not part.start_kernel_size:
+        raise InputError(f"kernel_size: 0 before and after the expansion, so nothing can have stride {part.stride}")
+    width, hidden = part.in_channels, part.hidden_channels
+    if part.start_kernel_size:
+        stride = 1 if part.kernel_size else part.stride
+        yield START, ConvPart(width, width, part.start_kernel_size, stride, depthwise=True)
+    yield EXPAND, ConvPart(width, hidden, activation=part.activation)
+    if part.kernel_size:
+        yield "depthwise", ConvPart(hidden, hidden, part.kernel_size, part.stride, part.activation, depthwise=True)
+    yield "attention", AttentionPart(part.attention, hidden, part.activation)
+    yield "project", ConvPart(hidden, part.out_channels)
+
+
+@register_block("fused_inverted_bottleneck")
+def fused_inverted_bottleneck(part: BlockPart) -> Pieces:
+    """An inverted residual whose expansion and depthwise convolution are one convolution (MobileNetV4, section 4).
+
+    Expand k×k with the stride, attention, project 1×1.
+    """
+    hidden = part.hidden_channels
+    yield "fused", ConvPart(part.in_channels, hidden, part.kernel_size, part.stride, part.activation)
+    yield "attention", AttentionPart(part.attention, hidden, part.activation)
+    yield "project", ConvPart(hidden, part.out_channels)
 
 
 @register_block("conv_norm")

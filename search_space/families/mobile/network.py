@@ -25,7 +25,7 @@ class MobileNetwork(Network):
         super().__init__(architecture, num_classes)
         self.info = feature_maps(architecture)
         modules = {name: create(name, part) for name, part in network_parts(architecture, num_classes)}
-        self.stem = modules["stem"]
+        self.stem = modules.get("stem", nn.Identity())
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(*(modules[f"stages.{i}.{j}"] for j in range(stage.depth)))
@@ -91,7 +91,7 @@ class MobileNetwork(Network):
         return ends
 
     def stemmed(self, images: Tensor) -> Tensor:
-        """The stem's map."""
+        """The stem's map; without a stem the images."""
         features: Tensor = self.stem(images)
         return features
 
@@ -99,7 +99,9 @@ class MobileNetwork(Network):
 def feature_maps(architecture: MobileArchitecture) -> tuple[FeatureMap, ...]:
     """Of each size the last map, without the head's."""
     first, *after = architecture.strides_along
-    found = {first: FeatureMap(_STEM, architecture.stem_width, first)}
+    found = {}
+    if architecture.stem_width is not None:
+        found[first] = FeatureMap(_STEM, architecture.stem_width, first)
     for index, (stage, stride) in enumerate(zip(architecture.stages, after, strict=True)):
         found[stride] = FeatureMap(f"stages.{index}", stage.width, stride)
     return tuple(found.values())

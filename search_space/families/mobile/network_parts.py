@@ -16,8 +16,9 @@ def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tu
     head = as_head(head)
     named: list[tuple[str, Part]] = []
     activation = architecture.activation
-    named.append(("stem", ConvPart(3, architecture.stem_width, 3, architecture.stem_stride, activation)))
-    width = architecture.stem_width
+    if architecture.stem_width is not None:
+        named.append(("stem", ConvPart(3, architecture.stem_width, 3, architecture.stem_stride, activation)))
+    width = architecture.first_width
     along = zip(architecture.stages, architecture.spreads, architecture.strides_along, strict=False)
     for i, (stage, spread, stride) in enumerate(along):
         blocks = stage_blocks(stage, width, activation, spread)

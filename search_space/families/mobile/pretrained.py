@@ -11,7 +11,8 @@ arXiv:1511.05641):
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from search_space.families.mobile.backbones import (
     mobilenetv3_small,
 )
 from search_space.families.mobile.blocks import Block
-from search_space.families.mobile.matching import can_match, matched
+from search_space.families.mobile.matching import Place, can_match, matched
 from search_space.families.mobile.network import MobileNetwork
 from search_space.network import build
 from search_space.parts import ConvNormActivation
@@ -168,27 +169,26 @@ def _transfer(source: MobileNetwork, target: MobileNetwork, report: Transferred,
     assert isinstance(own, MobileArchitecture)
     if not can_match(theirs, own):
         raise InputError(f"the source has {len(theirs.stages)} stages, the network {len(own.stages)}")
+    if len(theirs.stages) == len(own.stages):
+        for number, (there, here) in enumerate(zip(theirs.stages, own.stages, strict=True), 1):
+            if there.depth and here.depth and there.block != here.block:
+                raise InputError(
+                    f"stage {number} of the source is of {there.block} blocks, the network's of {here.block}"
+                )
     matches = matched(theirs, own)
-    for here, number in enumerate(matches):
-        there = None if number is None else theirs.stages[number]
-        if there is not None and there.depth and own.stages[here].depth and there.block != own.stages[here].block:
-            raise InputError(
-                f"stage {here + 1} of the source is of {there.block} blocks, the network's of {own.stages[here].block}"
-            )
-    if theirs.everywhere != own.everywhere and _activations(theirs, own, matches):
+    if not _activates_alike(theirs, own, matches):
         report.differs("activation", f"{own.everywhere} instead of {theirs.everywhere}")
     if theirs.output_stride != own.output_stride:
         report.differs("stages", "dilated otherwise")
     overlap("stem", source.stem, target.stem, report)
-    for i, (new_stage, number) in enumerate(zip(target.stages, matches, strict=True)):
-        assert isinstance(new_stage, nn.Sequential)
-        old_stage = nn.Sequential() if number is None else source.stages[number]
-        assert isinstance(old_stage, nn.Sequential)
-        for j, new in enumerate(new_stage):
+    for i, stage in enumerate(target.stages):
+        assert isinstance(stage, nn.Sequential)
+        for j, new in enumerate(stage):
             name = f"stages.{i}.{j}"
             assert isinstance(new, Block)
-            if j < len(old_stage):
-                old = old_stage[j]
+            place = matches.get(Place(i, j))
+            if place is not None:
+                old = source.get_submodule(f"stages.{place.stage}.{place.number}")
                 assert isinstance(old, Block)
                 _block(name, old, new, report, compensate)
             elif new.skip:
@@ -196,20 +196,21 @@ def _transfer(source: MobileNetwork, target: MobileNetwork, report: Transferred,
                 report.notes[name] = "new block, starts as its skip"
             else:
                 report.differs(name, "fresh: the source leaves the stage out")
-        if len(new_stage) < len(old_stage):
-            report.differs(f"stages.{i}", f"{len(old_stage) - len(new_stage)} blocks dropped")
-    for number in set(range(len(theirs.stages))) - set(matches):
-        if theirs.stages[number].depth:
-            report.differs(f"stages, the source's {number + 1}", f"{theirs.stages[number].depth} blocks dropped")
+    taken = Counter(place.stage for place in matches.values())
+    for i, there in enumerate(theirs.stages):
+        if taken[i] < there.depth:
+            report.differs(f"stages.{i}", f"{there.depth - taken[i]} blocks of the source dropped")
     overlap("head", source.head, target.head, report)
     overlap("pooled", source.pooled, target.pooled, report)
 
 
-def _activations(theirs: MobileArchitecture, own: MobileArchitecture, matches: Sequence[int | None]) -> bool:
-    """Whether blocks that are matched, or the ends, have different activations."""
-    pairs = [(theirs.stages[number], own.stages[here]) for here, number in enumerate(matches) if number is not None]
-    found = [(there.activation or theirs.activation, here.activation or own.activation) for there, here in pairs]
-    return any(there != here for there, here in [(theirs.activation, own.activation), *found])
+def _activates_alike(theirs: MobileArchitecture, own: MobileArchitecture, matches: Mapping[Place, Place]) -> bool:
+    """Whether the ends, and blocks that stand for each other, have the same activations."""
+    pairs = {(place.stage, other.stage) for place, other in matches.items()}
+    return theirs.activation == own.activation and all(
+        (theirs.stages[there].activation or theirs.activation) == (own.stages[here].activation or own.activation)
+        for here, there in pairs
+    )
 
 
 def _block(name: str, old: Block, new: Block, report: Transferred, compensate: bool) -> None:

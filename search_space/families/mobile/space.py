@@ -9,12 +9,14 @@ from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space.architecture import Architecture, Attention
 from search_space.decisions import Choose, dimension
-from search_space.families.mobile.architecture import MobileArchitecture, Stage, spreads
+from search_space.families.mobile.architecture import MobileArchitecture, Stage, check_stem, first_width
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.counting_work import counting_seconds, counting_work
+from search_space.families.mobile.laying_out import laid_out
 from search_space.families.mobile.network_parts import network_parts, tap_of
+from search_space.families.mobile.spread import spreads
 from search_space.families.mobile.stage_options import StageOptions, check_options
-from search_space.families.mobile.stage_program import ATTENTION_PER, StageProgram, laid_out
+from search_space.families.mobile.stage_program import ATTENTION_PER, StageProgram
 from search_space.head import Head
 from search_space.parts import ACTIVATIONS, AttentionPart, ConvPart, Part, Piece, PooledPart
 from search_space.space import SPACE_KINDS, SearchSpace, check_space_name
@@ -43,7 +45,7 @@ class MobileSpace(SearchSpace):
 
     name: str
     resolution: tuple[int, ...]
-    stem_width: int
+    stem_width: int | None
     stem_stride: int
     stages: tuple[StageOptions, ...]
     head_width: int | None
@@ -64,7 +66,8 @@ class MobileSpace(SearchSpace):
             raise InputError(
                 f"attention_per: {shown(self.attention_per)} is unknown; known: {', '.join(ATTENTION_PER)}"
             )
-        before: tuple[int, ...] = (self.stem_width,)
+        check_stem(self.stem_width, self.stem_stride)
+        before: tuple[int, ...] = (self.start,)
         for index, options in enumerate(self.stages):
             shared = set(before) & set(options.width or before)
             if "sandglass_thin" in options.blocks and options.stride == 1 and shared:
@@ -92,7 +95,7 @@ class MobileSpace(SearchSpace):
         # An architecture checks its own fields.
         first: list[Stage] = []
         for options in self.stages:
-            width = options.widths_after((first[-1].width if first else self.stem_width,))[0]
+            width = options.widths_after((first[-1].width if first else self.start,))[0]
             first.append(options.stage(options.blocks[0], width))
         for resolution in self.resolution:
             self.architecture(resolution, tuple(first))
@@ -110,8 +113,8 @@ class MobileSpace(SearchSpace):
 
     @property
     def start(self) -> int:
-        """The channels that the stem leaves."""
-        return self.stem_width
+        """The channels that the first stage sees."""
+        return first_width(self.stem_width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, tuples and values: all that says which networks there are."""
@@ -135,7 +138,9 @@ class MobileSpace(SearchSpace):
 
     @property
     def stem_parts(self) -> tuple[Part, ...]:
-        """The stem's convolution."""
+        """The stem's convolution, if there is a stem."""
+        if self.stem_width is None:
+            return ()
         return (ConvPart(3, self.stem_width, 3, self.stem_stride, self.activation),)
 
     def tail_parts(self, state: int, head: Head) -> list[Part]:
@@ -168,20 +173,26 @@ class MobileSpace(SearchSpace):
     def links(self, architecture: Architecture) -> tuple[Stage, ...] | None:
         """The stages; None where stem, head or activation are not the space's.
 
-        Of an architecture with fewer stages, with the stages that it leaves out where the others fit the space's.
+        Of an architecture with other numbers of stages its blocks in the space's stages, where there is a way.
         """
         if not isinstance(architecture, MobileArchitecture):
             return None
         fixed = all(getattr(architecture, name) == getattr(self, name) for name in _FIXED)
         if not fixed or architecture.pooled_width != self.pooled(architecture.stages[-1].width):
             return None
-        return laid_out(architecture.stages, self.programs, self.stem_width)
+        if len(architecture.stages) == len(self.stages):
+            return architecture.stages
+        return laid_out(architecture.stages, self.programs, self.start, self.shapes)
 
     def stored_pieces(self, head: Head, *, own_kernels: bool) -> Iterator[tuple[str, list[tuple[str, Piece]]]]:
         """See `search_space.space`: the widest networks' pieces, a block's convolutions as wide as any there."""
         channels = most_channels(self)
-        for _, architecture in self.widest(own_kernels=own_kernels):
+        again: set[tuple[object, ...]] = set()
+        for kind, number, turn, architecture in self._widest(own_kernels):
             for name, part in network_parts(architecture, head):
+                if number and (kind, turn, name, part) in again:  # where there is no other block to choose
+                    continue
+                again.add((kind, turn, name, part))
                 pieces: list[tuple[str, Piece]] = []
                 for role, piece in part.pieces:
                     place = f"{name}.{role}"
@@ -197,11 +208,15 @@ class MobileSpace(SearchSpace):
     def widest(self, *, own_kernels: bool) -> list[tuple[str, MobileArchitecture]]:
         """The networks that are largest in every dimension, one for each attention kind, with that kind.
 
-        With `own_kernels` as many of each kind as it takes to have every kernel size, the largest first.
+        Where stages offer several blocks as many of each kind as it takes to have every one, and with `own_kernels` as
+        many of these as it takes to have every kernel size, the largest first.
         """
+        return [(kind, architecture) for kind, *_, architecture in self._widest(own_kernels)]
+
+    def _widest(self, own_kernels: bool) -> Iterator[tuple[str, int, int, MobileArchitecture]]:
+        """The widest networks, each with its kind, and the numbers of its blocks and kernels among those offered."""
         kinds = dict.fromkeys(attention.kind for options in self.stages for attention in options.attention)
         turns = [kernels_in_turn(options) for options in self.stages]
-        found: list[tuple[str, MobileArchitecture]] = []
         for kind in kinds:
 
             def choose(name: str, options: Sequence[Any], kind: str = kind) -> Any:
@@ -213,11 +228,10 @@ class MobileSpace(SearchSpace):
                 largest = self._largest(choose, number)
                 for turn in range(max(map(len, turns)) if own_kernels else 1):
                     stages = (
-                        replace(stage, **own[min(turn, len(own) - 1)])
+                        with_kernels(stage, own[min(turn, len(own) - 1)])
                         for stage, own in zip(largest.stages, turns, strict=True)
                     )
-                    found.append((kind, replace(largest, stages=tuple(stages)) if own_kernels else largest))
-        return found
+                    yield kind, number, turn, replace(largest, stages=tuple(stages)) if own_kernels else largest
 
     def _largest(self, choose: Choose, number: int) -> MobileArchitecture:
         """The largest network whose stages have the block of that number, or the last that they offer."""
@@ -251,7 +265,7 @@ def most_channels(space: MobileSpace) -> dict[str, tuple[int, int]]:
     The largest network has them, but for a sandglass: the rule on its least channels can leave it with fewer inside.
     """
     most: dict[str, tuple[int, int]] = {}
-    widths: tuple[int, ...] = (space.stem_width,)
+    widths: tuple[int, ...] = (space.start,)
     for index, options in enumerate(space.stages):
         for in_width in widths:
             for shape in space.shapes(index, in_width):
@@ -265,14 +279,20 @@ def most_channels(space: MobileSpace) -> dict[str, tuple[int, int]]:
     return most
 
 
-def kernels_in_turn(options: StageOptions) -> list[dict[str, Any]]:
-    """Kernels of a stage, as many of each as it takes to have every size, the largest first."""
+def kernels_in_turn(options: StageOptions) -> list[dict[str, int]]:
+    """Kernels of a stage, as often as it takes to have every size, the largest first."""
     sizes = {
         name: sorted((size for size in getattr(options, name) if size), reverse=True) or [0]
         for name in ("kernel_size", "start_kernel_size")
     }
     turns = range(max(map(len, sizes.values())))
     return [{name: own[min(turn, len(own) - 1)] for name, own in sizes.items()} for turn in turns]
+
+
+def with_kernels(stage: Stage, sizes: Mapping[str, int]) -> Stage:
+    """The stage with other sizes of the kernels that it has."""
+    own: dict[str, Any] = {name: size for name, size in sizes.items() if getattr(stage, name)}
+    return replace(stage, **own)
 
 
 def _without(described: dict[str, Any], free: Mapping[str, Any]) -> dict[str, Any]:

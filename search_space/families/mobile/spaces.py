@@ -1,10 +1,13 @@
 """The named spaces of mobile networks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from search_space.architecture import Attention
 from search_space.families.mobile.around_mobilenetv3 import AROUND_MOBILENETV3, POOLED
+from search_space.families.mobile.around_mobilenetv4 import AROUND_MOBILENETV4
 from search_space.families.mobile.backbones import EFFICIENTNET_B0, MOBILENETV2, MOBILENEXT, PublishedStage
+from search_space.families.mobile.mobilenetv4 import FUSED, UNIVERSAL
 from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
@@ -95,6 +98,26 @@ def mobilenetv3() -> MobileSpace:
     )
 
 
+@SPACES.register("mobilenetv4")
+def mobilenetv4() -> MobileSpace:
+    """Around MobileNetV4 for ImageNet: it holds the convolutional Small, Medium and Large, with CA where there is room.
+
+    In a universal inverted bottleneck attention stands after the depthwise convolution on the expanded channels, or
+    without one after the expansion.
+    """
+    return MobileSpace(
+        name="mobilenetv4",
+        resolution=RESOLUTIONS,
+        stem_width=None,
+        stem_stride=1,
+        stages=AROUND_MOBILENETV4,
+        head_width=None,
+        activation="relu",
+        pooled_width=(1280,),
+        pooled_norm=True,
+    )
+
+
 @SPACES.register("mobilenetv2-32")
 def mobilenetv2_32() -> MobileSpace:
     """A small MobileNetV2 for 32×32 pictures.
@@ -113,6 +136,18 @@ def mobile_32() -> MobileSpace:
     of 1.2M MACs are better than those drawn from `mobilenetv2-32` (`python -m benchmarks.design_spaces`).
     """
     return _for_32("mobile-32", (((8, 12, 16), 1), ((12, 16, 20, 24), 2), ((24, 32, 40, 48), 2)))
+
+
+@SPACES.register("mobilenetv4-32")
+def mobilenetv4_32() -> MobileSpace:
+    """MobileNetV4's blocks for 32×32 pictures: the stages of `mobile-32`, whose first may also be fused."""
+    plain = mobile_32()
+    first, *others = (
+        replace(options, block=UNIVERSAL, kernel_size=(0, 3, 5), start_kernel_size=(0, 3, 5))
+        for options in plain.stages
+    )
+    stages = (replace(first, block=(UNIVERSAL, FUSED)), *others)
+    return replace(plain, name="mobilenetv4-32", stages=stages, activation="relu")
 
 
 def _for_32(name: str, rows: Sequence[tuple[tuple[int, ...], int]]) -> MobileSpace:
@@ -200,4 +235,4 @@ def photos() -> MobileSpace:
     )
 
 
-CLASSES["mobilenetv2-32"] = CLASSES["mobile-32"] = 10
+CLASSES["mobilenetv2-32"] = CLASSES["mobile-32"] = CLASSES["mobilenetv4-32"] = 10

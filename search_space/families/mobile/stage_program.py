@@ -15,12 +15,13 @@ from search_space import attention as attention_ops
 from search_space.architecture import Attention
 from search_space.chain import Group, LinkProgram, Shape
 from search_space.decisions import Choose, decide
-from search_space.families.mobile.architecture import PLAIN, Spread, Stage
+from search_space.families.mobile.architecture import Stage
 from search_space.families.mobile.blocks import BlockPart, block_structure, stage_blocks
+from search_space.families.mobile.spread import PLAIN, Spread
 from search_space.families.mobile.stage_options import MOST_OPTIONS, StageOptions, check_options, distinct_values
 from search_space.parts import NO_ATTENTION
 
-__all__ = ["ATTENTION_PER", "MOST_OPTIONS", "StageOptions", "StageProgram", "StageShape", "check_options", "laid_out"]
+__all__ = ["ATTENTION_PER", "MOST_OPTIONS", "StageOptions", "StageProgram", "StageShape", "check_options"]
 
 ATTENTION_PER = ("stage", "block")
 _FEATURES = ("log2 width", "depth", "expansion", "kernel_size", "log2 reduction")
@@ -93,18 +94,6 @@ class StageProgram(LinkProgram):
             distinct = tuple(dict.fromkeys(channels[block] or 0 for block in places))
             groups = [Group(self.name, places, distinct)] if places else []
         return StageShape(stage, tuple(groups))
-
-    def may_be(self, stage: Stage) -> bool:
-        """Whether a stage has a block, a stride, a width and the like that are offered; its attention aside."""
-        offered = self.offered
-        return (
-            (stage.block, stage.stride, stage.activation)
-            in ((one, offered.stride, offered.activation) for one in offered.blocks)
-            and (not offered.width or stage.width in offered.width)
-            and stage.depth in offered.depth
-            and stage.kernel_size in offered.kernel_size
-            and stage.start_kernel_size in offered.start_kernel_size
-        )
 
     def left_out(self, state: int) -> Stage:
         """The stage without blocks, after `state` channels."""
@@ -255,36 +244,3 @@ def _distinct_ratios(options: tuple[Attention, ...], kind: str, channels: tuple[
             key = tuple(attention_ops.structure(attention, count) for count in channels)
             first.setdefault(key, attention.reduction)
     return tuple(first.values())
-
-
-def laid_out(stages: Sequence[Stage], programs: Sequence[StageProgram], state: int) -> tuple[Stage, ...]:
-    """The stages, one a program: where there are fewer, those that are left out stand between them.
-
-    They are themselves where no such order fits the programs. `state` is that before the first.
-    """
-    missing = len(programs) - len(stages)
-    if missing <= 0:
-        return tuple(stages)
-    # Of the first stages, whether they can stand at the first programs: the rest is found from the end.
-    fitting = {(0, 0)}
-    for index, program in enumerate(programs):
-        for number in range(max(0, index - missing), min(index, len(stages)) + 1):
-            if (number, index) not in fitting:
-                continue
-            if 0 in program.offered.depth:
-                fitting.add((number, index + 1))
-            if number < len(stages) and program.may_be(stages[number]):
-                fitting.add((number + 1, index + 1))
-    number = len(stages)
-    if (number, len(programs)) not in fitting:
-        return tuple(stages)
-    places: list[int] = []
-    for index in range(len(programs) - 1, -1, -1):
-        if number and (number - 1, index) in fitting and programs[index].may_be(stages[number - 1]):
-            number -= 1
-            places.append(index)
-    found: list[Stage] = []
-    kept = iter(stages)
-    for index, program in enumerate(programs):
-        found.append(next(kept) if index in places else program.left_out(found[-1].width if found else state))
-    return tuple(found)

@@ -1,0 +1,213 @@
+"""MobileNetV4's convolutional networks against timm's, its block, and the spaces around it."""
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from evaluators.supernet.store import WeightStore
+from foundation.errors import InputError
+from search_space import Architecture, Attention, Stage, build, measure
+from search_space.backbones import mobilenetv4_conv_large, mobilenetv4_conv_medium, mobilenetv4_conv_small
+from search_space.families.mobile.architecture import MobileArchitecture
+from search_space.families.mobile.blocks import BlockPart, attend, stage_blocks
+from search_space.families.mobile.mobilenetv4 import CONV, FUSED, UNIVERSAL
+from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.stage_options import StageOptions
+from search_space.network import parts
+from search_space.parts import NO_ATTENTION
+from search_space.spaces import priced_space
+
+NETWORKS: dict[str, Callable[..., MobileArchitecture]] = {
+    "mobilenetv4_conv_small": mobilenetv4_conv_small,
+    "mobilenetv4_conv_medium": mobilenetv4_conv_medium,
+    "mobilenetv4_conv_large": mobilenetv4_conv_large,
+}
+CA = Attention("ca", 16)
+
+
+def _theirs(name: str) -> nn.Module:
+    """timm's network, in which nothing is as an untrained one has it."""
+    network: nn.Module = timm.create_model(name)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return network.eval()
+
+
+# As timm's documentation prints them; MACs at 224×224 and 1000 classes.
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [
+        ("mobilenetv4_conv_small", 3.77, 0.19),
+        ("mobilenetv4_conv_medium", 9.72, 0.83),
+        ("mobilenetv4_conv_large", 32.59, 2.17),
+    ],
+)
+def test_costs_equal_timm(name: str, params: float, macs: float) -> None:
+    with torch.device("meta"):
+        theirs = timm.create_model(name).eval()
+        with FlopCounterMode(display=False) as counter:
+            theirs(torch.empty(1, 3, 224, 224))
+    cost = measure(NETWORKS[name]())
+    assert cost.params == sum(parameter.numel() for parameter in theirs.parameters())
+    assert cost.macs * 2 == counter.get_total_flops()
+    assert (round(cost.params / 1e6, 2), round(cost.macs / 1e9, 2)) == (params, macs)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_equal_timm(name: str) -> None:
+    theirs = _theirs(name)
+    ours = build(NETWORKS[name]()).eval()
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
+    x = torch.randn(2, 3, 65, 97)
+    with torch.no_grad():
+        expected = theirs(x)
+        torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
+
+
+def _block(start: int, kernel: int, stride: int = 1, block: str = UNIVERSAL) -> BlockPart:
+    stage = Stage(block, 16, stride, 4, kernel, (CA,), start_kernel_size=start)
+    return stage_blocks(stage, 16, "relu")[0]
+
+
+@pytest.mark.parametrize(
+    ("start", "kernel", "pieces"),
+    [
+        (0, 3, ["expand", "depthwise", "attention", "project"]),
+        (5, 0, ["start", "expand", "attention", "project"]),
+        (3, 5, ["start", "expand", "depthwise", "attention", "project"]),
+        (0, 0, ["expand", "attention", "project"]),
+    ],
+)
+def test_attention_stands_on_the_expanded_channels(start: int, kernel: int, pieces: list[str]) -> None:
+    part = _block(start, kernel)
+    assert [name for name, _ in part.pieces] == pieces
+    assert part.attention_channels == 64
+    assert part.skips
+
+
+def test_the_last_depthwise_convolution_that_is_there_has_the_stride() -> None:
+    assert [piece.stride for name, piece in _block(3, 5, 2).pieces if name in ("start", "depthwise")] == [1, 2]  # type: ignore[attr-defined]
+    assert [piece.stride for name, piece in _block(3, 0, 2).pieces if name in ("start", "depthwise")] == [2]  # type: ignore[attr-defined]
+    assert _block(3, 5, 2).expanded_channels == 64
+    assert _block(3, 0, 2).expanded_channels == 16  # its expansion is after the stride: a head is given the input
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ((0, 0, 2), "kernel_size: 0 before and after the expansion, so nothing can have stride 2"),
+        ((3, 3, 1, "inverted_residual"), "start_kernel_size: block 'inverted_residual' has no depthwise"),
+        ((0, 0, 1, "inverted_residual"), "kernel_size: 0, but that convolution is always there"),
+        ((0, 0, 1, FUSED), "kernel_size: 0, but that convolution is always there"),
+    ],
+)
+def test_kernels_that_a_block_cannot_have_are_refused(part: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _ = _block(*part).pieces
+    start, kernel, stride, *block = part
+    with pytest.raises(InputError, match=message):
+        StageOptions(*(block or [UNIVERSAL]), stride, (16,), (1,), (4,), (kernel,), (NO_ATTENTION,), None, (start,))
+
+
+def test_a_convolution_has_neither_skip_nor_attention() -> None:
+    stage = Stage(CONV, 16, 1, 1, 3, (NO_ATTENTION,))
+    (part,) = stage_blocks(stage, 16, "relu")
+    assert not part.skips
+    assert attend((stage,), 16, "relu", lambda *_: CA) == (stage,)
+
+
+def _layers(architecture: Architecture) -> tuple[object, ...]:
+    """All that makes a difference between networks: the pieces and the skips, one after the other."""
+    found = [(part.skips, *(piece for _, piece in part.pieces)) for _, part in parts(architecture, 4)]
+    return architecture.resolution, *found
+
+
+def _mixed() -> MobileSpace:
+    """Every block that has two kernels, one or none, in stages that may choose between blocks."""
+    attention = (NO_ATTENTION, Attention("se", 4), Attention("ca", 8))
+    mixed = StageOptions((UNIVERSAL, FUSED, CONV), 2, (8, 16), (1, 2), (2, 3), (0, 3, 5), attention, None, (0, 3))
+    kept = StageOptions((UNIVERSAL, "sandglass"), 1, (), (0, 1), (2,), (0, 3), attention, "hardswish", (0, 5))
+    return MobileSpace("mixed", (16, 24), None, 1, (mixed, kept), None, "relu", "stage", None, (16,), True)
+
+
+def test_no_network_of_a_mixed_space_is_there_twice() -> None:
+    space = _mixed()
+    everything = list(space.enumerate())
+    structures = {_layers(one) for one in everything}
+    assert len(structures) == len(everything) > 5000
+    assert {stage.block for one in everything for stage in one.stages} == {UNIVERSAL, FUSED, CONV, "sandglass"}
+    for one in random.Random(0).sample(everything, 100):
+        assert space.canonical(one) == one
+        assert Architecture.from_json(one.to_json()) == one
+
+
+def test_shared_weights_of_a_mixed_space_hold_every_network() -> None:
+    space = _mixed()
+    rng = random.Random(1)
+    for own_kernels in (False, True):
+        store = WeightStore(space, 4, own_kernels=own_kernels)
+        for _ in range(25):
+            architecture = space.assemble(lambda name, options: rng.choice(options))
+            network = store.extract(architecture).train()
+            x = torch.randn(4, 3, 16, 24)
+            assert torch.equal(store(architecture, x), network(x))
+
+
+def test_networks_of_the_named_space_are_hardly_twins() -> None:
+    space = priced_space("mobilenetv4").space
+    rng = random.Random(0)
+    seen: dict[tuple[object, ...], Architecture] = {}
+    twins = 0
+    for _ in range(1000):
+        # Few options and no attention, so that equal networks would meet.
+        architecture = space.assemble(lambda name, options: "none" if "none" in options else rng.choice(options[:2]))
+        twins += seen.setdefault(_layers(architecture), architecture) != architecture
+    assert twins == 0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_space_holds_the_blocks_in_other_stages(name: str) -> None:
+    """A row of equal blocks is cut into two stages of the space, others are left out."""
+    space = priced_space("mobilenetv4").space
+    architecture = NETWORKS[name](attention=Attention("ca", 8))
+    own = space.canonical(architecture)
+    assert isinstance(own, MobileArchitecture)
+    assert len(own.stages) == 24 > len(architecture.stages)
+    assert _layers(own) == _layers(architecture)
+    assert space.canonical(own) == own
+
+
+def test_what_does_not_fit_the_space_is_refused() -> None:
+    space = priced_space("mobilenetv4").space
+    for wrong in (
+        mobilenetv4_conv_small(1.5),
+        dataclasses.replace(mobilenetv4_conv_small(), pooled_width=640),
+        dataclasses.replace(mobilenetv4_conv_small(), stages=mobilenetv4_conv_small().stages[:-1]),
+    ):
+        with pytest.raises(InputError, match="is not in space mobilenetv4"):
+            space.canonical(wrong)
+
+
+def test_without_a_stem_the_first_stage_sees_the_picture() -> None:
+    architecture = mobilenetv4_conv_small()
+    assert architecture.rows()[0].name == "1"
+    assert architecture.strides == (2, 4, 8, 16, 32)
+    network = build(architecture, 10).eval()
+    with torch.no_grad():
+        maps = network.features(torch.randn(1, 3, 64, 64))
+    assert [(one.shape[1], 64 // one.shape[2]) for one in maps] == [
+        (info.channels, info.stride) for info in network.info
+    ]
+    with pytest.raises(InputError, match="stem_stride: expected an integer from 1 to 1, got 2"):
+        dataclasses.replace(architecture, stem_stride=2)
