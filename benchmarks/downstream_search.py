@@ -35,7 +35,7 @@ from search_space.baselines import at_cost
 from search_space.cost.cost import measure, measured_apart
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.baselines import nudged
-from search_space.parts import divisible
+from search_space.rounding import divisible
 from studies.runs.source import read_source
 from training.lanes import use_threads
 
@@ -82,10 +82,12 @@ def _scaled(architecture: Architecture, aim: int, bench: Bench) -> Architecture:
     """The network at the task's side, its widths scaled until it costs `aim` MACs with the task's head."""
     assert isinstance(architecture, MobileArchitecture)
     found = replace(architecture, resolution=bench.space.resolution[0])
+    stem = found.stem_width
+    assert stem is not None
 
     def make(width: float, divisor: int) -> MobileArchitecture:
         stages = tuple(replace(stage, width=divisible(stage.width * width, divisor)) for stage in found.stages)
-        return replace(found, stem_width=divisible(found.stem_width * width, divisor), stages=stages)
+        return replace(found, stem_width=divisible(stem * width, divisor), stages=stages)
 
     return at_cost(make, lambda network: measure(network, bench.head).macs / aim - 1, nudged)
 

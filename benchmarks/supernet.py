@@ -29,7 +29,7 @@ from benchmarks import supernet_contenders as contenders
 from search_space.architecture import Attention
 from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.spaces import mobilenetv2_32
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from training.data.datasets import load_data
 

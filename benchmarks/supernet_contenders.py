@@ -16,7 +16,7 @@ from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from search_space.architecture import Architecture
 from search_space.families.mobile.space import MobileSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.network import Network, build
 
 Batches = Iterable[tuple[Tensor, Tensor]]

@@ -5,7 +5,7 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, overriding, positional
-from commands.registered import backbones, methods, tasks
+from commands.registered import backbones, methods, tasks, told
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
 from foundation.errors import InputError
@@ -90,8 +90,7 @@ class RetrainSettings:
     """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
 
     source: str = positional(
-        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(backbones())}, each also with "
-        "-none, -se, -ca"
+        f"a run's folder or front.json, an architecture's JSON, or {told(backbones())}, also -none, -se, -ca"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {DATA}", group="main")
     task: str | None = flag(

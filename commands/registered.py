@@ -7,6 +7,7 @@ in no help.
 
 import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +80,16 @@ def spaces() -> tuple[str, ...]:
 def backbones() -> tuple[str, ...]:
     """Of `search_space.hand_designed`."""
     return _of_families("backbones.py", "BACKBONES.register")
+
+
+def told(names: Iterable[str]) -> str:
+    """Names for a help, those that differ in a last number alone as one: `t2t_vit_7…24`."""
+    numbers: dict[str, list[str]] = {}
+    for name in names:
+        stem, _, last = name.rpartition("_")
+        numbered = last.isdigit()
+        numbers.setdefault(f"{stem}_" if numbered else name, []).append(last if numbered else "")
+    return ", ".join(stem + "…".join(dict.fromkeys((found[0], found[-1]))) for stem, found in numbers.items())
 
 
 def _of_families(file: str, by: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from commands import flags
 from commands.command_line import Command, flag, positional
-from commands.registered import backbones, spaces, tasks
+from commands.registered import backbones, spaces, tasks, told
 from commands.values import whole
 from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
 from training.specs import DATA, TASK
@@ -69,7 +69,7 @@ class DescribeSettings:
 
     source: str = positional(
         "a run's folder or its front.json, a training's folder, an architecture's JSON file, or "
-        f"{', '.join(backbones())}, each also with -none, -se, -ca"
+        f"{told(backbones())}, each also with -none, -se, -ca"
     )
     network: int | None = flag(
         None, "of a run's folder or front.json: the network of its front, 1 the cheapest (default: the best)", whole(1)

@@ -150,7 +150,7 @@ def _group(pieces: Sequence[tuple[Piece, int]], runtime: Runtime, rounds: int) -
     inputs: list[Tensor] = [torch.rand(1, 1, 1, 1)]
     for piece, size in pieces:
         modules.append(settled(piece.create()))
-        inputs.append(torch.rand(1, piece.in_channels, size, size))
+        inputs.append(torch.rand(1, *piece.input_shape(size)))
     call_ns, *times = quickest(runtime.calls(modules, inputs), runtime, rounds)
     return call_ns, times
 

@@ -41,15 +41,14 @@ def export_pieces(priced: PricedSpace, folder: Path, reporter: Reporter) -> None
             for name in chosen:
                 piece, size = pieces[name]
                 modules.append(settled(piece.create()))
-                inputs.append(torch.rand(1, piece.in_channels, size, size))
+                inputs.append(torch.rand(1, *piece.input_shape(size)))
             files = [CALL, *(names[name] for name in chosen)]
             for file, model in zip(files, onnx_models(modules, inputs), strict=True):
                 _write(folder / file, model)
             for name in chosen:
                 advance(name)
     listed = {
-        name: {"file": names[name], "input": [1, piece.in_channels, size, size]}
-        for name, (piece, size) in pieces.items()
+        name: {"file": names[name], "input": [1, *piece.input_shape(size)]} for name, (piece, size) in pieces.items()
     }
     write_json(folder / FILES, listed)
     if not (folder / TABLE).exists():

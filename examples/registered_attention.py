@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import coordnas
 from search_space import Attention, SearchSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 
 
 @coordnas.register_attention("brightness")

@@ -110,8 +110,8 @@ class Network(Backbone):
     def blocks(self) -> Sequence[nn.Module]:
         """The modules between stem and head, one after the other."""
 
-    def branches(self) -> Sequence[nn.Module | None]:
-        """Of each block the last module of its residual branch, None where it has no skip; for stochastic depth."""
+    def branches(self) -> Sequence[Sequence[nn.Module]]:
+        """Of each block the last module of each of its residual branches, none without a skip; for stochastic depth."""
         return ()
 
     @abstractmethod
@@ -200,7 +200,8 @@ def initialise(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, 0.01)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def is_of_head(name: str) -> bool:

@@ -73,6 +73,10 @@ class Piece(Part):
     def takes_time(self) -> bool:
         return True
 
+    def input_shape(self, size: int) -> tuple[int, ...]:
+        """Of one picture, what its module is given where the map is `size`×`size` pixels."""
+        return (self.in_channels, size, size)
+
     @property
     def pieces(self) -> "tuple[tuple[str, Piece], ...]":
         return (("", self),)

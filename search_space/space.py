@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.registry import Registry
-from search_space.architecture import FIRST_FAMILY, Architecture
+from search_space.architecture import FIRST_FAMILY, Architecture, Attention
 from search_space.chain import Link, LinkProgram, Shape, State
 from search_space.decisions import Choose, decide, every_outcome
 from search_space.family import OR_A_PLUGIN, found_in
@@ -17,6 +17,8 @@ from search_space.head import Head
 from search_space.parts import Part, Piece
 
 _Option = TypeVar("_Option", bound=Hashable)
+
+MOST_OPTIONS = 4096  # in one dimension
 
 
 class SearchSpace(ABC):
@@ -207,3 +209,15 @@ def check_space_name(name: object) -> None:
     """Raises InputError if it is no text."""
     if not isinstance(name, str):
         raise InputError(f"name: expected a name, got {shown(name)}")
+
+
+def check_options(name: str, options: Sequence[object]) -> None:
+    """Raises InputError if there is no option, or one twice."""
+    if not isinstance(options, tuple) or not options:
+        raise InputError(f"{name}: expected at least one option")
+    if len(options) > MOST_OPTIONS:
+        raise InputError(f"{name}: {len(options)} options; at most {MOST_OPTIONS} are read")
+    for index, option in enumerate(options):
+        if option in options[:index]:
+            told = option.label if isinstance(option, Attention) else option
+            raise InputError(f"{name}: {told} is given twice")

@@ -11,7 +11,7 @@ from PIL import Image
 import tests.pooled_family  # noqa: F401 (registers itself: contract tests over spaces take it in)
 from search_space.architecture import Attention
 from search_space.cost.priced_space import PricedSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
 from training.data.digits import source

@@ -32,7 +32,7 @@ from search_space.cost.cost import Counter
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
 from search_space.families.mobile.space import MobileSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.rounding import divisible
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space

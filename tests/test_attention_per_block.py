@@ -17,7 +17,7 @@ from search_space.cost.cost_table import COLUMNS
 from search_space.cost.priced_space import PricedSpace
 from search_space.cost.sampling import BUCKETS, FEWER, BudgetTable
 from search_space.decisions import dimension
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.network import Network
 from search_space.space import SearchSpace
 from search_space.spaces import named_space, priced_space

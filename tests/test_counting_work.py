@@ -7,8 +7,8 @@ import pytest
 from search_space import Attention, InputError
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.counting_work import A_SECOND, counting_seconds, counting_work
-from search_space.families.mobile.stage_program import MOST_OPTIONS, StageOptions
-from search_space.space import SearchSpace
+from search_space.families.mobile.stage_options import StageOptions
+from search_space.space import MOST_OPTIONS, SearchSpace
 from search_space.spaces import SPACES, named_space
 
 RATIOS = tuple(Attention("ca", ratio) for ratio in range(1, 1025)) + tuple(Attention("se", r) for r in range(1, 1025))

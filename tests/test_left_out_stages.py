@@ -23,7 +23,7 @@ from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.baselines import alike, uniform
 from search_space.families.mobile.network import MobileNetwork
 from search_space.families.mobile.space import MobileSpace
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from search_space.space_file import read_space
 from search_space.variation import crossover, mutate

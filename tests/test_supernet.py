@@ -19,7 +19,7 @@ from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.backbones import mobilenetv2
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.blocks import stage_blocks
-from search_space.families.mobile.stage_program import StageOptions
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.first_weights import FirstWeights
 from search_space.pretrained import published
 from search_space.space import SearchSpace

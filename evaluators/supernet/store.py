@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space.architecture import Architecture
+from search_space.constants import set_constants
 from search_space.family import found_in
 from search_space.first_weights import FirstWeights
 from search_space.head import Head, as_head
@@ -168,15 +169,20 @@ class WeightStore(nn.Module):
         """An ordinary network of its own with copies of the views. Its batch statistics are still to be computed."""
         with torch.device("meta"):
             network = bare(architecture, self.num_classes)
-        network.to_empty(device=next(iter(self.tensors.values())).device)
+        network.to_empty(device=self._device)
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.reset_running_stats()
+        set_constants(network, self._device)
         views = self.views(architecture)
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 parameter.copy_(views[name])
         return network
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self.tensors.values())).device
 
     def _on_views(self, name: str, part: Part) -> nn.Module:
         """A part's cached module, its parameters set to views until it is used next.
@@ -228,6 +234,7 @@ class WeightStore(nn.Module):
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        set_constants(module, self._device)
         if self.sync_batch_norm:
             synchronise(module)
         views = []

@@ -215,7 +215,7 @@ def _meta_module(piece: Piece) -> tuple[torch.nn.Module, int]:
 def _count(piece: Piece, size: int) -> Cost:
     """Cost of a piece on `size`×`size` pixels, by running it."""
     module, params = _meta_module(piece)
-    x = torch.empty(1, piece.in_channels, size, size, device="meta")
+    x = torch.empty(1, *piece.input_shape(size), device="meta")
     with torch.no_grad(), Counter() as counter:
         module(x)
     return Cost(counter.macs, params, counter.elementwise)

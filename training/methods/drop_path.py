@@ -22,14 +22,14 @@ def _hooks(network: nn.Module) -> Iterator["_Dropped"]:
 
 
 def add_drop_path(network: Network, rate: float) -> None:
-    """Makes every block with a skip leave out its branch, picture by picture, with a probability that grows linearly.
+    """Makes every block with a skip leave out its branches, picture by picture, with a probability that grows linearly.
 
     From 0 at the first block to `rate` at the last. Names of parameters do not change, nor does evaluation.
     """
     ends = network.branches()
-    for index, last in enumerate(ends):
+    for index, branches in enumerate(ends):
         own = rate * index / max(1, len(ends) - 1)
-        if last is not None and own > 0:
+        for last in branches if own > 0 else ():
             last.register_forward_hook(_Dropped(own))
 
 
@@ -48,5 +48,5 @@ class _Dropped:
         if not module.training:
             return branch
         generator = None if self.seed is None else torch.Generator(branch.device).manual_seed(self.seed)
-        kept = torch.empty(len(branch), 1, 1, 1, dtype=branch.dtype, device=branch.device)
+        kept = branch.new_empty(len(branch), *(1 for _ in branch.shape[1:]))
         return branch * kept.bernoulli_(1 - self.rate, generator=generator).div_(1 - self.rate)

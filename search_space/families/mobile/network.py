@@ -81,13 +81,13 @@ class MobileNetwork(Network):
         """The blocks of all stages."""
         return [block for stage in self.stages for block in stage.children()]
 
-    def branches(self) -> list[nn.Module | None]:
+    def branches(self) -> list[list[nn.Module]]:
         """Of each block with a skip the last module."""
-        ends: list[nn.Module | None] = []
+        ends = []
         for block in self.blocks():
             assert isinstance(block, Block)
             *_, last = block.children()
-            ends.append(last if block.skip else None)
+            ends.append([last] if block.skip else [])
         return ends
 
     def stemmed(self, images: Tensor) -> Tensor:

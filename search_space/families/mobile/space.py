@@ -15,11 +15,11 @@ from search_space.families.mobile.counting_work import counting_seconds, countin
 from search_space.families.mobile.laying_out import laid_out
 from search_space.families.mobile.network_parts import network_parts, tap_of
 from search_space.families.mobile.spread import spreads
-from search_space.families.mobile.stage_options import StageOptions, check_options
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.families.mobile.stage_program import ATTENTION_PER, StageProgram
 from search_space.head import Head
 from search_space.parts import ACTIVATIONS, AttentionPart, ConvPart, Part, Piece, PooledPart
-from search_space.space import SPACE_KINDS, SearchSpace, check_space_name
+from search_space.space import SPACE_KINDS, SearchSpace, check_options, check_space_name
 
 _FIXED = ("stem_width", "stem_stride", "head_width", "activation", "output_stride", "pooled_norm")
 _FREE: Mapping[str, Any] = {"output_stride": None, "pooled_width": (), "pooled_norm": False}

@@ -1,6 +1,5 @@
 """What a stage may be: the options of its decisions, before any is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,8 +11,7 @@ from search_space.architecture import Attention
 from search_space.families.mobile.architecture import MAX_DEPTH, Stage
 from search_space.families.mobile.blocks import block_structure, blocks, stage_blocks
 from search_space.parts import ACTIVATIONS, NO_ATTENTION
-
-MOST_OPTIONS = 4096  # in one dimension
+from search_space.space import check_options
 
 
 @dataclass(frozen=True)
@@ -91,18 +89,6 @@ class StageOptions:
             self.activation,
             self.start_kernel_size[0],
         )
-
-
-def check_options(name: str, options: Sequence[object]) -> None:
-    """Raises InputError if there is no option, or one twice."""
-    if not isinstance(options, tuple) or not options:
-        raise InputError(f"{name}: expected at least one option")
-    if len(options) > MOST_OPTIONS:
-        raise InputError(f"{name}: {len(options)} options; at most {MOST_OPTIONS} are read")
-    for index, option in enumerate(options):
-        if option in options[:index]:
-            shown = option.label if isinstance(option, Attention) else option
-            raise InputError(f"{name}: {shown} is given twice")
 
 
 @lru_cache(maxsize=1 << 16)

@@ -7,21 +7,19 @@ each shape, all combinations of its groups' choices.
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import log2
 from typing import Any
 
-from search_space import attention as attention_ops
 from search_space.architecture import Attention
+from search_space.attention_choice import choose_attention, first_alike
 from search_space.chain import Group, LinkProgram, Shape
 from search_space.decisions import Choose, decide
 from search_space.families.mobile.architecture import Stage
 from search_space.families.mobile.blocks import BlockPart, block_structure, stage_blocks
 from search_space.families.mobile.spread import PLAIN, Spread
-from search_space.families.mobile.stage_options import MOST_OPTIONS, StageOptions, check_options, distinct_values
+from search_space.families.mobile.stage_options import StageOptions, distinct_values
 from search_space.parts import NO_ATTENTION
-
-__all__ = ["ATTENTION_PER", "MOST_OPTIONS", "StageOptions", "StageProgram", "StageShape", "check_options"]
 
 ATTENTION_PER = ("stage", "block")
 _FEATURES = ("log2 width", "depth", "expansion", "kernel_size", "log2 reduction")
@@ -102,11 +100,7 @@ class StageProgram(LinkProgram):
 
     def choice(self, group: Group, choose: Choose) -> Attention:
         """The attention that `choose` decides for a group of blocks."""
-        kind = decide(choose, f"{group.name}.attention", _kinds(self.offered.attention))
-        ratios = _distinct_ratios(self.offered.attention, kind, group.channels)
-        if not ratios:
-            return Attention(kind)
-        return Attention(kind, decide(choose, f"{group.name}.{kind}_reduction({','.join(map(str, ratios))})", ratios))
+        return choose_attention(choose, group, self.offered.attention)
 
     def parts(self, link: Stage, state: int) -> list[BlockPart]:
         """The stage's blocks."""
@@ -198,17 +192,10 @@ class StageProgram(LinkProgram):
         found = []
         for group in shape.groups:
             wanted = [(stage.attention[block], own[block].attention_channels or 1) for block in group.blocks]
-            same = [
-                offered
-                for offered in self.options(group)
-                if all(
-                    attention_ops.structure(offered, channels) == attention_ops.structure(attention, channels)
-                    for attention, channels in wanted
-                )
-            ]
-            if not same:
+            same = first_alike(self.options(group), wanted)
+            if same is None:
                 return None
-            found.append(same[0])
+            found.append(same)
         placed: Stage = shape.chosen(found)
         return placed
 
@@ -228,19 +215,3 @@ class StageProgram(LinkProgram):
             name += f"({','.join(map(str, values))})"
         decided: dict[str, Any] = {what: decide(choose, name, values)}
         return replace(stage, **decided)
-
-
-@lru_cache(maxsize=1024)
-def _kinds(options: tuple[Attention, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(attention.kind for attention in options))
-
-
-@lru_cache(maxsize=1 << 16)
-def _distinct_ratios(options: tuple[Attention, ...], kind: str, channels: tuple[int, ...]) -> tuple[int, ...]:
-    """The ratios offered for `kind` that differ in at least one block: of twins, the first."""
-    first: dict[tuple[str, ...], int] = {}
-    for attention in options:
-        if attention.kind == kind and attention.reduction is not None:
-            key = tuple(attention_ops.structure(attention, count) for count in channels)
-            first.setdefault(key, attention.reduction)
-    return tuple(first.values())

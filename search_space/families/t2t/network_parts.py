@@ -1,0 +1,45 @@
+"""The parts of a T2T-ViT, each with the name of its module."""
+
+from search_space.families.t2t.architecture import PATCH, T2TArchitecture
+from search_space.families.t2t.token_blocks import TOKENS
+from search_space.families.t2t.transformer import BlockPart, EmbeddingPart, NormPart
+from search_space.head import ClassifierHead, Head, as_head
+from search_space.parts import Part, Piece
+
+
+def token_parts(architecture: T2TArchitecture) -> list[Piece]:
+    """The steps before the embedding; of patches none. Raises InputError for unknown tokens."""
+    if architecture.tokens == PATCH:
+        return []
+    make = TOKENS.get(architecture.tokens)
+    width, (first, second, _) = architecture.token_width, architecture.token_strides
+    return [make(3, width, architecture.kernel_size, first), make(width, width, 3, second)]
+
+
+def embedding_part(architecture: T2TArchitecture) -> EmbeddingPart:
+    """The last step."""
+    return EmbeddingPart(
+        architecture.token_width,
+        architecture.width,
+        architecture.kernels[-1],
+        architecture.token_strides[-1],
+        architecture.table_width,
+    )
+
+
+def norm_part(width: int, head: Head) -> NormPart:
+    """A classifier is given the class token, any other head the grid."""
+    return NormPart(width, of_grid=not isinstance(head, ClassifierHead))
+
+
+def network_parts(architecture: T2TArchitecture, head: Head | int) -> list[tuple[str, Part]]:
+    """The parts in order, each with the name of its module: tokens.0, tokens.1, embedding, layers.0, …, norm."""
+    head = as_head(head)
+    named: list[tuple[str, Part]] = [(f"tokens.{i}", part) for i, part in enumerate(token_parts(architecture))]
+    named.append(("embedding", embedding_part(architecture)))
+    for index, block in enumerate(architecture.blocks):
+        part = BlockPart(architecture.width, block.heads, architecture.head_width, block.expansion, block.attention)
+        named.append((f"layers.{index}", part))
+    named.append(("norm", norm_part(architecture.width, head)))
+    named.append(("classifier", head.part(architecture.width)))
+    return named
