@@ -10,6 +10,7 @@ from search_space.families.mobile.backbones import (
     mobilenetv4_conv_small,
     mobilenext,
 )
+from search_space.family import load_all
 from search_space.hand_designed import BACKBONES, COMPARED_ATTENTIONS, HandDesigned, hand_designed
 
 __all__ = [
@@ -26,3 +27,5 @@ __all__ = [
     "mobilenetv4_conv_small",
     "mobilenext",
 ]
+
+load_all("backbones")

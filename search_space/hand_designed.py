@@ -4,7 +4,6 @@ from typing import Protocol
 
 from foundation.registry import Registry
 from search_space.architecture import Architecture, Attention
-from search_space.family import load_all
 from search_space.parts import NO_ATTENTION
 
 
@@ -41,6 +40,3 @@ def hand_designed(name: str) -> Architecture | None:
     if not kind:
         return BACKBONES[backbone]()
     return BACKBONES[backbone](attention=COMPARED_ATTENTIONS[kind]) if kind in COMPARED_ATTENTIONS else None
-
-
-load_all("backbones")
