@@ -31,7 +31,8 @@ class T2TNetwork(Network):
         self.layers = nn.ModuleList(module for name, module in modules.items() if name.startswith("layers."))
         self.norm = modules["norm"]
         self.classifier = modules["classifier"]
-        self._token_strides = architecture.token_strides
+        self._last_stride = architecture.token_strides[-1]
+        self._side = grid_side(architecture)
         self._classifies = isinstance(self.task_head, ClassifierHead)
 
     @classmethod
@@ -69,10 +70,7 @@ class T2TNetwork(Network):
 
     def blocks(self) -> list[nn.Module]:
         """The blocks, each from N×D×(1+HW)×1 to the same shape, for pictures of the architecture's resolution."""
-        side = self.architecture.resolution
-        for stride in self._token_strides:
-            side = strided(side, stride)
-        return [_OnColumn(layer, side) for layer in self.layers]
+        return [_OnColumn(layer, self._side) for layer in self.layers]
 
     def branches(self) -> list[Sequence[nn.Module]]:
         """Of each block the last modules of its two branches."""
@@ -91,8 +89,7 @@ class T2TNetwork(Network):
 
     def _through_layers(self, x: Tensor) -> tuple[Tensor, int, int]:
         """From the map before the embedding to the tokens after the last block, and their grid's height and width."""
-        last = self._token_strides[-1]
-        height, width = strided(x.shape[2], last), strided(x.shape[3], last)
+        height, width = strided(x.shape[2], self._last_stride), strided(x.shape[3], self._last_stride)
         tokens = self.embedding(x)
         for layer in self.layers:
             tokens = layer(tokens, height, width)
@@ -114,6 +111,14 @@ class _OnColumn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens: Tensor = self.block(x.squeeze(3).transpose(1, 2), self.side, self.side)
         return tokens.transpose(1, 2).unsqueeze(3)
+
+
+def grid_side(architecture: T2TArchitecture) -> int:
+    """Tokens along a side of the architecture's own pictures."""
+    side = architecture.resolution
+    for stride in architecture.token_strides:
+        side = strided(side, stride)
+    return side
 
 
 def feature_maps(architecture: T2TArchitecture) -> tuple[FeatureMap, ...]:

@@ -12,11 +12,11 @@ A new token block is a part, and one line:
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 from torch.nn import functional as F
 
 from foundation.registry import Registry
@@ -94,7 +94,7 @@ class TokenStep(nn.Module):
         super().__init__()
         self.kernel_size, self.stride = part.kernel_size, part.stride
         before, after = margins(part.kernel_size, part.stride)
-        self.margins = (before, after, before, after)
+        self.margins = [before, after, before, after]
         inputs = part.in_channels * part.kernel_size**2
         attends = {"performer": PerformerAttention, "transformer": FullAttention}[part.kind]
         self.norm = nn.LayerNorm(inputs)
@@ -164,16 +164,25 @@ class PerformerAttention(WithConstants):
 
     def attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """N×T×width each to the weighted means of the values, in float32 whatever the precision around."""
-        kind = queries.device.type
-        mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        with torch.autocast(kind, enabled=False) if mixed else nullcontext():
-            queries, keys, values, features = queries.float(), keys.float(), values.float(), self.features.float()
-            # A query's own length is in all of its weights alike.
-            asked = queries @ features.T  # N×T×m
-            offered = keys @ features.T - keys.square().sum(2, keepdim=True) / 2
-            most = offered.detach().amax(1, keepdim=True)  # N×1×m
-            offered = (offered - most).exp()
-            asked = asked + most
-            asked = (asked - asked.detach().amax(2, keepdim=True)).exp()
-            total = asked @ offered.sum(1).unsqueeze(2)  # N×T×1
-            return asked @ (offered.transpose(1, 2) @ values) / total
+        # Nested, so that what is compiled as TorchScript does not see it.
+        if not is_scripting():  # noqa: SIM102
+            if _in_mixed_precision(queries.device.type):
+                with torch.autocast(queries.device.type, enabled=False):
+                    return self._attended(queries.float(), keys.float(), values.float())
+        return self._attended(queries.float(), keys.float(), values.float())
+
+    def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        features = self.features.float()
+        # A query's own length is in all of its weights alike.
+        asked = queries @ features.T  # N×T×m
+        offered = keys @ features.T - keys.square().sum(2, keepdim=True) / 2
+        most = offered.detach().amax(1, keepdim=True)  # N×1×m
+        offered = (offered - most).exp()
+        asked = asked + most
+        asked = (asked - asked.detach().amax(2, keepdim=True)).exp()
+        total = asked @ offered.sum(1).unsqueeze(2)  # N×T×1
+        return asked @ (offered.transpose(1, 2) @ values) / total
+
+
+def _in_mixed_precision(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

@@ -51,7 +51,7 @@ class Embedding(nn.Module):
     def __init__(self, part: EmbeddingPart):
         super().__init__()
         before, after = margins(part.kernel_size, part.stride)
-        self.margins = (before, after, before, after)
+        self.margins = [before, after, before, after]
         self.table_width = part.table_width
         self.project = nn.Conv2d(part.in_channels, part.width, part.kernel_size, part.stride)
         self.class_token = nn.Parameter(torch.zeros(part.width))
@@ -131,7 +131,7 @@ class SelfAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """N×T×inner to N×heads×T×head_width."""
-        return x.unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
+        return x.reshape(x.shape[0], x.shape[1], self.heads, self.head_width).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -204,10 +204,11 @@ class Block(nn.Module):
         self.mix = mix
         self.attention = attention
         self.mlp = mlp
+        self.gated = not isinstance(attention, attention_ops.NoAttention)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         mixed = self.mix(x)
-        if not isinstance(self.attention, attention_ops.NoAttention):
+        if self.gated:
             grid = self.attention(as_map(mixed, height, width)).flatten(2).transpose(1, 2)
             mixed = torch.cat((mixed[:, :1], grid), 1)
         return self.mlp(x + mixed)
@@ -215,7 +216,7 @@ class Block(nn.Module):
 
 def as_map(tokens: Tensor, height: int, width: int) -> Tensor:
     """N×(1+HW)×D to the map that all tokens but the first make, N×D×H×W."""
-    return tokens[:, 1:].transpose(1, 2).unflatten(2, (height, width))
+    return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
 
 
 @dataclass(frozen=True)
