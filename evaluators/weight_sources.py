@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,12 +19,12 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
 from search_space.network import Network
-from search_space.pretrained import at_hand
-from training.checkpoint import load_weights
+from search_space.pretrained import at_hand, of_authors
+from training.checkpoint import load_state, load_weights
 from training.model_file import load_model
 from training.standalone import WEIGHTS
 
-SHARED, TRAINED = "supernet", "network"
+SHARED, TRAINED, AUTHORS = "supernet", "network", "authors"
 """The kinds of weights that a file may hold."""
 
 
@@ -46,7 +47,8 @@ def weights_in(path: Path) -> FirstWeights:
     """
     place = str(path.absolute())
     kind, file, digest = distributed.from_first(lambda: _found(path))
-    told = f"the shared weights of {path}" if kind == SHARED else f"the network of {path}"
+    whose = {SHARED: "the shared weights", TRAINED: "the network", AUTHORS: "the authors' network"}
+    told = f"{whose[kind]} of {path}"
     source = _OfFile(kind, Path(file), digest, place)
     return FirstWeights(f"{kind} {digest}", source, told=told, path=place, of_one_space=kind == SHARED)
 
@@ -86,7 +88,7 @@ def _read(source: _OfFile) -> Callable[[Architecture], Network]:
     with torch.random.fork_rng(devices=[]):  # whether it is read already makes no difference
         if source.kind == SHARED:
             return slices(source.file, source.setting)
-        network, _ = load_model(source.file)
+        network = _of_authors(source) if source.kind == AUTHORS else load_model(source.file)[0]
         return lambda _: network
 
 
@@ -101,8 +103,28 @@ def _found(path: Path) -> tuple[str, str, str]:
             f"`init` {path}: holds neither {SHARED_WEIGHTS} nor {WEIGHTS}; give the folder of a search by `evaluator` "
             "supernet, or of one training, such as RUN/retrain/found-0"
         )
-    kind = SHARED if "trained" in load_weights(file)[1] else TRAINED
-    return kind, str(file.absolute()), _digest(file)
+    return _kind(file), str(file.absolute()), _digest(file)
+
+
+def _kind(file: Path) -> str:
+    """Which weights the file holds. Raises InputError for one that is neither of safetensors nor of torch's."""
+    if zipfile.is_zipfile(file):  # as torch writes; what this program leaves is of safetensors
+        return AUTHORS
+    metadata = load_weights(file)[1]
+    return SHARED if "trained" in metadata else TRAINED if metadata else AUTHORS
+
+
+def _of_authors(source: _OfFile) -> Network:
+    try:
+        network = of_authors(load_state(source.file))
+    except InputError as error:
+        raise InputError(f"`init` {source.setting}: {error}; give another file, or `init` scratch") from None
+    if network is None:
+        raise InputError(
+            f"`init` {source.setting}: neither this program wrote it, nor are its tensors named as a known network's "
+            "authors name them; give another file, or `init` scratch"
+        )
+    return network
 
 
 def _digest(file: Path) -> str:

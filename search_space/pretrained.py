@@ -1,6 +1,6 @@
 """Where first weights come from: published ones, and one network's carried over to another of its family."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from foundation.amounts import human
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.architecture import Architecture
-from search_space.family import found_in
+from search_space.family import found_in, load_all
 from search_space.network import CLASSIFIER, TAPS, Network
 
 
@@ -48,21 +48,38 @@ class _Transfer(Protocol):
     def __call__(self, source: Any, target: Any, report: Transferred, *, compensate: bool) -> None: ...
 
 
+def _refusal(architecture: Architecture) -> InputError:
+    return InputError(
+        f"`init` torchvision: no published weights for networks of family {architecture.family}; use `init` scratch"
+    )
+
+
+def _not_published(architecture: Architecture, state: object = None) -> Any:  # noqa: ARG001
+    raise _refusal(architecture)
+
+
+def _not_known(tensors: Mapping[str, Tensor]) -> Network | None:  # noqa: ARG001
+    return None
+
+
 @dataclass(frozen=True)
 class Published:
     """What a family knows of published weights, and how weights carry over from one of its networks to another.
 
     Attributes:
-        check: the published architecture of an architecture's kind; raises InputError if no weights of one are.
-        network: the published network of an architecture's kind, from a state dictionary or as it is fetched.
-        at_hand: what `auto` stands for, `torchvision` or `scratch`, and why; nothing is downloaded.
         transfer: copies what the target's backbone shares with the source's, fills the rest, and reports on it.
+        check: torchvision's architecture of an architecture's kind; raises InputError if it has no weights of one.
+        network: torchvision's network of an architecture's kind, from a state dictionary or as it is fetched.
+        at_hand: what `auto` stands for, `torchvision` or `scratch`, and why; nothing is downloaded.
+        of_authors: the network of a state dictionary as the authors name its tensors; None for other names. Raises
+            InputError where the names are theirs and the tensors are not.
     """
 
-    check: Callable[[Any], Architecture]
-    network: Callable[[Any, dict[str, Tensor] | None], Network]
-    at_hand: Callable[[Any], tuple[str, str]]
     transfer: _Transfer
+    check: Callable[[Any], Architecture] = _not_published
+    network: Callable[[Any, dict[str, Tensor] | None], Network] = _not_published
+    at_hand: Callable[[Any], tuple[str, str]] = _not_published
+    of_authors: Callable[[Mapping[str, Tensor]], Network | None] = _not_known
 
 
 PUBLISHED: Registry[Published] = Registry("family with published weights")
@@ -92,6 +109,16 @@ def at_hand(architecture: Architecture) -> tuple[str, str]:
         return _of(architecture).at_hand(architecture)
     except InputError as error:
         return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
+
+
+def of_authors(tensors: Mapping[str, Tensor]) -> Network | None:
+    """The network of a state dictionary as the authors of some family name its tensors; None for other names.
+
+    Raises InputError, `name: problem`, where the names are theirs and the tensors are not.
+    """
+    load_all("pretrained")
+    found = (PUBLISHED[family].of_authors(tensors) for family in PUBLISHED)
+    return next((network for network in found if network is not None), None)
 
 
 @torch.no_grad()
@@ -166,6 +193,4 @@ def _of(architecture: Architecture) -> Published:
     try:
         return found_in(PUBLISHED, architecture.family, "pretrained")
     except InputError:
-        raise InputError(
-            f"`init` torchvision: no published weights for networks of family {architecture.family}; use `init` scratch"
-        ) from None
+        raise _refusal(architecture) from None

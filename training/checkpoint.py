@@ -58,23 +58,50 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's guesses about a broken file; the error says enough
-            # torch reads without looking at the checksums that its own file format has.
-            with zipfile.ZipFile(path) as archive:
-                # torch stores without compression: what is compressed could be of any size when it is read.
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise ValueError("it is compressed")
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise ValueError(f"{damaged} is damaged")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _saved(path)
     except Exception as error:  # a file with flipped bits raises nearly anything
         reason = first_line(error)
         raise InputError(f"{path}: not a checkpoint ({reason}); remove it to train from the beginning") from None
     if not isinstance(state, dict):
         raise InputError(f"{path}: not a checkpoint; remove it to train from the beginning")
     return state
+
+
+def _saved(path: Path) -> Any:
+    """What torch saved, on the CPU. A broken file raises nearly anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's guesses about a broken file; the error says enough
+        # torch reads without looking at the checksums that its own file format has.
+        with zipfile.ZipFile(path) as archive:
+            # torch stores without compression: what is compressed could be of any size when it is read.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed")
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+STATES = ("state_dict_ema", "state_dict", "model")
+"""Under which of these a checkpoint of other programs has its tensors, the first that there is."""
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """The tensors by name that another program saved, with safetensors or with torch, perhaps within a checkpoint.
+
+    Raises InputError for a file that holds more than tensors and plain values, or none.
+    """
+    if not zipfile.is_zipfile(path):
+        return load_weights(path)[0]
+    try:
+        state = _saved(path)
+    except Exception as error:  # a file with flipped bits raises nearly anything
+        raise InputError(f"{path}: cannot be read ({first_line(error)}); save its state dictionary alone") from None
+    if isinstance(state, dict):
+        state = next((state[name] for name in STATES if isinstance(state.get(name), dict)), state)
+        if state and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+            return state
+    raise InputError(f"{path}: holds no tensors by name; save a network's state dictionary")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
