@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from commands.presets import PRESETS, Preset, SearchSettings, overridden
+from commands.presets import PRESETS, TOKENS, Preset, SearchSettings, overridden
 from commands.recipes import MADE_FOR, RetrainSettings, recipe, resolved
 from commands.values import typed
 from evaluators.choice import Planned, traits_of
@@ -53,9 +53,11 @@ def plan_finalists(settings: SearchSettings, pictures: int, init: FirstWeights) 
     return FinalistSettings(count, own, init if init.path or retraining.init == "auto" else SCRATCH)
 
 
-def suits(preset: str | None) -> str:
-    """The recipe for what a search with that preset found."""
-    return PRESETS[preset].retraining if preset in PRESETS else "quick"
+def suits(preset: str | None, family: str | None = None) -> str:
+    """The recipe for what a search with that preset found, or for a network of a family that none found."""
+    if preset in PRESETS:
+        return PRESETS[preset].retraining
+    return PRESETS[TOKENS].retraining if family == "t2t" else "quick"
 
 
 def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, flag_name, overriding, positional
-from commands.registered import evaluators, samplers, scores, spaces, tasks
+from commands.registered import evaluators, family_of, samplers, scores, spaces, tasks
 from commands.values import bound, fraction, hours, milliseconds, nonnegative, objectives, typed, whole
 from deployment.choices import RUNTIMES
 from evaluators.halving import Halving
@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "settings that flags override: digits, cifar10, photos, imagenet, segmentation, detection",
+        "flags override it: digits, cifar10, photos, imagenet, segmentation, detection, tokens",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, or a FILE.toml", group="main")
@@ -150,7 +150,8 @@ class SearchSettings:
     finalists: int | None = flag(
         None,
         "of the best, trained by themselves at the end, as by retrain.py; the best is the run's answer (default: 8 "
-        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation and detection: 4, imagenet: 0)",
+        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation, detection, tokens: 4, "
+        "imagenet: 0)",
         whole(0, 1000),
         group="scoring",
     )
@@ -195,6 +196,9 @@ class SearchSettings:
     quiet: bool = flags.quiet()
 
 
+TOKENS = "tokens"
+"""The preset of a search for T2T-ViTs, alone or among others: plain SGD as of the other presets trains none of them."""
+
 TABULATED = "mobilenetv2-32"
 """The space of the tables that come with this project."""
 
@@ -212,6 +216,10 @@ class Preset:
     rescored: int  # candidates scored thoroughly at the end
     retraining: str = "quick"  # the recipe that suits what is found
     finalists: int = 8  # of a search of the preset's length
+
+
+ADAMW: dict[str, Any] = {"optimiser": "adamw", "weight_decay": 0.05, "clip_norm": 1.0}
+"""What trains transformers and convolutions alike."""
 
 
 def _of_scenes(settings: SearchSettings, learning_rate: float) -> Preset:
@@ -333,6 +341,27 @@ PRESETS = {
         ),
         learning_rate=0.1,
     ),
+    # For pictures of 32 pixels: transformers, or these among convolutional networks.
+    TOKENS: Preset(
+        settings=SearchSettings(
+            preset=TOKENS, space="t2t-32", data="digits", max_macs=18_000_000, trials=160, prior="none"
+        ),
+        pictures=12_000,
+        recipe=SupernetRecipe(
+            **ADAMW, epochs=12, batch_size=64, learning_rate=1e-3, random_networks=1, distillation=False
+        ),
+        scoring=Scoring(calibration=512, validation=1000, batch_size=256),
+        proxy=ProxySettings(
+            recipe=Recipe(**ADAMW, batch_size=128, learning_rate=1e-3),
+            halving=Halving(generation=27, epochs=(1, 3, 9), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
+        anchor=Recipe(**ADAMW, epochs=8, batch_size=64, learning_rate=1e-3),
+        rescored=32,
+        retraining=TOKENS,
+        finalists=4,
+    ),
     # Sizes as in BigNAS (arXiv:2003.11142) and once-for-all; meant for several GPUs, and not run at that size yet.
     "imagenet": Preset(
         settings=SearchSettings(
@@ -382,11 +411,13 @@ def preset(name: str) -> Preset:
 def usual(given: Mapping[str, Any]) -> SearchSettings:
     """The settings that the given ones override: the preset's, whose bound of MACs goes where another is given.
 
-    A task has the preset of its name where none is named. The tables that come with this project are of networks of
-    `mobilenetv2-32`, so that is where they are searched.
+    A task has the preset of its name where none is named, and so have T2T-ViTs' spaces. The tables that come with this
+    project are of networks of `mobilenetv2-32`, so that is where they are searched.
     """
     task = given.get("task", TASK).partition(":")[0]
-    settings = preset(given.get("preset", task if task in PRESETS else "digits")).settings
+    of_task = task if task in PRESETS else "digits"
+    suited = TOKENS if any(family_of(name) == "t2t" for name in given.get("space", "").split(",")) else of_task
+    settings = preset(given.get("preset", suited)).settings
     if given.get("space", settings.space) != settings.space:  # it has strides of its own
         settings = replace(settings, output_stride=None)
     if given.get("evaluator") == "tabular":

@@ -13,6 +13,24 @@ from training.recipe import Recipe
 from training.setting import field_of
 from training.specs import DATA, METHOD, TASK, TEACHERS
 
+T2T_SMALL = Recipe(
+    epochs=310,
+    batch_size=512,
+    learning_rate=1e-3,
+    weight_decay=0.03,
+    warmup=0.032,
+    clip_norm=0.0,
+    label_smoothing=0.1,
+    ema_decay=0.99996,
+    augmentation="random-resized-crop",
+    rand_augment=9,
+    erasing=0.25,
+    mixup=0.8,
+    cutmix=1.0,
+    drop_path=0.1,
+    optimiser="adamw",
+)
+
 RECIPES = {
     # A few minutes on two cores, for small pictures.
     "quick": Recipe(epochs=12, batch_size=128, learning_rate=0.3, weight_decay=2e-4),
@@ -29,6 +47,17 @@ RECIPES = {
     ),
     # For scenes and the like, of which every place counts: masks and boxes.
     "dense": Recipe(epochs=20, batch_size=32, learning_rate=0.2, weight_decay=1e-4),
+    # For transformers on small pictures.
+    "tokens": Recipe(
+        epochs=20,
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        clip_norm=1.0,
+        label_smoothing=0.1,
+        drop_path=0.05,
+        optimiser="adamw",
+    ),
     # What the CA paper's networks were trained with (arXiv:2103.02907, section 4.1); the batch and the weight
     # decay are those of its family's published training.
     "paper": Recipe(
@@ -58,9 +87,15 @@ RECIPES = {
         cutmix=1.0,
         drop_path=0.05,
     ),
+    # What T2T-ViT-7, 10 and 12 were trained with (arXiv:2101.11986, section 4.1, and the authors' code): 300 epochs
+    # and 10 more at the end, where the rate has fallen.
+    "t2t-small": T2T_SMALL,
+    # T2T-ViT-14; 19 and 24 had a weight decay of 0.065.
+    "t2t": replace(T2T_SMALL, learning_rate=5e-4, weight_decay=0.05),
 }
 
-MADE_FOR = {"quick": 12_000, "photos": 2_000, "dense": 2_000, "paper": 1_271_167, "modern": 1_271_167}
+OF_IMAGENET = 1_271_167
+MADE_FOR = dict.fromkeys(RECIPES, OF_IMAGENET) | {"quick": 12_000, "tokens": 12_000, "photos": 2_000, "dense": 2_000}
 """Training pictures that each recipe's epochs are for: of `digits`, the preset `photos`, `scenes`, and ImageNet."""
 
 
@@ -78,16 +113,18 @@ def micro_batch(text: str) -> str:
 
 
 def _by_recipe(setting: str, _: object) -> str:
-    """`quick 12, paper 200`, or the value that all recipes have."""
-    values = {name: getattr(recipe, setting) for name, recipe in RECIPES.items()}
-    if len(set(values.values())) == 1:
-        return typed(next(iter(values.values())))
-    return ", ".join(f"{name} {typed(value)}" for name, value in values.items())
+    """`quick 12, dense/tokens 20`; without names what most recipes have."""
+    names: dict[str, list[str]] = {}
+    for name, recipe in RECIPES.items():
+        names.setdefault(typed(getattr(recipe, setting)), []).append(name)
+    usual = [value for value, own in names.items() if len(own) > len(RECIPES) / 2]
+    others = [f"{'/'.join(own)} {value}" for value, own in names.items() if value not in usual]
+    return ", ".join(usual + others)
 
 
 @dataclass(frozen=True)
 class RetrainSettings:
-    """Train an architecture from scratch, alone or beside the hand-designed networks of the same cost."""
+    """Train an architecture, alone or beside hand-designed networks of its cost."""
 
     source: str = positional(
         f"a run's folder or front.json, an architecture's JSON, or {told(backbones())}, also -none, -se, -ca"
@@ -102,7 +139,7 @@ class RetrainSettings:
     method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
     recipe: str | None = flag(
         None,
-        "quick, photos, dense, paper or modern; other flags override it (default: the run's preset's, or quick)",
+        f"{', '.join(RECIPES)}; flags override it (default: the preset's, or quick)",
         group="main",
     )
     epochs: int | None = of_recipe("epochs", group="main")

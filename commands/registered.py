@@ -77,6 +77,14 @@ def spaces() -> tuple[str, ...]:
     return _of_families("spaces.py", "SPACES.register")
 
 
+def family_of(space: str) -> str | None:
+    """The family of a space by its name; None for one that is not the program's own."""
+    for room in _rooms("spaces.py"):
+        if space in registered(str(room), "SPACES.register"):
+            return room.parent.name
+    return None
+
+
 def backbones() -> tuple[str, ...]:
     """Of `search_space.hand_designed`."""
     return _of_families("backbones.py", "BACKBONES.register")
@@ -93,5 +101,9 @@ def told(names: Iterable[str]) -> str:
 
 
 def _of_families(file: str, by: str) -> tuple[str, ...]:
-    rooms = sorted(path.relative_to(ROOT) for path in (ROOT / "search_space/families").glob(f"*/{file}"))
-    return tuple(name for room in rooms for name in registered(str(room), by))
+    return tuple(name for room in _rooms(file) for name in registered(str(room), by))
+
+
+def _rooms(file: str) -> list[Path]:
+    """That file of every family's room that has one."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "search_space/families").glob(f"*/{file}"))

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     check_method(settings.method)
     source = read_source(settings.source, settings.data, settings.network)
     given_init = settings.init
-    settings = resolved(settings, suits(source.preset))
+    settings = resolved(settings, suits(source.preset, source.architecture.family))
     chosen = recipe(settings)
     if settings.storage is not None:
         check_address(settings.storage)

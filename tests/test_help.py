@@ -86,9 +86,11 @@ def test_every_flag_says_its_default(command: str, capsys: pytest.CaptureFixture
 def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(_help(capsys, recipes.RetrainSettings, "all").split())
     paper = recipes.RECIPES["paper"]
-    assert f"(default: quick 12, photos 40, dense 20, paper {paper.epochs}, modern 300)" in text
+    assert (
+        f"(default: quick 12, photos 40, dense/tokens 20, paper {paper.epochs}, modern 300, t2t-small/t2t 310)" in text
+    )
     assert f"momentum of SGD, β₁ of AdamW (default: {paper.momentum})" in text
-    assert "(default: quick yes, photos yes, dense yes, paper no, modern yes)" in text
+    assert "(default: yes, paper no)" in text
     for name, preset in presets.PRESETS.items():
         with pytest.raises(SystemExit):
             command_line.parse_settings(
