@@ -12,7 +12,7 @@ timm's own transforms, by `timm.data.resolve_model_data_config(model)`, cut the 
 timm's `num_classes`, `global_pool`, `drop_rate`, `features_only` and `out_indices` work as they do for its own models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,8 @@ from training.data.preprocessing import read_picture
 from training.model_file import ModelInfo
 
 CLASSIFIER = "classifier"
+GETTER = "getter"
+"""How timm takes maps that a network gives by itself."""
 WEIGHTS = "model.safetensors"
 
 
@@ -57,6 +59,26 @@ class TimmNetwork(Network):
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
         return self.last_map(x)
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """N×3×H×W to the maps at some indices, all by default; before them the last map, unless they alone are asked.
+
+        A map is after its norm, if its family has one there, whatever `norm` says. Raises InputError for another layout
+        than NCHW.
+        """
+        if output_fmt != "NCHW":
+            raise InputError(f"output_fmt: expected NCHW, got {output_fmt!r}")
+        maps = self.features(x)
+        chosen = maps if indices is None else [maps[index] for index in indices]
+        return chosen if intermediates_only else (self.last_map(x), chosen)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
@@ -157,8 +179,15 @@ def coordnas(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     architecture = Architecture.from_dict(kwargs["network"])
     check(architecture, 1)
     with torch.device("meta"):
-        maps = bare(architecture, 1).info
-    features = {"out_indices": tuple(range(len(maps))), "flatten_sequential": True}
+        network = bare(architecture, 1)
+    features: dict[str, Any] = {"out_indices": tuple(range(len(network.info))), "flatten_sequential": True}
+    if not network.is_chain:
+        features["feature_cls"] = GETTER
+        wanted = kwargs.get("feature_cls", GETTER)
+        if wanted != GETTER:
+            raise InputError(
+                f"feature_cls: networks of family {network.family} give maps by {GETTER!r}, not {wanted!r}"
+            )
     model = build_model_with_cfg(timm_network, "coordnas", pretrained, feature_cfg=features, **kwargs)
     return cast(nn.Module, model)
 

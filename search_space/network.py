@@ -75,9 +75,13 @@ class Network(Backbone):
     Args:
         num_classes: of the classifier; or another head than one, which leaves the attribute 0.
         create: makes the module of a named part; by default a fresh one.
+
+    Attributes:
+        is_chain: whether each of its modules is given what the one before it gave, so that others can stop between.
     """
 
     family: ClassVar[str]
+    is_chain: ClassVar[bool] = True
 
     def __new__(cls, architecture: Any = None, *_args: Any, **_options: Any) -> Self:
         """One of the architecture's family; a family's own class, and a copy, are made as they are."""

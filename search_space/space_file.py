@@ -10,7 +10,7 @@ from typing import Any
 from foundation.errors import InputError
 from foundation.json_files import check_values, read_text, shown
 from foundation.registry import Registry
-from search_space.architecture import FIRST_FAMILY
+from search_space.architecture import FIRST_FAMILY, Attention
 from search_space.family import OR_A_PLUGIN, found_in
 from search_space.space import SearchSpace
 
@@ -35,6 +35,20 @@ class SpaceFile:
         if not isinstance(value, list) or not value:
             raise self.error(joined(place, key), f"expected a list of integers, got {shown(value)}")
         return tuple(value)
+
+    def attentions(self, table: dict[str, Any], key: str, place: str) -> tuple[Attention, ...]:
+        """The attentions at a key, such as `["none", "se/8", "ca/16"]`."""
+        labels, where = table[key], joined(place, key)
+        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+            raise self.error(where, 'expected a list such as ["none", "se/8", "ca/16"]')
+        return tuple(self._attention(label, where) for label in labels)
+
+    def _attention(self, label: str, where: str) -> Attention:
+        match = re.fullmatch(r"([a-z][a-z0-9_]*)(?:/(\d{1,4}))?", label)
+        if not match:
+            raise self.error(where, f"expected an op and a ratio such as ca/16, got {shown(label)}")
+        made: Attention = self.made(where, lambda: Attention(match[1], int(match[2]) if match[2] is not None else None))
+        return made
 
     def table(self, content: dict[str, Any], key: str, keys: set[str]) -> dict[str, Any]:
         """The table at a key, which has exactly these keys."""

@@ -18,11 +18,8 @@ kernel_size = [3, 5]
 attention = ["none", "se/8", "ca/8", "ca/16"]
 """
 
-import re
 from typing import Any
 
-from foundation.json_files import shown
-from search_space.architecture import Attention
 from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.stage_options import StageOptions
 from search_space.families.mobile.stage_program import ATTENTION_PER
@@ -74,21 +71,8 @@ def read(file: SpaceFile) -> MobileSpace:
 def _stage(file: SpaceFile, stage: dict[str, Any], place: str) -> StageOptions:
     file.check_keys(stage, _STAGE_KEYS, _STAGE_KEYS, place)
     lists: dict[str, Any] = {key: file.integers(stage, key, place) for key in _LISTS}
-    labels = stage["attention"]
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-        raise file.error(f"{place}.attention", 'expected a list such as ["none", "se/8", "ca/16"]')
-    attention = tuple(_attention(file, label, place) for label in labels)
+    attention = file.attentions(stage, "attention", place)
     options: StageOptions = file.made(
         place, lambda: StageOptions(block=stage["block"], stride=stage["stride"], attention=attention, **lists)
     )
     return options
-
-
-def _attention(file: SpaceFile, label: str, place: str) -> Attention:
-    match = re.fullmatch(r"([a-z][a-z0-9_]*)(?:/(\d{1,4}))?", label)
-    if not match:
-        raise file.error(f"{place}.attention", f"expected an op and a ratio such as ca/16, got {shown(label)}")
-    attention: Attention = file.made(
-        f"{place}.attention", lambda: Attention(match[1], int(match[2]) if match[2] is not None else None)
-    )
-    return attention

@@ -21,6 +21,7 @@ class T2TNetwork(Network):
     """
 
     family = "t2t"
+    is_chain = False
 
     def __init__(self, architecture: T2TArchitecture, num_classes: Head | int, create: Create = fresh):
         super().__init__(architecture, num_classes)
