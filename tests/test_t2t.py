@@ -12,8 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from search_space import Architecture, Attention, InputError, build, measure
 from search_space.backbones import hand_designed
+from search_space.cost.cost import part_cost
 from search_space.families.t2t.architecture import T2TArchitecture, TransformerBlock
 from search_space.families.t2t.network import T2TNetwork
+from search_space.families.t2t.network_parts import embedding_part, token_parts
 from search_space.families.t2t.token_blocks import FullAttention, PerformerAttention, TokenPart, TokenStep, margins
 from search_space.families.t2t.transformer import Embedding, EmbeddingPart, MixPart, SelfAttention, sine_table
 from search_space.parts import NO_ATTENTION
@@ -110,6 +112,25 @@ def test_the_cost_is_that_of_a_direct_count(tokens: str) -> None:
 
 
 PATCHES: dict[str, Any] = {"tokens": "patch", "kernel_size": 4, "token_strides": (4,), "token_width": 3}
+
+
+@pytest.mark.parametrize(("width", "depth", "macs"), [(64, 6, 17_801_088), (96, 6, 35.7e6), (24, 2, 2.4e6)])
+def test_small_ones_cost_what_was_worked_out_by_hand(width: int, depth: int, macs: float) -> None:
+    """3×3 kernels, 16 channels between: 16², 8² and 8² tokens of 32×32 pixels."""
+    assert measure(_small(width, depth), 10).macs == pytest.approx(macs, rel=0.01)
+
+
+@pytest.mark.parametrize(("kernel", "channels", "macs"), [(3, 16, 1.78e6), (7, 64, 23.2e6)])
+def test_the_published_steps_are_dear_on_small_pictures(kernel: int, channels: int, macs: float) -> None:
+    architecture = replace(_small(64, 6), kernel_size=kernel, token_width=channels)
+    parts = [*token_parts(architecture), embedding_part(architecture)]
+    found = sum(part_cost(part, side).macs for part, side in zip(parts, (32, 16, 8), strict=True))
+    assert found == pytest.approx(macs, rel=0.01)
+
+
+def _small(width: int, depth: int) -> T2TArchitecture:
+    blocks = (TransformerBlock(width // 8, 2, NO_ATTENTION),) * depth
+    return T2TArchitecture(32, "performer", 3, (2, 2, 1), 16, width, 8, width, blocks)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 4), (3, 2), (3, 1), (5, 2), (3, 4), (4, 4)])
