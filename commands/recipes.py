@@ -4,11 +4,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from commands import flags
-from commands.command_line import Command, flag, overriding, positional
+from commands.command_line import Command, flag, flag_name, for_one_alone, overriding, positional
 from commands.registered import backbones, methods, tasks, told
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
 from foundation.errors import InputError
+from training.methods.settings import OWN, ChosenMethod
 from training.recipe import Recipe
 from training.setting import field_of
 from training.specs import DATA, METHOD, TASK, TEACHERS
@@ -104,6 +105,14 @@ def of_recipe(name: str, *, group: str) -> Any:
     return overriding(Recipe, name, group=group, shown=_by_recipe)
 
 
+def of_method(name: str, setting: str) -> Any:
+    """A flag for one method alone, which sets what its dataclass in `training.methods.settings` has."""
+    usual = typed(field_of(OWN[name], setting).default)
+    return overriding(
+        OWN[name], setting, group="teacher", only_for=("method", name), shown=lambda *_: f"{usual}, of method {name}"
+    )
+
+
 @parser("N|auto")
 def micro_batch(text: str) -> str:
     """A number of pictures from 2, or `auto`."""
@@ -137,6 +146,7 @@ class RetrainSettings:
     head: str | None = flags.head("the run's, or the task's first")
     output_stride: int | None = flags.output_stride()
     method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
+    contrast: float | None = of_method("core-tuning", "contrast")
     recipe: str | None = flag(
         None,
         f"{', '.join(RECIPES)}; flags override it (default: the preset's, or quick)",
@@ -222,6 +232,16 @@ def recipe(settings: RetrainSettings) -> Recipe:
     if settings.micro_batch not in (None, "auto"):
         given["micro_batch"] = int(settings.micro_batch)
     return replace(chosen, **given)
+
+
+def chosen_method(settings: RetrainSettings) -> ChosenMethod:
+    """The method that is named, with what the flags for it alone say. Raises InputError for those of another one."""
+    alone = for_one_alone(RetrainSettings, "method")
+    given = {name: getattr(settings, name) for name in alone if getattr(settings, name) is not None}
+    for name, value in given.items():
+        if alone[name] != settings.method:
+            raise InputError(f"{flag_name(name)} {typed(value)}: it is for --method {alone[name]} alone; leave it out")
+    return ChosenMethod(settings.method, OWN[settings.method](**given) if given else None)
 
 
 RETRAIN = Command(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from commands.compare import Contest, beside, check_comparable, middle, ratios
 from commands.planning import flags_of_retraining, plan_retraining, suits
-from commands.recipes import RETRAIN, RetrainSettings, recipe, resolved
+from commands.recipes import RETRAIN, RetrainSettings, chosen_method, recipe, resolved
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.finalists import FinalistSettings, begun
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings.micro_batch == "auto" and chosen.sync_batch_norm and distributed.world() > 1:
         raise InputError("--micro-batch auto: not with --sync-batch-norm yes; give a number")
     check_method(settings.method)
+    method = chosen_method(settings)
     source = read_source(settings.source, settings.data, settings.network)
     given_init = settings.init
     settings = resolved(settings, suits(source.preset, source.architecture.family))
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str]) -> None:
         "teacher": teaching.name if teaching else None,
         **named("task", what_for.name),
         **described(what_for.metric),
-        **named("method", settings.method),
+        **method.described(),
     }
     free = {
         "data": source.data,
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str]) -> None:
                 predict,
                 adapt=settings.micro_batch == "auto",
                 task=what_for,
-                method=settings.method,
+                method=method,
             )
         if settings.compare and distributed.world() == 1 and (count := ratios(source, head)):
             first = FinalistSettings(0, chosen).halving.epochs[0]
@@ -199,7 +200,7 @@ def main(arguments: Sequence[str]) -> None:
                     start=init,
                     teaching=teaching,
                     adapt=settings.micro_batch == "auto",
-                    method=settings.method,
+                    method=method,
                     begun=[*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())],
                 )
                 keep_test(folder, what_for, sized[architecture.resolution], result.test, name, reporter)

@@ -28,10 +28,10 @@ from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, Split
 from training.methods.choice import METHODS, Training
 from training.methods.registry import Predict
+from training.methods.settings import LABELS, ChosenMethod
 from training.recipe import Recipe
 from training.resize import resized_batches
 from training.sizing import epoch_steps
-from training.specs import METHOD
 from training.standalone import EVALUATION_BATCH
 from training.targets import Batch, Targets
 from training.task import Task
@@ -124,7 +124,7 @@ def epoch_seconds(
     teacher: Predict | None = None,
     adapt: bool = False,
     task: Task = CLASSIFICATION,
-    method: str = METHOD,
+    method: ChosenMethod = LABELS,
 ) -> tuple[float, float]:
     """Seconds of an epoch of the network's own training on the pictures, of that side, and of its validation.
 
@@ -138,7 +138,7 @@ def epoch_seconds(
         .to(data.device)
         .to(memory_format=torch.channels_last)
     )
-    step = METHODS[method](Training(network, side, recipe, task, data, teacher, adapt))
+    step = METHODS[method.name](Training(network, side, recipe, task, data, teacher, adapt, own=method.own))
     each = step_seconds(step.model, step, timed_batches(pictures, recipe), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)

@@ -29,11 +29,12 @@ from training.loop import History, fit
 from training.methods.choice import METHODS, Training
 from training.methods.drop_path import add_drop_path
 from training.methods.registry import Predict
+from training.methods.settings import LABELS, ChosenMethod
 from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
 from training.resize import resized_batches
 from training.smoothed import judged, smoothing
-from training.specs import METHOD, named
+from training.specs import named
 from training.synchronised_norm import synchronise
 from training.task import Examination, Task
 
@@ -77,7 +78,7 @@ def train_standalone(
     start: FirstWeights = SCRATCH,
     teaching: Teaching | None = None,
     adapt: bool = False,
-    method: str = METHOD,
+    method: ChosenMethod = LABELS,
     begun: Sequence[Path] = (),
 ) -> Trained:
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
@@ -147,7 +148,7 @@ def _trained(
     start: FirstWeights,
     teaching: Teaching | None = None,
     adapt: bool = False,
-    method: str = METHOD,
+    method: ChosenMethod = LABELS,
     begun: Sequence[Path] = (),
     *,
     until: int | None = None,
@@ -167,7 +168,7 @@ def _trained(
         "data": data.identity,
         "pixels": pixels,
         **named("task", task.name),
-        **named("method", method),
+        **method.described(),
     }
     if first and distributed.world() == 1:  # a training goes on in as many processes as it began
         _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
@@ -213,7 +214,7 @@ def _trained(
     history = (
         finished
         or fit(
-            METHODS[method](
+            METHODS[method.name](
                 Training(
                     network,
                     architecture.resolution,
@@ -223,6 +224,7 @@ def _trained(
                     teacher=teaching.predict if teaching else None,
                     adapt=adapt,
                     say=lambda message: reporter.say(f"{what}: {message}"),
+                    own=method.own,
                 )
             ),
             data.train,
@@ -236,7 +238,7 @@ def _trained(
                 "init": start.name,
                 "teacher": teacher,
                 **named("task", task.name),
-                **named("method", method),
+                **method.described(),
             },
             reporter=reporter,
             what=what,

@@ -18,9 +18,9 @@ from search_space.cost.priced_space import PricedSpace
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
 from training.methods.registry import Predict
+from training.methods.settings import LABELS, ChosenMethod
 from training.recipe import Recipe
 from training.sizing import epoch_steps
-from training.specs import METHOD
 from training.task import Task
 
 DRAWS = 500
@@ -55,7 +55,7 @@ def show_retraining(
     teacher: Predict | None = None,
     adapt: bool = False,
     task: Task = CLASSIFICATION,
-    method: str = METHOD,
+    method: ChosenMethod = LABELS,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.
 

@@ -192,8 +192,8 @@ class LabelStep(Method):
         return 0
 
     def _forget(self) -> None:
-        for network in (self.network, *self._twins):
-            network.zero_grad()
+        for model in (self.model, *self._twins):
+            model.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class Training:
         teacher: that is learnt from as well, if there is one. A method that learns from none refuses it.
         adapt: whether a step that runs out of memory may be taken in smaller parts, instead of an error.
         say: told what a user should know.
+        own: what is set of the method alone, see `training.methods.settings`.
     """
 
     network: Network
@@ -37,6 +39,7 @@ class Training:
     teacher: Predict | None = None
     adapt: bool = False
     say: Callable[[str], None] = lambda message: None
+    own: Any = None
 
 
 METHODS: Registry[Callable[[Training], Method]] = Registry("method")

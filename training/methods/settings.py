@@ -1,0 +1,44 @@
+"""What can be set of one method alone, as a dataclass each, of whose fields a command makes flags. Without torch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.setting import check, setting
+from training.specs import METHOD, named
+
+
+@dataclass(frozen=True)
+class CoreTuning:
+    """Of `training.methods.core_tuning`. Raises InputError for values out of range."""
+
+    contrast: float = setting(0.1, "weight η of the supervised contrast beside the labels' loss", 0.0, 100.0)
+
+    def __post_init__(self) -> None:
+        check(self, "core-tuning: ")
+
+
+OWN: dict[str, type[Any]] = {"core-tuning": CoreTuning}
+"""By the method's name; a method that is not here has no settings of its own."""
+
+
+@dataclass(frozen=True)
+class ChosenMethod:
+    """A method by its name.
+
+    Attributes:
+        own: what is set of it alone, of the class that `OWN` names; None for a method without such.
+    """
+
+    name: str = METHOD
+    own: Any = None
+
+    def __post_init__(self) -> None:
+        if self.own is None and self.name in OWN:
+            object.__setattr__(self, "own", OWN[self.name]())
+
+    def described(self) -> dict[str, Any]:
+        """What files say of it: nothing of the default, which all had before there were others."""
+        return {**named("method", self.name), **({} if self.own is None else {"method_settings": asdict(self.own)})}
+
+
+LABELS = ChosenMethod()
