@@ -25,6 +25,7 @@ from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import bare, build
 from tasks.classification.room import CLASSIFICATION
+from training.augmentation.recipe import Augmentation
 from training.data.datasets import Dataset, Split
 from training.methods.choice import METHODS, Training
 from training.methods.registry import Predict
@@ -139,7 +140,7 @@ def epoch_seconds(
         .to(memory_format=torch.channels_last)
     )
     step = METHODS[method.name](Training(network, side, recipe, task, data, teacher, adapt, own=method.own))
-    each = step_seconds(step.model, step, timed_batches(pictures, recipe), recipe, 0)
+    each = step_seconds(step.model, step, timed_batches(pictures, recipe, step.augment(recipe)), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     task.measure(network, resized_batches(batches, side))
@@ -152,9 +153,13 @@ def at_once(pictures: Split, recipe: Recipe) -> int:
     return min(len(pictures), recipe.micro_batch or recipe.batch_size)
 
 
-def timed_batches(pictures: Split, recipe: Recipe) -> Iterator[Batch]:
-    """Batches as the recipe's training has them."""
-    return iter(pictures.batches(recipe.batch_size, seed=0, augmentation=recipe.augment))
+def timed_batches(pictures: Split, recipe: Recipe, augmentation: Augmentation | None = None) -> Iterator[Batch]:
+    """Batches as the recipe's training has them.
+
+    Args:
+        augmentation: a method's; None for the recipe's.
+    """
+    return iter(pictures.batches(recipe.batch_size, seed=0, augmentation=augmentation or recipe.augment))
 
 
 def step_seconds(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.registry import Registry
-from search_space.parts import ClassifierPart, Part
+from search_space.parts import ClassifierPart, MeanPart, Part
 
 MAX_CLASSES = 1_000_000
 
@@ -94,6 +94,30 @@ class ClassifierHead(Head):
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
         """The head of so many classes."""
+        return cls(**data)
+
+
+@HEADS.register("features")
+@dataclass(frozen=True)
+class FeaturesHead(Head):
+    """No head: the mean over the last map is what the network gives, N×channels."""
+
+    def part(self, channels: int) -> Part:
+        """See `search_space.parts.MeanPart`."""
+        return MeanPart(channels)
+
+    @property
+    def told(self) -> str:
+        """That there is none."""
+        return "no head"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The name."""
+        return {"head": "features"}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """The only one there is."""
         return cls(**data)
 
 

@@ -198,6 +198,23 @@ class ClassifierPart(Piece):
 
 
 @dataclass(frozen=True)
+class MeanPart(Piece):
+    """The mean over the last feature map."""
+
+    in_channels: int
+
+    def create(self) -> nn.Module:
+        return Mean()
+
+    def output_size(self, size: int) -> int:
+        return 1
+
+    @property
+    def label(self) -> str:
+        return f"mean {self.in_channels}"
+
+
+@dataclass(frozen=True)
 class PooledPart(Piece):
     """The mean over the last map and a layer on it, before a classifier: N×in_channels×H×W to N×out_channels×1×1.
 
@@ -288,6 +305,13 @@ class Pooled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.activation(self.norm(self.conv(x.mean((2, 3), keepdim=True))))
         return out
+
+
+class Mean(nn.Module):
+    """The mean over a map: N×C×H×W to N×C."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
 
 
 class Classifier(nn.Linear):

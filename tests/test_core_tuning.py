@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,20 +56,18 @@ def _loss(features: Tensor, labels: Tensor, draws: Draws) -> Tensor:
 
 
 def test_without_the_focal_weight_it_is_the_supervised_contrast_of_a_peer() -> None:
-    losses = pytest.importorskip("pytorch_metric_learning.losses")
     labels = torch.tensor([0, 1, 2, 0, 1, 0, 3, 1])  # one is alone in its class
     features = torch.randn(8, 5)
     same, alone = labels[:, None] == labels, torch.eye(8, dtype=torch.bool)
     ours = contrast(F.normalize(features), same & ~alone, ~same, temperature=TEMPERATURE)
-    torch.testing.assert_close(ours, losses.SupConLoss(temperature=TEMPERATURE)(features, labels))
+    torch.testing.assert_close(ours, SupConLoss(temperature=TEMPERATURE)(features, labels))
 
 
 def test_with_the_mixtures_it_is_a_peer_s_loss_of_the_same_pairs() -> None:
-    losses = pytest.importorskip("pytorch_metric_learning.losses")
     _, _, batch = _batch([0, 1, 2, 0, 1, 0, 3, 1])
     embeddings = batch.features.detach()
     (first, positive), (second, negative) = (torch.where(mask) for mask in (batch.positive, batch.negative))
-    theirs = losses.SupConLoss(temperature=TEMPERATURE)(embeddings, indices_tuple=(first, positive, second, negative))
+    theirs = SupConLoss(temperature=TEMPERATURE)(embeddings, indices_tuple=(first, positive, second, negative))
     ours = contrast(F.normalize(embeddings), batch.positive, batch.negative, temperature=TEMPERATURE)
     torch.testing.assert_close(ours, theirs)
 

@@ -90,7 +90,7 @@ def fit(
     steps = recipe.epochs * steps_per_epoch
     optimizer = optimiser(method.groups(recipe), recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate(done, steps, recipe))
-    evaluated = method.evaluated()
+    evaluated, augmentation = method.evaluated(), method.augment(recipe)
     average = (
         AveragedModel(evaluated, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)) if recipe.ema_decay else None
     )
@@ -139,7 +139,7 @@ def fit(
             total = 0.0
             order = derive(seed, "order", epoch)
             share = (distributed.rank(), distributed.world())
-            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=recipe.augment, share=share)
+            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=augmentation, share=share)
             for index, (images, targets) in enumerate(batches):
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()

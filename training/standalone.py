@@ -181,6 +181,19 @@ def _trained(
         synchronise(network)
     add_drop_path(network, recipe.drop_path)
     network = network.to(data.device).to(memory_format=torch.channels_last)
+    step = METHODS[method.name](
+        Training(
+            network,
+            architecture.resolution,
+            recipe,
+            task,
+            data,
+            teacher=teaching.predict if teaching else None,
+            adapt=adapt,
+            say=lambda message: reporter.say(f"{what}: {message}"),
+            own=method.own,
+        )
+    )
     smoothed = smooth(network) if smooth else None
     if smoothed is not None:
         finished = None  # what is judged is in the checkpoint alone
@@ -204,8 +217,8 @@ def _trained(
         if not first:
             return
         usable, raw = best_of(entry)
-        if len(history) == 1 or max(usable, raw) > best:  # some weights are kept whatever they come to
-            averaged = usable >= raw
+        if step.keeps_last or len(history) == 1 or max(usable, raw) > best:  # some are kept whatever they come to
+            averaged = step.keeps_last or usable >= raw
             save_model(folder / WEIGHTS, (model if averaged else network).state_dict(), info)
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
         write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
@@ -214,19 +227,7 @@ def _trained(
     history = (
         finished
         or fit(
-            METHODS[method.name](
-                Training(
-                    network,
-                    architecture.resolution,
-                    recipe,
-                    task,
-                    data,
-                    teacher=teaching.predict if teaching else None,
-                    adapt=adapt,
-                    say=lambda message: reporter.say(f"{what}: {message}"),
-                    own=method.own,
-                )
-            ),
+            step,
             data.train,
             recipe,
             seed=derive(seed, "training"),

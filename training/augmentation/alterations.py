@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from training.augmentation.colour import distort
 from training.augmentation.draws import Draws
 from training.augmentation.places import Cut, have_places, moved_places, still_there, stretched
 from training.augmentation.recipe import Augmentation
@@ -21,6 +22,8 @@ def altered(images: Tensor, targets: Targets, draws: Draws, augmentation: Augmen
         from training.augmentation.rand_augment import rand_augment  # torchvision takes a second to import
 
         images, targets = rand_augment(images, targets, draws.operations, draws.signs, augmentation.rand_augment)
+    if draws.colours is not None:
+        images = distort(images, draws.colours, augmentation.colour)
     are_moved = draws.mirrored is not None or draws.operations is not None
     return images, still_there(targets) if are_moved and have_places(targets) else targets
 

@@ -14,6 +14,7 @@ from training.augmentation.recipe import Augmentation
 ATTEMPTS = 10  # at a rectangle that fits into its picture
 OPERATIONS = 14  # of RandAugment
 PER_PICTURE = 2  # of them, one after the other
+COLOURS = 6  # numbers of a picture's colour distortion
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Draws:
         down, right: pixels that a picture is shifted by (N).
         mirrored: 1 for a mirrored picture, else 0 (N).
         crops, erasures: N×`ATTEMPTS`×4 in 0 to 1, for `training.augmentation.rectangles`.
+        colours: N×`COLOURS` in 0 to 1, for `training.augmentation.colour`.
         erased: in 0 to 1, to be compared with the probability of erasing (N).
         operations: numbers of RandAugment's operations (N×`PER_PICTURE`).
         signs: -1 or 1 for each operation (N×`PER_PICTURE`).
@@ -35,11 +37,12 @@ class Draws:
     crops: Tensor | None = None
     operations: Tensor | None = None
     signs: Tensor | None = None
+    colours: Tensor | None = None
     erased: Tensor | None = None
     erasures: Tensor | None = None
 
-    def of(self, chosen: slice) -> "Draws":
-        """Those of some of the pictures."""
+    def of(self, chosen: slice | Tensor) -> "Draws":
+        """Those of some of the pictures, by their places (int64)."""
         drawn = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: value[chosen] for name, value in drawn.items() if value is not None})
 
@@ -67,6 +70,8 @@ def draw_alterations(
     if augmentation.rand_augment:
         operations, signs = whole(0, OPERATIONS - 1, PER_PICTURE), whole(0, 1, PER_PICTURE) * 2 - 1
         drawn = replace(drawn, operations=operations, signs=signs)
+    if augmentation.colour:
+        drawn = replace(drawn, colours=uniform(COLOURS))
     if augmentation.erasing:
         drawn = replace(drawn, erased=uniform(), erasures=uniform(ATTEMPTS, 4))
     return drawn

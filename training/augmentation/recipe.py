@@ -17,11 +17,15 @@ class Augmentation:
             arXiv:1409.4842, section 6).
         rand_augment: two operations a picture (arXiv:1909.13719).
         erasing: random erasing (arXiv:1708.04896).
+        colour: see `training.augmentation.colour`.
+        views: of each picture, drawn apart; a batch has the first of all its pictures, then the second of all.
     """
 
     crop: str = setting("none", ", ".join(CROPS), choices=CROPS)
     rand_augment: int = setting(0, "magnitude of RandAugment, 1 to 30; 0: none", 0, 30)
     erasing: float = setting(0.0, "probability that a rectangle is erased", 0, 1)
+    colour: float = setting(0.0, "strength of SimCLR's colour distortion; 0: none", 0, 1)
+    views: int = 1
 
     def __post_init__(self) -> None:
         check(self)

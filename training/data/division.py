@@ -37,6 +37,11 @@ def in_three(there: Mapping[str, Sequence[Sequence[T]]]) -> dict[str, list[list[
     return {split: parts[split] for split in ("train", *SHARES)}
 
 
+def divided_by(items: Sequence[T], shares: Sequence[float]) -> list[list[T]]:
+    """The items in parts of these shares, which sum to 1, in order: always the same for as many."""
+    return [part[0] for part in _divided([items], shares[:-1])]
+
+
 def layout(folders: Mapping[str, str], of: str) -> str:
     """Where the pictures of each split are from, as a line.
 

@@ -96,9 +96,7 @@ def scan(spec: str, path: str) -> Tree:
     order under a fixed seed. Raises InputError for a missing folder, or one that `split_folders` or `class_folders`
     refuse, classes that are not the same in all parts, or have too few pictures to be divided.
     """
-    root = path.rstrip("/") or path
-    if not path or not os.path.isdir(path):
-        raise InputError(f"`data` {spec}: no such folder: {path or '(empty)'}")
+    root = check_folder(spec, path)
     finder = Finder(f"`data` {spec}: ", root)
     splits = split_folders(spec, root, finder)
     found = class_folders(spec, f"{root}/{splits['train']}" if splits else root, finder)
@@ -119,6 +117,13 @@ def scan(spec: str, path: str) -> Tree:
         *([str(finder.left_out)] if finder.left_out else []),
     )
     return Tree(spec, found.names, files, found.folders, notes)
+
+
+def check_folder(spec: str, path: str) -> str:
+    """The folder's path without a slash at its end. Raises InputError where there is none."""
+    if not path or not os.path.isdir(path):
+        raise InputError(f"`data` {spec}: no such folder: {path or '(empty)'}")
+    return path.rstrip("/") or path
 
 
 def _parts(spec: str, found: ClassFolders, others: Mapping[str, ClassFolders]) -> dict[str, list[list[Path]]]:

@@ -20,7 +20,7 @@ class Planned:
     """A process's share of a batch, before any picture is touched.
 
     Attributes:
-        index: of the pictures (N, int64, on the CPU).
+        index: of the pictures (N, int64, on the CPU); of several views of each, one view of all after the other.
         draws: of their augmentation.
         shuffled: whether they are for a training, where each counts as much as any other.
     """
@@ -108,11 +108,13 @@ class Split(ABC):
             if generator and len(index) < batch_size <= count:
                 return
             # Drawn for the whole batch, so that the draws do not depend on the shares.
-            draws = draw_alterations(augmentation, len(index), self.size, generator) if generator else NOTHING
+            drawn = augmentation.views * len(index)
+            draws = draw_alterations(augmentation, drawn, self.size, generator) if generator else NOTHING
             end = len(index) // world * world if generator else len(index)
-            mine = slice(rank, end, world)
-            if len(index[mine]):
-                yield Planned(index[mine], draws.of(mine), generator is not None)
+            mine = torch.arange(rank, end, world)
+            if len(mine):
+                views = torch.cat([mine + view * len(index) for view in range(augmentation.views)])
+                yield Planned(index.repeat(augmentation.views)[views], draws.of(views), generator is not None)
 
     def _moved(self, batch: Tensor) -> Tensor:
         """On the device. From pinned memory the copy runs beside what the GPU is doing."""

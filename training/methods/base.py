@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from training.augmentation.recipe import Augmentation
 from training.recipe import Recipe
 from training.targets import Targets
 
@@ -18,6 +19,9 @@ class Method(ABC):
     Args:
         model: all that is trained, heads and the like that no network keeps included.
     """
+
+    keeps_last: ClassVar[bool] = False
+    """Whether the last epoch's weights are kept, instead of those of the best validation."""
 
     def __init__(self, model: nn.Module):
         self.model = model
@@ -41,6 +45,10 @@ class Method(ABC):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
+
+    def augment(self, recipe: Recipe) -> Augmentation:
+        """What is done to single training pictures."""
+        return recipe.augment
 
     def begin_epoch(self, epoch: int) -> None:  # noqa: B027 (a method need not know)
         """Called before the steps of an epoch, from 0, once torch's global random state is seeded for it."""

@@ -45,3 +45,14 @@ def contrast(
     log_p = (cosines / temperature).masked_fill(~among, -torch.inf).log_softmax(1).masked_fill(~positive, 0)
     terms = -log_p * (1 - log_p.exp()) if focal else -log_p
     return (terms.sum(1) / positive.sum(1)).mean()
+
+
+def nt_xent(projected: Tensor, temperature: float) -> Tensor:
+    """SimCLR's loss (arXiv:2002.05709, equation 1): each view's only positive is the other view of its picture.
+
+    Args:
+        projected: 2N×q of length 1: a view of each of N pictures, then the other one of each, in the same order.
+    """
+    rows = torch.arange(len(projected), device=projected.device)
+    positive = rows[:, None] == rows.roll(len(rows) // 2)
+    return contrast(projected, positive, ~positive & (rows[:, None] != rows), temperature=temperature)

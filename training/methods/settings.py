@@ -17,7 +17,18 @@ class CoreTuning:
         check(self, "core-tuning: ")
 
 
-OWN: dict[str, type[Any]] = {"core-tuning": CoreTuning}
+@dataclass(frozen=True)
+class SimCLR:
+    """Of `training.methods.simclr`. Raises InputError for values out of range."""
+
+    temperature: float = setting(0.5, "divides the cosines of views before they are contrasted", 0.01, 10.0)
+    colour: float = setting(0.5, "strength of the colour distortion of views; 0: none", 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check(self, "simclr: ")
+
+
+OWN: dict[str, type[Any]] = {"core-tuning": CoreTuning, "simclr": SimCLR}
 """By the method's name; a method that is not here has no settings of its own."""
 
 

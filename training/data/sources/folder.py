@@ -13,7 +13,11 @@ SPECS = "folder:PATH"
 @DATASETS.register("folder")
 def folder(wanted: Wanted) -> Dataset:
     """Held in memory, or decoded again and again where they do not fit there, or are to be."""
-    tree = folders.scan(wanted.spec, wanted.rest)
+    return dataset(folders.scan(wanted.spec, wanted.rest), wanted)
+
+
+def dataset(tree: folders.Tree, wanted: Wanted) -> Dataset:
+    """The pictures of a tree, as they are wanted."""
     tell(
         wanted.reporter,
         tree.notes,
