@@ -71,14 +71,18 @@ class CoreTuningStep(LabelStep):
         """The network, without the projector."""
         return self.network
 
+    def features(self, images: Tensor) -> Tensor:
+        """N×3×H×W to N×d, what the classifier is given."""
+        with autocast(images.device, self.recipe.precision):
+            maps: Any = self._predicted(resized(images, self.resolution))
+        return maps.float().mean((2, 3))
+
     def _halves(self, images: Tensor) -> bool:
         return False
 
     def _loss(self, images: Tensor, targets: Targets, network: nn.Module | None = None) -> Tensor:
         assert isinstance(targets, Tensor)
-        with autocast(images.device, self.recipe.precision):
-            maps: Any = self._predicted(resized(images, self.resolution))
-        features = maps.float().mean((2, 3))
+        features = self.features(images)
         batch = enlarged(features, targets, self.num_classes, Draws.of(len(targets), targets.device))
         loss = self.task_loss(self.classifier(batch.features[:, :, None, None]), batch.shares)
         projected = self.projector(batch.features)
