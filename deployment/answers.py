@@ -11,6 +11,7 @@ from foundation.json_files import shown
 from search_space.network import Network
 from tasks.choice import TASKS, task
 from training.model_file import ModelInfo
+from training.specs import PRETRAINING
 from training.task import Answering, Answers
 
 
@@ -32,6 +33,11 @@ def answers_of(answer: Callable[[Tensor], Answers]) -> See:
 
 def answering(info: ModelInfo, where: str) -> Answering:
     """The task that a file names. Raises InputError for one that is not known, or does not say what outputs mean."""
+    if info.task == PRETRAINING:
+        raise InputError(
+            f"{where}: a backbone that was trained without labels, which says nothing of pictures yet; fine-tune it: "
+            "retrain.py with `init`"
+        )
     if info.task.partition(":")[0] not in TASKS:
         raise InputError(
             f"{where}: of task {shown(info.task)}, which is not known; known: {TASKS.known()}, or give its file as "

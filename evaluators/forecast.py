@@ -132,15 +132,16 @@ def epoch_seconds(
     Args:
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
     """
-    if not adapt:
-        check_memory(architecture, side, at_once(pictures, recipe), data.device, recipe.precision)
     network = (
         build(architecture, task.head(data.num_classes, architecture))
         .to(data.device)
         .to(memory_format=torch.channels_last)
     )
     step = METHODS[method.name](Training(network, side, recipe, task, data, teacher, adapt, own=method.own))
-    each = step_seconds(step.model, step, timed_batches(pictures, recipe, step.augment(recipe)), recipe, 0)
+    augmentation = step.augment(recipe)
+    if not adapt:
+        check_memory(architecture, side, augmentation.views * at_once(pictures, recipe), data.device, recipe.precision)
+    each = step_seconds(step.model, step, timed_batches(pictures, recipe, augmentation), recipe, 0)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     task.measure(network, resized_batches(batches, side))

@@ -14,6 +14,7 @@ from foundation.metric import METRICS, Measured, Metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import FeaturesHead, Head
+from training import specs
 from training.data.dataset import Dataset
 from training.data.unlabelled import load_unlabelled
 from training.evaluation import seen
@@ -33,7 +34,7 @@ TEMPERATURE = 0.5
 class Pretraining:
     """Pictures without targets; outputs are features N×C."""
 
-    name = "pretraining"
+    name = specs.PRETRAINING
     metric = MATCHED
     class_labels = False
 

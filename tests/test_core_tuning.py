@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -310,6 +312,37 @@ def test_bad_input_is_told_by_name(command: list[str], tmp_path: Path, more: lis
         retrain.main([*command, *more, "--out", str(tmp_path / "out")])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _folder(root: Path, *classes: str) -> str:
+    """Three pictures of each class that is named without a `-`."""
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for number in range(0 if "-" in name else 3):
+            Image.new("RGB", (32, 32)).save(root / name / f"{number}.png")
+    return f"folder:{root}"
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["a"], "one class (a) below"),
+        (["a", "b", "c-empty"], "c-empty has no pictures; fill it or remove it"),
+        (["a-empty", "b-empty"], "no pictures below"),
+    ],
+    ids=["one class", "an empty class", "no pictures"],
+)
+def test_bad_pictures_are_told_by_name(command: list[str], tmp_path: Path, classes: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        retrain.main([*command, "--data", _folder(tmp_path / "pictures", *classes)])
+
+
+def test_another_number_of_classes_is_told(command: list[str], tmp_path: Path) -> None:
+    source = Path(command[0])
+    content = {"architecture": json.loads(source.read_text()), "classes": ["a", "b", "c"]}
+    source.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"4 classes \(digit0, …\), but the architecture was found for 3 classes"):
+        retrain.main(command)
 
 
 def test_what_the_method_has_no_use_for_is_refused(data: Dataset) -> None:

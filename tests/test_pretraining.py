@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tv
 
-from commands import pretrain, retrain
+from commands import evaluate, pretrain, retrain
 from foundation.errors import InputError
 from search_space.head import FeaturesHead
 from search_space.network import build
 from search_space.spaces import priced_space
+from studies.runs.source import read_source
 from tasks.classification.room import CLASSIFICATION
 from tasks.pretraining import PRETRAINING
 from training.augmentation.colour import distort, luma, turns
@@ -187,6 +188,15 @@ def test_a_retraining_begins_from_it(command: list[str], tmp_path: Path, picture
     assert json.loads((tuned / "given-0" / "recipe.json").read_text())["init"].startswith("network ")
     with pytest.raises(InputError, match="method_settings"):
         pretrain.main([*command, "--temperature", "0.3", "--out", str(out)])
+
+
+def test_a_backbone_has_no_task_yet(command: list[str], tmp_path: Path, picture_folder: Path) -> None:
+    out = tmp_path / "out"
+    pretrain.main([*command, "--epochs", "1", "--out", str(out)])
+    with pytest.raises(InputError, match="a backbone that was trained without labels, which says nothing of pictures"):
+        evaluate.main([str(out / "weights.safetensors"), "--data", "digits", "--quiet"])
+    source = read_source(str(out), f"folder:{picture_folder}")
+    assert (source.task, source.architecture) == ("classification", priced_space("mobilenetv2-32").smallest)
 
 
 def test_the_last_epoch_s_weights_are_kept(command: list[str], tmp_path: Path) -> None:

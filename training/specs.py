@@ -19,6 +19,9 @@ METHOD = "labels"
 TASK = "classification"
 """The task where none is named. What a run or a file says of its task it says of another one only."""
 
+PRETRAINING = "pretraining"
+"""What files say of a backbone that was trained without labels: a task that no command can name."""
+
 
 def named(kind: str, name: str) -> dict[str, str]:
     """What files say of a task or a method: nothing of the default, which all had before there were others."""

@@ -26,7 +26,7 @@ from studies.runs.run_folder import (
 )
 from training.data.dataset import Dataset, files_of
 from training.recorded_data import recorded_data
-from training.specs import TASK
+from training.specs import PRETRAINING, TASK
 from training.standalone import ARCHITECTURE, RECIPE
 
 
@@ -210,6 +210,8 @@ def _init(recorded: object) -> tuple[str, str] | None:
 def _task(path: Path, content: Any) -> str:
     """The task that a file's content names. Raises InputError for what is no name."""
     task = content.get("task", TASK) if isinstance(content, dict) else TASK
+    if task == PRETRAINING:  # what a backbone is for is still to be said
+        return TASK
     if not isinstance(task, str):
         raise InputError(f"{path}: task: expected a name, got {shown(task)}")
     return task
