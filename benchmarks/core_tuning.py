@@ -19,6 +19,7 @@ fine-tuning, not of the pre-training. A killed run goes on where it was; more se
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,6 +94,11 @@ class Arm:
     method: ChosenMethod = LABELS
     label_smoothing: float = 0.0
 
+    def place(self, labels: int, epochs: int, seed: int) -> str:
+        """Of its training: another for whatever it differs in."""
+        weight = "" if self.method.own is None else f"-{self.method.own.contrast:g}"
+        return f"{labels}-labels-{epochs}-epochs/{re.sub('[^a-z]+', '-', self.name).strip('-')}{weight}-{seed}"
+
 
 def main() -> None:
     """Trains, prints."""
@@ -122,9 +128,9 @@ def main() -> None:
         found: dict[str, list[float]] = {arm.name: [] for arm in arms}
         for seed in range(1, arguments.seeds + 1):
             data = _labelled(pictures, labels, seed)
-            for number, arm in enumerate(arms):
+            for arm in arms:
                 tuning = replace(TUNING, epochs=arguments.epochs, label_smoothing=arm.label_smoothing)
-                value = _tested(arm, network, data, tuning, seed, folder / f"{labels}-labels" / f"{number}-{seed}")
+                value = _tested(arm, network, data, tuning, seed, folder / arm.place(labels, arguments.epochs, seed))
                 found[arm.name].append(value)
                 print(f"{labels} labels a class, seed {seed}, {arm.name}: {100 * value:.2f} %", flush=True)
         _print(found, f"{labels} labels a class, {arguments.epochs} epochs")

@@ -33,8 +33,8 @@ def contrast(
         projected: M×q of length 1; the first N are the anchors.
         positive, negative: N×M, which of them are an anchor's; the anchor itself is neither.
         temperature: divides the cosines.
-        focal: whether each -log p is weighed by 1 - p, so that near positives count less (arXiv:2102.06605, section
-            4.2). Gradients go through the weight as well.
+        focal: whether each -log p is weighed by 1 - p, so that near positives count less (arXiv:2102.06605). Gradients
+            go through the weight as well.
     """
     counted = positive.any(1)
     if not counted.any():

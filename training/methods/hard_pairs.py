@@ -1,4 +1,4 @@
-"""Hard pairs, made by mixing the features of pictures (arXiv:2102.06605, section 4.1)."""
+"""Hard pairs, made by mixing the features of pictures (arXiv:2102.06605)."""
 
 from typing import NamedTuple
 
