@@ -13,7 +13,7 @@ from training.recipe import Recipe
 from training.setting import field_of
 from training.specs import DATA
 
-# SimCLR's for small pictures (arXiv:2002.05709, appendix B.9), in a number of epochs that two cores can do.
+# What is done to pictures is SimCLR's for small ones; the rest is for networks of a few million MACs on two cores.
 RECIPE = Recipe(epochs=100, batch_size=256, learning_rate=0.2, weight_decay=1e-4, augmentation="random-resized-crop")
 MADE_FOR = 45_000
 """Training pictures that the recipe's epochs are for."""

@@ -64,7 +64,9 @@ class Pretraining:
             right = (nearest == torch.arange(count, device=nearest.device)).sum()
             return [float(right), count * self.loss(features, targets).item(), float(count)]
 
-        sums = [sum(column) for column in zip(*seen(network, _views(batches), look, precision=precision), strict=True)]
+        sums = [0.0, 0.0, 0.0]
+        for counted in seen(network, _views(batches), look, precision=precision):
+            sums = [before + more for before, more in zip(sums, counted, strict=True)]
         matched, loss, count = distributed.total(sums) if shared else sums
         measured = Measured(MATCHED, matched / count, {"loss": loss / count})
         entries = (

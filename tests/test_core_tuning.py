@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
@@ -145,6 +147,24 @@ def test_positives_and_negatives_are_what_they_are_called() -> None:
             assert batch.shares[row, labels[index]] == 0
 
 
+@settings(deadline=None)
+@given(labels=st.lists(st.integers(0, 3), min_size=2, max_size=12), seed=st.integers(0, 99))
+def test_any_batch_is_whole(labels: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    features, _, batch = _batch(labels)
+    several = len(set(labels)) > 1
+    assert len(batch.features) == len(labels) * (1 + several) + sum(labels.count(label) > 1 for label in labels)
+    assert batch.positive.shape == batch.negative.shape == (len(labels), len(batch.features))
+    torch.testing.assert_close(batch.shares.sum(1), torch.ones(len(batch.features)))
+    counts = [labels.count(label) for label in labels]
+    assert batch.positive.sum(1).tolist() == [count if count > 1 else 0 for count in counts]
+    projected = F.normalize(batch.features)
+    loss = contrast(projected, batch.positive, batch.negative, temperature=TEMPERATURE, focal=True)
+    (gradient,) = torch.autograd.grad(loss, features)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(gradient).all()
+
+
 def test_everything_has_a_gradient() -> None:
     features, _, batch = _batch([0, 1, 2, 0, 1, 2])
     rows = torch.randn_like(batch.features)
@@ -189,10 +209,10 @@ def test_permuting_the_batch_permutes_the_gradients() -> None:
     order = torch.randperm(8)
     moved = Draws(draws.partners[order][:, order], draws.negative[order], draws.positive[order])
     found = []
-    for each, given, drawn in ((features, labels, draws), (features[order], labels[order], moved)):
+    for each, target, drawn in ((features, labels, draws), (features[order], labels[order], moved)):
         leaf = each.clone().requires_grad_()
-        batch = enlarged(leaf, given, 4, drawn)
-        loss = _loss(leaf, given, drawn) + F.cross_entropy(batch.features[:, :4], batch.shares)
+        batch = enlarged(leaf, target, 4, drawn)
+        loss = _loss(leaf, target, drawn) + F.cross_entropy(batch.features[:, :4], batch.shares)
         found.append(torch.autograd.grad(loss, leaf)[0])
     torch.testing.assert_close(found[0][order], found[1])
 

@@ -138,6 +138,16 @@ def test_pictures_without_class_folders_are_all_there(loose: Path, picture_folde
         assert torch.equal(getattr(labelled, split).images, getattr(own, split).images)
 
 
+def test_splits_of_classes_are_kept_apart_beside_a_stray_picture(picture_folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    shutil.copytree(picture_folder, root / "train")
+    shutil.copytree(picture_folder, root / "test")
+    shutil.copy(next(picture_folder.glob("*/*.png")), root)
+    data = load_unlabelled(f"folder:{root}", 32, CPU)
+    assert data.count("test") == 96
+    assert data.count("train") + data.count("validation") == 96
+
+
 def test_features_are_the_classifiers_input() -> None:
     network = build(priced_space("mobilenetv2-32").smallest, FeaturesHead()).eval()
     images = torch.randn(2, 3, 32, 32)

@@ -14,6 +14,7 @@ from training.data.division import divided_by
 from training.data.folders import Tree, check_folder
 from training.data.picture_files import Finder
 from training.data.sources.folder import dataset
+from training.data.split_folders import split_folders
 
 SHARES = (0.9, 0.05, 0.05)
 """Of pictures without class folders, for training, validation and the test."""
@@ -41,11 +42,11 @@ def load_unlabelled(
 
 
 def _loose(wanted: Wanted) -> Tree | None:
-    """All pictures below a folder that has pictures itself, or a single folder; None for one of class folders."""
+    """All pictures below a folder that has some itself, or a single folder; None for one of classes or of splits."""
     root = check_folder(wanted.spec, wanted.rest)
     finder = Finder(f"`data` {wanted.spec}: ", root)
     folders, loose = finder.folders(root)
-    if len(folders) > 1 and not loose:
+    if split_folders(wanted.spec, root, finder) or (len(folders) > 1 and not loose):
         return None
     finder = Finder(f"`data` {wanted.spec}: ", root)  # what is left out is counted once
     names = finder.below(root)
@@ -61,7 +62,7 @@ def _loose(wanted: Wanted) -> Tree | None:
     }
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
     notes = (
-        f"folder: {len(names)} pictures without classes; training, validation and test: {shares} %",
+        f"folder: {len(names)} pictures, whatever their folders; training, validation and test: {shares} %",
         *([str(finder.left_out)] if finder.left_out else []),
     )
     return Tree(wanted.spec, ("pictures",), files, (), notes)

@@ -59,8 +59,9 @@ def enlarged(features: Tensor, labels: Tensor, num_classes: int, draws: Draws) -
         labels: N (int64).
     """
     count = len(labels)
+    number = torch.arange(count, device=labels.device)
     same = labels[:, None] == labels
-    mates = same & ~torch.eye(count, dtype=torch.bool, device=same.device)
+    mates = same & (number[:, None] != number)
     shares = F.one_hot(labels, num_classes).to(features.dtype)
     has_other, has_mate = ~same.all(1), mates.any(1)
 
@@ -77,7 +78,6 @@ def enlarged(features: Tensor, labels: Tensor, num_classes: int, draws: Draws) -
         positives = values[nearest].lerp(values[farthest], positive_weight)
         return torch.cat((values, negatives[has_other], positives[has_mate]))
 
-    number = torch.arange(count, device=same.device)
     own_negative = number[:, None] == number[has_other]
     own_positive = number[:, None] == number[has_mate]
     positive = torch.cat((mates, torch.zeros_like(own_negative), own_positive), 1)
