@@ -50,6 +50,8 @@ def test_help_and_mistakes_import_nothing_heavy(command: str, arguments: list[st
         ("search", ["--out="]),
         ("retrain", ["x", "--epochs", "0"]),
         ("retrain", ["x", "--export", "absent"]),
+        ("retrain", ["x", "--contrast", "much"]),
+        ("pretrain", ["x", "--epochs", "0"]),
         ("evaluate", ["x", "--runtimes", "absent"]),
         ("predict", ["x"]),
         ("describe", ["x", "--classes", "none"]),
