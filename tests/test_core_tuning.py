@@ -263,6 +263,24 @@ def test_the_loss_is_that_of_labels_and_contrast(data: Dataset) -> None:
     assert losses[1] > losses[0]
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_classifier_learns_all_rows(data: Dataset, smoothing: float) -> None:
+    """Without contrast the loss is the cross-entropy of pictures and mixtures, by their mixed labels."""
+    training = _training(data, 0.0, label_smoothing=smoothing)
+    images, labels = next(iter(data.train.batches(16, seed=0)))
+    step = METHODS["core-tuning"](training)
+    torch.manual_seed(6)
+    found = step(images, labels, 0)
+    network = training.network
+    features = network.last_map(images).mean((2, 3))
+    torch.manual_seed(6)
+    batch = enlarged(features, labels, 4, Draws.of(16, CPU))
+    logits = F.linear(batch.features, network.classifier.weight, network.classifier.bias)
+    spread = (1 - smoothing) * batch.shares + smoothing / 4
+    assert len(logits) == 48
+    assert found == pytest.approx(-(spread * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+
+
 def test_micro_batches_are_batches_of_their_own(data: Dataset) -> None:
     step = METHODS["core-tuning"](_training(data, micro_batch=8))
     images, labels = next(iter(data.train.batches(16, seed=0)))
