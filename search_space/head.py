@@ -102,6 +102,8 @@ class ClassifierHead(Head):
 class FeaturesHead(Head):
     """No head: the mean over the last map is what the network gives, N×channels."""
 
+    averages = True
+
     def part(self, channels: int) -> Part:
         """See `search_space.parts.MeanPart`."""
         return MeanPart(channels)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from search_space.families.t2t.architecture import T2TArchitecture
 from search_space.families.t2t.network_parts import network_parts
 from search_space.families.t2t.transformer import Block, Embedding, Mlp, SelfAttention, as_map
-from search_space.head import ClassifierHead, Head
+from search_space.head import Head
 from search_space.network import NETWORKS, Create, FeatureMap, Network, fresh, initialise
 from search_space.parts import Part, strided
 
@@ -34,7 +34,7 @@ class T2TNetwork(Network):
         self.classifier = modules["classifier"]
         self._last_stride = architecture.token_strides[-1]
         self._side = grid_side(architecture)
-        self._classifies = isinstance(self.task_head, ClassifierHead)
+        self._averages = self.task_head.averages
 
     @classmethod
     def parts(cls, architecture: T2TArchitecture, head: Head | int) -> Sequence[tuple[str, Part]]:
@@ -52,9 +52,9 @@ class T2TNetwork(Network):
                 layer.initialise()
 
     def last_map(self, images: Tensor) -> Tensor:
-        """N×3×H×W to the class token as a map of one pixel, or for another head than a classifier to the grid."""
+        """N×3×H×W to the class token as a map of one pixel, or for a head that reads more than the mean to the grid."""
         tokens, height, width = self._through_layers(self.tokens(images))
-        if self._classifies:
+        if self._averages:
             first: Tensor = self.norm(tokens[:, :1])
             return first.transpose(1, 2).unsqueeze(3)
         return self._grid(tokens, height, width)

@@ -3,7 +3,7 @@
 from search_space.families.t2t.architecture import PATCH, T2TArchitecture
 from search_space.families.t2t.token_blocks import TOKENS
 from search_space.families.t2t.transformer import BlockPart, EmbeddingPart, NormPart
-from search_space.head import ClassifierHead, Head, as_head
+from search_space.head import Head, as_head
 from search_space.parts import Part, Piece
 
 
@@ -28,8 +28,8 @@ def embedding_part(architecture: T2TArchitecture) -> EmbeddingPart:
 
 
 def norm_part(width: int, head: Head) -> NormPart:
-    """A classifier is given the class token, any other head the grid."""
-    return NormPart(width, of_grid=not isinstance(head, ClassifierHead))
+    """A head that reads the mean alone is given the class token, another the grid."""
+    return NormPart(width, of_grid=not head.averages)
 
 
 def network_parts(architecture: T2TArchitecture, head: Head | int) -> list[tuple[str, Part]]:
