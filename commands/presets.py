@@ -189,7 +189,7 @@ class SearchSettings:
     )
     dry_run: bool = flag(
         False,
-        "say what would be done, how long it takes and in how much memory; write nothing",
+        "write nothing; say how long it would take",
         group="main",
         reproduced=False,
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, flag_name, for_one_alone, overriding, positional
-from commands.registered import backbones, methods, tasks, told
+from commands.registered import methods, tasks
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
 from foundation.errors import InputError
@@ -136,7 +136,7 @@ class RetrainSettings:
     """Train an architecture, alone or beside hand-designed networks of its cost."""
 
     source: str = positional(
-        f"a run's folder or front.json, an architecture's JSON, or {told(backbones())}, also -none, -se, -ca"
+        "a run's folder or front.json, an architecture's JSON file, or a known network (describe.py --help names them)"
     )
     data: str | None = flag(None, f"pictures (default: those of the run): {DATA}", group="main")
     task: str | None = flag(
