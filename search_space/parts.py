@@ -317,5 +317,13 @@ class Mean(nn.Module):
 class Classifier(nn.Linear):
     """The mean over a map and a linear layer: N×C×H×W to N×num_classes."""
 
+    def features(self, x: Tensor) -> Tensor:
+        """N×C×H×W to the N×C that logits are made of."""
+        return x.mean((2, 3))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """N×C to N×num_classes."""
+        return F.linear(features, self.weight, self.bias)
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.mean((2, 3)), self.weight, self.bias)
+        return self.logits(self.features(x))

@@ -11,7 +11,7 @@ import pytest
 from commands import registered
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("search", "retrain", "pretrain", "evaluate", "predict", "describe", "measure_latency")
+COMMANDS = ("search", "retrain", "pretrain", "adapt", "evaluate", "predict", "describe", "measure_latency")
 HEAVY = {"torch", "torchvision", "numpy", "optuna", "sklearn", "scipy", "sqlalchemy", "rich", "PIL", "matplotlib"}
 
 

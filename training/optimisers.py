@@ -22,6 +22,7 @@ _FALLING: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
     "linear": lambda done: 1 - done,
     "constant": lambda done: 1.0,
+    "power": lambda done: (1 + 10 * done) ** -0.75,  # arXiv:1409.7495, section 4
 }
 """By name: the share of the highest learning rate when a share of the steps after the warm-up is done."""
 

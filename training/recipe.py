@@ -9,7 +9,7 @@ from training.setting import check, same, setting
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 OPTIMISERS = ("sgd", "adamw")
-SCHEDULES = ("cosine", "linear", "constant")
+SCHEDULES = ("cosine", "linear", "constant", "power")
 
 LATER = {"optimiser": "sgd", "schedule": "cosine"}
 """Settings that trainings begun before did not have, with what they did."""

@@ -1,0 +1,95 @@
+"""Adapt a trained network to pictures without labels: see docs/adaptation.md, and `python adapt.py --help`."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from commands.adaptations import ADAPT, check_data, chosen
+from deployment.model_source import find_model
+from foundation.device import default_threads, resolve_device
+from foundation.errors import InputError
+from foundation.files import check_inside, write_json
+from foundation.progress import Reporter, duration
+from reports.terminal.adaptation_table import shares_table, stands_table
+from studies.runs import run_folder
+from training.adaptation.adapt import Adapting, Stand
+from training.adaptation.information import equal_classes
+from training.data.datasets import load_data
+from training.data.adaptation_target import FOLDER, Target, target_folder, target_set
+from training.lanes import use_threads
+from training.model_file import ModelInfo, load_model
+from training.specs import TASK
+
+RESULTS = "adaptation.json"
+KEPT = ("*/checkpoint*", "*/weights.safetensors", RESULTS)
+LOPSIDED = 0.8
+"""Shares of classes that are as spread out as those of fewer equal ones, of all, are told."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = ADAPT.parse(arguments)
+    started = time.monotonic()
+    reporter = Reporter(settings.quiet)
+    spec = check_data(settings)
+    recipe, losses = chosen(settings)
+    device = resolve_device(settings.device)
+    path = find_model(settings.source)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: cannot be trained; give the network's .safetensors")
+    network, info = load_model(path)
+    if info.task != TASK:
+        raise InputError(f"{path}: of task {info.task}; only a classifier of pictures ({TASK}) can be adapted")
+    if len(info.classes) < 2:
+        raise InputError(f"{path}: knows one class ({info.classes[0]}), so there is nothing to be sure of")
+    target = _target(spec, info, device, reporter, skip_corrupt=settings.skip_corrupt)
+    out = Path(settings.out) if settings.out else path.parent / "adapted"
+    if not settings.out:
+        check_inside(out, path.parent)
+    identity = {
+        "weights": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+        "data": target.identity,
+        "recipe": recipe.described(),
+        "adaptation": asdict(losses),
+        "seed": settings.seed,
+    }
+    free = {"data": spec, "device": str(device), "threads": default_threads()}
+    adapting = Adapting(network.to(device), info, target, losses, recipe, settings.seed, out, reporter)
+    with run_folder.opened(out, identity, free, keeps=KEPT) as recorded:
+        use_threads(recorded["threads"], lanes=False)
+        stands = adapting.stands()
+        stands.append(adapting.stand("SHOT", adapting.shot()))
+        pictures = len(target.pictures)
+        write_json(out / RESULTS, {"pictures": pictures, "classes": info.classes, "networks": [*map(asdict, stands)]})
+        reporter.show(shares_table(stands, info.classes, _shares(target.labels, len(info.classes))))
+        reporter.show(stands_table(stands, info.classes, f"{spec}: {pictures} pictures, {recipe.epochs} epochs"))
+        _warn(stands, pictures, losses.diversity, reporter)
+        reporter.say(f"{out}: shot/weights.safetensors, {RESULTS}; done in {duration(time.monotonic() - started)}")
+
+
+def _target(spec: str, info: ModelInfo, device: torch.device, reporter: Reporter, *, skip_corrupt: bool) -> Target:
+    if spec.partition(":")[0] == FOLDER:
+        return target_folder(spec, info, device, reporter, skip_corrupt=skip_corrupt)
+    return target_set(load_data(spec, info.architecture.resolution, torch.device("cpu"), reporter), info, device)
+
+
+def _shares(labels: Tensor | None, classes: int) -> list[float] | None:
+    return None if labels is None else (labels.bincount(minlength=classes) / len(labels)).tolist()
+
+
+def _warn(stands: Sequence[Stand], pictures: int, diversity: float, reporter: Reporter) -> None:
+    """Tells of lopsided shares before and after."""
+    for one in (stands[0], stands[-1]):
+        classes = len(one.shares)
+        spread = equal_classes(torch.tensor(one.shares), pictures)
+        if spread < LOPSIDED * classes:
+            pulled = "; the diversity term pulls them to equal shares: if the pictures are so, give --diversity 0"
+            reporter.say(
+                f"warning: {one.name}: predictions are lopsided, as spread out as {spread:.1f} equal classes of "
+                f"{classes}{pulled if diversity else ''}"
+            )

@@ -1,0 +1,119 @@
+"""`adapt.py`: whole commands on small pictures, files that other commands take, kills, and bad input by name."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from commands import adapt, evaluate, predict
+from foundation.errors import InputError
+from search_space import Architecture, Attention, Stage, build
+from training.checkpoint import load_weights
+from training.data.digits import source
+from training.model_file import ModelInfo, load_model, save_model
+
+CLASSES = tuple(f"digit{digit}" for digit in range(4))
+SMALL = ("--epochs", "2", "--rotation-epochs", "1", "--batch-size", "16", "--recipe", "digits", "--device", "cpu")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A network of four classes that nobody trained."""
+    stages = (Stage("inverted_residual", 8, 2, 1, 3, (Attention("none"),)),)
+    architecture = Architecture(16, 8, 2, stages, 12, "relu6")
+    folder = tmp_path / "network"
+    folder.mkdir()
+    network = build(architecture, len(CLASSES))
+    torch.nn.init.normal_(network.classifier.weight)  # drawn by 0.01 it is sure of nothing
+    info = ModelInfo(architecture, CLASSES, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "folder")
+    save_model(folder / "weights.safetensors", network.state_dict(), info)
+    return folder / "weights.safetensors"
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty pictures without labels."""
+    root = tmp_path_factory.mktemp("flat")
+    images, _ = source("validation")
+    for index, image in enumerate(images[:40]):
+        Image.fromarray((np.kron(image, np.ones((2, 2))) * 255).astype(np.uint8)).save(root / f"{index:02}.png")
+    return root
+
+
+def _adapted(weights: Path, data: Path, out: Path, *more: str) -> Any:
+    adapt.main([str(weights), "--data", f"folder:{data}", "--out", str(out), *SMALL, *more])
+    return json.loads((out / "adaptation.json").read_text())
+
+
+def test_what_is_written_is_a_network_that_others_take(
+    weights: Path, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "adapted"
+    result = _adapted(weights, picture_folder, out)
+    assert [entry["name"] for entry in result["networks"]] == ["source only", "batch statistics", "SHOT"]
+    assert all(0 <= entry["accuracy"] <= 1 for entry in result["networks"])
+    before, after = load_weights(weights)[0], load_weights(out / "shot/weights.safetensors")[0]
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]) == name.startswith("classifier"), name
+    assert load_model(out / "shot/weights.safetensors")[1] == load_model(weights)[1]
+    capsys.readouterr()
+    evaluate.main([str(out / "shot"), "--split", "train", "--device", "cpu"])  # it says where its pictures are
+    assert f"data folder:{picture_folder}, as" in capsys.readouterr().out
+    predict.main([str(out / "shot"), str(next(picture_folder.rglob("*.png"))), "--device", "cpu"])
+
+
+def test_labels_train_nothing(weights: Path, picture_folder: Path, tmp_path: Path) -> None:
+    """The same pictures without their folders come to the same weights."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in picture_folder.rglob("*.png"):
+        shutil.copyfile(path, flat / f"{path.parent.name}-{path.name}")
+    with_labels = _adapted(weights, picture_folder, tmp_path / "a")
+    without = _adapted(weights, tmp_path / "flat", tmp_path / "b")
+    assert without["networks"][0]["accuracy"] is None
+    assert with_labels["networks"][0]["entropy"] == without["networks"][0]["entropy"]
+    assert (tmp_path / "a/shot/weights.safetensors").read_bytes() == (
+        tmp_path / "b/shot/weights.safetensors"
+    ).read_bytes()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_killed_adaptation_ends_with_the_same_bits(
+    weights: Path, flat: Path, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in its first training of the rotation, and in the last epoch of SHOT."""
+    whole = _adapted(weights, flat, tmp_path / "whole")
+    left = [at]
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return real(*arguments, **options)
+
+    from training.adaptation import rotation, shot
+
+    real = rotation.rotated
+    with monkeypatch.context() as patch:
+        for module in (rotation, shot):
+            patch.setattr(module, "rotated", counted)
+        with pytest.raises(Killed):
+            _adapted(weights, flat, tmp_path / "killed")
+    assert _adapted(weights, flat, tmp_path / "killed") == whole
+    for name in ("shot/weights.safetensors", "adaptation.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_another_adaptation_in_the_same_folder(weights: Path, flat: Path, tmp_path: Path) -> None:
+    _adapted(weights, flat, tmp_path / "out")
+    with pytest.raises(InputError, match=r"holds another run: .*diversity"):
+        _adapted(weights, flat, tmp_path / "out", "--diversity", "0.5")

@@ -1,0 +1,133 @@
+"""Pictures to adapt a trained network to: with or without labels, prepared as the network sees pictures."""
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from foundation.errors import InputError
+from foundation.progress import Reporter
+from training.data.dataset import Dataset
+from training.data.held import HeldSplit
+from training.data.into_memory import check_memory, read_all
+from training.data.picture_files import Finder
+from training.data.pictures import Pictures
+from training.data.preparation import Found, View, prepared, read_file
+from training.data.split_folders import split_folders
+from training.model_file import ModelInfo
+
+FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Pictures in memory.
+
+    Attributes:
+        pictures: their targets are their own numbers from 0 (N, int64).
+        labels: N (int64), in the order of the network's classes; None where there are none.
+        identity: tells pictures apart, without any path.
+    """
+
+    pictures: HeldSplit
+    labels: Tensor | None
+    identity: str
+
+
+def target_folder(
+    spec: str, info: ModelInfo, device: torch.device, reporter: Reporter, *, skip_corrupt: bool = False
+) -> Target:
+    """The pictures below the folder of a spec `folder:PATH`; of one with a `train` part, those of that.
+
+    They have labels if all lie in folders that are called as classes of the network. Labels train nothing.
+
+    Raises InputError for a folder that is not there or holds no pictures, folders of which some are classes of the
+    network and others are not, labels of one class, or pictures that memory does not hold.
+    """
+    root = spec.partition(":")[2].rstrip("/")
+    if not root or not Path(root).is_dir():
+        raise InputError(f"`data` {spec}: no such folder: {root or '(empty)'}")
+    finder = Finder(f"`data` {spec}: ", root)
+    splits = split_folders(spec, root, finder)
+    if splits:
+        root = f"{root}/{splits['train']}"
+        reporter.say(f"data: of {spec} the pictures in {root} are adapted to; the other parts stay unseen")
+    names = finder.below(root)
+    if finder.left_out:
+        reporter.say(f"data: {finder.left_out}")
+    if not names:
+        raise InputError(f"`data` {spec}: holds no pictures{f' ({finder.left_out})' if finder.left_out else ''}")
+    known = _labels(spec, root, names, info, reporter)
+    side = info.architecture.resolution
+    check_memory(spec, "target", len(names), side, 3)
+    view, grey = View.of(info.data, side), len(info.mean) == 1
+
+    def read(number: int) -> tuple[Tensor, int, Found]:
+        image, found = prepared(read_file(f"{root}/{names[number]}"), view, grey=grey)
+        return image, number, found
+
+    paths = [f"{root}/{name}" for name in names]
+    images, kept = read_all("target", paths, side, read, reporter, skip_corrupt=skip_corrupt)
+    labels = None if known is None else known[torch.tensor(kept)]
+    return _target(images[:, : len(info.mean)], labels, info, device, FOLDER)
+
+
+def target_set(data: Dataset, info: ModelInfo, device: torch.device) -> Target:
+    """The training pictures of a data set, with its labels where its classes are the network's.
+
+    Raises InputError for pictures that are not held in memory, other classes, or colours for a network of grey
+    pictures.
+    """
+    if data.classes != info.classes:
+        raise InputError(
+            f"`data` {data.name}: has {len(data.classes)} classes ({data.classes[0]}, …), the network has "
+            f"{len(info.classes)} ({info.classes[0]}, …); give pictures of the same classes, or a folder without labels"
+        )
+    split = data.train
+    if not isinstance(split, HeldSplit) or not isinstance(split.targets, Tensor):
+        raise InputError(f"`data` {data.name}: is not held in memory; give folder:PATH with fewer pictures")
+    images = split.images
+    if images.shape[1] > len(info.mean):
+        raise InputError(f"`data` {data.name}: has colours, and the network knows grey pictures; give folder:PATH")
+    if images.shape[1] < len(info.mean):
+        images = images.expand(-1, len(info.mean), -1, -1)
+    return _target(images, split.targets.cpu(), info, device, data.identity)
+
+
+def _labels(spec: str, root: str, names: list[str], info: ModelInfo, reporter: Reporter) -> Tensor | None:
+    """By the folders that the pictures lie in, if these are classes of the network."""
+    number = {name: index for index, name in enumerate(info.classes)}
+    folders = [unicodedata.normalize("NFC", name.partition("/")[0]) if "/" in name else "" for name in names]
+    unknown = sorted({folder for folder in folders if folder not in number})
+    if unknown and len(unknown) < len(set(folders)):
+        there = next(folder for folder in folders if folder in number)
+        odd = f"folder {unknown[0]}" if unknown[0] else "pictures outside of folders"
+        raise InputError(
+            f"`data` {spec}: {there} below {root} is a class of the network, {odd} is not; its {len(number)} classes "
+            f"are {', '.join(info.classes[:3])}, …: rename or remove what is none of them"
+        )
+    if unknown:
+        if unknown != [""]:
+            reporter.say(
+                f"data: the folders below {root} ({', '.join(unknown[:3])}) are not classes of the network "
+                f"({', '.join(info.classes[:3])}, …): their pictures are taken for pictures without labels"
+            )
+        return None
+    if len(set(folders)) == 1:
+        raise InputError(
+            f"`data` {spec}: all pictures are of one class ({folders[0]}), and there is nothing to tell apart; give "
+            "pictures of several"
+        )
+    return torch.tensor([number[folder] for folder in folders])
+
+
+def _target(images: Tensor, labels: Tensor | None, info: ModelInfo, device: torch.device, kind: str) -> Target:
+    digest = hashlib.sha256(images.contiguous().numpy().tobytes())
+    if labels is not None:
+        digest.update(labels.numpy().tobytes())
+    numbers = torch.arange(len(images))
+    split = HeldSplit(Pictures(images.contiguous(), numbers), info.mean, info.std, device)
+    return Target(split, labels, f"{kind} {digest.hexdigest()[:16]}")
