@@ -429,7 +429,7 @@ def test_a_number_of_loaders() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("mnist", "`data` mnist: unknown; known: digits, digits:clutter, cifar10"),
+        ("mnist", "`data` mnist: unknown; known: digits, digits:clutter, digits:uci, digits:mnist, cifar10"),
         ("digits:noise", "`data` digits:noise: unknown variant"),
     ],
 )
