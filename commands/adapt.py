@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: cannot be trained; give the network's .safetensors")
     network, info = load_model(path)
-    if info.task != TASK:
+    if info.task.partition(":")[0] != TASK:
         raise InputError(f"{path}: of task {info.task}; only a classifier of pictures ({TASK}) can be adapted")
     if len(info.classes) < 2:
         raise InputError(f"{path}: knows one class ({info.classes[0]}), so there is nothing to be sure of")

@@ -65,7 +65,7 @@ class Format(NamedTuple):
 
     `write` makes the file or folder at the path; `read` gives what is in it as other programs would run it. Where the
     format is not `exact`, its numbers are rounded, and it has to agree on classes instead. Some are for `class_labels`
-    alone.
+    alone, some for a task's own head alone and none that is chosen by name (`plain`).
     """
 
     name: str
@@ -74,6 +74,7 @@ class Format(NamedTuple):
     read: Callable[[_Given, Path], Answer]
     exact: bool = True
     class_labels: bool = False
+    plain: bool = False
 
 
 def check_installed(formats: Sequence[str]) -> None:
@@ -88,6 +89,9 @@ def check_exported(task: Task, formats: Sequence[str]) -> None:
     for name in formats:
         if _FORMATS[name].class_labels:
             check_class_labels(task, f"`export` {name}", "leave it out")
+            _, _, head = task.name.partition(":")
+            if _FORMATS[name].plain and head:
+                raise InputError(f"`export` {name}: for a linear classifier alone, not for head {head}; leave it out")
         elif not isinstance(task, Answering):
             raise InputError(
                 f"`export` {name}: task {task.name} does not say what its networks' outputs mean; leave it out"
@@ -330,7 +334,7 @@ _FORMATS = {
     "onnx": Format("model.onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
     "safetensors": Format(WEIGHTS, (), _write_safetensors, _read_safetensors),
     "torchscript": Format("model.torchscript.pt", (), _write_torchscript, _read_torchscript),
-    "timm": Format("timm", ("timm",), _write_timm, _read_timm, class_labels=True),
+    "timm": Format("timm", ("timm",), _write_timm, _read_timm, class_labels=True, plain=True),
     "int8": Format(
         "model.int8.onnx",
         ("onnx", "onnxscript", "onnxruntime"),

@@ -82,7 +82,10 @@ def test_shared_weights_and_costs() -> None:
         ("segmentation:fancy", r"`head` fancy: unknown to task segmentation; known: conv, deeplabv3, ordnet"),
         ("segmentation:conv/0", r"`head` conv/0: width: expected an integer from 1 to 8192, got 0"),
         ("segmentation:conv/wide", r"`head` conv/wide: width: expected an integer"),
-        ("classification:conv", r"`head` conv: unknown to task classification; leave it out"),
+        (
+            "classification:conv",
+            r"`head` conv: unknown to task classification; known: bottleneck",
+        ),
     ],
 )
 def test_a_head_that_is_not_there_is_named(name: str, problem: str) -> None:

@@ -324,7 +324,10 @@ def test_the_command_measures_the_head_of_a_task(space_file: str, monkeypatch: p
     ("arguments", "message"),
     [
         (["--task", "tracking"], "--task tracking: unknown; known: "),
-        (["--head", "conv"], "--head conv: unknown to task classification; leave it out"),
+        (
+            ["--head", "conv"],
+            "--head conv: unknown to task classification; known: bottleneck",
+        ),
         (["--output-stride", "3"], "--output-stride: expected 2, 4 (the network"),
         (["--runtime", "tflite"], "--runtime tflite: unknown; known: eager, compile, onnxruntime"),
         (["--resolution", "64"], "--resolution 64: not in space mobile-32; it has 32"),

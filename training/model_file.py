@@ -48,8 +48,13 @@ class ModelInfo:
 
     @property
     def class_labels(self) -> bool:
-        """Whether the network gives a picture a logit for each of its classes; a file says so by saying no head."""
-        return isinstance(self.head, ClassifierHead) and self.head.num_classes == len(self.classes)
+        """Whether the network gives a picture a logit for each of its classes."""
+        return self._plain or self.task.partition(":")[0] == TASK
+
+    @property
+    def _plain(self) -> bool:
+        """Whether it ends in a linear classifier of its classes; a file says so by saying no head."""
+        return self.head == ClassifierHead(len(self.classes)) if self.classes else False
 
     def to_metadata(self) -> dict[str, str]:
         """The strings of a safetensors file's header."""
@@ -60,7 +65,7 @@ class ModelInfo:
             "normalisation": json.dumps({"mean": self.mean, "std": self.std}),
             "data": self.data,
             **(other if named("task", self.task) else {}),
-            **({} if self.class_labels else {"head": json.dumps(self.head.to_dict())}),
+            **({} if self._plain else {"head": json.dumps(self.head.to_dict())}),
         }
 
     @classmethod

@@ -1,6 +1,7 @@
 """The task `classification`: labelled pictures, cross-entropy, top-1 accuracy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import ClassifierHead, Head
+from tasks.classification.bottleneck import BottleneckHead
 from tasks.registry import TASKS
 from training.data.datasets import Dataset, load_data
 from training.evaluation import seen
@@ -24,10 +26,18 @@ TOP = 5
 class Classification:
     """One class a picture. Targets are labels N (int64), outputs and answers logits N×classes."""
 
-    name = "classification"
     metric = ACCURACY
     class_labels = True
     answer = ("logits",)
+    heads: Mapping[str, type[BottleneckHead]] = {"bottleneck": BottleneckHead}
+
+    def __init__(self, head: str = ""):
+        """Takes a head as `NAME` or `NAME/CHANNELS`; a linear classifier where none is said."""
+        name, _, width = head.partition("/")
+        self.chosen = self.heads[name](1) if name else None  # with as many classes as the data will have
+        if self.chosen and width:
+            self.chosen = replace(self.chosen, width=int(width) if width.isdecimal() else 0)
+        self.name = f"classification:{head}" if head else "classification"
 
     def data(
         self, spec: str, side: int, device: torch.device, reporter: Reporter | None = None, **options: Any
@@ -36,8 +46,8 @@ class Classification:
         return load_data(spec, side, device, reporter, **options)
 
     def head(self, num_classes: int, architecture: Architecture) -> Head:
-        """A linear classifier."""
-        return ClassifierHead(num_classes)
+        """The chosen head, or a linear classifier."""
+        return replace(self.chosen, num_classes=num_classes) if self.chosen else ClassifierHead(num_classes)
 
     def loss(self, outputs: Any, targets: Targets) -> Tensor:
         """Mean cross-entropy in nats; with shares of several classes (N×classes) as well."""
