@@ -17,7 +17,7 @@ from foundation.files import check_inside, write_json
 from foundation.progress import Reporter, duration
 from reports.terminal.adaptation_table import shares_table, stands_table
 from studies.runs import run_folder
-from training.adaptation.adapt import Adapting, Stand
+from training.adaptation.adapt import SHOT, TRANSFER, WEIGHTS, Adapting, Stand
 from training.adaptation.information import equal_classes
 from training.data.datasets import load_data
 from training.data.adaptation_target import FOLDER, Target, target_folder, target_set
@@ -63,13 +63,18 @@ def main(arguments: Sequence[str]) -> None:
     with run_folder.opened(out, identity, free, keeps=KEPT) as recorded:
         use_threads(recorded["threads"], lanes=False)
         stands = adapting.stands()
-        stands.append(adapting.stand("SHOT", adapting.shot()))
+        adapted = adapting.shot()
+        stands.append(adapting.stand(SHOT, adapted))
+        if settings.labelling_transfer:
+            stands.append(adapting.stand(TRANSFER, adapting.transferred(adapted)))
         pictures = len(target.pictures)
         write_json(out / RESULTS, {"pictures": pictures, "classes": info.classes, "networks": [*map(asdict, stands)]})
         reporter.show(shares_table(stands, info.classes, _shares(target.labels, len(info.classes))))
         reporter.show(stands_table(stands, info.classes, f"{spec}: {pictures} pictures, {recipe.epochs} epochs"))
         _warn(stands, pictures, losses.diversity, reporter)
-        reporter.say(f"{out}: shot/weights.safetensors, {RESULTS}; done in {duration(time.monotonic() - started)}")
+        written = ["shot", *(["labelling-transfer"] if settings.labelling_transfer else [])]
+        files = ", ".join([*(f"{part}/{WEIGHTS}" for part in written), RESULTS])
+        reporter.say(f"{out}: {files}; done in {duration(time.monotonic() - started)}")
 
 
 def _target(spec: str, info: ModelInfo, device: torch.device, reporter: Reporter, *, skip_corrupt: bool) -> Target:

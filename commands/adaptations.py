@@ -32,6 +32,10 @@ def _of_losses(name: str) -> Any:
     return overriding(Adaptation, name, group="losses", shown=lambda name, _: _by_recipe(1, name))
 
 
+def _of_transfer(name: str) -> Any:
+    return overriding(Adaptation, name, group="transfer", shown=lambda name, _: _by_recipe(1, name))
+
+
 def _by_recipe(which: int, setting: str) -> str:
     """`digits 0.1, objects 0.3`, or the value that both have."""
     values = {name: getattr(pair[which], setting) for name, pair in RECIPES.items()}
@@ -49,6 +53,11 @@ class AdaptSettings:
         None, f"pictures to adapt to, in class folders or not (default: none): {DATA}", group="main"
     )
     recipe: str = flag("objects", "digits or objects; other flags override it", choices=tuple(RECIPES), group="main")
+    labelling_transfer: bool = flag(
+        False,
+        "label the surest pictures after SHOT, and train on by MixMatch with a new classifier (SHOT++)",
+        group="main",
+    )
     epochs: int | None = overriding(Recipe, "epochs", group="main", shown=lambda name, _: _by_recipe(0, name))
     batch_size: int | None = _of_steps("batch_size")
     learning_rate: float | None = _of_steps("learning_rate")
@@ -65,6 +74,11 @@ class AdaptSettings:
     diversity: float | None = _of_losses("diversity")
     backbone_rate: float | None = _of_losses("backbone_rate")
     centroid_above: int | None = _of_losses("centroid_above")
+    transfer_batch: int | None = _of_transfer("transfer_batch")
+    unlabelled: float | None = _of_transfer("unlabelled")
+    mixup: float | None = _of_transfer("mixup")
+    sharpening: float | None = _of_transfer("sharpening")
+    view_magnitude: int | None = _of_transfer("view_magnitude")
     seed: int = flag(0, "of all random draws", whole(0, 2**31 - 1))
     out: str | None = flag(None, "folder for the results (default: adapted, beside the network's file)", group="main")
     skip_corrupt: bool = flags.skip_corrupt()

@@ -15,6 +15,7 @@ from foundation.errors import InputError
 from search_space import Architecture, Attention, Stage, build
 from training.checkpoint import load_weights
 from training.data.digits import source
+from training.data.split import Split
 from training.model_file import ModelInfo, load_model, save_model
 
 CLASSES = tuple(f"digit{digit}" for digit in range(4))
@@ -86,12 +87,13 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("at", [1, 4])
+@pytest.mark.parametrize("at", [4, 8, 18])
 def test_a_killed_adaptation_ends_with_the_same_bits(
     weights: Path, flat: Path, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in its first training of the rotation, and in the last epoch of SHOT."""
-    whole = _adapted(weights, flat, tmp_path / "whole")
+    """Killed as it teaches the rotation, in the last epoch of SHOT, and after it."""
+    transfer = ("--labelling-transfer", "--transfer-batch", "8")
+    whole = _adapted(weights, flat, tmp_path / "whole", *transfer)
     left = [at]
 
     def counted(*arguments: Any, **options: Any) -> Any:
@@ -100,16 +102,13 @@ def test_a_killed_adaptation_ends_with_the_same_bits(
             raise Killed
         return real(*arguments, **options)
 
-    from training.adaptation import rotation, shot
-
-    real = rotation.rotated
+    real = Split.batches  # one a phase's epoch, and one each time that all pictures are looked at
     with monkeypatch.context() as patch:
-        for module in (rotation, shot):
-            patch.setattr(module, "rotated", counted)
+        patch.setattr(Split, "batches", counted)
         with pytest.raises(Killed):
-            _adapted(weights, flat, tmp_path / "killed")
-    assert _adapted(weights, flat, tmp_path / "killed") == whole
-    for name in ("shot/weights.safetensors", "adaptation.json"):
+            _adapted(weights, flat, tmp_path / "killed", *transfer)
+    assert _adapted(weights, flat, tmp_path / "killed", *transfer) == whole
+    for name in ("shot/weights.safetensors", "labelling-transfer/weights.safetensors", "adaptation.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
@@ -117,3 +116,12 @@ def test_another_adaptation_in_the_same_folder(weights: Path, flat: Path, tmp_pa
     _adapted(weights, flat, tmp_path / "out")
     with pytest.raises(InputError, match=r"holds another run: .*diversity"):
         _adapted(weights, flat, tmp_path / "out", "--diversity", "0.5")
+
+
+def test_the_labelling_transfer_draws_a_new_hypothesis(weights: Path, flat: Path, tmp_path: Path) -> None:
+    result = _adapted(weights, flat, tmp_path / "out", "--labelling-transfer")
+    assert [entry["name"] for entry in result["networks"]][-1] == "SHOT++"
+    parts = ("shot", "labelling-transfer")
+    shot, transferred = (load_weights(tmp_path / "out" / part / "weights.safetensors")[0] for part in parts)
+    assert not torch.allclose(shot["classifier.weight"], transferred["classifier.weight"], atol=0.1)
+    assert _adapted(weights, flat, tmp_path / "out")["networks"] == result["networks"][:-1]  # the same SHOT without it

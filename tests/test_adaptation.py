@@ -1,6 +1,7 @@
 """What an adaptation minimises, against numbers by hand; and that it moves all but the hypothesis."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from search_space import Architecture, Attention, Stage, build
 from search_space.network import Network
 from training.adaptation.hypothesis import Seen, WithFeatures, hypothesis, look, statistics_kept
 from training.adaptation.information import entropies, equal_classes, information_loss
+from training.adaptation.labelling_transfer import Labelled, MixMatch, labelled, sharpened
 from training.adaptation.pseudo_labels import pseudo_labels
 from training.adaptation.rotation import drawn_turns, rotated
 from training.adaptation.settings import Adaptation
@@ -222,3 +224,100 @@ def test_rotated_pictures_leave_no_statistics() -> None:
 def test_a_weight_out_of_its_range(field: str) -> None:
     with pytest.raises(InputError, match=field):
         Adaptation(**{field: -1.0})
+
+
+def test_the_surest_of_each_class_are_labelled_by_hand() -> None:
+    """Of eight pictures four are surer than the mean, so a half of each class: of class 2 none of its one."""
+    sure, unsure = torch.tensor([20.0, 0, 0]), torch.tensor([1.0, 0.9, 0.8])
+    logits = torch.stack([unsure, sure, sure, unsure, sure.roll(1), unsure.roll(1), sure.roll(1), unsure.roll(2)])
+    found = labelled(logits.double().softmax(1))
+    assert found.numbers.tolist() == [1, 2, 4]
+    assert found.labels.tolist() == [0, 0, 1]
+    assert found.others.tolist() == [0, 3, 5, 6, 7]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 60), st.integers(2, 9), st.integers(0, 999))
+def test_a_share_of_each_class_is_labelled(pictures: int, classes: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = (torch.randn(pictures, classes, generator=generator).double() * 3).softmax(1)
+    uncertain = entropies(probabilities)
+    share = (uncertain < uncertain.mean()).double().mean().item()
+    counts = probabilities.argmax(1).bincount(minlength=classes)
+    expected = [math.floor(count * share + 1e-9) for count in counts.tolist()]
+    if not any(expected):
+        return
+    found = labelled(probabilities)
+    assert found.labels.bincount(minlength=classes).tolist() == expected
+    assert sorted([*found.numbers.tolist(), *found.others.tolist()]) == list(range(pictures))
+    for number in range(classes):
+        mine = found.numbers[found.labels == number]
+        left = found.others[probabilities[found.others].argmax(1) == number]
+        if len(mine) and len(left):
+            assert uncertain[mine].max() <= uncertain[left].min()
+
+
+def test_equally_sure_predictions_label_nothing() -> None:
+    """The same numbers in another order have other sums, in their last digits."""
+    row = torch.tensor([0.3, 1.7, 0.1, 0.9, 0.4]).double().softmax(0)
+    with pytest.raises(InputError, match="equally sure of all 5 pictures, so none is labelled"):
+        labelled(torch.stack([row.roll(shift) for shift in range(5)]))
+    with pytest.raises(InputError, match="2 pictures are too few for a labelled one of any class"):
+        labelled(torch.tensor([[0.9, 0.1], [0.4, 0.6]]).double())
+
+
+def test_sharpening() -> None:
+    assert sharpened(torch.tensor([[0.8, 0.2]]), 0.5)[0].tolist() == pytest.approx([16 / 17, 1 / 17])
+    assert sharpened(torch.tensor([[0.8, 0.2]]), 1.0)[0].tolist() == pytest.approx([0.8, 0.2])
+
+
+def _mixmatch(**losses: float) -> MixMatch:
+    pictures = _pictures(30)
+    known = Labelled(torch.arange(10), torch.arange(10) % CLASSES, torch.arange(10, 30))
+    recipe = Recipe(epochs=3, batch_size=10, learning_rate=0.01, rand_augment=5)
+    return MixMatch(_network(), pictures, known, 16, Adaptation(**losses), recipe)  # type: ignore[arg-type]
+
+
+def test_two_views_differ_and_keep_their_order() -> None:
+    method = _mixmatch()
+    numbers = torch.tensor([4, 4, 9, 2])
+    one, other = method._view(numbers), method._view(numbers)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one[0], one[1])  # the same picture twice
+    method.recipe = replace(method.recipe, rand_augment=0)
+    plain = torch.cat([images for images, _ in method.pictures.batches(30)])
+    assert torch.equal(method._view(numbers), plain[numbers])
+
+
+def test_the_mixed_ones_keep_the_larger_share() -> None:
+    method = _mixmatch(mixup=100.0)  # shares near a half
+    images, shares = torch.randn(6, 3, 4, 4), torch.eye(6)
+    mixed, labels = method._mixed(images, shares)
+    assert (labels.diagonal() >= 0.5).all()
+    torch.testing.assert_close(mixed, torch.einsum("nm,mchw->nchw", labels, images))
+
+
+def test_the_guesses_weight_grows_from_0() -> None:
+    """The first step learns from labels alone, whatever the weight; a later one does not."""
+    losses = []
+    for weight in (0.0, 50.0):
+        for number in (0, 3):
+            torch.manual_seed(1)
+            method = _mixmatch(unlabelled=weight)
+            assert method.steps == 6
+            images, numbers = next(method.pictures.subset(method.known.others).batches(10))
+            method.model.train()
+            losses.append(method(images, numbers, number))
+    assert losses[0] == losses[2] == losses[1]
+    assert losses[3] > losses[1]
+
+
+def test_mixmatch_trains_the_hypothesis_faster_than_the_backbone() -> None:
+    method = _mixmatch()
+    groups = method.groups(method.recipe)
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(map(id, method.model.parameters()))
+    head = {id(parameter) for parameter in method.network.classifier.parameters()}
+    for group in groups:
+        of_head = {id(parameter) in head for parameter in group["params"]}
+        assert of_head == {group["lr"] == 0.01}

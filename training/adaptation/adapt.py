@@ -4,7 +4,6 @@ import copy
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +12,23 @@ from foundation import distributed
 from foundation.errors import InputError
 from foundation.progress import Reporter
 from foundation.seeds import derive
-from search_space.network import Network
+from search_space.network import Network, build
 from training.adaptation.hypothesis import Seen, WithFeatures, hypothesis, look
 from training.adaptation.information import entropies
+from training.adaptation.labelling_transfer import MixMatch, labelled
 from training.adaptation.rotation import TURNS, LearnTurns
 from training.adaptation.settings import Adaptation
 from training.adaptation.shot import Shot
 from training.data.adaptation_target import Target
+from training.data.split import Split
 from training.evaluation import recompute_batch_statistics
 from training.loop import fit
+from training.methods.base import Method
 from training.model_file import ModelInfo, save_model
 from training.recipe import Recipe
 from training.resize import resized_batches
 
-SOURCE, STATISTICS, SHOT = "source only", "batch statistics", "SHOT"
+SOURCE, STATISTICS, SHOT, TRANSFER = "source only", "batch statistics", "SHOT", "SHOT++"
 WEIGHTS = "weights.safetensors"
 _STATISTICS_BATCH = 256
 
@@ -114,8 +116,28 @@ class Adapting:
         network = WithFeatures(copy.deepcopy(self.network))
         turns = self._turns(network) if self.settings.rotation else None
         method = Shot(network, turns, self.target.pictures, self.resolution, self.settings, self.recipe)
-        self._fit(method, self.recipe, "shot", SHOT)
+        self._fit(method, self.target.pictures, self.recipe, "shot", SHOT)
         return self._kept(network.network, "shot")
+
+    def transferred(self, adapted: Network) -> Network:
+        """The network after SHOT and the labelling transfer; its weights are in `labelling-transfer`.
+
+        Raises InputError where no picture is surer than others.
+        """
+        pictures = self.target.pictures
+        seen = look(WithFeatures(adapted), pictures, self.resolution, self.recipe.precision)
+        known = labelled(seen.probabilities)
+        self.reporter.say(f"{TRANSFER}: {len(known.numbers)} of {len(pictures)} pictures are labelled")
+        network = copy.deepcopy(adapted)
+        torch.manual_seed(derive(self.seed, "new hypothesis"))
+        fresh = build(self.info.architecture, self.info.head)
+        hypothesis(network).load_state_dict(hypothesis(fresh).state_dict())
+        recipe = replace(
+            self.recipe, batch_size=self.settings.transfer_batch, rand_augment=self.settings.view_magnitude
+        )
+        method = MixMatch(network, pictures, known, self.resolution, self.settings, recipe)
+        self._fit(method, pictures.subset(known.others), recipe, "labelling-transfer", TRANSFER)
+        return self._kept(network, "labelling-transfer")
 
     def _turns(self, network: WithFeatures) -> nn.Linear:
         """The classifier of turns, taught alone."""
@@ -123,15 +145,16 @@ class Adapting:
         torch.manual_seed(derive(self.seed, "turns"))
         turns = nn.Linear(2 * width, TURNS).to(self.target.pictures.device)
         recipe = replace(self.recipe, epochs=self.settings.rotation_epochs)
-        self._fit(LearnTurns(turns, network, self.resolution, recipe), recipe, "turns", "rotation")
+        method = LearnTurns(turns, network, self.resolution, recipe)
+        self._fit(method, self.target.pictures, recipe, "turns", "rotation")
         return turns
 
-    def _fit(self, method: Any, recipe: Recipe, part: str, what: str) -> None:
+    def _fit(self, method: Method, pictures: Split, recipe: Recipe, part: str, what: str) -> None:
         folder = self.folder / part
         folder.mkdir(parents=True, exist_ok=True)
         fit(
             method,
-            self.target.pictures,
+            pictures,
             recipe,
             seed=derive(self.seed, part),
             checkpoint=folder / "checkpoint",

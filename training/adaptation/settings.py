@@ -15,7 +15,8 @@ class Adaptation:
         pseudo_labels, rotation, diversity: 0 leaves the term out.
         backbone_rate: SHOT's objects have 0.1, its digits 1.
         centroid_above: SHOT has 0, and 10 where the pictures have some of the classes alone.
-        unlabelled, mixup, view_magnitude: of the labelling transfer.
+        transfer_batch, unlabelled, mixup, sharpening, view_magnitude: of the labelling transfer, which is MixMatch's.
+            Views of a picture always differ, also where pictures are not augmented otherwise.
     """
 
     pseudo_labels: float = setting(0.1, "weight of the pseudo-labels' loss; 0: none", 0.0, 10.0)
@@ -24,6 +25,7 @@ class Adaptation:
     diversity: float = setting(1.0, "weight of the term that wants all classes equally often; 0: none", 0.0, 10.0)
     backbone_rate: float = setting(1.0, "learning rate of what was trained before, as a share", share=True)
     centroid_above: int = setting(0, "predictions that a class has more of, to be a pseudo-label", 0, 1_000_000)
+    transfer_batch: int = setting(36, "pictures with labels, and without, in a step of MixMatch", 2, 65_536)
     unlabelled: float = setting(100.0, "weight that MixMatch's unlabelled pictures come to", 0.0, 10_000.0)
     mixup: float = setting(0.1, "α of MixMatch's mixing", 0.001, 100.0)
     sharpening: float = setting(0.5, "temperature that MixMatch's guesses are sharpened by", 0.05, 1.0)
