@@ -19,8 +19,8 @@ from reports.terminal.adaptation_table import shares_table, stands_table
 from studies.runs import run_folder
 from training.adaptation.adapt import SHOT, TRANSFER, WEIGHTS, Adapting, Stand
 from training.adaptation.information import equal_classes
-from training.data.datasets import load_data
 from training.data.adaptation_target import FOLDER, Target, target_folder, target_set
+from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.model_file import ModelInfo, load_model
 from training.specs import TASK

@@ -78,6 +78,7 @@ class BottleneckPart(Piece):
 class BottleneckHead(Head):
     """Logits of classes by a bottleneck of so many channels. Raises InputError for a number out of range."""
 
+    averages = True
     num_classes: int
     width: int = 256
 
