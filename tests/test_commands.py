@@ -255,7 +255,7 @@ def _refused(folder: Path, script: str, *arguments: str) -> str:
         (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: proxy, supernet, tabular, zero-cost"),
         (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
         (["--proxy-epochs", "3,1"], "proxy epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),
-        (["--data", "mnist"], "--data mnist: unknown; known: digits, digits:clutter, cifar10"),
+        (["--data", "mnist"], "--data mnist: unknown; known: digits[:VARIANT], cifar10"),
         (["--data", "folder:/absent"], "no such folder: /absent"),
         (["--trials", "0"], "argument --trials: '0': expected an integer from 1"),
         (["--device", "tpu"], "--device tpu: unknown; known: cpu, cuda, auto"),

@@ -5,7 +5,7 @@ from training.data import digits, handwriting
 from training.data.dataset import DATASETS, Dataset, Wanted
 from training.data.held import HeldSplit
 
-SPECS = "digits, digits:clutter, digits:uci, digits:mnist"
+SPECS = "digits[:VARIANT]"
 
 
 @DATASETS.register("digits")
@@ -14,7 +14,8 @@ def of_digits(wanted: Wanted) -> Dataset:
     variant = wanted.rest or "pointed"
     single = variant in handwriting.SOURCES
     if not single and variant not in digits.VARIANTS:
-        raise InputError(f"`data` {wanted.spec}: unknown variant; known: {SPECS}")
+        known = ", ".join([*digits.VARIANTS, *handwriting.SOURCES])
+        raise InputError(f"`data` {wanted.spec}: unknown variant; known: {known}")
     if wanted.side != digits.SIDE:
         raise InputError(f"`data` {wanted.spec}: pictures of {digits.SIDE} pixels, but the space wants {wanted.side}")
     made = handwriting if single else digits
