@@ -6,7 +6,7 @@ from commands.command_line import OTHER, flag
 from commands.registered import heads
 from commands.values import whole
 
-INIT = "first weights: scratch, torchvision, auto (that, if on the disk), or PATH of a run or training"
+INIT = "first weights: scratch, torchvision, timm, auto (those on the disk), or PATH of a run or training"
 
 
 def device(default: str = "auto", *, group: str = OTHER) -> Any:

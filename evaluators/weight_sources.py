@@ -17,7 +17,7 @@ from foundation import distributed
 from foundation.errors import InputError
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
-from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
+from search_space.first_weights import PUBLISHED_BY, SCRATCH, FirstWeights
 from search_space.network import Network
 from search_space.pretrained import at_hand, of_authors
 from training.checkpoint import load_state, load_weights
@@ -36,7 +36,7 @@ def first_weights(text: str, architecture: Architecture, reporter: Reporter) -> 
     if text == "auto":
         text, why = distributed.from_first(lambda: at_hand(architecture))
         reporter.say(f"init {text}: {why}")
-    known = {one.name: one for one in (SCRATCH, TORCHVISION)}
+    known = {one.name: one for one in (SCRATCH, *PUBLISHED_BY)}
     return known[text] if text in known else weights_in(Path(text))
 
 

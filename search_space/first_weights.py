@@ -12,7 +12,7 @@ from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.head import Head
 from search_space.network import Network, bare
-from search_space.pretrained import Transferred, check_published, published, transfer
+from search_space.pretrained import LIBRARIES, Transferred, check_published, published, transfer
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class FirstWeights:
     It can be sent to another process.
 
     Attributes:
-        name: tells them from others in what identifies a run: `scratch`, `torchvision`, or a kind and a digest.
+        name: tells them from others in what identifies a run: `scratch`, a library such as `torchvision`, or a kind and
+            a digest.
         source: the network to carry over from, for one of an architecture; None for fresh weights.
         check_source: refuses an architecture that the source has nothing for, where the source itself would download.
         told: what they are, where the name does not say it: `the shared weights of runs/x`.
@@ -78,9 +79,24 @@ SCRATCH = FirstWeights()
 TORCHVISION = FirstWeights("torchvision", published, check_published)
 
 
+# Functions with names, so that what is sent to another process is equal there.
+def _by_timm(architecture: Architecture) -> Network:
+    return published(architecture, library="timm")
+
+
+def _check_timm(architecture: Architecture) -> object:
+    return check_published(architecture, library="timm")
+
+
+TIMM = FirstWeights("timm", _by_timm, _check_timm)
+
+PUBLISHED_BY = (TORCHVISION, TIMM)
+"""The published weights of each library."""
+
+
 def check_init(text: str, *more: str) -> None:
     """Raises InputError for a setting that names no first weights: neither known ones, nor a file or folder."""
-    known = ("scratch", "torchvision", "auto", *more)
+    known = ("scratch", *LIBRARIES, "auto", *more)
     # Not pathlib's, which raises for a name that is too long.
     if text not in known and not distributed.from_first(lambda: os.path.exists(text)):
         raise InputError(

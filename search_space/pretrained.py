@@ -48,14 +48,18 @@ class _Transfer(Protocol):
     def __call__(self, source: Any, target: Any, report: Transferred, *, compensate: bool) -> None: ...
 
 
-def _refusal(architecture: Architecture) -> InputError:
+LIBRARIES = ("torchvision", "timm")
+"""Whose published weights are known."""
+
+
+def _refusal(architecture: Architecture, library: str) -> InputError:
     return InputError(
-        f"`init` torchvision: no published weights for networks of family {architecture.family}; use `init` scratch"
+        f"`init` {library}: no published weights for networks of family {architecture.family}; use `init` scratch"
     )
 
 
-def _not_published(architecture: Architecture, state: object = None) -> Any:  # noqa: ARG001
-    raise _refusal(architecture)
+def _not_published(architecture: Architecture, library: str = LIBRARIES[0], state: object = None) -> Any:  # noqa: ARG001
+    raise _refusal(architecture, library)
 
 
 def _not_known(tensors: Mapping[str, Tensor]) -> Network | None:  # noqa: ARG001
@@ -68,16 +72,17 @@ class Published:
 
     Attributes:
         transfer: copies what the target's backbone shares with the source's, fills the rest, and reports on it.
-        check: torchvision's architecture of an architecture's kind; raises InputError if it has no weights of one.
-        network: torchvision's network of an architecture's kind, from a state dictionary or as it is fetched.
-        at_hand: what `auto` stands for, `torchvision` or `scratch`, and why; nothing is downloaded.
+        check: the architecture that a library publishes of an architecture's kind; raises InputError if no weights of
+            one are.
+        network: the library's network of an architecture's kind, from a state dictionary or as it is fetched.
+        at_hand: what `auto` stands for, a library or `scratch`, and why; nothing is downloaded.
         of_authors: the network of a state dictionary as the authors name its tensors; None for other names. Raises
             InputError where the names are theirs and the tensors are not.
     """
 
     transfer: _Transfer
-    check: Callable[[Any], Architecture] = _not_published
-    network: Callable[[Any, dict[str, Tensor] | None], Network] = _not_published
+    check: Callable[[Any, str], Architecture] = _not_published
+    network: Callable[[Any, str, dict[str, Tensor] | None], Network] = _not_published
     at_hand: Callable[[Any], tuple[str, str]] = _not_published
     of_authors: Callable[[Mapping[str, Tensor]], Network | None] = _not_known
 
@@ -86,29 +91,31 @@ PUBLISHED: Registry[Published] = Registry("family with published weights")
 """Registered in the file `pretrained.py` of a family's room."""
 
 
-def check_published(architecture: Architecture) -> Architecture:
+def check_published(architecture: Architecture, library: str = LIBRARIES[0]) -> Architecture:
     """The published architecture of the architecture's kind. Raises InputError if no weights of one are published."""
-    return _of(architecture).check(architecture)
+    return _of(architecture, library).check(architecture, library)
 
 
-def published(architecture: Architecture, state: dict[str, Tensor] | None = None) -> Network:
-    """torchvision's ImageNet network of the architecture's kind, with 1000 classes, as one of ours.
+def published(
+    architecture: Architecture, state: dict[str, Tensor] | None = None, library: str = LIBRARIES[0]
+) -> Network:
+    """A library's ImageNet network of the architecture's kind, with 1000 classes, as one of ours.
 
     Args:
-        state: a state dictionary as torchvision has it; by default the published one, which is downloaded once into
-            torch's cache.
+        state: a state dictionary as the library has it; by default the published one, which is downloaded once into
+            the library's cache.
 
-    Raises InputError for a kind that torchvision has no weights of, or if they cannot be fetched.
+    Raises InputError for a kind that the library has no weights of, or if they cannot be fetched.
     """
-    return _of(architecture).network(architecture, state)
+    return _of(architecture, library).network(architecture, library, state)
 
 
 def at_hand(architecture: Architecture) -> tuple[str, str]:
-    """What `auto` stands for, `torchvision` or `scratch`, and why. Nothing is downloaded."""
+    """What `auto` stands for, one of `LIBRARIES` or `scratch`, and why. Nothing is downloaded."""
     try:
-        return _of(architecture).at_hand(architecture)
+        return _of(architecture, LIBRARIES[0]).at_hand(architecture)
     except InputError as error:
-        return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
+        return "scratch", str(error).removeprefix(f"`init` {LIBRARIES[0]}: ").partition(";")[0]
 
 
 def of_authors(tensors: Mapping[str, Tensor]) -> Network | None:
@@ -189,8 +196,8 @@ def overlap(name: str, old: nn.Module, new: nn.Module, report: Transferred) -> N
             report.preserved &= not smaller
 
 
-def _of(architecture: Architecture) -> Published:
+def _of(architecture: Architecture, library: str) -> Published:
     try:
         return found_in(PUBLISHED, architecture.family, "pretrained")
     except InputError:
-        raise _refusal(architecture) from None
+        raise _refusal(architecture, library) from None

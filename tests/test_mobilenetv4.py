@@ -3,25 +3,29 @@
 import dataclasses
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from evaluators.supernet.store import WeightStore
 from foundation.errors import InputError
 from search_space import Architecture, Attention, Stage, build, measure
-from search_space.backbones import mobilenetv4_conv_large, mobilenetv4_conv_medium, mobilenetv4_conv_small
+from search_space.backbones import mobilenetv2, mobilenetv4_conv_large, mobilenetv4_conv_medium, mobilenetv4_conv_small
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.blocks import BlockPart, attend, stage_blocks
 from search_space.families.mobile.mobilenetv4 import CONV, FUSED, UNIVERSAL
 from search_space.families.mobile.space import MobileSpace
 from search_space.families.mobile.stage_options import StageOptions
+from search_space.first_weights import TIMM, TORCHVISION
 from search_space.network import parts
 from search_space.parts import NO_ATTENTION
+from search_space.pretrained import at_hand
 from search_space.spaces import priced_space
 
 NETWORKS: dict[str, Callable[..., MobileArchitecture]] = {
@@ -211,3 +215,78 @@ def test_without_a_stem_the_first_stage_sees_the_picture() -> None:
     ]
     with pytest.raises(InputError, match="stem_stride: expected an integer from 1 to 1, got 2"):
         dataclasses.replace(architecture, stem_stride=2)
+
+
+def _given(state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub gives these weights, in a file that is in no order of modules."""
+    path = tmp_path / "model.safetensors"
+    save_file({name: state[name].contiguous() for name in sorted(state)}, path)
+
+    def downloaded(repository: str, file: str) -> str:
+        assert repository.startswith("timm/mobilenetv4_conv_")
+        assert file == "model.safetensors"
+        return str(path)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", downloaded)
+
+
+@torch.no_grad()
+def _same(ours: nn.Module, theirs: nn.Module) -> bool:
+    x = torch.randn(2, 3, 64, 64)
+    expected = theirs(x)
+    return bool((ours.eval()(x) - expected).abs().max() <= 1e-4 * expected.abs().max())
+
+
+def test_weights_of_timm_carry_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = _theirs("mobilenetv4_conv_small")
+    state = {name: tensor for name, tensor in theirs.state_dict().items() if "num_batches" not in name}
+    _given(state, tmp_path, monkeypatch)
+    network = build(mobilenetv4_conv_small())
+    assert TIMM.begin(network) == "init timm: 3.77M of 3.77M parameters copied; the function is preserved"
+    assert _same(network, theirs)
+    # In the stages of the space, with attention, larger kernels and a depthwise convolution that it has not.
+    space = priced_space("mobilenetv4").space
+    own = space.canonical(mobilenetv4_conv_small(attention=CA))
+    assert isinstance(own, MobileArchitecture)
+    stages = [
+        dataclasses.replace(stage, kernel_size=5, start_kernel_size=stage.start_kernel_size or 3)
+        if stage.block == UNIVERSAL and stage.depth and stage.kernel_size and stage.stride == 1
+        else stage
+        for stage in own.stages
+    ]
+    network = build(dataclasses.replace(own, stages=tuple(stages)))
+    told = TIMM.begin(network)
+    assert told.startswith("init timm: 3.77M of ")
+    assert "starts as the identity" in str(TIMM.fill(network).notes)
+    assert told.endswith("the function is preserved")
+    assert _same(network, theirs)
+
+
+def test_weights_of_timm_that_are_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(mobilenetv4_conv_small())
+    state = timm.create_model("mobilenetv4_conv_small").state_dict()
+    del state["conv_head.weight"]
+    _given(state, tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"lacks conv_head.weight: not the network meant"):
+        TIMM.begin(network)
+
+    def offline(repository: str, file: str) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(InputError, match=r"`init` timm: cannot fetch model.safetensors of timm/.*no network.*scratch"):
+        TIMM.begin(network)
+    with pytest.raises(InputError, match="`init` timm: no published weights for inverted_residual blocks with relu6"):
+        TIMM.check(10, mobilenetv2())
+    with pytest.raises(InputError, match=r"`init` torchvision: no published weights for conv_norm, universal.*Conv-S"):
+        TORCHVISION.check(10, mobilenetv4_conv_small())
+
+
+def test_what_auto_stands_for_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cached: list[str | None] = [None]
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: cached[0])
+    assert at_hand(mobilenetv4_conv_large())[0] == "scratch"
+    cached[0] = "/some/where"
+    told = "published weights of mobilenetv4_conv_large are in timm's cache"
+    assert at_hand(mobilenetv4_conv_large()) == ("timm", told)
+    assert at_hand(priced_space("mobilenetv4-32").smallest)[0] == "scratch"

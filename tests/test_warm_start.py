@@ -363,7 +363,7 @@ def test_it_replays_and_the_retraining_goes_on_with_the_finalists(
     best = Architecture.from_dict(json.loads(Path("one/best.json").read_text())["architecture"])
     with pytest.raises(InputError, match=r"`init` /.*/classes: no such file or folder; name where it is now"):
         retrain.main(["one"])
-    with pytest.raises(InputError, match="`init` classes: unknown; known: scratch, torchvision, auto; and there is no"):
+    with pytest.raises(InputError, match="`init` classes: unknown; known: scratch, torchvision, timm, auto; and there"):
         search.main([*given, "--finalists", "2", "--init", "classes", "--out", "one"])
     before = {path: path.read_bytes() for path in Path("one").glob("*.json")}
     search.main([*given, "--finalists", "2", "--init", "moved", "--out", "one"])

@@ -25,7 +25,7 @@ from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
-from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
+from search_space.first_weights import PUBLISHED_BY, SCRATCH, FirstWeights
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, save_weights
 from training.data.datasets import Dataset
@@ -254,4 +254,4 @@ class SupernetEvaluator:
 
 def _named(name: str, init: FirstWeights) -> FirstWeights:
     """The first weights that given ones began from, by their name; without a source where they are not at hand."""
-    return next((one for one in (SCRATCH, TORCHVISION, init) if one.name == name), FirstWeights(name))
+    return next((one for one in (SCRATCH, *PUBLISHED_BY, init) if one.name == name), FirstWeights(name))

@@ -1,4 +1,4 @@
-"""Weights of one mobile network carried over to another, torchvision's published ones above all.
+"""Weights of one mobile network carried over to another, published ones above all.
 
 The matching part of every tensor is copied: leading channels, centred kernels. What the source lacks is filled so that
 the network's function stays what it was, or as near as can be (function-preserving transformations, Net2Net,
@@ -6,157 +6,24 @@ arXiv:1511.05641):
 
 - wider: new channels are fresh, and whatever reads them starts with zero weights;
 - larger kernels: zeros around the source's;
+- a new depthwise convolution that changes no size: the identity, where an activation after it leaves what is there;
 - deeper: a new block ends in a zero scale, so that only its skip remains;
 - new attention: gates start at a constant, and the next convolution makes up for it.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foundation.errors import InputError
+from search_space.families.mobile import published_networks
 from search_space.families.mobile.architecture import MobileArchitecture
-from search_space.families.mobile.backbones import (
-    efficientnet_b0,
-    mobilenetv2,
-    mobilenetv3_large,
-    mobilenetv3_small,
-)
-from search_space.families.mobile.blocks import Block
+from search_space.families.mobile.blocks import EXPAND, Block
 from search_space.families.mobile.matching import Place, can_match, matched
 from search_space.families.mobile.network import MobileNetwork
-from search_space.network import build
 from search_space.parts import ConvNormActivation
 from search_space.pretrained import PUBLISHED, Published, Transferred, overlap
-
-
-class _Known(NamedTuple):
-    """A network of which a library publishes weights.
-
-    Attributes:
-        told: its name in messages, with what tells its kind.
-        make: our architecture of it.
-        weights: the name of its weights in `torchvision.models`.
-        eps: what its batch normalisations add to variances.
-    """
-
-    told: str
-    make: Callable[[], MobileArchitecture]
-    weights: str
-    eps: float = 1e-5
-
-
-_KNOWN = (
-    _Known("MobileNetV2 (relu6)", mobilenetv2, "MobileNet_V2_Weights"),
-    _Known("EfficientNet-B0 (silu)", efficientnet_b0, "EfficientNet_B0_Weights"),
-    _Known("MobileNetV3-Large (hardswish)", mobilenetv3_large, "MobileNet_V3_Large_Weights", eps=1e-3),
-    _Known("MobileNetV3-Small (hardswish)", mobilenetv3_small, "MobileNet_V3_Small_Weights", eps=1e-3),
-)
-
-
-def _known(architecture: MobileArchitecture) -> _Known:
-    """The published network of an architecture's kind, of two sizes the nearer. Raises InputError if there is none."""
-    blocks = sorted({stage.block for stage in architecture.stages})
-    kinds = {known: known.make() for known in _KNOWN}
-    fitting = {known: own for known, own in kinds.items() if _kind(own) == _kind(architecture)}
-    if not fitting:
-        raise InputError(
-            f"`init` torchvision: no published weights for {', '.join(blocks)} blocks with {architecture.activation}; "
-            f"known: {', '.join(known.told for known in _KNOWN)}"
-        )
-    found = [known for known, own in fitting.items() if can_match(own, architecture)]
-    if not found:
-        stages = len(next(iter(fitting.values())).stages)
-        raise InputError(
-            f"`init` torchvision: the network has {len(architecture.stages)} stages, the published one {stages}; use "
-            "`init` scratch"
-        )
-    return min(found, key=lambda known: abs(math.log(_channels(fitting[known]) / _channels(architecture))))
-
-
-def _kind(architecture: MobileArchitecture) -> tuple[object, ...]:
-    blocks = {stage.block for stage in architecture.stages}
-    return architecture.activation, blocks, architecture.pooled_width is not None, architecture.pooled_norm
-
-
-def _channels(architecture: MobileArchitecture) -> int:
-    return sum(stage.width * stage.depth for stage in architecture.stages)
-
-
-def _source(architecture: MobileArchitecture) -> MobileArchitecture:
-    """The published architecture of the architecture's kind. Raises InputError if there are no weights of one."""
-    return _known(architecture).make()
-
-
-def _published(architecture: MobileArchitecture, state: dict[str, Tensor] | None = None) -> MobileNetwork:
-    """The published ImageNet network of the architecture's kind, with 1000 classes, as one of ours.
-
-    What its batch normalisations add to variances is part of their variances here, where it is another number.
-
-    Args:
-        state: a state dictionary as torchvision has it; by default the published one, which is downloaded once into
-            torch's cache.
-
-    Raises InputError for a kind that torchvision has no weights of, or if they cannot be fetched.
-    """
-    known = _known(architecture)
-    network = build(known.make())
-    assert isinstance(network, MobileNetwork)
-    if state is None:
-        state = _fetched(known)
-    own = network.state_dict()
-    if len(own) != len(state):
-        raise InputError(f"`init` torchvision: {len(state)} tensors, expected {len(own)}: not the network meant")
-    # Both definitions hold the same tensors in the same order; shapes are checked on loading. A linear layer's weights
-    # may be those of a 1×1 convolution.
-    tensors = (
-        theirs.view(mine.shape) if theirs.numel() == mine.numel() else theirs
-        for mine, theirs in zip(own.values(), state.values(), strict=True)
-    )
-    network.load_state_dict(dict(zip(own, tensors, strict=True)))
-    for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
-            norm.running_var += known.eps - norm.eps
-    return network
-
-
-def _at_hand(architecture: MobileArchitecture) -> tuple[str, str]:
-    """What `auto` stands for, `torchvision` or `scratch`, and why. Nothing is downloaded."""
-    try:
-        known = _known(architecture)
-    except InputError as error:
-        return "scratch", str(error).removeprefix("`init` torchvision: ").partition(";")[0]
-    file = _cache() / Path(_url(known)).name
-    if file.is_file():
-        return "torchvision", f"published weights are in {file}"
-    return "scratch", f"no published weights in {file}; `init` torchvision downloads them"
-
-
-def _fetched(known: _Known) -> dict[str, Tensor]:
-    url = _url(known)
-    try:
-        # Not torchvision's own way: that one unpickles.
-        return dict(torch.hub.load_state_dict_from_url(url, weights_only=True, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"`init` torchvision: cannot fetch {url} ({error}); put the file into {_cache()}, or use `init` scratch"
-        ) from None
-
-
-def _url(known: _Known) -> str:
-    from torchvision import models
-
-    return str(getattr(models, known.weights).DEFAULT.url)
-
-
-def _cache() -> Path:
-    """Where torch keeps what it has downloaded."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _transfer(source: MobileNetwork, target: MobileNetwork, report: Transferred, *, compensate: bool) -> None:
@@ -226,7 +93,10 @@ def _block(name: str, old: Block, new: Block, report: Transferred, compensate: b
                 gate = _new_attention(place, mine, piece, report)
                 continue
         elif mine is None:
-            report.differs(place, "fresh: the source has none")
+            if compensate and isinstance(piece, ConvNormActivation) and _made_identity(piece, old):
+                report.notes[place] = "new, starts as the identity"
+            else:
+                report.differs(place, "fresh: the source has none")
             continue
         elif gate != 1.0 and compensate and isinstance(piece, ConvNormActivation):
             overlap(place, mine, piece, report)
@@ -237,6 +107,22 @@ def _block(name: str, old: Block, new: Block, report: Transferred, compensate: b
         overlap(place, mine, piece, report)
     for local in pieces.keys() - dict(new.named_children()).keys():
         report.differs(f"{name}.{local}", "dropped")
+
+
+def _made_identity(piece: ConvNormActivation, block: Block) -> bool:
+    """Makes a fresh depthwise convolution of stride 1 the identity; False where it cannot be.
+
+    An activation after it has to leave what the block's expansion, with the same one, gives: as rectifiers do.
+    """
+    conv, norm = piece.conv, piece.norm
+    plain = not hasattr(piece, "activation")
+    rectified = isinstance(getattr(piece, "activation", None), nn.ReLU | nn.ReLU6) and hasattr(block, EXPAND)
+    if conv.groups != conv.out_channels or conv.stride != (1, 1) or not (plain or rectified):
+        return False
+    nn.init.zeros_(conv.weight)
+    conv.weight[:, :, conv.kernel_size[0] // 2, conv.kernel_size[1] // 2] = 1
+    nn.init.constant_(norm.weight, (1 + norm.eps) ** 0.5)  # its fresh variance is 1
+    return True
 
 
 def _new_attention(place: str, old: nn.Module | None, new: nn.Module, report: Transferred) -> float:
@@ -263,4 +149,7 @@ def _close(block: Block) -> None:
     nn.init.zeros_(last.bias)
 
 
-PUBLISHED.register("mobile")(Published(check=_source, network=_published, at_hand=_at_hand, transfer=_transfer))
+PUBLISHED.register("mobile")(
+PUBLISHED.register("mobile")(
+    Published(_transfer, published_networks.source, published_networks.network, published_networks.at_hand)
+)
