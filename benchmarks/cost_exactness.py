@@ -1,8 +1,8 @@
-"""The cost table against a direct count of the built network, for random architectures of the three spaces.
+"""The cost table against a direct count of the built network, for random architectures of every named space.
 
     python -m benchmarks.cost_exactness [--networks N] [--seed N]
 
-Every attention and ratio of the spaces and all their resolutions, 128 to 288, are drawn uniformly by decision. The
+Every attention and ratio of the spaces and all their resolutions are drawn uniformly by decision. The
 direct count runs the whole network on the meta device under torch's dispatch-level formulas; every 50th network is also
 counted by torch's own FlopCounterMode, and 200 in all by fvcore. A difference ends the run with exit code 1.
 """
@@ -19,9 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from search_space.cost.cost import Cost, Counter
 from search_space.network import Network, bare
-from search_space.spaces import priced_space
+from search_space.spaces import SPACES, priced_space
 
-SPACES = ("mobilenetv2", "mobilenext", "efficientnet_b0")
 BY_FVCORE = 200
 
 

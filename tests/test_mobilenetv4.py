@@ -290,3 +290,30 @@ def test_what_auto_stands_for_downloads_nothing(monkeypatch: pytest.MonkeyPatch)
     told = "published weights of mobilenetv4_conv_large are in timm's cache"
     assert at_hand(mobilenetv4_conv_large()) == ("timm", told)
     assert at_hand(priced_space("mobilenetv4-32").smallest)[0] == "scratch"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('width = "kept"', 'width = "same"', r"stage\[3\].width: expected a list of integers, got 'same'"),
+        ('"fused_inverted_bottleneck", ', '"fused", ', r"stage\[1\].block: 'fused' is unknown; known: inverted"),
+        ("width = [640]", "width = [640, 1280]", r"pooled.width: 2 values; offer one, or as many as the last stage"),
+        ("width = [640]", "width = [0]", r"pooled.width: expected an integer from 1 to 8192, got 0"),
+        ("norm = true", 'norm = "yes"', r"pooled.norm: expected false, or with a pooled_width true, got 'yes'"),
+        (
+            'activation = "hardswish"',
+            'activation = ["relu"]',
+            r"stage\[4\].activation: expected a name in lower case, got",
+        ),
+        ('activation = "hardswish"', 'activation = "relu"', r"stages\[4\].activation: relu is the network's own"),
+        ("[2.5, 4]", "[2.0, 4]", r"stage\[4\].expansion: expected an integer from 1 to 16, or 2.25 and the like"),
+        ("start_kernel_size = [0, 3, 5]", "start_kernel_size = [2]", r"stage\[2\].start_kernel_size: expected an odd"),
+    ],
+)
+def test_mistakes_in_a_file_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (Path(__file__).parent.parent / "examples" / "spaces" / "universal.toml").read_text()
+    assert old in text
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        priced_space(str(path))

@@ -44,8 +44,8 @@ def test_each_kind_of_table_is_counted_by_itself() -> None:
     assert str(file.error("stage[1].width", "bad")) == "`space` mine.toml: line 6: stage[1].width: bad"
 
 
-def test_there_are_three_examples() -> None:
-    assert len(EXAMPLES) == 3
+def test_there_are_four_examples() -> None:
+    assert len(EXAMPLES) == 4
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -86,7 +86,7 @@ def test_attention_per_block(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("width = [8, 16]", "", r"line 7: stage\[0\].width: missing"),
-        ("width = [8, 16]", "widht = [8, 16]", r"line 10: stage\[0\].widht: unknown key; known: attention, block"),
+        ("width = [8, 16]", "widht = [8, 16]", r"line 10: stage\[0\].widht: unknown key; known: activation, attention"),
         ("width = [8, 16]", "width = [8, 8]", r"line 10: stage\[0\].width: 8 is given twice"),
         ("width = [8, 16]", "width = [8, 0]", r"line 10: stage\[0\].width: expected an integer from 1 to 8192, got 0"),
         ("width = [8, 16]", "width = 8", r"line 10: stage\[0\].width: expected a list of integers, got 8"),

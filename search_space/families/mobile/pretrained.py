@@ -150,6 +150,5 @@ def _close(block: Block) -> None:
 
 
 PUBLISHED.register("mobile")(
-PUBLISHED.register("mobile")(
     Published(_transfer, published_networks.source, published_networks.network, published_networks.at_hand)
 )

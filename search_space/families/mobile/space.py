@@ -9,7 +9,7 @@ from foundation.errors import InputError
 from foundation.json_files import shown
 from search_space.architecture import Architecture, Attention
 from search_space.decisions import Choose, dimension
-from search_space.families.mobile.architecture import MobileArchitecture, Stage, check_stem, first_width
+from search_space.families.mobile.architecture import MobileArchitecture, Stage, check_pooled, check_stem, first_width
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.counting_work import counting_seconds, counting_work
 from search_space.families.mobile.laying_out import laid_out
@@ -84,6 +84,8 @@ class MobileSpace(SearchSpace):
                     f"attention_per: {len(options.attention)} attentions for each of {max(options.depth)} blocks of "
                     f"stages[{index}] are too many to count; offer fewer, or decide per stage"
                 )
+        for width in self.pooled_width or (None,):
+            check_pooled(width, self.pooled_norm)
         last = self.stages[-1] if self.stages else None
         if len(self.pooled_width) > 1 and (
             last is None or 0 in last.depth or len(last.width) != len(self.pooled_width)
