@@ -64,7 +64,7 @@ def main() -> None:
     arguments = _arguments()
     data = CLASSIFICATION.data(arguments.data, SIDE, resolve_device(arguments.device), QUIET)
     classes = len(data.classes)
-    recipe = replace(RECIPES["tokens"], augmentation="crop" if arguments.data.startswith("digits") else "crop-flip")
+    recipe = replace(RECIPES["tokens"], augmentation="none" if arguments.data.startswith("digits") else "crop-flip")
     recipe = planned(recipe, MADE_FOR["tokens"], len(data.train))
     recipe = recipe if arguments.epochs is None else recipe.lasting(arguments.epochs)
     networks = {name: scaled(name, arguments.macs, classes) for name in arguments.arms}

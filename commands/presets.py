@@ -44,7 +44,7 @@ class SearchSettings:
         "flags override it: digits, cifar10, photos, imagenet, segmentation, detection, tokens",
         "digits",
     )
-    space: str = flag("mobile-32", f"{', '.join(spaces())}, or a FILE.toml", group="main")
+    space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
     data: str = flag("digits", f"pictures: {DATA}", group="main")
     max_macs: int | None = flag(
         1_200_000, "budget of MACs a picture, e.g. 300M; none if another is given", bound, group="main"

@@ -38,6 +38,12 @@ def top(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda candidate: candidate.merit)[:count]
 
 
+def alike(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the family of the best: stages of two families do not compare."""
+    families = {min(candidates, key=lambda candidate: candidate.merit).architecture.family} if candidates else set()
+    return [candidate for candidate in candidates if candidate.architecture.family in families]
+
+
 def have_attention(candidates: Sequence[Candidate]) -> bool:
     """Whether their stages have a place for attention."""
     return any(row.attention for candidate in candidates[:1] for row in candidate.architecture.stage_rows())
@@ -201,7 +207,7 @@ def _decided(architecture: Architecture) -> dict[str, str]:
     row = {"0 resolution": f"{architecture.resolution}"}
     for stage in architecture.stage_rows():
         attention = {"attention": stage.attention_label} if stage.attention else {}
-        own = {**attention, **dict(stage.numbers), "depth": stage.depth, "width": stage.width}
+        own = {**attention, "kind": stage.kind, **dict(stage.numbers), "depth": stage.depth, "width": stage.width}
         row |= {f"{stage.name} {name}": str(value) for name, value in own.items()}
     return row
 

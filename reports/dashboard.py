@@ -89,7 +89,7 @@ def _write(record: Record, storage: BaseStorage, study_id: int) -> None:
         attributes |= {note_ver_key(None): before["version"] + 1, OURS: digest}
         attributes |= _replaced(there, note_str_key_prefix(None), split_body(body, None))
     figures = {FRONT_PLOT: front_figure(record)}
-    if analysis.have_attention([one.candidate for one in record.evaluated]):
+    if analysis.have_attention(analysis.alike([one.candidate for one in record.evaluated])):
         figures[ATTENTION_PLOT] = attention_figure(record)
     for name, figure in figures.items():
         prefix = f"{SYSTEM_ATTR_PLOT_DATA}{name}:"
@@ -223,7 +223,7 @@ def front_figure(record: Record) -> dict[str, Any]:
 
 def attention_figure(record: Record) -> dict[str, Any]:
     """Plotly's figure of the attention at each stage: of the candidates that scored best, beside all."""
-    candidates = [one.candidate for one in record.evaluated]
+    candidates = analysis.alike([one.candidate for one in record.evaluated])
     good = analysis.top(candidates)
     stages = range(len(candidates[0].architecture.stage_rows()))
     groups = [(f"best {len(good)}", good), (f"all {len(candidates)}", candidates)]

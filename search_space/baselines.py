@@ -65,7 +65,7 @@ def compared(
         return cost.macs / aim - 1 if isinstance(aim, int) else aim.excess(cost) + TOLERANCE
 
     try:
-        own = space if space and space.family == architecture.family else None
+        own = space and space.member_of(architecture)
         return make(architecture, own, off, every_ratio, latency is not None)
     except InputError as error:
         raise InputError(f"`compare` at {f'{human(aim)} MACs' if isinstance(aim, int) else aim}: {error}") from None

@@ -33,7 +33,6 @@ def found_in(registry: Registry[T], family: str, file: str) -> T:
 
 
 def load_all(file: str) -> None:
-    """Imports that file of every family's room, where it has one."""
-    for family in families():
-        if (ROOMS / family / f"{file}.py").is_file():
-            importlib.import_module(f"search_space.families.{family}.{file}")
+    """Imports that file of every room that has one."""
+    for path in sorted(ROOMS.glob(f"*/{file}.py")):
+        importlib.import_module(f"search_space.families.{path.parent.name}.{file}")

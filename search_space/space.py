@@ -99,6 +99,19 @@ class SearchSpace(ABC):
         """The same space with other resolutions."""
         return cast(Self, dataclasses.replace(cast(Any, self), resolution=resolution))
 
+    @property
+    def members(self) -> "tuple[SearchSpace, ...]":
+        """The spaces that it is made of, each of a family of its own: itself, unless several are searched together."""
+        return (self,)
+
+    def member_of(self, architecture: Architecture) -> "SearchSpace | None":
+        """The one of the members that is of the architecture's family."""
+        return next((one for one in self.members if one.family == architecture.family), None)
+
+    def decided(self, architecture: Architecture, name: str) -> Any:
+        """What an architecture of the space has where the decision of that name is made; None where it has none."""
+        return architecture.decided(name)
+
     def counting_seconds(self) -> float:
         """About how long one core takes to count it."""
         return 0.0
@@ -149,7 +162,7 @@ class SearchSpace(ABC):
         canonical = self.canonical(architecture)
 
         def follow(name: str, options: Sequence[_Option]) -> _Option:  # noqa: ARG001
-            made[name] = canonical.decided(name)
+            made[name] = self.decided(canonical, name)
             return cast(_Option, made[name])
 
         self.assemble(follow)

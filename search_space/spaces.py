@@ -5,8 +5,8 @@ from collections.abc import Callable
 from foundation.errors import InputError
 from foundation.registry import Registry
 from search_space.cost.priced_space import PricedSpace
-from search_space.family import load_all
-from search_space.space import SearchSpace
+from search_space.family import found_in, load_all
+from search_space.space import SPACE_KINDS, SearchSpace
 from search_space.space_file import read_space
 
 SPACES: Registry[Callable[[], SearchSpace]] = Registry("space", ", or a file FILE.toml")
@@ -18,11 +18,16 @@ CLASSES: dict[str, int] = {}
 
 def priced_space(name: str) -> PricedSpace:
     """As `named_space`, priced for the usual number of classes, without latencies or a budget."""
-    return PricedSpace(named_space(name), CLASSES.get(name, 1000))
+    return PricedSpace(named_space(name), CLASSES.get(name.partition(",")[0], 1000))
 
 
 def named_space(name: str) -> SearchSpace:
-    """The space of that name, or the one that a `.toml` file describes. Raises InputError for an unknown one."""
+    """The space of that name, or the one that a `.toml` file describes; of several by comma all as one.
+
+    Raises InputError for an unknown one, or for such as cannot be searched together.
+    """
+    if "," in name:
+        return found_in(SPACE_KINDS, "mixed", "space")(tuple(named_space(one) for one in name.split(",")))
     if name.endswith(".toml"):
         return read_space(name)
     if name not in SPACES:

@@ -18,7 +18,7 @@ def mutate(priced: PricedSpace, architecture: Architecture, rng: random.Random, 
     """
 
     def choose(name: str, options: Sequence[Any]) -> Any:
-        kept = architecture.decided(name)
+        kept = priced.space.decided(architecture, name)
         return kept if kept in options and rng.random() >= rate else rng.choice(options)
 
     return _within(priced, rng, lambda: priced.space.assemble(choose), other_than=architecture)
@@ -32,7 +32,8 @@ def crossover(priced: PricedSpace, one: Architecture, other: Architecture, rng: 
     """
 
     def choose(name: str, options: Sequence[Any]) -> Any:
-        inherited = [value for value in (one.decided(name), other.decided(name)) if value in options]
+        parents = (priced.space.decided(parent, name) for parent in (one, other))
+        inherited = [value for value in parents if value in options]
         return rng.choice(inherited or options)
 
     return _within(priced, rng, lambda: priced.space.assemble(choose), other_than=None)

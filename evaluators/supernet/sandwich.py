@@ -123,7 +123,7 @@ class Sandwich(Method):
                 return self._kind(name, options, turn)
             if what == "reduction" or drawn is None:
                 return rng.choice(options)
-            return drawn.decided(name)
+            return space.decided(drawn, name)
 
         return space.assemble(choose) if size == "random" else space.extreme(choose, largest=size == "largest")
 

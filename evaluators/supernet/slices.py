@@ -57,7 +57,8 @@ def slices(path: Path, setting: str) -> Callable[[Architecture], Network]:
 
 def _as_in(space: SearchSpace, architecture: Any) -> Any:
     """The architecture at a resolution of the space, and as dilated as its networks are: the weights are the same."""
-    if architecture.family != space.family:
+    own = space.member_of(architecture)
+    if own is None:
         return architecture
-    dilated = {name: getattr(space, name) for name in ("output_stride",) if hasattr(space, name)}
+    dilated = {name: getattr(own, name) for name in ("output_stride",) if hasattr(own, name)}
     return replace(architecture, resolution=max(space.resolution), **dilated)

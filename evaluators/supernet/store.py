@@ -7,6 +7,7 @@ channels and centred kernels of the stored tensors. Parameters only are stored: 
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -83,17 +84,26 @@ class WeightStore(nn.Module):
         self.sync_batch_norm = sync_batch_norm
         self.tensors = nn.ParameterDict()
         self._modules_caches: list[_Cache] = [OrderedDict() for _ in range(lanes.MOST)]
+        for member in space.members:
+            self._store(member)
+
+    def _store(self, space: SearchSpace) -> None:
+        """Draws the parameters of a space of one family."""
         kind = found_in(NETWORKS, space.family, "network")
-        for name, pieces in space.stored_pieces(self.num_classes, own_kernels=own_kernels):
+        for name, pieces in space.stored_pieces(self.num_classes, own_kernels=self.own_kernels):
             modules = [piece.create() for _, piece in pieces]
             for (role, piece), module in zip(pieces, modules, strict=True):
                 kind.initialise(module)
                 if is_of_head(name):
                     initialise_head(module, self.num_classes)
                 for local, parameter in module.named_parameters():
-                    key = self._key(name, role, piece, local)
+                    key = self._key(self._scoped(space.family, name), role, piece, local)
                     if key not in self.tensors:
                         self.tensors[key] = nn.Parameter(parameter.detach().clone())
+
+    def _scoped(self, family: str, name: str) -> str:
+        """Under which name a part is kept: families that are searched together share nothing."""
+        return name if len(self.space.members) == 1 else f"{family}.{name}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WeightStore":
         """Tensors of its own. The space is a value; cached modules hold no weights, and are made when needed."""
@@ -130,14 +140,14 @@ class WeightStore(nn.Module):
         No module is constructed except for parts not seen lately, and nothing but gradients is written.
         """
         # Made in training mode, and never set to another.
-        return cast(Tensor, bare(architecture, self.num_classes, self._on_views)(images))
+        return cast(Tensor, bare(architecture, self.num_classes, partial(self._on_views, architecture.family))(images))
 
     def sub_network(self, architecture: Architecture) -> SubNetwork:
         """The sub-network on leaves of its own; what they gather reaches the store by `add_gradients`."""
         leaves: list[tuple[_View, Tensor]] = []
 
         def on_leaves(name: str, part: Part) -> nn.Module:
-            module, views = self._part(name, part)
+            module, views = self._part(self._scoped(architecture.family, name), part)
             for view in views:
                 leaf = self._cut(view).detach().requires_grad_()
                 view.holder._parameters[view.own] = cast(nn.Parameter, leaf)
@@ -162,7 +172,7 @@ class WeightStore(nn.Module):
         return {
             f"{name}.{view.path}": self._cut(view)
             for name, part in parts(architecture, self.num_classes)
-            for view in self._part(name, part)[1]
+            for view in self._part(self._scoped(architecture.family, name), part)[1]
         }
 
     def extract(self, architecture: Architecture) -> Network:
@@ -184,13 +194,13 @@ class WeightStore(nn.Module):
     def _device(self) -> torch.device:
         return next(iter(self.tensors.values())).device
 
-    def _on_views(self, name: str, part: Part) -> nn.Module:
+    def _on_views(self, family: str, name: str, part: Part) -> nn.Module:
         """A part's cached module, its parameters set to views until it is used next.
 
         That is what `torch.func.functional_call` does for the length of a call, at twice the overhead: it looks every
         parameter up by its path, and puts the former ones back.
         """
-        module, views = self._part(name, part)
+        module, views = self._part(self._scoped(family, name), part)
         for view in views:
             view.holder._parameters[view.own] = cast(nn.Parameter, self._cut(view))
         return module

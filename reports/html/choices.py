@@ -15,7 +15,7 @@ from studies.trials import Candidate
 
 def attention(record: Record) -> Section | None:
     """Which attention the good architectures have at each stage, and what each is worth."""
-    candidates = [one.candidate for one in record.evaluated]
+    candidates = analysis.alike([one.candidate for one in record.evaluated])
     if len(candidates) < 2 or not analysis.have_attention(candidates):
         return None
     good = analysis.top(candidates)
@@ -100,7 +100,7 @@ def _interval(effect: analysis.Effect, label: str, factor: float, unit: str) -> 
 
 def decisions_section(record: Record) -> Section | None:
     """How much each decision matters, by Optuna's importances."""
-    found = analysis.importances([one.candidate for one in record.evaluated])
+    found = analysis.importances(analysis.alike([one.candidate for one in record.evaluated]))
     if not found:
         return None
     content = [

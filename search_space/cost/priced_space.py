@@ -10,7 +10,7 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost, measure
 from search_space.cost.cost_table import CostTable, cost_table
 from search_space.cost.latency import LatencyTable
-from search_space.cost.sampling import BudgetTable, Rng, budget_table
+from search_space.cost.sampling import BudgetTable, Rng, below, budget_table
 from search_space.head import ClassifierHead, Head, as_head, read_head
 from search_space.space import SearchSpace
 
@@ -82,9 +82,28 @@ class PricedSpace:
     def sample(self, rng: Rng) -> Architecture:
         """An architecture drawn uniformly from those within the budget.
 
-        `rng` is a random.Random or a numpy Generator. Raises InputError if no architecture meets the budget.
+        Of spaces that are searched together each is drawn from as often as the others: else the one that happens to
+        hold most architectures would be all that is seen. `rng` is a random.Random or a numpy Generator. Raises
+        InputError if no architecture meets the budget.
         """
-        return self.table.sample(rng)
+        apart = self._apart
+        return apart[below(rng, len(apart))].sample(rng) if apart else self.table.sample(rng)
+
+    @cached_property
+    def _apart(self) -> "tuple[PricedSpace, ...]":
+        """Of several spaces each by itself that has an architecture within the budget."""
+        if len(self.space.members) == 1:
+            return ()
+        _ = self.table  # raises for a budget that none meets
+        found = []
+        for member in self.space.members:
+            priced = PricedSpace(member, self.num_classes, self.latency, self.budget)
+            try:
+                _ = priced.table
+            except InputError:
+                continue
+            found.append(priced)
+        return tuple(found)
 
     @cached_property
     def smallest(self) -> Architecture:

@@ -104,7 +104,7 @@ class BudgetTable:
     def sample(self, rng: Rng) -> Architecture:
         """A uniform draw from the architectures within the budget."""
         for _ in range(MAX_REDRAWS):
-            architecture = self.at(_below(rng, self.total))
+            architecture = self.at(below(rng, self.total))
             if self._exact or self.budget.allows(self.costs.cost(architecture)):
                 return architecture
         raise InputError(
@@ -201,7 +201,7 @@ def _count(moves: list[dict[State, Moves]], scale: Scale) -> list[Counts]:
     return counts
 
 
-def _below(rng: Rng, bound: int) -> int:
+def below(rng: Rng, bound: int) -> int:
     """A uniform integer from 0 to `bound - 1`, of any size, by rejection (each try succeeds half the time or more)."""
     bits = (bound - 1).bit_length()
     count = (bits + 7) // 8
