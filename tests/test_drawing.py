@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reports.html.drawing import WIDTH, draw, kinds_of, legend
 from reports.html.palette import look, patterns, short, strength
+from reports.notation import short_number
 from search_space import attention
 from search_space.architecture import Architecture, Attention
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS
@@ -39,13 +40,15 @@ def test_a_drawing_says_everything(backbone: str, kind: str) -> None:
     root = _svg(architecture)
     texts = _texts(root)
     told = [node.text or "" for node in root.iter(f"{NAMESPACE}title")]
-    for number, stage in enumerate(architecture.stages, 1):
+    rows = architecture.stage_rows()
+    for number, stage in enumerate(rows, 1):
         assert f"{stage.width}" in texts
-        assert f"{stage.kernel_size}×{stage.kernel_size} e{stage.expansion} s{stage.stride}" in texts
+        facts = [short_number(name, value) for name, value in stage.numbers]
+        assert " ".join([*facts, f"s{stage.stride}"]) in texts
         described = next(line for line in told if line.startswith(f"stage {number}: "))
-        assert f"{stage.depth} × {stage.block}" in described
-        assert stage.attention_label in described
-    everything = [one for stage in architecture.stages for one in stage.attention]
+        assert f"{stage.depth} × {stage.kind}" in described
+        assert not stage.attention or stage.attention_label in described
+    everything = [one for stage in rows for one in stage.attention]
     for one in set(everything):
         label = "none" if one.kind == "none" else f"{short(one.kind)} /{one.reduction}"
         in_legend = one.kind == "none"  # there a kind stands without a ratio
