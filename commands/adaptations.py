@@ -18,7 +18,7 @@ RECIPES = {
     "digits": (_STEPS, Adaptation()),
     "objects": (
         replace(_STEPS, augmentation="crop-flip"),
-        Adaptation(pseudo_labels=0.3, rotation=0.6, backbone_rate=0.1),
+        Adaptation(pseudo_labels=0.3, rotation=0.6, backbone_rate=0.1, transfer_rate=0.01, unlabelled=100.0),
     ),
 }
 """How SHOT treats handwriting, and how photographs, which may be mirrored (arXiv:2012.07297)."""
@@ -75,6 +75,7 @@ class AdaptSettings:
     backbone_rate: float | None = _of_losses("backbone_rate")
     centroid_above: int | None = _of_losses("centroid_above")
     transfer_batch: int | None = _of_transfer("transfer_batch")
+    transfer_rate: float | None = _of_transfer("transfer_rate")
     unlabelled: float | None = _of_transfer("unlabelled")
     mixup: float | None = _of_transfer("mixup")
     sharpening: float | None = _of_transfer("sharpening")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,102 @@ def test_the_labelling_transfer_draws_a_new_hypothesis(weights: Path, flat: Path
     shot, transferred = (load_weights(tmp_path / "out" / part / "weights.safetensors")[0] for part in parts)
     assert not torch.allclose(shot["classifier.weight"], transferred["classifier.weight"], atol=0.1)
     assert _adapted(weights, flat, tmp_path / "out")["networks"] == result["networks"][:-1]  # the same SHOT without it
+
+
+def _refused(weights: Path, data: Path | str, out: Path, *more: str) -> str:
+    """What the command says, in one line; nothing is written."""
+    spec = str(data) if ":" in str(data) else f"folder:{data}"
+    with pytest.raises(InputError) as refused:
+        adapt.main([str(weights), "--data", spec, "--out", str(out), *SMALL, *more])
+    assert not out.exists()
+    (line,) = str(refused.value).splitlines()
+    return line
+
+
+def _saved(weights: Path, folder: Path, **changed: Any) -> Path:
+    network, info = load_model(weights)
+    folder.mkdir()
+    save_model(folder / "weights.safetensors", network.state_dict(), replace(info, **changed))
+    return folder / "weights.safetensors"
+
+
+def test_bad_pictures(weights: Path, flat: Path, picture_folder: Path, tmp_path: Path) -> None:
+    out, pictures = tmp_path / "out", tmp_path / "pictures"
+    assert "no such folder: /absent" in _refused(weights, "/absent", out)
+    pictures.mkdir()
+    assert _refused(weights, pictures, out).endswith("holds no pictures")
+    shutil.copytree(picture_folder / "digit0", pictures / "digit0")
+    assert "all pictures are of one class (digit0)" in _refused(weights, pictures, out)
+    shutil.copytree(picture_folder / "digit1", pictures / "cat")
+    said = _refused(weights, pictures, out)
+    assert f"digit0 below {pictures} is a class of the network, folder cat is not; its 4 classes are" in said
+    assert "40 pictures to adapt to, fewer than a batch of 64; give `batch_size` 40" in _refused(
+        weights, flat, out, "--batch-size", "64"
+    )
+    said = _refused(weights, "digits:uci", out)
+    assert "`data` digits:uci: pictures of 32 pixels" in said
+
+
+def test_a_data_set_of_other_classes(weights: Path, tmp_path: Path) -> None:
+    network, info = load_model(weights)
+    larger = replace(info, architecture=replace(info.architecture, resolution=32))
+    save_model(weights, network.state_dict(), larger)
+    said = _refused(weights, "digits:uci", tmp_path / "out")
+    assert "has 10 classes (0, …), the network has 4 (digit0, …)" in said
+
+
+def test_bad_networks(weights: Path, flat: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    other = _saved(weights, tmp_path / "a", task="segmentation")
+    assert "of task segmentation; only a classifier of pictures (classification) can be adapted" in _refused(
+        other, flat, out
+    )
+    stages = (Stage("inverted_residual", 8, 2, 1, 3, (Attention("none"),)),)
+    architecture = Architecture(16, 8, 2, stages, 12, "relu6")
+    info = ModelInfo(architecture, ("cat",), (0.5,), (0.3,), "folder")
+    save_model(tmp_path / "one.safetensors", build(architecture, 1).state_dict(), info)
+    assert "knows one class (cat)" in _refused(tmp_path / "one.safetensors", flat, out)
+
+
+def test_equally_sure_predictions(weights: Path, flat: Path, tmp_path: Path) -> None:
+    """A classifier of zeros gives every picture the same prediction, and keeps doing so, since it stays."""
+    network, info = load_model(weights)
+    torch.nn.init.zeros_(network.classifier.weight)  # type: ignore[arg-type]
+    save_model(weights, network.state_dict(), info)
+    with pytest.raises(InputError, match="equally sure of all 40 pictures"):
+        _adapted(weights, flat, tmp_path / "out", "--labelling-transfer")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--diversity", "11"), ("--rotation-epochs", "0"), ("--backbone-rate", "0"), ("--recipe", "x")]
+)
+def test_settings_out_of_range(flag: str, value: str, weights: Path, flat: Path, tmp_path: Path) -> None:
+    with pytest.raises((InputError, SystemExit)):
+        adapt.main([str(weights), "--data", f"folder:{flat}", "--out", str(tmp_path / "out"), flag, value])
+    assert not (tmp_path / "out").exists()
+
+
+def test_lopsided_shares_are_told(
+    weights: Path, flat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, info = load_model(weights)
+    torch.nn.init.constant_(network.classifier.bias, 0)  # type: ignore[arg-type]
+    network.classifier.bias.data[2] = 100  # type: ignore[index, operator]
+    save_model(weights, network.state_dict(), info)
+    _adapted(weights, flat, tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "warning: source only: predictions are lopsided, as spread out as 1.0 equal classes of 4" in said
+
+
+def test_folders_that_are_no_classes_hold_pictures_without_labels(
+    weights: Path, flat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(flat, tmp_path / "pictures/2024")
+    assert _adapted(weights, tmp_path / "pictures", tmp_path / "out")["networks"][0]["accuracy"] is None
+    assert "(2024) are not classes of the network (digit0, digit1, digit2, …)" in capsys.readouterr().out
+
+
+def test_of_splits_the_training_pictures_are_adapted_to(weights: Path, picture_folder: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        shutil.copytree(picture_folder, tmp_path / "pictures" / split)
+    assert _adapted(weights, tmp_path / "pictures", tmp_path / "out")["pictures"] == 96

@@ -430,7 +430,7 @@ def test_a_number_of_loaders() -> None:
     ("spec", "message"),
     [
         ("mnist", "`data` mnist: unknown; known: digits[:VARIANT], cifar10"),
-        ("digits:noise", "`data` digits:noise: unknown variant; known: pointed, clutter, "),
+        ("digits:noise", "`data` digits:noise: unknown variant; known: pointed, clutter, uci, mnist"),
     ],
 )
 def test_unknown_data(spec: str, message: str) -> None:

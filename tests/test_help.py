@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from commands import command_line, presets, pretraining, recipes
+from commands import adaptations, command_line, presets, pretraining, recipes
 from commands.command_line import flag, positional
 from commands.settings import MEASURE_LATENCY
 from commands.values import whole
@@ -17,7 +17,7 @@ from foundation.errors import InputError
 
 COMMANDS = {
     f"{command.name}.py": (command.settings, command.example)
-    for command in (presets.SEARCH, recipes.RETRAIN, pretraining.PRETRAIN, MEASURE_LATENCY)
+    for command in (presets.SEARCH, recipes.RETRAIN, pretraining.PRETRAIN, adaptations.ADAPT, MEASURE_LATENCY)
 }
 SCREEN = 40  # lines of 80 columns
 

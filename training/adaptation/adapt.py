@@ -20,6 +20,7 @@ from training.adaptation.rotation import TURNS, LearnTurns
 from training.adaptation.settings import Adaptation
 from training.adaptation.shot import Shot
 from training.data.adaptation_target import Target
+from training.data.preparation import View
 from training.data.split import Split
 from training.evaluation import recompute_batch_statistics
 from training.loop import fit
@@ -133,7 +134,10 @@ class Adapting:
         fresh = build(self.info.architecture, self.info.head)
         hypothesis(network).load_state_dict(hypothesis(fresh).state_dict())
         recipe = replace(
-            self.recipe, batch_size=self.settings.transfer_batch, rand_augment=self.settings.view_magnitude
+            self.recipe,
+            batch_size=self.settings.transfer_batch,
+            learning_rate=self.settings.transfer_rate,
+            rand_augment=self.settings.view_magnitude,
         )
         method = MixMatch(network, pictures, known, self.resolution, self.settings, recipe)
         self._fit(method, pictures.subset(known.others), recipe, "labelling-transfer", TRANSFER)
@@ -168,5 +172,8 @@ class Adapting:
         )
 
     def _kept(self, network: Network, part: str) -> Network:
-        save_model(self.folder / part / WEIGHTS, network.state_dict(), self.info)
+        views = {View.of(name, self.resolution) for name in (self.info.data, self.target.name)}
+        # Pictures have to be prepared as they were for the source network.
+        info = replace(self.info, data=self.target.name) if len(views) == 1 else self.info
+        save_model(self.folder / part / WEIGHTS, network.state_dict(), info)
         return network.eval()

@@ -15,7 +15,9 @@ class Adaptation:
         pseudo_labels, rotation, diversity: 0 leaves the term out.
         backbone_rate: SHOT's objects have 0.1, its digits 1.
         centroid_above: SHOT has 0, and 10 where the pictures have some of the classes alone.
-        transfer_batch, unlabelled, mixup, sharpening, view_magnitude: of the labelling transfer, which is MixMatch's.
+        transfer_rate, unlabelled: SHOT++ has 0.01 and 100; on a thousand pictures, which are few steps, all came to be
+            predicted as one class by that.
+        transfer_batch, mixup, sharpening, view_magnitude: of the labelling transfer as well, which is MixMatch's.
             Views of a picture always differ, also where pictures are not augmented otherwise.
     """
 
@@ -26,7 +28,8 @@ class Adaptation:
     backbone_rate: float = setting(1.0, "learning rate of what was trained before, as a share", share=True)
     centroid_above: int = setting(0, "predictions that a class has more of, to be a pseudo-label", 0, 1_000_000)
     transfer_batch: int = setting(36, "pictures with labels, and without, in a step of MixMatch", 2, 65_536)
-    unlabelled: float = setting(100.0, "weight that MixMatch's unlabelled pictures come to", 0.0, 10_000.0)
+    transfer_rate: float = setting(0.1, "MixMatch's highest learning rate, of the new head", 1e-6, 10.0)
+    unlabelled: float = setting(10.0, "weight that MixMatch's unlabelled pictures come to", 0.0, 10_000.0)
     mixup: float = setting(0.1, "α of MixMatch's mixing", 0.001, 100.0)
     sharpening: float = setting(0.5, "temperature that MixMatch's guesses are sharpened by", 0.05, 1.0)
     view_magnitude: int = setting(5, "magnitude of RandAugment on MixMatch's views of a picture", 1, 30)

@@ -29,11 +29,13 @@ class Target:
     Attributes:
         pictures: their targets are their own numbers from 0 (N, int64).
         labels: N (int64), in the order of the network's classes; None where there are none.
+        name: of the data, without any path.
         identity: tells pictures apart, without any path.
     """
 
     pictures: HeldSplit
     labels: Tensor | None
+    name: str
     identity: str
 
 
@@ -75,8 +77,8 @@ def target_folder(
     return _target(images[:, : len(info.mean)], labels, info, device, FOLDER)
 
 
-def target_set(data: Dataset, info: ModelInfo, device: torch.device) -> Target:
-    """The training pictures of a data set, with its labels where its classes are the network's.
+def target_set(data: Dataset, info: ModelInfo, device: torch.device, split: str = "train") -> Target:
+    """The pictures of a data set's split, with its labels.
 
     Raises InputError for pictures that are not held in memory, other classes, or colours for a network of grey
     pictures.
@@ -86,15 +88,15 @@ def target_set(data: Dataset, info: ModelInfo, device: torch.device) -> Target:
             f"`data` {data.name}: has {len(data.classes)} classes ({data.classes[0]}, …), the network has "
             f"{len(info.classes)} ({info.classes[0]}, …); give pictures of the same classes, or a folder without labels"
         )
-    split = data.train
-    if not isinstance(split, HeldSplit) or not isinstance(split.targets, Tensor):
+    held = getattr(data, split)
+    if not isinstance(held, HeldSplit) or not isinstance(held.targets, Tensor):
         raise InputError(f"`data` {data.name}: is not held in memory; give folder:PATH with fewer pictures")
-    images = split.images
+    images = held.images
     if images.shape[1] > len(info.mean):
         raise InputError(f"`data` {data.name}: has colours, and the network knows grey pictures; give folder:PATH")
     if images.shape[1] < len(info.mean):
         images = images.expand(-1, len(info.mean), -1, -1)
-    return _target(images, split.targets.cpu(), info, device, data.identity)
+    return _target(images, held.targets.cpu(), info, device, data.name)
 
 
 def _labels(spec: str, root: str, names: list[str], info: ModelInfo, reporter: Reporter) -> Tensor | None:
@@ -124,10 +126,10 @@ def _labels(spec: str, root: str, names: list[str], info: ModelInfo, reporter: R
     return torch.tensor([number[folder] for folder in folders])
 
 
-def _target(images: Tensor, labels: Tensor | None, info: ModelInfo, device: torch.device, kind: str) -> Target:
+def _target(images: Tensor, labels: Tensor | None, info: ModelInfo, device: torch.device, name: str) -> Target:
     digest = hashlib.sha256(images.contiguous().numpy().tobytes())
     if labels is not None:
         digest.update(labels.numpy().tobytes())
     numbers = torch.arange(len(images))
     split = HeldSplit(Pictures(images.contiguous(), numbers), info.mean, info.std, device)
-    return Target(split, labels, f"{kind} {digest.hexdigest()[:16]}")
+    return Target(split, labels, name, f"{name} {digest.hexdigest()[:16]}")
