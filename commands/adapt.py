@@ -17,7 +17,7 @@ from foundation.files import check_inside, write_json
 from foundation.progress import Reporter, duration
 from reports.terminal.adaptation_table import shares_table, stands_table
 from studies.runs import run_folder
-from training.adaptation.adapt import SHOT, TRANSFER, WEIGHTS, Adapting, Stand
+from training.adaptation.adapt import SHOT, SOURCE, STATISTICS, TRANSFER, WEIGHTS, Adapting, Stand
 from training.adaptation.information import equal_classes
 from training.data.adaptation_target import FOLDER, Target, target_folder, target_set
 from training.data.datasets import load_data
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     adapting = Adapting(network.to(device), info, target, losses, recipe, settings.seed, out, reporter)
     with run_folder.opened(out, identity, free, keeps=KEPT) as recorded:
         use_threads(recorded["threads"], lanes=False)
-        stands = adapting.stands()
+        stands = [adapting.stand(SOURCE, adapting.network), adapting.stand(STATISTICS, adapting.normalised())]
         adapted = adapting.shot()
         stands.append(adapting.stand(SHOT, adapted))
         if settings.labelling_transfer:

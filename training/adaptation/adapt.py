@@ -98,14 +98,14 @@ class Adapting:
         """Of the pictures that the network is given, in pixels a side."""
         return self.info.architecture.resolution
 
-    def stands(self) -> list[Stand]:
-        """The network as it came, and with the batch statistics of the target; both change nothing of it."""
+    def normalised(self) -> Network:
+        """The network as it came, with batch statistics of the target's pictures."""
         still = copy.deepcopy(self.network)
         # A shuffled pass leaves an incomplete last batch out, of which statistics are noise.
         size = min(_STATISTICS_BATCH, len(self.target.pictures))
         batches = self.target.pictures.batches(size, seed=derive(self.seed, "batch statistics"))
         recompute_batch_statistics(still, resized_batches(batches, self.resolution))
-        return [self.stand(SOURCE, self.network), self.stand(STATISTICS, still)]
+        return still
 
     def stand(self, name: str, network: Network) -> Stand:
         """What a network makes of the target's pictures."""
