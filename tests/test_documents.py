@@ -30,6 +30,7 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md", *PAGES]
 SMALL = {
     "search.py": ["--supernet-epochs", "1", "--trials", "4", "--startup", "2", "--batch-size", "128"],
     "retrain.py": ["--epochs", "1"],
+    "adapt.py": ["--epochs", "1", "--rotation-epochs", "1"],
     "measure_latency.py": ["--rounds", "1"],
     "examples/own_dataset.py": ["--trials", "4", "--epochs", "1", "--pictures", "200"],
     "examples/registered_attention.py": ["--trials", "4", "--epochs", "1"],
