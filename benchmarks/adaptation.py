@@ -43,12 +43,12 @@ from tasks.choice import task
 from training.adaptation.adapt import SOURCE, STATISTICS, Adapting, stand
 from training.adaptation.hypothesis import WithFeatures, look
 from training.adaptation.settings import Adaptation
+from training.data.adaptation_target import target_set
 from training.data.dataset import Dataset
 from training.data.datasets import load_data
 from training.data.held import HeldSplit
 from training.data.pictures import Pictures
 from training.data.split import Split
-from training.data.unlabelled import target_set
 from training.model_file import load_model
 from training.recipe import Recipe
 from training.standalone import WEIGHTS, train_standalone
