@@ -33,3 +33,9 @@ def task(name: str, head: str | None = None) -> Task:
         return TASKS[kind](wanted)
     except InputError as error:
         raise InputError(f"`head` {wanted}: {error}") from None
+
+
+def name_and_channels(head: str) -> tuple[str, int | None]:
+    """What `NAME` or `NAME/CHANNELS` says of a head; channels that are no number are 0, which every head refuses."""
+    name, _, channels = head.partition("/")
+    return name, (int(channels) if channels.isdecimal() else 0) if channels else None

@@ -429,7 +429,10 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda folder: (folder / "weights.safetensors").write_bytes(b"x" * 100),
         r"x/weights\.safetensors: not a safetensors file",
     ),
-    "nobody's": (_without_head, r"x/weights\.safetensors: not a trained network's file \(lacks architecture\)"),
+    "nobody's": (
+        _without_head,
+        r"`init` /.*/x: neither this program wrote it, nor are its tensors named as a known network's",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import ClassifierHead, Head
 from tasks.classification.bottleneck import BottleneckHead
-from tasks.registry import TASKS
+from tasks.registry import TASKS, name_and_channels
 from training.data.datasets import Dataset, load_data
 from training.evaluation import seen
 from training.targets import Batch, Targets
@@ -26,6 +26,7 @@ TOP = 5
 class Classification:
     """One class a picture. Targets are labels N (int64), outputs and answers logits N×classes."""
 
+    name = "classification"
     metric = ACCURACY
     class_labels = True
     answer = ("logits",)
@@ -33,11 +34,12 @@ class Classification:
 
     def __init__(self, head: str = ""):
         """Takes a head as `NAME` or `NAME/CHANNELS`; a linear classifier where none is said."""
-        name, _, width = head.partition("/")
+        name, width = name_and_channels(head)
         self.chosen = self.heads[name](1) if name else None  # with as many classes as the data will have
-        if self.chosen and width:
-            self.chosen = replace(self.chosen, width=int(width) if width.isdecimal() else 0)
-        self.name = f"classification:{head}" if head else "classification"
+        if self.chosen and width is not None:
+            self.chosen = replace(self.chosen, width=width)
+        if head:
+            self.name = f"{self.name}:{head}"
 
     def data(
         self, spec: str, side: int, device: torch.device, reporter: Reporter | None = None, **options: Any

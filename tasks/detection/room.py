@@ -18,7 +18,7 @@ from tasks.detection.choice_of_boxes import chosen_boxes
 from tasks.detection.data import load_boxes
 from tasks.detection.drawing import framed
 from tasks.detection.ssdlite import SSDLiteHead
-from tasks.registry import TASKS
+from tasks.registry import TASKS, name_and_channels
 from training.data.dataset import Dataset, Wanted
 from training.evaluation import seen
 from training.targets import Batch, Target, Targets
@@ -54,10 +54,8 @@ class Detection:
 
     def __init__(self, head: str = ""):
         """Takes a head as `NAME` or `NAME/CHANNELS`; the first of `heads` where none is said."""
-        _, _, width = head.partition("/")
-        self.width = None
-        if width:
-            self.width = int(width) if width.isdecimal() else 0
+        _, self.width = name_and_channels(head)
+        if self.width is not None:
             SSDLiteHead(1, 1, self.width)  # refuses it here, not when data are there
         self.name = f"detection:{head}" if head else "detection"
 

@@ -13,7 +13,7 @@ from foundation.metric import Measured, Metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
-from tasks.registry import TASKS
+from tasks.registry import TASKS, name_and_channels
 from tasks.segmentation.data import load_masks
 from tasks.segmentation.deeplabv3 import DeepLabV3Head
 from tasks.segmentation.drawing import coloured
@@ -45,10 +45,10 @@ class Segmentation:
 
     def __init__(self, head: str = ""):
         """Takes a head as `NAME` or `NAME/CHANNELS`; the first of `heads` where none is said."""
-        name, _, width = head.partition("/")
+        name, width = name_and_channels(head)
         self.chosen = self.heads[name or next(iter(self.heads))](1)  # with as many classes as the data will have
-        if width:
-            self.chosen = replace(self.chosen, width=int(width) if width.isdecimal() else 0)
+        if width is not None:
+            self.chosen = replace(self.chosen, width=width)
         self.name = f"segmentation:{head}" if head else "segmentation"
 
     def data(
