@@ -36,6 +36,8 @@ def task(name: str, head: str | None = None) -> Task:
 
 
 def name_and_channels(head: str) -> tuple[str, int | None]:
-    """What `NAME` or `NAME/CHANNELS` says of a head; channels that are no number are 0, which every head refuses."""
+    """What `NAME` or `NAME/CHANNELS` says of a head. Raises InputError for channels that are no number."""
     name, _, channels = head.partition("/")
-    return name, (int(channels) if channels.isdecimal() else 0) if channels else None
+    if channels and not channels.isdecimal():
+        raise InputError(f"expected a number of channels after {name}/, got {channels}")
+    return name, int(channels) if channels else None

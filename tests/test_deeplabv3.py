@@ -81,7 +81,7 @@ def test_shared_weights_and_costs() -> None:
     [
         ("segmentation:fancy", r"`head` fancy: unknown to task segmentation; known: conv, deeplabv3, ordnet"),
         ("segmentation:conv/0", r"`head` conv/0: width: expected an integer from 1 to 8192, got 0"),
-        ("segmentation:conv/wide", r"`head` conv/wide: width: expected an integer"),
+        ("segmentation:conv/wide", "`head` conv/wide: expected a number of channels after conv/, got wide"),
         (
             "classification:conv",
             r"`head` conv: unknown to task classification; known: bottleneck",

@@ -57,6 +57,11 @@ def target_folder(
     if splits:
         root = f"{root}/{splits['train']}"
         reporter.say(f"data: of {spec} the pictures in {root} are adapted to; the other parts stay unseen")
+    else:
+        reporter.say(
+            f"data: all pictures of {spec} are adapted to, so none is left to test on; test on pictures kept "
+            "elsewhere, or in parts train and test"
+        )
     names = finder.below(root)
     if finder.left_out:
         reporter.say(f"data: {finder.left_out}")

@@ -61,8 +61,11 @@ def _loose(wanted: Wanted) -> Tree | None:
         for split, part in zip(("train", "validation", "test"), parts, strict=True)
     }
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
-    notes = (
-        f"folder: {len(names)} pictures, whatever their folders; training, validation and test: {shares} %",
-        *([str(finder.left_out)] if finder.left_out else []),
-    )
-    return Tree(wanted.spec, ("pictures",), files, (), notes)
+    notes = [f"folder: {len(names)} pictures, whatever their folders; training, validation and test: {shares} %"]
+    if len(folders) > 1:
+        notes.append(
+            f"retrain.py takes the {len(folders)} folders for classes, and tests on some that are learnt from here"
+        )
+    if finder.left_out:
+        notes.append(str(finder.left_out))
+    return Tree(wanted.spec, ("pictures",), files, (), tuple(notes))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation.errors import InputError
+from search_space.head import ClassifierHead
 from search_space.parts import Classifier
 from training.methods.contrast import Projector, contrast
 from training.methods.hard_pairs import Draws, enlarged
@@ -48,9 +49,13 @@ class CoreTuningStep(LabelStep):
                     "give 0"
                 )
         if not isinstance(network.classifier, Classifier):
+            linear = isinstance(network.task_head, ClassifierHead)
+            lacking = (
+                f"networks of family {network.family} do not have" if linear else f"is no {network.task_head.told}"
+            )
             raise InputError(
-                f"`method` {NAME}: wants a linear classifier on the mean over a map, which networks of family "
-                f"{network.family} do not have; give `method` labels"
+                f"`method` {NAME}: wants a linear classifier on the mean over a map, which {lacking}; give `method` labels"
+                f"{'' if linear else ', or `task` classification'}"
             )
         super().__init__(
             network,
