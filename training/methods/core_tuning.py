@@ -50,12 +50,11 @@ class CoreTuningStep(LabelStep):
                 )
         if not isinstance(network.classifier, Classifier):
             linear = isinstance(network.task_head, ClassifierHead)
-            lacking = (
-                f"networks of family {network.family} do not have" if linear else f"is no {network.task_head.told}"
-            )
+            family = f"networks of family {network.family} do not have"
+            lacking = family if linear else f"is no {network.task_head.told}"
+            remedy = "`method` labels" if linear else "`method` labels, or `task` classification"
             raise InputError(
-                f"`method` {NAME}: wants a linear classifier on the mean over a map, which {lacking}; give `method` labels"
-                f"{'' if linear else ', or `task` classification'}"
+                f"`method` {NAME}: wants a linear classifier on the mean over a map, which {lacking}; give {remedy}"
             )
         super().__init__(
             network,
