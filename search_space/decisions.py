@@ -46,5 +46,5 @@ def every_outcome(program: Callable[[Choose], _Outcome]) -> Iterator[_Outcome]:
 
 def dimension(name: str) -> str:
     """What a decision is about: resolution, width, depth, expansion, kernel_size, attention or reduction."""
-    last = name.rpartition(".")[2].partition("(")[0]
+    last = name.partition("(")[0].rpartition(".")[2]  # options in brackets may have dots of their own
     return "reduction" if last.endswith("_reduction") else last

@@ -1,5 +1,6 @@
 """The search spaces by name, of every family."""
 
+import os.path
 from collections.abc import Callable
 
 from foundation.errors import InputError
@@ -26,8 +27,13 @@ def named_space(name: str) -> SearchSpace:
 
     Raises InputError for an unknown one, or for such as cannot be searched together.
     """
-    if "," in name:
-        return found_in(SPACE_KINDS, "mixed", "space")(tuple(named_space(one) for one in name.split(",")))
+    if "," in name and not os.path.isfile(name):
+        members = [one.strip() for one in name.split(",")]
+        if "" in members:
+            raise InputError(
+                f"`space` {name}: a name is missing beside a comma; name spaces as in mobilenetv2-32,t2t-32"
+            )
+        return found_in(SPACE_KINDS, "mixed", "space")(tuple(named_space(one) for one in members))
     if name.endswith(".toml"):
         return read_space(name)
     if name not in SPACES:

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from search_space import Budget, InputError, measure
 from search_space.baselines import compared
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mixed.space import MixedSpace
 from search_space.spaces import named_space, priced_space
 from search_space.variation import crossover, mutate
 
@@ -114,12 +116,19 @@ def test_what_a_network_is_compared_with_is_of_its_family(mixed: PricedSpace) ->
         assert {network.family for network in found.values()} == {family}
 
 
+def test_spaces_of_one_name_are_refused_and_blanks_are_no_part_of_one() -> None:
+    first, second = (replace(named_space(name), name="mine") for name in NAME.split(","))  # type: ignore[type-var]
+    with pytest.raises(InputError, match="two are named mine; rename one"):
+        MixedSpace((first, second))
+    assert named_space("mobilenetv2-32, t2t-32") == named_space(NAME)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("mobilenetv2-32,mobile-32", "mobilenetv2-32 and mobile-32 are both of family mobile; name one"),
         ("mobilenetv2,t2t-32", "mobilenetv2 is for .* pixels, t2t-32 for 32; name such as offer the same"),
-        ("t2t-32,", "`space` : unknown"),
+        ("t2t-32,", "`space` t2t-32,: a name is missing beside a comma"),
         ("t2t-32,pooled-32", "their parts decide other things; search them apart"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from search_space import Attention, InputError, build
 from search_space.space_file import SpaceFile
 from search_space.spaces import priced_space
+from search_space.variation import mutate
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples" / "spaces").glob("*.toml"))
 
@@ -166,3 +167,32 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path, newline: str) 
             priced_space(str(path))
         said.append(str(raised.value).removeprefix(f"`space` {path}"))
     assert said[0] == said[1]  # the line's number too
+
+
+def test_fractional_expansions_that_are_twins_replay_and_vary(tmp_path: Path) -> None:
+    path = tmp_path / "fractions.toml"
+    path.write_text(FRACTIONS)
+    space = priced_space(str(path))
+    rng = random.Random(0)
+    for _ in range(100):
+        drawn = space.sample(rng)
+        made = space.space.choices(drawn)
+        assert space.space.assemble(lambda key, options: made[key]) == drawn  # noqa: B023 (called at once)
+        assert space.space.canonical(mutate(space, drawn, rng)) is not None
+
+
+FRACTIONS = """
+name = "fractions"
+resolution = [16]
+activation = "relu6"
+stem = { width = 16, stride = 2 }
+
+[[stage]]
+block = "inverted_residual"
+stride = 2
+width = [16, 24]
+depth = [1, 2]
+expansion = [2.25, 2.5, 4]
+kernel_size = [3, 5]
+attention = ["none", "ca/8"]
+"""

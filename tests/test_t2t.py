@@ -19,6 +19,7 @@ from search_space.families.t2t.network_parts import embedding_part, token_parts
 from search_space.families.t2t.token_blocks import FullAttention, PerformerAttention, TokenPart, TokenStep, margins
 from search_space.families.t2t.transformer import Embedding, EmbeddingPart, MixPart, SelfAttention, sine_table
 from search_space.parts import NO_ATTENTION
+from tasks.detection.ssdlite import SSDLiteHead
 
 # Trainable parameters, all of them, MACs of linear layers, MACs with matrix products; 224 pixels, 1000 classes.
 PUBLISHED = {
@@ -316,3 +317,8 @@ def test_what_is_wrong_is_named(changed: dict[str, object], message: str) -> Non
 def test_unknown_tokens_are_refused() -> None:
     with pytest.raises(InputError, match="tokens 'pixels' is unknown; known: performer, transformer, convolution"):
         build(replace(tiny(), tokens="pixels"), 5)
+
+
+def test_a_head_that_reads_finer_maps_is_refused() -> None:
+    with pytest.raises(InputError, match="networks of family t2t give a head no map but the last"):
+        measure(hand_designed("t2t_vit_7"), SSDLiteHead(10, 8))  # type: ignore[arg-type]

@@ -43,6 +43,8 @@ class MixedSpace(SearchSpace):
                 raise InputError(
                     f"`space`: {families[space.family]} and {space.name} are both of family {space.family}; name one"
                 )
+            if space.name in families.values():
+                raise InputError(f"`space`: two are named {space.name}; rename one")
             families[space.family] = space.name
             if space.resolution != first.resolution:
                 raise InputError(

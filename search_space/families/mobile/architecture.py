@@ -186,7 +186,7 @@ class MobileArchitecture(Architecture):
         """What it has where the decision `name` is made; None if it has no such block."""
         if name == "resolution":
             return self.resolution
-        place, *inner = name.split(".")
+        place, *inner = name.partition("(")[0].split(".")  # options in brackets may have dots of their own
         stage = self.stages[int(place.removeprefix("stage"))]
         what = dimension(name)
         if what not in ("attention", "reduction"):

@@ -1,5 +1,6 @@
 """The parts of a T2T-ViT, each with the name of its module."""
 
+from foundation.errors import InputError
 from search_space.families.t2t.architecture import PATCH, T2TArchitecture
 from search_space.families.t2t.token_blocks import TOKENS
 from search_space.families.t2t.transformer import BlockPart, EmbeddingPart, NormPart
@@ -33,8 +34,13 @@ def norm_part(width: int, head: Head) -> NormPart:
 
 
 def network_parts(architecture: T2TArchitecture, head: Head | int) -> list[tuple[str, Part]]:
-    """The parts in order, each with the name of its module: tokens.0, tokens.1, embedding, layers.0, …, norm."""
+    """The parts in order, each with the name of its module: tokens.0, tokens.1, embedding, layers.0, …, norm.
+
+    Raises InputError for a head that reads finer maps.
+    """
     head = as_head(head)
+    if head.taps:
+        raise InputError(f"networks of family {architecture.family} give a head no map but the last")
     named: list[tuple[str, Part]] = [(f"tokens.{i}", part) for i, part in enumerate(token_parts(architecture))]
     named.append(("embedding", embedding_part(architecture)))
     for index, block in enumerate(architecture.blocks):
