@@ -20,7 +20,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ class Bench:
         if self.pictures is None:
             return SCRATCH
         if not (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
-            smaller = replace(architecture, resolution=architecture.resolution // 2)  # type: ignore[type-var]
+            smaller = architecture.at(architecture.resolution // 2)
             recipe = planned(RECIPES["quick"], MADE_FOR["quick"], len(self.pictures.train))
             trained = train_standalone(
                 smaller, self.pictures, recipe, CLASSIFICATION, seed=seed, folder=folder, reporter=QUIET, what="classes"

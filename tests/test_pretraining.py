@@ -20,6 +20,7 @@ from search_space.spaces import priced_space
 from studies.runs.source import read_source
 from tasks.classification.room import CLASSIFICATION
 from tasks.pretraining import PRETRAINING
+from tests.saying import Saying
 from training.augmentation.colour import distort, luma, turns
 from training.augmentation.recipe import Augmentation
 from training.checkpoint import load_weights
@@ -136,6 +137,16 @@ def test_pictures_without_class_folders_are_all_there(loose: Path, picture_folde
     assert labelled.classes == ()
     for split in ("train", "validation", "test"):  # so that no picture of a later test is learnt from
         assert torch.equal(getattr(labelled, split).images, getattr(own, split).images)
+
+
+def test_folders_that_a_retraining_takes_for_classes_are_said(picture_folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mixed"
+    shutil.copytree(picture_folder, root)
+    count = sum(path.is_dir() for path in root.iterdir())
+    shutil.copy(next(picture_folder.glob("*/*.png")), root)
+    reporter = Saying()
+    load_unlabelled(f"folder:{root}", 32, CPU, reporter)
+    assert any(f"retrain.py takes the {count} folders for classes, and tests on some" in line for line in reporter.said)
 
 
 def test_splits_of_classes_are_kept_apart_beside_a_stray_picture(picture_folder: Path, tmp_path: Path) -> None:
