@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from commands.heads import head_of_space
 from evaluators.supernet.store import WeightStore
 from search_space import Attention, Budget, InputError, build, measure
 from search_space.baselines import compared
@@ -21,6 +22,7 @@ from search_space.families.t2t.transformer import sine_table
 from search_space.network import bare
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space, priced_space
+from tasks.choice import task
 
 FILE = """
 family = "t2t"
@@ -199,3 +201,10 @@ def test_elementwise_work_is_counted_but_for_folding() -> None:
         network(images)
     # Of a block's skip the class token is left out.
     assert counter.elementwise - measure(plain, 10).elementwise == plain.depth * plain.width
+
+
+def test_a_head_that_depends_on_the_stride_is_refused() -> None:
+    space = named_space("t2t-32")
+    assert head_of_space(task("segmentation", "conv"), 5, space).to_dict()["num_classes"] == 5
+    with pytest.raises(InputError, match="its networks differ in their last map's stride, and so in their heads"):
+        head_of_space(task("segmentation", "deeplabv3"), 5, space)
