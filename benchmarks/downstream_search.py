@@ -1,7 +1,7 @@
 """A search for the task's own score against a search for accuracy: which finds the better backbone for the task.
 
-    python -m benchmarks.downstream_search --cifar10 TRAIN [--task segmentation|detection] [--searches N] [--seeds N]
-                                           [--epochs N] [--folder FOLDER] [--uniform FOLDER]
+    python -m benchmarks.downstream_search --cifar10 TRAIN [--task segmentation|detection] [--searches N] [--first N]
+                                           [--seeds N] [--epochs N] [--folder FOLDER] [--uniform FOLDER]
 
 For each search seed two searches of `mobile-96` are run: that of the task's preset on `scenes`, and one for accuracy on
 CIFAR-10's classes (6,000 pictures) at 48 pixels, with as many candidates and finalists, within the MACs that are left
@@ -55,7 +55,7 @@ def main() -> None:
     largest = max(measured_apart(one, bench.head)[1].macs for _, one in bench.space.widest(own_kernels=False))
     within = (bench.budget - largest) // 4  # at half the side a backbone costs a quarter
     scores: dict[str, list[float]] = {"own score": [], "accuracy": []}
-    for seed in range(arguments.searches):
+    for seed in range(arguments.first, arguments.first + arguments.searches):
         own = _searched([bench.name], folder / f"own-{seed}", seed, arguments.threads)
         flags = ["cifar10", "--data", f"folder:{pictures}", "--max-macs", str(within), *ACCURACY_FLAGS]
         flags += ["--plugin", str(ROOT / "benchmarks" / "mobile_48.py")]
@@ -130,6 +130,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cifar10", type=Path, required=True, metavar="TRAIN")
     parser.add_argument("--task", choices=("segmentation", "detection"), default="segmentation")
     parser.add_argument("--searches", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first search")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)

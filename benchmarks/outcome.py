@@ -87,10 +87,11 @@ def main() -> None:
     contenders: dict[str, list[Results]] = {"search": [], "random": [], "before": []}
     uniform: dict[str, Results] = {}
     seeds = range(arguments.searches)
+    flags = (arguments.preset, "--data", arguments.data)
     sources: list[tuple[Source, float]] = []
     for seed in seeds:
         run = folder / f"search-{seed}"
-        seconds = _searched(ROOT, arguments, run, seed)
+        seconds = searched(ROOT, flags, run, seed, arguments.threads)
         sources.append((read_source(str(run), arguments.data), seconds))
         contenders["search"].append(bench.trained(f"search {seed}", sources[-1][0].architecture))
         if not uniform:
@@ -101,7 +102,7 @@ def main() -> None:
         contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(*sources[seed], seed)))
     for seed in seeds if arguments.before else ():
         older = folder / f"before-{seed}"
-        _searched(arguments.before, arguments, older, seed)
+        searched(arguments.before, flags, older, seed, arguments.threads)
         best = read_source(str(older), arguments.data).architecture
         contenders["before"].append(bench.trained(f"before {seed}", best))
     _print(arguments.data, contenders, uniform)
@@ -216,15 +217,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _searched(checkout: Path, arguments: argparse.Namespace, run: Path, seed: int) -> float:
+def searched(checkout: Path, flags: Sequence[str], run: Path, seed: int, threads: int) -> float:
     """Runs the checkout's search, or goes on with it; the seconds of processor time that its whole took."""
     kept = run.with_suffix(".seconds.json")
     if kept.exists():
         return float(read_json(kept)["seconds"])
-    command = [sys.executable, str(checkout.resolve() / "search.py"), arguments.preset, "--data", arguments.data]
-    command += ["--seed", str(seed), "--out", str(run)]
+    command = [sys.executable, str(checkout.resolve() / "search.py"), *flags, "--seed", str(seed), "--out", str(run)]
     begun = _children()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     seconds = _children() - begun
     write_json(kept, {"seconds": seconds})
