@@ -23,6 +23,7 @@ from deployment.quantisation import BATCH, CALIBRATION, quantised
 from foundation.errors import InputError, first_line
 from foundation.files import remove_leftovers, write_atomically
 from foundation.progress import Reporter
+from search_space.attention.probes import probes
 from search_space.network import Network, bare
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import save_weights
@@ -298,13 +299,14 @@ def timm_config(info: ModelInfo) -> dict[str, Any]:
 
     resolution = info.architecture.resolution
     with torch.device("meta"):
-        layers = bare(info.architecture, 1).named_modules()
-    first = next(name for name, layer in layers if isinstance(layer, nn.Conv2d))
+        network = bare(info.architecture, 1)
+    first = next(name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+    probed = {"probed_classes": len(info.classes)} if probes(network) else {}
     mean, std = (values * 3 if len(values) == 1 else values for values in (info.mean, info.std))
     return {
         "architecture": "coordnas",
         "num_classes": len(info.classes),
-        "model_args": {"network": info.architecture.to_dict()},
+        "model_args": {"network": info.architecture.to_dict(), **probed},
         "label_names": info.classes,
         "pretrained_cfg": {
             "input_size": (3, resolution, resolution),

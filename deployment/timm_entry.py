@@ -49,7 +49,7 @@ class TimmNetwork(Network):
         self.drop_rate = drop_rate
         self.global_pool = "avg"
         self.feature_info = timm_maps(self)
-        if num_classes == 0 or global_pool != "avg":
+        if num_classes != self.num_classes or global_pool != "avg":
             self.reset_classifier(num_classes, global_pool)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -134,6 +134,7 @@ def timm_network(
     in_chans: int = 3,
     global_pool: str = "avg",
     drop_rate: float = 0.0,
+    probed_classes: int | None = None,
 ) -> TimmNetwork:
     """The network of an architecture, of whatever family, as timm has it.
 
@@ -142,12 +143,14 @@ def timm_network(
         num_classes: 0 for a network that ends with the pooled features, N×num_features.
         global_pool: `avg`, or an empty string for a map that is not pooled (with `num_classes` of 0 alone).
         drop_rate: share of the pooled features that a training drops.
+        probed_classes: of the network's probes, where it has some and was trained for other classes than `num_classes`.
     """
     if in_chans != 3:
         raise InputError(f"in_chans: CoordNAS networks take pictures of 3 channels, got {in_chans}")
     architecture = Architecture.from_dict(network)
-    check(architecture, max(1, num_classes))
-    made = _timm_class(network_class(architecture))(architecture, max(1, num_classes))
+    classes = probed_classes or max(1, num_classes)
+    check(architecture, classes)
+    made = _timm_class(network_class(architecture))(architecture, classes)
     made.adopt(num_classes, global_pool, drop_rate)
     return made
 

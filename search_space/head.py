@@ -47,6 +47,11 @@ class Head(ABC):
         return {}
 
     @property
+    def classes(self) -> int:
+        """Of a picture, that its logits tell apart; 0 for a head that does something else."""
+        return 0
+
+    @property
     @abstractmethod
     def told(self) -> str:
         """In words, for messages and drawings: `10 classes`."""
@@ -81,6 +86,11 @@ class ClassifierHead(Head):
     def part(self, channels: int) -> Part:
         """See `search_space.parts.ClassifierPart`."""
         return ClassifierPart(channels, self.num_classes)
+
+    @property
+    def classes(self) -> int:
+        """All of them."""
+        return self.num_classes
 
     @property
     def told(self) -> str:

@@ -53,6 +53,10 @@ class Part(ABC):
     def pieces(self) -> "tuple[tuple[str, Piece], ...]":
         """Its pieces in order, each with the name of its module; what is one piece has no name."""
 
+    def telling(self, classes: int) -> Self:
+        """The same part in a network of so many classes, 0 for none: of interest to an attention with a probe."""
+        return self
+
 
 class Piece(Part):
     """A part that is not divided further.
@@ -147,18 +151,23 @@ class Slot(Piece):
 
 @dataclass(frozen=True)
 class AttentionPart(Slot):
-    """An attention op on `channels` channels, in a block that uses `activation`."""
+    """An attention op on `channels` channels, in a block that uses `activation`.
+
+    Attributes:
+        classes: that the network tells apart; 0 for none.
+    """
 
     attention: Attention
     channels: int
     activation: str
+    classes: int = 0
 
     @property
     def in_channels(self) -> int:  # type: ignore[override]
         return self.channels
 
     def create(self) -> nn.Module:
-        return attention_ops.create(self.attention, self.channels, activation_class(self.activation))
+        return attention_ops.create(self.attention, self.channels, activation_class(self.activation), self.classes)
 
     def output_size(self, size: int) -> int:
         return size

@@ -28,6 +28,7 @@ from search_space.attention.further import (
     PlaneGate,
     TripletAttention,
 )
+from search_space.attention.probes import asked
 from search_space.cost.cost import Counter
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
@@ -38,6 +39,7 @@ from search_space.space import SearchSpace
 from search_space.spaces import SPACES, priced_space
 
 RATIOS = (4, 16)
+CLASSES = 10
 
 
 def _every_op() -> list[Attention]:
@@ -60,9 +62,21 @@ def _randomise(op: nn.Module) -> None:
                 buffer.copy_(torch.rand_like(buffer) + 0.5)
 
 
+def _learn(op: nn.Module, x: Tensor) -> None:
+    """Gradients of something that depends on the output, and on what probes make of classes."""
+    labels = torch.arange(len(x)) % CLASSES
+    with asked(op, labels) as logits:
+        out = op(x)
+    loss = (out * torch.randn_like(x)).sum()
+    for one in logits:
+        loss = loss + nn.functional.cross_entropy(one, labels)
+    loss.backward()
+
+
 def test_registry_holds_the_searched_kinds() -> None:
     assert attention_ops.kinds()[:3] == ("none", "se", "ca")
-    assert set(attention_ops.kinds()) == {"none", "se", "ca", "eca", "cbam", "ela", "simam", "triplet", "se_hard"}
+    further = {"cifs", "cifs_mlp", "probe", "eca", "cbam", "ela", "simam", "triplet", "se_hard"}
+    assert set(attention_ops.kinds()) == {"none", "se", "ca", *further}
 
 
 def test_no_named_space_offers_more_than_none_se_and_ca() -> None:
@@ -80,7 +94,7 @@ class TestEveryOp:
 
     @pytest.mark.parametrize("size", [(7, 7), (5, 9), (1, 1), (1, 6)])
     def test_keeps_the_shape(self, attention: Attention, size: tuple[int, int]) -> None:
-        op = attention_ops.create(attention, 32, nn.ReLU6).eval()
+        op = attention_ops.create(attention, 32, nn.ReLU6, CLASSES).eval()
         x = torch.randn(3, 32, *size)
         assert op(x).shape == x.shape
 
@@ -89,35 +103,35 @@ class TestEveryOp:
     def test_takes_any_channels_and_a_single_picture(
         self, attention: Attention, channels: int, size: tuple[int, int]
     ) -> None:
-        op = attention_ops.create(attention, channels, nn.ReLU6).eval()
+        op = attention_ops.create(attention, channels, nn.ReLU6, CLASSES).eval()
         x = torch.randn(1, channels, *size)
         assert op(x).shape == x.shape
         assert op(x).isfinite().all()
 
     def test_gradient_reaches_every_parameter_and_the_input(self, attention: Attention) -> None:
         # In evaluation mode: in training, batch normalisation makes the bias before it irrelevant.
-        op = attention_ops.create(attention, 32, nn.ReLU6).eval()
+        op = attention_ops.create(attention, 32, nn.ReLU6, CLASSES).eval()
         x = torch.randn(4, 32, 6, 5, requires_grad=True)
-        (op(x) * torch.randn_like(x)).sum().backward()
+        _learn(op, x)
         assert x.grad is not None
         for name, parameter in op.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
 
     def test_same_result_channels_last(self, attention: Attention) -> None:
-        op = attention_ops.create(attention, 32, nn.ReLU6).eval()
+        op = attention_ops.create(attention, 32, nn.ReLU6, CLASSES).eval()
         x = torch.randn(2, 32, 6, 5)
         torch.testing.assert_close(op(x), op(x.contiguous(memory_format=torch.channels_last)))
 
     def test_narrower_nests_in_wider(self, attention: Attention) -> None:
-        wide = dict(attention_ops.create(attention, 64, nn.ReLU6).named_parameters())
-        narrow = dict(attention_ops.create(attention, 32, nn.ReLU6).named_parameters())
+        wide = dict(attention_ops.create(attention, 64, nn.ReLU6, CLASSES).named_parameters())
+        narrow = dict(attention_ops.create(attention, 32, nn.ReLU6, CLASSES).named_parameters())
         assert narrow.keys() == wide.keys()
         for name, parameter in narrow.items():
             assert all(n <= m for n, m in zip(parameter.shape, wide[name].shape, strict=True)), name
 
     def test_exported_program_is_right_at_other_sizes(self, attention: Attention) -> None:
-        op = attention_ops.create(attention, 32, nn.ReLU6).eval()
+        op = attention_ops.create(attention, 32, nn.ReLU6, CLASSES).eval()
         dynamic = torch.export.Dim.DYNAMIC
         sizes = ({0: dynamic, 2: dynamic, 3: dynamic},)
         program = torch.export.export(op, (torch.randn(2, 32, 6, 5),), dynamic_shapes=sizes).module()
@@ -127,7 +141,7 @@ class TestEveryOp:
 
     @pytest.mark.parametrize("training", [False, True])
     def test_made_constant_it_scales_and_can_still_learn(self, attention: Attention, training: bool) -> None:
-        op: Any = attention_ops.create(attention, 32, nn.ReLU6).train(training)
+        op: Any = attention_ops.create(attention, 32, nn.ReLU6, CLASSES).train(training)
         _randomise(op)
         if not hasattr(op, "make_constant"):
             assert not list(op.parameters())
@@ -135,9 +149,8 @@ class TestEveryOp:
         constant = op.make_constant()
         assert type(constant) is float
         x = torch.randn(4, 32, 6, 5)
-        out = op(x)
-        assert torch.equal(out, constant * x)
-        (out * torch.randn_like(x)).sum().backward()
+        assert torch.equal(op(x), constant * x)
+        _learn(op, x)
         assert any(parameter.grad.abs().sum() > 0 for parameter in op.parameters())
 
     @pytest.mark.parametrize("block", ["inverted_residual", "sandglass"])
@@ -145,7 +158,7 @@ class TestEveryOp:
         stages = tuple(Stage(block, width, 2, 2, 3, (attention,) * 2) for width in (16, 40))
         architecture = Architecture(64, 16, 2, stages, 64, "relu6")
         network = build(architecture, 5).eval()
-        with FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             logits = network(torch.randn(1, 3, 64, 64))
         assert logits.shape == (1, 5)
         cost = measure(architecture, 5)
@@ -172,13 +185,16 @@ def test_formulas_of_parameters_and_macs(channels: int, reduction: int) -> None:
         "simam": (0, 0),
         "triplet": (300, 98 * planes),
         "se_hard": (2 * channels * r + channels + r, 2 * channels * r),
+        "probe": (channels * CLASSES + CLASSES, 0),
+        "cifs": (channels * CLASSES + CLASSES, channels * CLASSES),
+        "cifs_mlp": (128 * (channels + CLASSES) + 128 + CLASSES, 128 * (2 * channels + CLASSES)),
     }
     assert expected.keys() == set(attention_ops.kinds())
     for kind, (params, macs) in expected.items():
         ratio = reduction if attention_ops.takes_reduction(kind) else None
-        op = attention_ops.create(Attention(kind, ratio), channels, nn.ReLU6).eval()
+        op = attention_ops.create(Attention(kind, ratio), channels, nn.ReLU6, CLASSES).eval()
         assert sum(parameter.numel() for parameter in op.parameters()) == params
-        with FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             op(torch.randn(1, channels, height, width))
         assert counter.get_total_flops() == 2 * macs
         with torch.no_grad(), Counter() as own:
@@ -435,7 +451,7 @@ def test_a_new_op_is_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     assert "gate" in attention_ops.kinds()
     assert not attention_ops.takes_reduction("gate")
     x = torch.randn(1, 4, 3, 3)
-    torch.testing.assert_close(attention_ops.create(Attention("gate"), 4, nn.ReLU6)(x), x / 2)
+    torch.testing.assert_close(attention_ops.create(Attention("gate"), 4, nn.ReLU6, CLASSES)(x), x / 2)
     with pytest.raises(ValueError, match="registered already"):
         attention_ops.register("gate")(Gate)
 
@@ -452,4 +468,4 @@ def test_a_new_op_is_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_unknown_kinds_and_ratios_are_refused(attention: Attention, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        attention_ops.create(attention, 32, nn.ReLU6)
+        attention_ops.create(attention, 32, nn.ReLU6, CLASSES)

@@ -31,6 +31,7 @@ from tasks.classification.room import CLASSIFICATION
 from training.lanes import side_by_side
 from training.methods.base import Method
 from training.methods.class_labels import TaskLoss
+from training.methods.probe_loss import AddProbes, learning
 from training.precision import autocast
 from training.resize import resized_batch
 from training.targets import Targets, in_float32
@@ -71,8 +72,8 @@ class Sandwich(Method):
         """Adds the gradients of all the step's networks, in their order; returns the first one's loss."""
         first, *others = self.architectures(step)
         leading = self.store.sub_network(first)
-        outputs, own_targets = self._outputs(leading, images, targets)
-        loss = self.task_loss(outputs, own_targets)
+        outputs, own_targets, with_probes = self._outputs(leading, images, targets)
+        loss = with_probes(self.task_loss(outputs, own_targets))
         soft = outputs.detach().softmax(1) if self.distils else None
 
         def lead() -> SubNetwork:
@@ -81,12 +82,10 @@ class Sandwich(Method):
 
         def follow(architecture: Architecture) -> SubNetwork:
             following = self.store.sub_network(architecture)
-            own, own_targets = self._outputs(following, images, targets)
-            if soft is not None:
-                # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
-                nn.functional.cross_entropy(own, soft).backward()
-            else:
-                self.task_loss(own, own_targets).backward()
+            own, own_targets, with_probes = self._outputs(following, images, targets)
+            # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
+            loss = self.task_loss(own, own_targets) if soft is None else nn.functional.cross_entropy(own, soft)
+            with_probes(loss).backward()
             return following
 
         works: list[Callable[[], SubNetwork]] = [lead, *(partial(follow, architecture) for architecture in others)]
@@ -96,12 +95,12 @@ class Sandwich(Method):
             self.store.add_gradients(trained.leaves)
         return loss.item()
 
-    def _outputs(self, trained: SubNetwork, images: Tensor, targets: Targets) -> tuple[Any, Targets]:
-        """What the network says of the images at its resolution, and the targets there."""
+    def _outputs(self, trained: SubNetwork, images: Tensor, targets: Targets) -> tuple[Any, Targets, AddProbes]:
+        """What the network says of the images at its resolution, the targets there, and what adds its probes' loss."""
         sized, sized_targets = resized_batch(images, targets, trained.network.architecture.resolution)
-        with autocast(images.device):
+        with autocast(images.device), learning(trained.network, sized_targets) as with_probes:
             outputs = trained.network(sized)
-        return in_float32(outputs), sized_targets
+        return in_float32(outputs), sized_targets, with_probes
 
     def architectures(self, step: int) -> list[Architecture]:
         """What the step trains, the largest first; a function of the seed and the step alone."""

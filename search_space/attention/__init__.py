@@ -1,6 +1,6 @@
 """Attention ops and their registry."""
 
-from search_space.attention import further
+from search_space.attention import further, probes
 from search_space.attention.registry import (
     OPS,
     CoordinateAttention,
@@ -21,6 +21,7 @@ __all__ = [
     "create",
     "further",
     "kinds",
+    "probes",
     "register",
     "structure",
     "takes_reduction",

@@ -6,11 +6,11 @@ A new op is one class and one line (in `search_space/attention/further.py`, whic
     class MyAttention(nn.Module):
         def __init__(self, channels: int): ...
 
-Its constructor takes `channels`, and `reduction` and `activation` (a module class, the surrounding block's) where
-it wants them; an op is searched over reduction ratios exactly if it takes `reduction`. Every op maps N×C×H×W to the
-same shape at any H and W. An op may have `make_constant()`, which sets its gates to one number and returns it: so it
-can be put into a trained network without changing what that computes. From its registration on an op is searched,
-shared, costed, drawn and put through the contract tests of the registry.
+Its constructor takes `channels`, and `reduction`, `activation` (a module class, the surrounding block's) and `classes`
+(how many the network tells apart) where it wants them; an op is searched over reduction ratios exactly if it takes
+`reduction`. Every op maps N×C×H×W to the same shape at any H and W. An op may have `make_constant()`, which sets its
+gates to one number and returns it: so it can be put into a trained network without changing what that computes. From
+its registration on an op is searched, shared, costed, drawn and put through the contract tests of the registry.
 """
 
 import functools
@@ -43,8 +43,11 @@ def takes_reduction(kind: str) -> bool:
     return "reduction" in inspect.signature(OPS.get(kind)).parameters
 
 
-def create(attention: Attention, channels: int, activation: type[nn.Module]) -> nn.Module:
-    """The op for `channels` inside a block that uses `activation`. Raises InputError for an unknown kind or ratio."""
+def create(attention: Attention, channels: int, activation: type[nn.Module], classes: int = 0) -> nn.Module:
+    """The op for `channels` inside a block that uses `activation`, in a network of so many classes, 0 for none.
+
+    Raises InputError for an unknown kind or ratio, and for an op that wants classes where there are none.
+    """
     op = OPS.get(attention.kind)
     wanted = inspect.signature(op).parameters
     arguments: dict[str, object] = {"channels": channels}
@@ -53,6 +56,10 @@ def create(attention: Attention, channels: int, activation: type[nn.Module]) -> 
     if ("reduction" in wanted) != (attention.reduction is not None):
         takes = "needs a reduction ratio" if "reduction" in wanted else "takes no reduction ratio"
         raise InputError(f"reduction: attention {attention.kind!r} {takes}, got {attention.reduction}")
+    if "classes" in wanted:
+        if not classes:
+            raise InputError(f"attention {attention.kind!r}: has a probe of classes, which this network does not tell")
+        arguments["classes"] = classes
     if attention.reduction is not None:
         arguments["reduction"] = attention.reduction
     return op(**arguments)
@@ -62,7 +69,7 @@ def create(attention: Attention, channels: int, activation: type[nn.Module]) -> 
 def structure(attention: Attention, channels: int) -> str:
     """What tells the op apart from another at the same channels: two ratios of equal structure are the same network."""
     with torch.device("meta"):
-        op = create(attention, channels, nn.ReLU6)
+        op = create(attention, channels, nn.ReLU6, classes=2)  # as many in both
     return f"{op!r} {[tuple(parameter.shape) for parameter in op.parameters()]}"
 
 

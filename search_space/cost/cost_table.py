@@ -176,7 +176,7 @@ class CostTable:
         groups = []
         states = []
         for shape in shapes:
-            parts = program.parts(shape.link, state)
+            parts = [part.telling(self.head.classes) for part in program.parts(shape.link, state)]
             inputs = [sides]
             total = np.zeros((len(sides), len(COLUMNS)), dtype=np.int64)
             for part in parts:

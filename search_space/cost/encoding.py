@@ -150,7 +150,8 @@ class Encoding:
         met = self._met[index]
         program = self.space.programs[index]
         after = program.after(link)
-        costs, later = self._costs(program.parts(link, state), sides)
+        parts = [part.telling(self.priced.head.classes) for part in program.parts(link, state)]
+        costs, later = self._costs(parts, sides)
         if index == len(self._met) - 1:  # the costs of what follows are part of the last link's
             tail, _ = self._costs(self.space.tail_parts(after, self.priced.head), later)
             costs = tuple(tuple(map(sum, zip(own, more, strict=True))) for own, more in zip(costs, tail, strict=True))

@@ -32,7 +32,7 @@ def space_pieces(space: SearchSpace, head: Head) -> dict[str, tuple[Piece, int]]
         later: dict[State, tuple[int, ...]] = {}
         for state, sides in states.items():
             for shape in space.shapes(index, state):
-                parts = program.parts(shape.link, state)
+                parts = [part.telling(head.classes) for part in program.parts(shape.link, state)]
                 later[program.after(shape.link)] = through(parts, sides)
                 through(space.tap_parts(index, shape.link, state, head), sides)
                 for group in shape.groups:

@@ -91,6 +91,11 @@ class BottleneckHead(Head):
         return BottleneckPart(channels, self.width, self.num_classes)
 
     @property
+    def classes(self) -> int:
+        """All of them."""
+        return self.num_classes
+
+    @property
     def told(self) -> str:
         """Channels and classes."""
         return f"bottleneck of {self.width} channels, {self.num_classes} classes"

@@ -16,6 +16,7 @@ from search_space.parts import Classifier
 from training.methods.contrast import Projector, contrast
 from training.methods.hard_pairs import Draws, enlarged
 from training.methods.label_step import LabelStep
+from training.methods.probe_loss import learning
 from training.methods.registry import METHODS, Training
 from training.methods.settings import CoreTuning
 from training.precision import autocast
@@ -86,9 +87,10 @@ class CoreTuningStep(LabelStep):
 
     def _loss(self, images: Tensor, targets: Targets, network: nn.Module | None = None) -> Tensor:
         assert isinstance(targets, Tensor)
-        features = self.features(images)
+        with learning(self.network, targets) as with_probes:
+            features = self.features(images)
         batch = enlarged(features, targets, self.num_classes, Draws.of(len(targets), targets.device))
-        loss = self.task_loss(self.classifier(batch.features[:, :, None, None]), batch.shares)
+        loss = with_probes(self.task_loss(self.classifier(batch.features[:, :, None, None]), batch.shares))
         projected = self.projector(batch.features)
         return loss + self.own.contrast * contrast(
             projected, batch.positive, batch.negative, temperature=TEMPERATURE, focal=True

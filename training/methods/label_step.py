@@ -16,6 +16,7 @@ from training.lanes import MOST, side_by_side
 from training.methods.base import Method
 from training.methods.class_labels import TaskLoss
 from training.methods.drop_path import draw_apart
+from training.methods.probe_loss import learning
 from training.methods.registry import METHODS, Predict, Training
 from training.precision import autocast
 from training.recipe import Recipe
@@ -146,9 +147,10 @@ class LabelStep(Method):
         recipe = self.recipe
         with autocast(images.device, recipe.precision):
             sized, sized_targets = resized_batch(images, targets, self.resolution)
-            outputs = self._predicted(sized) if network is None else network(sized)
+            with learning(network or self.network, sized_targets) as with_probes:
+                outputs = self._predicted(sized) if network is None else network(sized)
         logits = in_float32(outputs)
-        loss = self.task_loss(logits, sized_targets)
+        loss = with_probes(self.task_loss(logits, sized_targets))
         if self.teacher is None or not recipe.distillation:
             return loss
         with torch.no_grad(), autocast(images.device, recipe.precision):

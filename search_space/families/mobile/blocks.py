@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -42,6 +43,7 @@ class BlockPart(Compound):
     attention: Attention
     spread: Spread = PLAIN
     start_kernel_size: int = 0
+    classes: int = 0
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
         return Block(self, make)
@@ -90,6 +92,9 @@ class BlockPart(Compound):
             if isinstance(piece, ConvPart) and name == EXPAND:
                 return piece
         return None
+
+    def telling(self, classes: int) -> Self:
+        return replace(self, classes=classes)
 
     def output_size(self, size: int) -> int:
         return size if self.spread.unstrided else strided(size, self.stride)
@@ -218,7 +223,7 @@ def inverted_residual(part: BlockPart) -> Pieces:
     if part.expansion > 1:
         yield "expand", ConvPart(part.in_channels, hidden, activation=part.activation)
     yield "depthwise", ConvPart(hidden, hidden, part.kernel_size, part.stride, part.activation, depthwise=True)
-    yield "attention", AttentionPart(part.attention, hidden, part.activation)
+    yield "attention", AttentionPart(part.attention, hidden, part.activation, part.classes)
     yield "project", ConvPart(hidden, part.out_channels)
 
 
@@ -234,7 +239,7 @@ def sandglass(part: BlockPart) -> Pieces:
         "depthwise",
         ConvPart(part.in_channels, part.in_channels, part.kernel_size, 1, part.activation, depthwise=True),
     )
-    yield "attention", AttentionPart(part.attention, part.in_channels, part.activation)
+    yield "attention", AttentionPart(part.attention, part.in_channels, part.activation, part.classes)
     yield from _bottleneck(part)
     yield "spatial", ConvPart(part.out_channels, part.out_channels, part.kernel_size, part.stride, depthwise=True)
 
@@ -282,7 +287,7 @@ def universal_inverted_bottleneck(part: BlockPart) -> Pieces:
     yield EXPAND, ConvPart(width, hidden, activation=part.activation)
     if part.kernel_size:
         yield "depthwise", ConvPart(hidden, hidden, part.kernel_size, part.stride, part.activation, depthwise=True)
-    yield "attention", AttentionPart(part.attention, hidden, part.activation)
+    yield "attention", AttentionPart(part.attention, hidden, part.activation, part.classes)
     yield "project", ConvPart(hidden, part.out_channels)
 
 
@@ -294,7 +299,7 @@ def fused_inverted_bottleneck(part: BlockPart) -> Pieces:
     """
     hidden = part.hidden_channels
     yield "fused", ConvPart(part.in_channels, hidden, part.kernel_size, part.stride, part.activation)
-    yield "attention", AttentionPart(part.attention, hidden, part.activation)
+    yield "attention", AttentionPart(part.attention, hidden, part.activation, part.classes)
     yield "project", ConvPart(hidden, part.out_channels)
 
 

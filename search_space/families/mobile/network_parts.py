@@ -24,7 +24,7 @@ def network_parts(architecture: MobileArchitecture, head: Head | int) -> list[tu
         blocks = stage_blocks(stage, width, activation, spread)
         tap = tap_of(blocks, stride, head)
         named += [] if tap is None else [(f"taps.{stride}", tap)]
-        named += [(f"stages.{i}.{j}", block) for j, block in enumerate(blocks)]
+        named += [(f"stages.{i}.{j}", block.telling(head.classes)) for j, block in enumerate(blocks)]
         width = stage.width
     if architecture.head_width is not None and not head.follows_stages:
         named.append(("head", ConvPart(width, architecture.head_width, activation=activation)))

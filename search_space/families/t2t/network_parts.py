@@ -45,7 +45,7 @@ def network_parts(architecture: T2TArchitecture, head: Head | int) -> list[tuple
     named.append(("embedding", embedding_part(architecture)))
     for index, block in enumerate(architecture.blocks):
         part = BlockPart(architecture.width, block.heads, architecture.head_width, block.expansion, block.attention)
-        named.append((f"layers.{index}", part))
+        named.append((f"layers.{index}", part.telling(head.classes)))
     named.append(("norm", norm_part(architecture.width, head)))
     named.append(("classifier", head.part(architecture.width)))
     return named

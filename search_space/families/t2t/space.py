@@ -179,7 +179,9 @@ class T2TSpace(SearchSpace):
         yield "embedding", [("", EmbeddingPart(channels, width, 3, stride, self.table_width))]
         for number in range(max(self.depth)):
             pieces: list[tuple[str, Piece]] = [("mix", MixPart(width, max(self.heads), self.head_width))]
-            pieces += [("attention", AttentionPart(one, width, ACTIVATION)) for one in self._largest_attentions]
+            pieces += [
+                ("attention", AttentionPart(one, width, ACTIVATION, head.classes)) for one in self._largest_attentions
+            ]
             yield f"layers.{number}", [*pieces, ("mlp", MlpPart(width, max(self.expansion)))]
         norm, classifier = self.tail_parts((0, width, 0), head)
         yield "norm", [*norm.pieces]

@@ -7,8 +7,9 @@ kernel that fuses them.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -171,13 +172,14 @@ class BlockPart(Compound):
     head_width: int
     expansion: int
     attention: Attention
+    classes: int = 0
 
     @cached_property
     def pieces(self) -> tuple[tuple[str, Piece], ...]:
         """Self-attention, what gates it on the tokens' grid, and the MLP."""
         return (
             ("mix", MixPart(self.in_channels, self.heads, self.head_width)),
-            ("attention", AttentionPart(self.attention, self.in_channels, ACTIVATION)),
+            ("attention", AttentionPart(self.attention, self.in_channels, ACTIVATION, self.classes)),
             ("mlp", MlpPart(self.in_channels, self.expansion)),
         )
 
@@ -188,6 +190,9 @@ class BlockPart(Compound):
 
     def composed(self, make: Callable[[str, Piece], nn.Module]) -> nn.Module:
         return Block(*(make(name, piece) for name, piece in self.pieces))
+
+    def telling(self, classes: int) -> Self:
+        return replace(self, classes=classes)
 
     def output_size(self, size: int) -> int:
         return size

@@ -1,0 +1,163 @@
+"""Channel-wise importance-based feature selection, CIFS (arXiv:2102.05311), and the probe that it learns by.
+
+A probe is a small classifier on the mean over a map, beside the network's own. Who trains a network on labels of
+classes hands them over by `asked`, and trains the probes' logits as well: so an op's signature stays that of any other.
+Without labels, as in evaluation, a gate goes by the probe's own first two classes.
+
+Differences from the authors' program: a gate is multiplied by the number of channels C, since it has the sum 1: two of
+them would scale a map by 1/C each, and little of it would be left. And they are closed forms instead of gradients.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, cast
+
+import torch
+from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
+from torch.nn import functional as F
+
+from search_space.attention.registry import register
+
+HIDDEN = 128
+"""Units between the layers of the nonlinear probe."""
+
+
+class Probed(nn.Module):
+    """An op with a probe.
+
+    Attributes:
+        asked: whether to keep what the probe makes of the pictures that it is given.
+        labels: of these, N (int64); None where they are not known, or not to be.
+        logits: what was kept, N×classes, of the map before the gate.
+        detached: whether a gate gives the map no gradients by what its probe makes of it, as in the paper. An attack
+            may want to know better.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+        self.labels = cast(Tensor | None, None)
+        self.logits = cast(Tensor | None, None)
+        self.detached = True
+
+
+@contextmanager
+def asked(network: nn.Module, labels: Tensor | None = None) -> Iterator[list[Tensor]]:
+    """After it the list holds the logits of the network's probes, N×classes each.
+
+    Args:
+        labels: of the pictures that the network is given within it, N (int64), for its gates.
+    """
+    found = probes(network)
+    logits: list[Tensor] = []
+    for probe in found:
+        probe.asked, probe.labels = True, labels
+    try:
+        yield logits
+        logits += [probe.logits for probe in found if probe.logits is not None]
+    finally:
+        for probe in found:
+            probe.asked = False
+            probe.labels = probe.logits = None
+
+
+def probes(network: nn.Module) -> list[Probed]:
+    """The network's ops that have a probe, in order."""
+    return [module for module in network.modules() if isinstance(module, Probed)]
+
+
+@register("probe")
+class Probe(Probed):
+    """A linear probe without a gate, as a control: deep supervision in training, and nothing besides.
+
+    Parameters CK + K, for K classes. Without labels the map is passed on as it is: no MACs.
+    """
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not is_scripting():  # noqa: SIM102 (nested, so that what is compiled as TorchScript does not see it)
+            if self.asked:
+                self.logits = self.linear(x.mean((2, 3)))
+        return x
+
+    def make_constant(self) -> float:
+        """The gate that it has not."""
+        return 1.0
+
+
+@register("cifs")
+class FeatureSelection(Probed):
+    """The gate of CIFS by a linear probe (arXiv:2102.05311, section 4): x · C · softmax(g), over the channels.
+
+    g is the gradient of two logits of the probe by the mean over the map, W_a + W_b: of its first two classes, in
+    training of the true class and its second one, which may be the same. Parameters CK + K for K classes, MACs CK.
+    """
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(x.mean((2, 3)))
+        pair = logits.topk(min(2, logits.shape[1]), 1)[1]  # N×2
+        if not is_scripting():  # noqa: SIM102
+            if self.asked:
+                pair = _with_labels(pair, self.labels)
+                self.logits = logits
+        relevance = self.linear.weight[pair[:, 0]] + self.linear.weight[pair[:, -1]]  # N×C
+        return x * _gate(relevance)
+
+    def make_constant(self) -> float:
+        """Sets every gate to the same number, which it returns, whatever the input."""
+        nn.init.zeros_(self.linear.weight)
+        return 1.0
+
+
+@register("cifs_mlp")
+class NonlinearFeatureSelection(Probed):
+    """The gate of CIFS by a probe of two layers, as the paper has it where a linear one would be too weak.
+
+    Between the layers are 128 units and a softplus of β = 5, whose derivative is σ(5·): g is
+    [σ(5·pre) ⊙ (V_a + V_b)]·W with the layers W and V. Parameters 128(C + K) + 128 + K, MACs 128(2C + K).
+    """
+
+    sharpness: Final[float] = 5.0  # so declared, TorchScript sees it
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.first = nn.Linear(channels, HIDDEN)
+        self.second = nn.Linear(HIDDEN, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean((2, 3))
+        before = self.first(pooled)
+        logits = self.second(F.softplus(before, self.sharpness))
+        pair = logits.topk(min(2, logits.shape[1]), 1)[1]  # N×2
+        if not is_scripting():
+            if self.asked:
+                pair = _with_labels(pair, self.labels)
+                self.logits = logits
+            if self.detached and torch.is_grad_enabled():
+                before = self.first(pooled.detach())
+        chosen = self.second.weight[pair[:, 0]] + self.second.weight[pair[:, -1]]  # N×128
+        relevance = F.linear((self.sharpness * before).sigmoid() * chosen, self.first.weight.t())  # N×C
+        return x * _gate(relevance)
+
+    def make_constant(self) -> float:
+        """Sets every gate to the same number, which it returns, whatever the input."""
+        nn.init.zeros_(self.second.weight)
+        return 1.0
+
+
+def _gate(relevance: Tensor) -> Tensor:
+    """N×C to gates of the mean 1, N×C×1×1."""
+    return (relevance.shape[1] * relevance.softmax(1))[:, :, None, None]
+
+
+def _with_labels(pair: Tensor, labels: Tensor | None) -> Tensor:
+    """The true classes, N, where they are known, and the probe's second ones, of its first two, N×2: together N×2."""
+    return pair if labels is None else torch.stack((labels, pair[:, -1]), 1)
