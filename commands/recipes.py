@@ -48,6 +48,17 @@ RECIPES = {
     ),
     # For scenes and the like, of which every place counts: masks and boxes.
     "dense": Recipe(epochs=20, batch_size=32, learning_rate=0.2, weight_decay=1e-4),
+    # What CIFS was trained with on CIFAR-10 (arXiv:2102.05311, section 5), by attacked pictures.
+    "adversarial": Recipe(
+        epochs=120,
+        batch_size=128,
+        learning_rate=0.1,
+        nesterov=False,
+        warmup=0.0,
+        clip_norm=0.0,
+        augmentation="crop-flip",
+        schedule="steps",
+    ),
     # For transformers on small pictures.
     "tokens": Recipe(
         epochs=20,
@@ -96,8 +107,14 @@ RECIPES = {
 }
 
 OF_IMAGENET = 1_271_167
-MADE_FOR = dict.fromkeys(RECIPES, OF_IMAGENET) | {"quick": 12_000, "tokens": 12_000, "photos": 2_000, "dense": 2_000}
-"""Training pictures that each recipe's epochs are for: of `digits`, the preset `photos`, `scenes`, and ImageNet."""
+MADE_FOR = dict.fromkeys(RECIPES, OF_IMAGENET) | {
+    "quick": 12_000,
+    "tokens": 12_000,
+    "photos": 2_000,
+    "dense": 2_000,
+    "adversarial": 50_000,
+}
+"""Training pictures that each recipe's epochs are for: of ImageNet, `digits`, `photos`, `scenes`, CIFAR-10."""
 
 
 def of_recipe(name: str, *, group: str) -> Any:
@@ -147,9 +164,11 @@ class RetrainSettings:
     output_stride: int | None = flags.output_stride()
     method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
     contrast: float | None = of_method("core-tuning", "contrast")
+    epsilon: str | None = of_method("adversarial", "epsilon")
+    attack_steps: int | None = of_method("adversarial", "attack_steps")
     recipe: str | None = flag(
         None,
-        f"{', '.join(RECIPES)}; flags override it (default: the preset's, or quick)",
+        f"{', '.join(RECIPES)} (default: the preset's, or quick)",
         group="main",
     )
     epochs: int | None = of_recipe("epochs", group="main")

@@ -32,14 +32,17 @@ from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
 from studies.storage.storages import check_address, without_password
 from tasks.choice import task
+from tasks.robustness.room import ROBUST
 from training.data.datasets import Dataset
 from training.lanes import use_threads
+from training.methods.adversarial import NAME as ADVERSARIAL
 from training.methods.choice import check_method
+from training.methods.settings import ChosenMethod
 from training.methods.teacher import load_teacher
 from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
-from training.specs import named
+from training.specs import TASK, named
 from training.standalone import (
     CHECKPOINT,
     WEIGHTS,
@@ -48,7 +51,7 @@ from training.standalone import (
     folder_name,
     train_standalone,
 )
-from training.task import check_class_labels
+from training.task import check_class_labels, on
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
-    what_for = task(settings.task or source.task, settings.head)
+    what_for = task(_task(settings, source.task, method), settings.head)
     source = source.dilated(settings.output_stride)
 
     def load(side: int) -> Dataset:
@@ -97,6 +100,7 @@ def main(arguments: Sequence[str]) -> None:
         )
 
     data = load(source.architecture.resolution)
+    what_for = on(what_for, data)
     head = what_for.head(data.num_classes, source.architecture)
     source.check(data, head)
     if source.changed(data):
@@ -222,6 +226,14 @@ def main(arguments: Sequence[str]) -> None:
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+def _task(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> str:
+    """The name of the task; adversarial training is judged by accuracy under the attack that it trains with."""
+    name = settings.task or recorded
+    if method.name != ADVERSARIAL or name.partition(":")[0] not in (TASK, ROBUST.name):
+        return name
+    return f"{ROBUST.name}:{method.own.epsilon}:{method.own.attack_steps}"
 
 
 def _init(given: str | None, settings: RetrainSettings, source: Source, reporter: Reporter) -> FirstWeights:

@@ -27,7 +27,7 @@ from search_space.spaces import named_space
 from studies.runs import run_folder
 from tasks.choice import task
 from training.data.datasets import Dataset
-from training.task import check_class_labels
+from training.task import check_class_labels, on
 
 LONG = 5.0  # seconds of counting that a user is told of
 
@@ -64,6 +64,7 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")
     side = max(space.resolution)
     data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
+    what_for = on(what_for, data)
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
     if (seconds := space.counting_seconds()) > LONG:

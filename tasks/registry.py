@@ -10,7 +10,10 @@ from foundation.registry import Registry
 from training.task import Task
 
 TASKS: Registry[Callable[..., Task]] = Registry("task")
-"""Those of `--task`: what makes each, given a head if one is asked for. It may say in `heads` which ones there are."""
+"""Those of `--task`: what makes each, given a head if one is asked for. It may say in `heads` which ones there are.
+
+Where it has `named`, what stands after the colon of its name is for itself to read: no head, but its own settings.
+"""
 
 
 def task(name: str, head: str | None = None) -> Task:
@@ -22,6 +25,11 @@ def task(name: str, head: str | None = None) -> Task:
     kind, _, own = name.partition(":")
     if kind not in TASKS:
         raise InputError(f"`task` {name}: unknown; known: {TASKS.known()}")
+    if own and not head and hasattr(TASKS[kind], "named"):
+        try:
+            return TASKS[kind](own)
+        except InputError as error:
+            raise InputError(f"`task` {name}: {error}") from None
     wanted = head or own
     if not wanted:
         return TASKS[kind]()

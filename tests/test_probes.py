@@ -14,7 +14,7 @@ from search_space.head import FeaturesHead
 from search_space.network import build
 from search_space.parts import AttentionPart
 from search_space.spaces import named_space
-from training.methods.probe_loss import learning, with_probes
+from training.probe_loss import learning, with_probes
 
 CLASSES, CHANNELS = 10, 24
 KINDS = ("cifs", "cifs_mlp")

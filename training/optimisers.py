@@ -23,6 +23,7 @@ _FALLING: dict[str, Callable[[float], float]] = {
     "linear": lambda done: 1 - done,
     "constant": lambda done: 1.0,
     "power": lambda done: (1 + 10 * done) ** -0.75,  # arXiv:1409.7495, section 4
+    "steps": lambda done: 1.0 if done < 75 / 120 else 0.1 if done < 90 / 120 else 0.01,  # arXiv:2102.05311, section 5
 }
 """By name: the share of the highest learning rate when a share of the steps after the warm-up is done."""
 

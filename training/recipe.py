@@ -9,7 +9,7 @@ from training.setting import check, same, setting
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 OPTIMISERS = ("sgd", "adamw")
-SCHEDULES = ("cosine", "linear", "constant", "power")
+SCHEDULES = ("cosine", "linear", "constant", "power", "steps")
 
 LATER = {"optimiser": "sgd", "schedule": "cosine"}
 """Settings that trainings begun before did not have, with what they did."""
@@ -17,7 +17,7 @@ LATER = {"optimiser": "sgd", "schedule": "cosine"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with momentum or AdamW; the learning rate warms up linearly and then falls to zero along a cosine or a line.
+    """SGD with momentum or AdamW; the learning rate warms up linearly and then falls as the schedule says.
 
     What each setting is stands at its field; here is what more there is to say.
 

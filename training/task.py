@@ -238,6 +238,32 @@ class Drawing(Answering, Protocol):
         ...
 
 
+@runtime_checkable
+class Attacking(Task, Protocol):
+    """A task that judges networks by pictures that an attack changed, and has them trained on such."""
+
+    def on(self, data: Dataset) -> "Attacking":
+        """The task for these pictures, whose normalisation an attack has to know."""
+        ...
+
+    def attacked(
+        self, network: nn.Module, images: Tensor, targets: Targets, resolution: int, start: Tensor | None = None
+    ) -> Tensor:
+        """The images, N×3×H×W, changed so that the network gets them wrong.
+
+        Args:
+            network: in evaluation mode, or without running statistics.
+            resolution: of the images that it is given, in pixels a side.
+            start: where the attack begins, of the images' shape in -1 to 1; None for the images.
+        """
+        ...
+
+
+def on(task: Task, data: Dataset) -> Task:
+    """The task for these pictures: itself, but for one that has to know them."""
+    return task.on(data) if isinstance(task, Attacking) else task
+
+
 def check_class_labels(task: Task, setting: str, remedy: str) -> None:
     """Raises InputError for a setting that is for class labels alone, if the task has others."""
     if not task.class_labels:

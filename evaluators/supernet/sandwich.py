@@ -28,14 +28,15 @@ from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
 from tasks.classification.room import CLASSIFICATION
+from training.attacks.joint import uniform
 from training.lanes import side_by_side
 from training.methods.base import Method
 from training.methods.class_labels import TaskLoss
-from training.methods.probe_loss import AddProbes, learning
 from training.precision import autocast
+from training.probe_loss import AddProbes, learning
 from training.resize import resized_batch
 from training.targets import Targets, in_float32
-from training.task import Task
+from training.task import Attacking, Task
 
 MAX_REDRAWS = 10_000
 
@@ -63,6 +64,7 @@ class Sandwich(Method):
         self.seed = seed
         self.priced = priced or PricedSpace(store.space, store.num_classes)
         self.largest_steps = largest_steps
+        self.task = task
         self.task_loss = TaskLoss(task, recipe)
         self.distils = recipe.largest and recipe.distillation and task.class_labels
         self._sizes = ["largest"] * recipe.largest + ["smallest"] * recipe.smallest
@@ -71,8 +73,9 @@ class Sandwich(Method):
     def __call__(self, images: Tensor, targets: Targets, step: int) -> float:
         """Adds the gradients of all the step's networks, in their order; returns the first one's loss."""
         first, *others = self.architectures(step)
+        start = uniform(images) if isinstance(self.task, Attacking) else None
         leading = self.store.sub_network(first)
-        outputs, own_targets, with_probes = self._outputs(leading, images, targets)
+        outputs, own_targets, with_probes = self._outputs(leading, images, targets, start)
         loss = with_probes(self.task_loss(outputs, own_targets))
         soft = outputs.detach().softmax(1) if self.distils else None
 
@@ -82,7 +85,7 @@ class Sandwich(Method):
 
         def follow(architecture: Architecture) -> SubNetwork:
             following = self.store.sub_network(architecture)
-            own, own_targets, with_probes = self._outputs(following, images, targets)
+            own, own_targets, with_probes = self._outputs(following, images, targets, start)
             # Soft cross-entropy: its gradient is that of the KL divergence from the largest network.
             loss = self.task_loss(own, own_targets) if soft is None else nn.functional.cross_entropy(own, soft)
             with_probes(loss).backward()
@@ -95,8 +98,18 @@ class Sandwich(Method):
             self.store.add_gradients(trained.leaves)
         return loss.item()
 
-    def _outputs(self, trained: SubNetwork, images: Tensor, targets: Targets) -> tuple[Any, Targets, AddProbes]:
-        """What the network says of the images at its resolution, the targets there, and what adds its probes' loss."""
+    def _outputs(
+        self, trained: SubNetwork, images: Tensor, targets: Targets, start: Tensor | None
+    ) -> tuple[Any, Targets, AddProbes]:
+        """What the network says of the images at its resolution, the targets there, and what adds its probes' loss.
+
+        Args:
+            start: of an attack, where the task has one, on each network by itself.
+        """
+        if isinstance(self.task, Attacking):
+            images = self.task.attacked(
+                trained.network, images, targets, trained.network.architecture.resolution, start
+            )
         sized, sized_targets = resized_batch(images, targets, trained.network.architecture.resolution)
         with autocast(images.device), learning(trained.network, sized_targets) as with_probes:
             outputs = trained.network(sized)

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Self
 
 import torch
 from torch import Tensor
-
-from foundation.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,3 @@ class Box:
     def tied(self, change: Tensor) -> Tensor:
         """A change to the images, or a gradient by them: of grey pictures the channels' mean, in each."""
         return change.mean(1, keepdim=True).expand_as(change) if self.grey else change
-
-
-def read_epsilon(text: str) -> float:
-    """What `8/255` or `0.03` says. Raises InputError for what is no number above 0 and below 1."""
-    try:
-        value = float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
-        value = 0.0
-    if not 0 < value < 1:
-        raise InputError(f"epsilon: expected a number above 0 and below 1, such as 8/255, got {text}")
-    return value

@@ -16,10 +16,10 @@ from search_space.parts import Classifier
 from training.methods.contrast import Projector, contrast
 from training.methods.hard_pairs import Draws, enlarged
 from training.methods.label_step import LabelStep
-from training.methods.probe_loss import learning
 from training.methods.registry import METHODS, Training
 from training.methods.settings import CoreTuning
 from training.precision import autocast
+from training.probe_loss import learning
 from training.resize import resized
 from training.targets import Targets
 from training.task import check_class_labels

@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from foundation import distributed
 from foundation.errors import InputError, first_line
 from foundation.memory import out_of_memory
+from training.attacks.joint import uniform
 from training.augmentation.mixing import Mixing
 from training.lanes import MOST, side_by_side
 from training.methods.base import Method
 from training.methods.class_labels import TaskLoss
 from training.methods.drop_path import draw_apart
-from training.methods.probe_loss import learning
 from training.methods.registry import METHODS, Predict, Training
 from training.precision import autocast
+from training.probe_loss import learning
 from training.recipe import Recipe
 from training.resize import resized_batch
 from training.targets import Targets, in_float32, shared_out
-from training.task import Task, check_class_labels
+from training.task import Attacking, Task, check_class_labels
 
 LEAST = 16
 """Pictures that each half of a batch has at least: batch statistics of fewer are noise."""
@@ -70,6 +71,7 @@ class LabelStep(Method):
                 check_class_labels(task, f"`{name}` {getattr(recipe, name):g}", "give 0")
         if teacher is not None:
             check_class_labels(task, "`teacher`", "leave it out")
+        self.task = task
         self.task_loss = TaskLoss(task, recipe)
         self.mixing = Mixing(recipe.mixup, recipe.cutmix, num_classes)
         self.teacher = teacher
@@ -88,9 +90,10 @@ class LabelStep(Method):
         while True:
             at_once = min(self.micro_batch or count, count)
             try:
+                taught = self._attacked(images, targets, at_once) if isinstance(self.task, Attacking) else images
                 if self._halves(images):
-                    return self._side_by_side(*self.mixing(images, targets))
-                return self._parts(images, targets, at_once)
+                    return self._side_by_side(*self.mixing(taught, targets))
+                return self._parts(taught, targets, at_once)
             except RuntimeError as error:  # torch.OutOfMemoryError, and the CPU allocator's
                 if not out_of_memory(error):
                     raise
@@ -116,9 +119,7 @@ class LabelStep(Method):
 
     def _side_by_side(self, images: Tensor, targets: Targets) -> float:
         """The halves' gradients added up in order, and the mean of their running statistics."""
-        if not self._twins:
-            self._twins = [_twin(self.network) for _ in range(1, MOST)]
-        networks = [self.network, *self._twins]
+        networks = self._networks()
         draw_apart(networks)
 
         def half(network: nn.Module, own_images: Tensor, own_targets: Targets) -> float:
@@ -132,6 +133,37 @@ class LabelStep(Method):
         with torch.no_grad():
             _gather(self.network, self._twins)
         return sum(losses)
+
+    def _networks(self) -> list[nn.Module]:
+        """The network and its twins, one for each half of a batch."""
+        if not self._twins:
+            self._twins = [_twin(self.network) for _ in range(1, MOST)]
+        return [self.network, *self._twins]
+
+    def _attacked(self, images: Tensor, targets: Targets, at_once: int) -> Tensor:
+        """The images as the task's attack changes them, from a random start; in halves where the step is."""
+        task = self.task
+        assert isinstance(task, Attacking)
+        start = uniform(images)
+        halves = self._halves(images)
+        networks = self._networks() if halves else [self.network]
+
+        def attacked(network: nn.Module, own: Tensor, own_targets: Targets, own_start: Tensor) -> Tensor:
+            return task.attacked(network, own, own_targets, self.resolution, own_start)
+
+        sizes = [len(own) for own in (images.chunk(MOST) if halves else images.split(at_once))]
+        shares = zip(images.split(sizes), shared_out(targets, sizes), start.split(sizes), strict=True)
+        taking = zip(networks, shares, strict=True) if halves else ((self.network, share) for share in shares)
+        works = [partial(attacked, network, *share) for network, share in taking]
+        training = self.network.training
+        for network in networks:
+            network.eval()
+        try:
+            found = side_by_side(works) if halves else [work() for work in works]
+        finally:
+            for network in networks:
+                network.train(training)
+        return torch.cat(found)
 
     def _parts(self, images: Tensor, targets: Targets, at_once: int) -> float:
         images, targets = self.mixing(images, targets)

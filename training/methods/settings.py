@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.attacks.epsilon import EPSILON, read_epsilon
 from training.setting import check, setting
 from training.specs import METHOD, named
 
@@ -18,6 +19,18 @@ class CoreTuning:
 
 
 @dataclass(frozen=True)
+class Adversarial:
+    """Of `training.methods.adversarial`. Raises InputError for values out of range."""
+
+    epsilon: str = setting(EPSILON, "most that a value of a picture, 0 to 1, is changed, such as 8/255 or 0.1")
+    attack_steps: int = setting(10, "steps of each attack, in training and where it is judged", 1, 1000)
+
+    def __post_init__(self) -> None:
+        check(self, "adversarial: ")
+        read_epsilon(self.epsilon)
+
+
+@dataclass(frozen=True)
 class SimCLR:
     """Of `training.methods.simclr`. Raises InputError for values out of range."""
 
@@ -28,7 +41,7 @@ class SimCLR:
         check(self, "simclr: ")
 
 
-OWN: dict[str, type[Any]] = {"core-tuning": CoreTuning, "simclr": SimCLR}
+OWN: dict[str, type[Any]] = {"core-tuning": CoreTuning, "adversarial": Adversarial, "simclr": SimCLR}
 """By the method's name; a method that is not here has no settings of its own."""
 
 
