@@ -93,7 +93,8 @@ class SearchSettings:
     )
     objectives: tuple[str, ...] | None = flag(
         None,
-        "accuracy, and what to lower: macs, params, latency (default: what has a budget, or macs)",
+        "accuracy, or robust (under attack), and what to lower: macs, params, latency (default: what has a budget, or "
+        "macs)",
         objectives,
         group="proposing",
     )

@@ -32,7 +32,6 @@ from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
 from studies.storage.storages import check_address, without_password
 from tasks.choice import task
-from tasks.robustness.room import ROBUST
 from training.data.datasets import Dataset
 from training.lanes import use_threads
 from training.methods.adversarial import NAME as ADVERSARIAL
@@ -42,7 +41,7 @@ from training.methods.teacher import load_teacher
 from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
-from training.specs import TASK, named
+from training.specs import ROBUST, TASK, named
 from training.standalone import (
     CHECKPOINT,
     WEIGHTS,
@@ -231,9 +230,9 @@ def main(arguments: Sequence[str]) -> None:
 def _task(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> str:
     """The name of the task; adversarial training is judged by accuracy under the attack that it trains with."""
     name = settings.task or recorded
-    if method.name != ADVERSARIAL or name.partition(":")[0] not in (TASK, ROBUST.name):
+    if method.name != ADVERSARIAL or name.partition(":")[0] not in (TASK, ROBUST):
         return name
-    return f"{ROBUST.name}:{method.own.epsilon}:{method.own.attack_steps}"
+    return f"{ROBUST}:{method.own.epsilon}:{method.own.attack_steps}"
 
 
 def _init(given: str | None, settings: RetrainSettings, source: Source, reporter: Reporter) -> FirstWeights:

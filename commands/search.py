@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 from commands.finalists import Finalists, finalists_of
 from commands.planning import BEFORE, flags_of_search, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
-from commands.search_checks import check_engine, check_latency, check_objectives, check_shared, without_effect
+from commands.search_checks import (
+    check_engine,
+    check_latency,
+    check_objectives,
+    check_shared,
+    task_of_objectives,
+    without_effect,
+)
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
 from commands.suited import suited
 from evaluators.base import Evaluator, adopted, prepare
@@ -76,6 +83,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     begun = time.monotonic()
     reproducing = command(settings, loaded_plugins()) if own is None else None
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
+    settings = replace(settings, task=task_of_objectives(settings))
     _check(settings)
     reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)

@@ -6,6 +6,7 @@ from evaluators.choice import traits_of
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric
 from studies.storage.storages import check_address
+from training.specs import ROBUST, TASK
 
 
 def without_effect(settings: SearchSettings) -> list[str]:
@@ -40,6 +41,12 @@ def check_engine(settings: SearchSettings) -> None:
         if settings.engine != engine and any(getattr(settings, name) for name in names):
             flags = " and ".join(map(flag_name, names))
             raise InputError(f"{flags} {'is' if len(names) == 1 else 'are'} for --engine {engine}")
+
+
+def task_of_objectives(settings: SearchSettings) -> str:
+    """The task; an objective `robust` asks for that of the name, where none is named."""
+    asked = (settings.objectives or ("",))[0] == ROBUST and settings.task == TASK
+    return ROBUST if asked else settings.task
 
 
 def check_objectives(settings: SearchSettings, metric: Metric) -> None:

@@ -19,6 +19,9 @@ METHOD = "labels"
 TASK = "classification"
 """The task where none is named. What a run or a file says of its task it says of another one only."""
 
+ROBUST = "robust"
+"""The task of adversarial training, and of a search whose first objective is of that name."""
+
 PRETRAINING = "pretraining"
 """What files say of a backbone that was trained without labels: a task that no command can name."""
 
