@@ -149,7 +149,7 @@ def test_bad_pictures(weights: Path, flat: Path, picture_folder: Path, tmp_path:
     out, pictures = tmp_path / "out", tmp_path / "pictures"
     assert "no such folder: /absent" in _refused(weights, "/absent", out)
     pictures.mkdir()
-    assert _refused(weights, pictures, out).endswith("holds no pictures")
+    assert _refused(weights, pictures, out).endswith(f"no pictures below {pictures}; add some")
     shutil.copytree(picture_folder / "digit0", pictures / "digit0")
     assert "all pictures are of one class (digit0)" in _refused(weights, pictures, out)
     shutil.copytree(picture_folder / "digit1", pictures / "cat")

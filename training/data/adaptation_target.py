@@ -3,7 +3,6 @@
 import hashlib
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,10 +12,9 @@ from foundation.progress import Reporter
 from training.data.dataset import Dataset
 from training.data.held import HeldSplit
 from training.data.into_memory import check_memory, read_all
-from training.data.picture_files import Finder
 from training.data.pictures import Pictures
 from training.data.preparation import Found, View, prepared, read_file
-from training.data.split_folders import split_folders
+from training.data.unlabelled import PictureFolder
 from training.model_file import ModelInfo
 
 FOLDER = "folder"
@@ -49,24 +47,17 @@ def target_folder(
     Raises InputError for a folder that is not there or holds no pictures, folders of which some are classes of the
     network and others are not, labels of one class, or pictures that memory does not hold.
     """
-    root = spec.partition(":")[2].rstrip("/")
-    if not root or not Path(root).is_dir():
-        raise InputError(f"`data` {spec}: no such folder: {root or '(empty)'}")
-    finder = Finder(f"`data` {spec}: ", root)
-    splits = split_folders(spec, root, finder)
-    if splits:
-        root = f"{root}/{splits['train']}"
+    folder = PictureFolder(spec)
+    root, names = folder.of("train"), folder.pictures("train")
+    if folder.parts:
         reporter.say(f"data: of {spec} the pictures in {root} are adapted to; the other parts stay unseen")
     else:
         reporter.say(
             f"data: all pictures of {spec} are adapted to, so none is left to test on; test on pictures kept "
             "elsewhere, or in parts train and test"
         )
-    names = finder.below(root)
-    if finder.left_out:
-        reporter.say(f"data: {finder.left_out}")
-    if not names:
-        raise InputError(f"`data` {spec}: holds no pictures{f' ({finder.left_out})' if finder.left_out else ''}")
+    if folder.left_out:
+        reporter.say(f"data: {folder.left_out}")
     known = _labels(spec, root, names, info, reporter)
     side = info.architecture.resolution
     check_memory(spec, "target", len(names), side, 3)

@@ -12,13 +12,57 @@ from training.data.dataset import Dataset, Wanted
 from training.data.datasets import load_data
 from training.data.division import divided_by
 from training.data.folders import Tree, check_folder
-from training.data.picture_files import Finder
+from training.data.picture_files import Finder, LeftOut
 from training.data.sources.folder import dataset
 from training.data.split_folders import split_folders
 
 SHARES = (0.9, 0.05, 0.05)
 """Of pictures without class folders, for training, validation and the test."""
 LEAST = 20
+
+
+class PictureFolder:
+    """The folder of a spec `folder:PATH`, read for its pictures alone, whatever folders they lie in.
+
+    Attributes:
+        root: its path, without a slash at its end.
+        parts: the folder of each split, as the disk has its name; none where it has no `train`.
+
+    Raises InputError for a folder that is not there, or that `split_folders` refuses.
+    """
+
+    def __init__(self, spec: str):
+        self.spec = spec
+        self.root = check_folder(spec, spec.partition(":")[2])
+        self._finder = self._new_finder()
+        self.parts = split_folders(spec, self.root, self._finder)
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What was no picture, or in no part, of what has been read."""
+        return self._finder.left_out
+
+    def of(self, split: str) -> str:
+        """The path of the split's folder, or of the whole where there are no parts."""
+        return f"{self.root}/{self.parts[split]}" if self.parts else self.root
+
+    def pictures(self, split: str = "train", *, least: int = 1) -> list[str]:
+        """Names of the split's pictures from its folder, in order. Raises InputError for fewer than `least`."""
+        names = self._finder.below(self.of(split))
+        if len(names) < least:
+            few = f"{len(names)} pictures below {self.of(split)}, fewer than {least}"
+            left_out = f" ({self.left_out})" if self.left_out else ""
+            raise InputError(
+                f"`data` {self.spec}: {few if names else f'no pictures below {self.of(split)}'}; add some{left_out}"
+            )
+        return names
+
+    def folders(self, path: str) -> tuple[list[str], list[str]]:
+        """Names of the folders and of the pictures directly in a folder, which does not count as reading it."""
+        return self._new_finder().folders(path)
+
+    def _new_finder(self) -> Finder:
+        return Finder(f"`data` {self.spec}: ", self.root)
 
 
 def load_unlabelled(
@@ -34,30 +78,22 @@ def load_unlabelled(
     Raises InputError as that does, but for a folder without class folders: there all pictures below it are taken.
     """
     wanted = Wanted.of(spec, side, device, reporter, **options)
-    if wanted.kind == "folder" and (tree := _loose(wanted)) is not None:
+    if wanted.kind == "folder" and (tree := _loose(PictureFolder(spec))) is not None:
         found = dataset(tree, wanted)
     else:
         found = load_data(spec, side, device, reporter, **options)
     return replace(found, classes=())
 
 
-def _loose(wanted: Wanted) -> Tree | None:
+def _loose(folder: PictureFolder) -> Tree | None:
     """All pictures below a folder that has some itself, or a single folder; None for one of classes or of splits."""
-    root = check_folder(wanted.spec, wanted.rest)
-    finder = Finder(f"`data` {wanted.spec}: ", root)
-    folders, loose = finder.folders(root)
-    if split_folders(wanted.spec, root, finder) or (len(folders) > 1 and not loose):
+    folders, loose = folder.folders(folder.root)
+    if folder.parts or (len(folders) > 1 and not loose):
         return None
-    finder = Finder(f"`data` {wanted.spec}: ", root)  # what is left out is counted once
-    names = finder.below(root)
-    left_out = f" ({finder.left_out})" if finder.left_out else ""
-    if len(names) < LEAST:
-        raise InputError(
-            f"`data` {wanted.spec}: {len(names) or 'no'} pictures below {root}, fewer than {LEAST}; add some{left_out}"
-        )
+    names = folder.pictures(least=LEAST)
     parts = divided_by(names, SHARES)
     files = {
-        split: tuple((Path(root, name), 0) for name in part)
+        split: tuple((Path(folder.root, name), 0) for name in part)
         for split, part in zip(("train", "validation", "test"), parts, strict=True)
     }
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
@@ -66,6 +102,6 @@ def _loose(wanted: Wanted) -> Tree | None:
         notes.append(
             f"retrain.py takes the {len(folders)} folders for classes, and tests on some that are learnt from here"
         )
-    if finder.left_out:
-        notes.append(str(finder.left_out))
-    return Tree(wanted.spec, ("pictures",), files, (), tuple(notes))
+    if folder.left_out:
+        notes.append(str(folder.left_out))
+    return Tree(folder.spec, ("pictures",), files, (), tuple(notes))
