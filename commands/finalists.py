@@ -77,7 +77,7 @@ class Finalists:
     def _pictures(self, side: int) -> Dataset:
         """The pictures of a side, read as a retraining reads them."""
         setup, reading = self.setup, how_to_read(self.settings)
-        streamed = True if self.planned.recipe.augmentation == "random-resized-crop" else None
+        streamed = self.planned.recipe.streamed
         if self.own_data or (side == max(setup.priced.space.resolution) and streamed == reading["streamed"]):
             return setup.data
         return setup.task.data(

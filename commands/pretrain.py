@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> None:
         architecture.resolution,
         device,
         reporter,
+        streamed=usual.streamed,
         skip_corrupt=settings.skip_corrupt,
         loaders=settings.loaders,
         download=not source.recorded,

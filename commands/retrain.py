@@ -85,14 +85,12 @@ def main(arguments: Sequence[str]) -> None:
     source = source.dilated(settings.output_stride)
 
     def load(side: int) -> Dataset:
-        # Crops at random places and scales want the whole picture, so its file.
-        streamed = True if chosen.augmentation == "random-resized-crop" else None
         return what_for.data(
             source.data,
             side,
             device,
             reporter,
-            streamed=streamed,
+            streamed=chosen.streamed,
             skip_corrupt=settings.skip_corrupt,
             loaders=settings.loaders,
             download=not source.recorded,

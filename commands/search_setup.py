@@ -98,10 +98,8 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
 def how_to_read(settings: SearchSettings) -> dict[str, Any]:
     """How `Task.data` is to go about the pictures."""
     chosen = preset(settings.preset)
-    trained_on = traits_of(settings.evaluator).recipe(chosen)
     return {
-        # Crops at random places and scales want the whole picture, so its file.
-        "streamed": True if trained_on.augmentation == "random-resized-crop" else None,
+        "streamed": traits_of(settings.evaluator).recipe(chosen).streamed,
         "skip_corrupt": settings.skip_corrupt,
         "loaders": settings.loaders,
     }

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorch_metric_learning.losses import NTXentLoss
 from torch import Tensor
 from torch.nn import functional as F
@@ -248,6 +250,26 @@ def test_a_killed_training_ends_with_the_same_bits(
     pretrain.main([*command, "--out", str(tmp_path / "killed")])
     name = "weights.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+
+
+def test_crops_are_of_whole_pictures(tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of the squares that pictures in memory are: the right ends of these are of one colour, and in no square."""
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    for number in range(24):
+        picture = np.zeros((40, 160, 3), np.uint8)
+        picture[:, 120:] = 200 + number
+        Image.fromarray(picture).save(wide / f"{number:02}.png")
+    brightest = []
+    original = SimCLRStep.__call__
+
+    def looking(self: SimCLRStep, images: Tensor, *rest: Any) -> float:
+        brightest.append(images.max().item())
+        return original(self, images, *rest)
+
+    monkeypatch.setattr(SimCLRStep, "__call__", looking)
+    pretrain.main([*command, "--data", f"folder:{wide}", "--out", str(tmp_path / "out"), "--loaders", "0"])
+    assert max(brightest) > 0
 
 
 def test_bad_pictures_are_told_by_name(command: list[str], tmp_path: Path) -> None:

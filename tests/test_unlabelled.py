@@ -76,3 +76,51 @@ def test_the_same_faults_are_told_alike(fault: Callable[[Path], str], read: Read
 @pytest.mark.parametrize(("path", "shown"), [("", "(empty)"), ("/absent", "/absent"), ("/absent/", "/absent/")])
 def test_no_folder_is_told_alike(path: str, shown: str, read: Read) -> None:
     assert _refused(read, path) == f"`data` folder:{path}: no such folder: {shown}"
+
+
+def _counts(root: Path, reporter: Saying | None = None) -> list[int]:
+    data = load_unlabelled(f"folder:{root}", 32, CPU, reporter)
+    assert data.classes == ()
+    return [data.count(split) for split in ("train", "validation", "test")]
+
+
+def test_parts_need_no_class_folders(tmp_path: Path) -> None:
+    for part, count in (("train", 30), ("val", 5), ("test", 4)):
+        _pictures(tmp_path / part, count)
+    reporter = Saying()
+    assert _counts(tmp_path, reporter) == [30, 5, 4]
+    (said,) = reporter.said
+    assert said == "folder: 39 pictures, whatever their folders; training: train/; validation: val/; test: test/"
+
+
+def test_parts_that_are_not_there_are_held_out(tmp_path: Path) -> None:
+    _pictures(tmp_path / "train" / "all", 40)
+    assert _counts(tmp_path) == [28, 6, 6]
+    _pictures(tmp_path / "test", 3)
+    assert _counts(tmp_path) == [34, 6, 3]
+    (tmp_path / "test").rename(tmp_path / "val")
+    assert _counts(tmp_path) == [40, 2, 1]
+
+
+def test_a_test_part_without_classes_beside_one_of_classes(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        _pictures(tmp_path / "train" / name, 20)
+    _pictures(tmp_path / "test", 6)
+    assert _counts(tmp_path) == [34, 6, 6]
+    for name in ("cat", "dog"):  # now a retraining takes it, and the splits are its own
+        _pictures(tmp_path / "test" / name, 5)
+    assert _counts(tmp_path) == [34, 6, 10]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"train": 19, "val": 5}, "19 pictures below {}/train, fewer than 20; add some"),
+        ({"train": 20, "val": 5, "test": 0}, "no pictures below {}/test; add some"),
+        ({"train": 20, "val": 1}, "no pictures for the validation split; add some"),
+    ],
+)
+def test_parts_of_too_few_pictures(parts: dict[str, int], message: str, tmp_path: Path) -> None:
+    for part, count in parts.items():
+        _pictures(tmp_path / part, count)
+    assert _refused(_for_pretraining, tmp_path) == f"`data` folder:{tmp_path}: {message.format(tmp_path)}"

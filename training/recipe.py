@@ -77,6 +77,14 @@ class Recipe:
         return found
 
     @property
+    def streamed(self) -> bool | None:
+        """Whether pictures are to be read from their files (see `load_data`); None for only if they must be.
+
+        Crops at random places and scales are taken from the whole picture, and in memory is a square of it.
+        """
+        return True if self.augmentation == "random-resized-crop" else None
+
+    @property
     def augment(self) -> Augmentation:
         """What is done to single training pictures."""
         return Augmentation(self.augmentation, self.rand_augment, self.erasing)

@@ -10,7 +10,7 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from training.data.dataset import Dataset, Wanted
 from training.data.datasets import load_data
-from training.data.division import divided_by
+from training.data.division import divided_by, in_three, layout
 from training.data.folders import Tree, check_folder
 from training.data.picture_files import Finder, LeftOut
 from training.data.sources.folder import dataset
@@ -19,6 +19,7 @@ from training.data.split_folders import split_folders
 SHARES = (0.9, 0.05, 0.05)
 """Of pictures without class folders, for training, validation and the test."""
 LEAST = 20
+SPLITS = ("train", "validation", "test")
 
 
 class PictureFolder:
@@ -75,7 +76,8 @@ def load_unlabelled(
     Args:
         options: those of `training.data.datasets.load_data`.
 
-    Raises InputError as that does, but for a folder without class folders: there all pictures below it are taken.
+    Raises InputError as that does, but for a folder, or parts `train` and so on, without class folders: there all
+    pictures below are taken.
     """
     wanted = Wanted.of(spec, side, device, reporter, **options)
     if wanted.kind == "folder" and (tree := _loose(PictureFolder(spec))) is not None:
@@ -86,22 +88,40 @@ def load_unlabelled(
 
 
 def _loose(folder: PictureFolder) -> Tree | None:
-    """All pictures below a folder that has some itself, or a single folder; None for one of classes or of splits."""
-    folders, loose = folder.folders(folder.root)
-    if folder.parts or (len(folders) > 1 and not loose):
-        return None
-    names = folder.pictures(least=LEAST)
-    parts = divided_by(names, SHARES)
-    files = {
-        split: tuple((Path(folder.root, name), 0) for name in part)
-        for split, part in zip(("train", "validation", "test"), parts, strict=True)
-    }
-    shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
-    notes = [f"folder: {len(names)} pictures, whatever their folders; training, validation and test: {shares} %"]
-    if len(folders) > 1:
+    """All pictures of a folder, or of its parts, where these are not of classes; None where they are.
+
+    Of classes is a folder of several that holds no picture beside them, and parts that have several folders each.
+    """
+    if folder.parts:
+        if all(len(folder.folders(folder.of(split))[0]) > 1 for split in folder.parts):
+            return None
+        parts, shares = _in_parts(folder), layout(folder.parts, "of the pictures")
+    else:
+        folders, loose = folder.folders(folder.root)
+        if len(folders) > 1 and not loose:
+            return None
+        names = folder.pictures(least=LEAST)
+        parts = [[Path(folder.root, name) for name in part] for part in divided_by(names, SHARES)]
+        shares = f"training, validation and test: {', '.join(f'{100 * share:.0f}' for share in SHARES)} %"
+    files = {split: tuple((path, 0) for path in part) for split, part in zip(SPLITS, parts, strict=True)}
+    notes = [f"folder: {sum(map(len, parts))} pictures, whatever their folders; {shares}"]
+    if not folder.parts and len(folders) > 1:
         notes.append(
             f"retrain.py takes the {len(folders)} folders for classes, and tests on some that are learnt from here"
         )
     if folder.left_out:
         notes.append(str(folder.left_out))
     return Tree(folder.spec, ("pictures",), files, (), tuple(notes))
+
+
+def _in_parts(folder: PictureFolder) -> list[list[Path]]:
+    """The pictures of `SPLITS`; what has no part of its own is held out of one that is there, as of classes."""
+    there = {}
+    for split in folder.parts:
+        names = folder.pictures(split, least=LEAST if split == "train" else 1)
+        there[split] = [[Path(folder.of(split), name) for name in names]]
+    parts = in_three(there)
+    for split in SPLITS:
+        if not parts[split][0]:
+            raise InputError(f"`data` {folder.spec}: no pictures for the {split} split; add some")
+    return [parts[split][0] for split in SPLITS]
