@@ -209,6 +209,21 @@ def _named(name: str) -> Architecture:
     return found
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_torch_s_old_format_is_named_with_its_remedy(tmp_path: Path, protocol: int) -> None:
+    path = tmp_path / "old.pth.tar"
+    state = {"state_dict_ema": drawn("t2t_vit_7")}
+    torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError) as refused:
+        weights_in(path)
+    assert str(refused.value) == (
+        f"{path}: in the format that torch wrote before its version 1.6, which is not read here; load it with torch "
+        "where you trust it, and save its state dictionary again by torch.save, or as safetensors"
+    )
+    torch.save(state, path)  # the remedy
+    assert weights_in(path).fill(build(_named("t2t_vit_7"), 5)).preserved
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other"
     torch.save({"weight": torch.zeros(3)}, path)

@@ -148,4 +148,23 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; train again from the beginning, in a new folder") from None
     except (OSError, safetensors.SafetensorError) as error:
+        if _of_old_torch(path):
+            raise InputError(
+                f"{path}: in the format that torch wrote before its version 1.6, which is not read here; load it with "
+                "torch where you trust it, and save its state dictionary again by torch.save, or as safetensors"
+            ) from None
         raise InputError(f"{path}: not a safetensors file ({error}); give another, or train again") from None
+
+
+# Torch's magic number as pickle writes it: a length, and the number's bytes, the lowest first.
+_OLD_TORCH = b"\x8a\x0a" + (0x1950A86A20F9469CFC6C).to_bytes(10, "little") + b"."
+_PROTOCOL = 32  # bytes at the start, which say pickle's protocol and perhaps a frame
+
+
+def _of_old_torch(path: Path) -> bool:
+    """Whether the file begins as torch's did before they were zip archives. Nothing of it is unpickled."""
+    try:
+        with open(path, "rb") as file:
+            return _OLD_TORCH in file.read(_PROTOCOL)
+    except OSError:
+        return False
