@@ -1,5 +1,6 @@
 """Zero-cost scores: the contract that all of them hold, each against its formula, and the evaluator made of them."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -33,6 +34,7 @@ from studies.runs import run_folder
 from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from tasks.choice import task
+from tasks.classification.bottleneck import BottleneckHead
 from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
@@ -187,6 +189,35 @@ def test_scores_of_gradients_by_hand() -> None:
     parts = gradients.reshape(4, 2, 4, 12).mean(1)
     expected = math.log((np.abs(parts).mean(0) / parts.std(0)).sum())
     assert SCORES.get("zico")(network, images, labels) == pytest.approx(expected, rel=1e-4)
+
+
+def _with_plain_hypothesis(network: Any) -> Any:
+    """A copy whose hypothesis is the linear layer of the same weight."""
+    plain = copy.deepcopy(network)
+    before = plain.classifier.hypothesis
+    plain.classifier.hypothesis = nn.Linear(before.weight.shape[1], before.weight.shape[0])
+    with torch.no_grad():
+        plain.classifier.hypothesis.weight.copy_(before.weight)
+        plain.classifier.hypothesis.bias.copy_(before.bias)
+    return plain
+
+
+@pytest.mark.parametrize("name", ["synflow", "snip", "grad_norm", "zico"])
+def test_a_weight_normalised_layer_counts_as_the_linear_layer_that_it_is(tiny_space: PricedSpace, name: str) -> None:
+    torch.manual_seed(2)
+    network = build(tiny_space.smallest, BottleneckHead(4, 16)).train()
+    plain = _with_plain_hypothesis(network)
+    images, labels = torch.randn(16, 3, 16, 16), torch.arange(16) % 4
+    expected = SCORES.get(name)(plain, images, labels)
+    assert SCORES.get(name)(network, images, labels) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [4, 5, 13, 16])
+def test_no_part_of_a_batch_is_one_picture(tiny_space: PricedSpace, count: int) -> None:
+    """Which the bottleneck's batch normalisation, after the mean, cannot take."""
+    network = build(tiny_space.smallest, BottleneckHead(4, 16)).train()
+    images, labels = torch.randn(count, 3, 16, 16), torch.arange(count) % 4
+    assert math.isfinite(SCORES.get("zico")(network, images, labels))
 
 
 def test_entropy_of_features() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from evaluators.zero_cost.registry import of_class_labels, register
 from search_space.network import Network
@@ -26,6 +27,7 @@ def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
     where ReLU is the identity; the bound of ReLU6 would cut all of them off, so no activation is applied. Signals grow
     from layer to layer, so the sigmoid of an attention's gate is as good as one: the score hardly sees attention.
     """
+    _merge(network)
     network.double().eval()
     _replace(network, (_NORM, *_ACTIVATIONS))
     with torch.no_grad():
@@ -77,9 +79,10 @@ def zico(network: Network, images: Tensor, labels: Tensor) -> float:
     Mean and deviation are over parts of the batch, and taken as the authors' code does: the deviation of the signed
     gradient; weights whose gradient does not vary (behind a unit that is never active) are left out.
     """
+    _merge(network)
     gradients = []
-    size = max(2, -(-len(images) // ZICO_BATCHES))
-    for part, labels_of_part in zip(images.split(size), labels.split(size), strict=True):
+    count = max(1, min(ZICO_BATCHES, len(images) // 2))  # one picture has no batch statistics
+    for part, labels_of_part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
         _backward(network, part, labels_of_part)
         gradients.append([gradient.double() for _, gradient in _gradients(network)])
     total, layers = 0.0, 0
@@ -97,6 +100,7 @@ def zico(network: Network, images: Tensor, labels: Tensor) -> float:
 @of_class_labels
 def snip(network: Network, images: Tensor, labels: Tensor) -> float:
     """Logarithm of the loss's sensitivity to removing weights, Σ |θ·∂L/∂θ| (SNIP, arXiv:1810.02340)."""
+    _merge(network)
     _backward(network, images, labels)
     return math.log(sum(float((weight * gradient).abs().sum()) for weight, gradient in _gradients(network)))
 
@@ -105,6 +109,7 @@ def snip(network: Network, images: Tensor, labels: Tensor) -> float:
 @of_class_labels
 def grad_norm(network: Network, images: Tensor, labels: Tensor) -> float:
     """Euclidean norms of the gradients of the loss, summed over layers (arXiv:2101.08134)."""
+    _merge(network)
     _backward(network, images, labels)
     return sum(float(gradient.norm()) for _, gradient in _gradients(network))
 
@@ -114,12 +119,25 @@ def _backward(network: Network, images: Tensor, labels: Tensor) -> None:
     nn.functional.cross_entropy(network(images), labels).backward()
 
 
-def _gradients(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
-    """Weight and gradient of every convolution and linear layer."""
+def _gradients(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Weight and gradient of every convolution and linear layer, of whatever class: a norm's weight has one axis."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
-            assert module.weight.grad is not None
-            yield module.weight.detach(), module.weight.grad
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim > 1:
+            assert weight.grad is not None
+            yield weight.detach(), weight.grad
+
+
+def _merge(network: nn.Module) -> None:
+    """Makes weights that are computed from others (weight normalisation's of a length and a direction) plain ones.
+
+    Scores are of the weights that pictures meet: else how a layer is parametrised would count.
+    """
+    for module in list(network.modules()):
+        if is_parametrized(module):
+            assert isinstance(module.parametrizations, nn.ModuleDict)
+            for name in list(module.parametrizations):
+                remove_parametrizations(module, name)
 
 
 def _replace(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
