@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -103,6 +103,10 @@ class SearchSpace(ABC):
     def members(self) -> "tuple[SearchSpace, ...]":
         """The spaces that it is made of, each of a family of its own: itself, unless several are searched together."""
         return (self,)
+
+    def each(self, change: "Callable[[SearchSpace], SearchSpace]") -> "SearchSpace":
+        """The space of its members, each of them changed."""
+        return change(self)
 
     def member_of(self, architecture: Architecture) -> "SearchSpace | None":
         """The one of the members that is of the architecture's family."""

@@ -18,12 +18,15 @@ from search_space.architecture import Architecture
 from search_space.baselines import compared
 from search_space.cost.cost import Budget, measure
 from search_space.cost.priced_space import PricedSpace
+from search_space.families.mixed.space import MixedSpace
+from search_space.families.mobile.space import MobileSpace
 from search_space.head import ClassifierHead
 from search_space.network import build
 from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
 from search_space.space_file import read_space
 from search_space.spaces import named_space
+from studies.runs.source import Source
 
 PLAIN = {
     "mobilenetv2": backbones.mobilenetv2(attention=NO_ATTENTION),
@@ -128,3 +131,65 @@ def test_networks_to_compare_with_are_dilated_as_the_space_is() -> None:
     networks = compared(found, space, Budget(900_000), ClassifierHead(5))
     assert len(networks) >= 3
     assert {network.strides for network in networks.values()} == {found.strides}
+
+
+class _OtherFamily(MobileSpace):
+    """Mobile networks under another family's name."""
+
+    family = "other"
+
+
+def _together() -> MixedSpace:
+    mobile = named_space("mobile-32")
+    other = _OtherFamily(**{**vars(named_space("mobilenetv2-32")), "name": "other-32"})
+    assert isinstance(mobile, MobileSpace)
+    return MixedSpace((mobile, other))
+
+
+def test_spaces_that_are_searched_together_are_all_dilated() -> None:
+    space = search_space.dilation.dilated(_together(), 2)
+    assert space.name == "mobile-32,other-32"
+    for number, one in enumerate(space.members):
+        drawn = one.assemble(lambda name, options: options[0])
+        assert drawn.strides[-1] == 2
+        drawn = space.assemble(lambda name, options, number=number: options[number if name == "space" else 0])
+        assert drawn.strides[-1] == 2
+    assert search_space.dilation.dilated(space, None) is space
+
+
+@pytest.mark.parametrize(
+    ("space", "stride", "message"),
+    [
+        (
+            named_space("mobilenetv2-32,t2t-32"),
+            4,
+            "`output_stride` 4: networks of family t2t, those of space t2t-32, have none; leave it out, or "
+            "search without t2t-32",
+        ),
+        (
+            _together(),
+            3,
+            "`output_stride` of space mobile-32: expected 2, 4 (the network's own is 8), got 3",
+        ),
+        (named_space("t2t-32"), 4, "`output_stride` 4: networks of family t2t have none; leave it out"),
+    ],
+)
+def test_the_space_that_cannot_is_named(space: SearchSpace, stride: int, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        search_space.dilation.dilated(space, stride)
+    assert str(refused.value) == message
+
+
+def test_a_network_that_was_found_among_several_kinds_is_dilated_by_itself() -> None:
+    """A retraining's, where its own family knows how."""
+    space = named_space("mobilenetv2-32,t2t-32")
+    mobile, transformer = (PricedSpace(one, 5).smallest for one in space.members)
+    source = Source(mobile, "digits", Path("run"), PricedSpace(space, 5), None)
+    found = source.dilated(2)
+    assert found.architecture == replace(mobile, output_stride=2)
+    assert found.priced is not None
+    own, other = found.priced.space.members
+    assert own == search_space.dilation.dilated(space.members[0], 2)
+    assert other == space.members[1]
+    with pytest.raises(InputError, match=r"networks of family t2t have none; leave it out$"):
+        replace(source, architecture=transformer).dilated(2)

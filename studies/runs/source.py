@@ -12,7 +12,7 @@ from search_space.backbones import hand_designed
 from search_space.cost.cost import Budget
 from search_space.cost.latency import read_latency_table
 from search_space.cost.priced_space import PricedSpace
-from search_space.dilation import dilated
+from search_space.dilation import dilated, with_network_dilated
 from search_space.head import Head
 from search_space.network import check
 from studies.runs.run_folder import (
@@ -60,7 +60,9 @@ class Source:
         """With the architecture, and the run's space, whose maps are no coarser than that; None for as they are."""
         if output_stride is None:
             return self
-        priced = self.priced and replace(self.priced, space=dilated(self.priced.space, output_stride))
+        priced = self.priced
+        if priced is not None:
+            priced = replace(priced, space=with_network_dilated(priced.space, self.architecture, output_stride))
         return replace(self, architecture=dilated(self.architecture, output_stride), priced=priced)
 
     def changed(self, data: Dataset) -> bool:

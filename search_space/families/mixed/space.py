@@ -1,6 +1,6 @@
 """Several spaces, each of a family of its own, as one: "which kind of network, within my budget?"."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -128,9 +128,13 @@ class MixedSpace(SearchSpace):
             for told, architecture in space.widest(own_kernels=own_kernels)
         ]
 
+    def each(self, change: Callable[[SearchSpace], SearchSpace]) -> Self:
+        """The changed spaces together."""
+        return type(self)(tuple(map(change, self.spaces)))
+
     def at(self, *resolution: int) -> Self:
         """The same spaces with other resolutions."""
-        return type(self)(tuple(space.at(*resolution) for space in self.spaces))
+        return self.each(lambda space: space.at(*resolution))
 
     def counting_seconds(self) -> float:
         """About how long one core takes to count all of them."""
