@@ -47,6 +47,7 @@ from training.standalone import (
     WEIGHTS,
     Teaching,
     Trained,
+    check_trainable,
     folder_name,
     train_standalone,
 )
@@ -128,6 +129,16 @@ def main(arguments: Sequence[str]) -> None:
     for line in (said, few):
         if line:
             reporter.say(line)
+    for architecture in networks.values():
+        check_trainable(
+            architecture,
+            sized[architecture.resolution],
+            chosen,
+            what_for,
+            teaching=teaching,
+            adapt=settings.micro_batch == "auto",
+            method=method,
+        )
     number = "" if settings.network is None else f"-{settings.network}"
     out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
     if not settings.out:

@@ -343,13 +343,43 @@ def test_a_killed_training_ends_with_the_same_bits(
             "--contrast 0.1: it is for --method core-tuning alone",
         ),
         (["--mixup", "0.1"], "`mixup` 0.1: method core-tuning mixes features, of pictures of one class each; give 0"),
+        (
+            ["--head", "bottleneck"],
+            "wants a linear classifier on the mean over a map, which is no bottleneck of 256 channels, 4 classes; give",
+        ),
     ],
 )
-def test_bad_input_is_told_by_name(command: list[str], tmp_path: Path, more: list[str], message: str) -> None:
+def test_bad_input_is_told_by_name_before_anything_is_written(
+    command: list[str], tmp_path: Path, more: list[str], message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         retrain.main([*command, *more, "--out", str(tmp_path / "out")])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            [],
+            "`method` core-tuning: for class labels alone, which task segmentation does not have; give `method` labels",
+        ),
+        (["--method", "labels", "--cutmix", "1"], "`cutmix` 1: for class labels alone, which task segmentation does"),
+    ],
+)
+def test_another_task_is_refused_before_anything_is_written(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], message: str
+) -> None:
+    monkeypatch.setattr("training.data.scenes.SIZES", {"train": 16, "validation": 8, "test": 8})
+    source = Path(command[0])
+    source.write_text(replace(priced_space("mobilenetv2-32").smallest, resolution=48).to_json())
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError) as caught:
+        retrain.main([*command, "--task", "segmentation", "--data", "scenes", *more, "--out", str(tmp_path / "out")])
+    assert str(caught.value).startswith(message)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def _folder(root: Path, *classes: str) -> str:

@@ -65,6 +65,28 @@ class Teaching:
     predict: Predict
 
 
+def check_trainable(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: Recipe,
+    task: Task,
+    *,
+    teaching: Teaching | None = None,
+    adapt: bool = False,
+    method: ChosenMethod = LABELS,
+) -> None:
+    """Raises InputError for what the method refuses to train, before anything is written: it is made once for that.
+
+    Torch's global random state stays as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = build(architecture, task.head(data.num_classes, architecture)).to(data.device)
+        predict = teaching.predict if teaching else None
+        METHODS[method.name](
+            Training(network, architecture.resolution, recipe, task, data, predict, adapt, own=method.own)
+        )
+
+
 def train_standalone(
     architecture: Architecture,
     data: Dataset,
