@@ -218,7 +218,6 @@ def load_architecture(source: str | Path) -> "Architecture":
 
 
 def _read_source(source: str | Path) -> "Source":
-    import tasks.choice  # noqa: F401 (by which the heads of all tasks are known)
     from studies.runs.source import read_source
 
     return read_source(str(source), data="any")  # which says where to train, and is not asked for here

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-import tasks.choice  # noqa: F401 (by which the heads of all tasks are known)
 from evaluators.supernet.given import WEIGHTS as SHARED_WEIGHTS
 from evaluators.supernet.slices import slices
 from foundation import distributed

@@ -1,16 +1,25 @@
-"""A network's head: what follows the last map of its backbone, and what the task reads."""
+"""A network's head: what follows the last map of its backbone, and what the task reads.
 
+Heads of tasks stand in the tasks' rooms, and no file here names one: a room is imported, as a family's is
+(`search_space.family`), when a head is asked for that is not known yet.
+"""
+
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.registry import Registry
+from search_space.family import OR_A_PLUGIN
 from search_space.parts import ClassifierPart, MeanPart, Part
 
 MAX_CLASSES = 1_000_000
+ROOMS = Path(__file__).parent.parent / "tasks"
+"""Of the tasks, a folder each with a file `room.py`."""
 
 
 class Head(ABC):
@@ -66,7 +75,7 @@ class Head(ABC):
         """The head that `to_dict` described, without its name."""
 
 
-HEADS: Registry[type[Head]] = Registry("head")
+HEADS: Registry[type[Head]] = Registry("head", OR_A_PLUGIN)
 """By the name that their description has."""
 
 
@@ -139,12 +148,15 @@ def as_head(head: Head | int) -> Head:
 
 
 def read_head(data: Any) -> Head:
-    """The head that `to_dict` described. Raises InputError if it is none."""
+    """The head that `to_dict` described, of whatever task. Raises InputError if it is none."""
     try:
         fields = {**data}
         name = fields.pop("head")
         if not isinstance(name, str):
             raise InputError(f"head: expected a name, got {shown(name)}")
+        if name not in HEADS:
+            for path in sorted(ROOMS.glob("*/room.py")):
+                importlib.import_module(f"tasks.{path.parent.name}.room")
         return HEADS[name].read(fields)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"not a head: {error}") from None

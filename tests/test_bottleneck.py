@@ -1,6 +1,8 @@
 """The head of SHOT's source networks: weight normalisation, first weights, costs, files, exports, commands."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,14 @@ from search_space import Architecture, Attention, Stage, build
 from search_space.cost.cost import measure
 from search_space.head import ClassifierHead, read_head
 from search_space.network import Network
+from search_space.spaces import priced_space
 from tasks.choice import task
 from tasks.classification.bottleneck import BottleneckClassifier, BottleneckHead
 from training.adaptation.hypothesis import WithFeatures, hypothesis
 from training.checkpoint import load_weights
 from training.model_file import ModelInfo, load_model, save_model
 
+ROOT = Path(__file__).parent.parent
 ARCHITECTURE = Architecture(16, 8, 2, (Stage("inverted_residual", 8, 2, 1, 3, (Attention("none"),)),), 12, "relu6")
 HEAD = BottleneckHead(10, 32)
 
@@ -49,6 +53,23 @@ def test_first_weights_are_xaviers_and_reach_the_parameters() -> None:
     assert direction.std().item() == pytest.approx((2 / 500) ** 0.5, rel=0.02)
     torch.testing.assert_close(magnitude, direction.norm(dim=1, keepdim=True))
     assert not found.bias.any()
+
+
+@pytest.mark.parametrize("head", ["bottleneck", "conv", "ssdlite"])
+def test_a_file_names_its_head_and_nothing_need_be_imported_for_it(head: str, tmp_path: Path) -> None:
+    kind = {"bottleneck": "classification", "conv": "segmentation", "ssdlite": "detection"}[head]
+    architecture = priced_space("mobile-96").smallest
+    of_task = task(kind, head).head(3, architecture)
+    info = ModelInfo(architecture, ("a", "b", "c"), (0.5,) * 3, (0.2,) * 3, "folder", f"{kind}:{head}", head=of_task)
+    save_model(tmp_path / "weights.safetensors", build(architecture, of_task).state_dict(), info)
+    program = (
+        "import sys; from pathlib import Path; from training.model_file import load_model\n"
+        "assert not any(name.partition('.')[0] == 'tasks' for name in sys.modules)\n"
+        "print(load_model(Path(sys.argv[1]))[1].head.told)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "weights.safetensors")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert told == f"{of_task.told}\n"
 
 
 def test_it_is_counted() -> None:

@@ -124,9 +124,9 @@ def save_model(path: Path, tensors: dict[str, Tensor], info: ModelInfo) -> None:
 
 
 def load_model(path: Path) -> tuple[Network, ModelInfo]:
-    """A network of any task in evaluation mode, on the CPU. Its head is known where its task was imported.
+    """A network of any task in evaluation mode, on the CPU.
 
-    Raises InputError for a broken file, weights that do not fit, or a head that is not known.
+    Raises InputError for a broken file, weights that do not fit, or a head that neither a task nor a plugin has.
     """
     tensors, metadata = load_weights(path)
     info = ModelInfo.from_metadata(metadata, str(path))
