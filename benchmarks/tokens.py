@@ -21,9 +21,12 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from scipy import stats
@@ -32,8 +35,10 @@ from commands.recipes import MADE_FOR, RECIPES
 from commands.values import count
 from foundation.amounts import human
 from foundation.device import resolve_device
+from foundation.errors import InputError
 from foundation.files import write_json
 from foundation.json_files import read_json
+from foundation.printed import complain, name_flags
 from foundation.progress import Reporter
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
@@ -60,8 +65,17 @@ WITHIN = 0.99  # of the MACs that are asked for, so that a percent to either sid
 
 
 def main() -> None:
-    """Trains, prints."""
+    """Trains, prints. Bad input ends in one line, and exit code 2."""
     arguments = _arguments()
+    name_flags()
+    try:
+        _compare(arguments)
+    except InputError as error:
+        complain(f"error: {error}")
+        sys.exit(2)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
     data = CLASSIFICATION.data(arguments.data, SIDE, resolve_device(arguments.device), QUIET)
     classes = len(data.classes)
     recipe = replace(RECIPES["tokens"], augmentation="none" if arguments.data.startswith("digits") else "crop-flip")
@@ -77,17 +91,28 @@ def main() -> None:
 
 
 def scaled(name: str, macs: int, num_classes: int) -> Architecture:
-    """An arm's network, as wide as takes so many MACs."""
+    """An arm's network, as wide as takes so many MACs. Raises InputError if no width does."""
 
     def off(network: Architecture) -> float:
         return measure(network, num_classes).macs / (WITHIN * macs) - 1
 
+    make, near = _widths(name)
+    try:
+        return at_cost(make, off, near)
+    except InputError:
+        least, most = (human(measure(make(width, 1), num_classes).macs) for width in (0.05, 8))
+        raise InputError(
+            f"`macs` {human(macs)}: no width of arm {name} comes to it within a percent; its widths take {least} to "
+            f"{most}, in steps: give another `macs`, or leave the arm out by `arms`"
+        ) from None
+
+
+def _widths(name: str) -> tuple[Callable[[float, int], Any], Callable[[Any], Iterable[Any]]]:
+    """An arm's network by its width's multiplier and what widths are multiples of; and those next to a network."""
     if name == "mobilenetv2":
         space = named_space("mobilenetv2-32")
         assert isinstance(space, MobileSpace)
-        own = space
-
-        return at_cost(lambda width, divisor: mobile.uniform(own, NO_ATTENTION, width, divisor), off, mobile.nudged)
+        return partial(mobile.uniform, space, NO_ATTENTION), mobile.nudged
     depth = {"deep": 2 * DEPTH, "wide": DEPTH // 2}.get(name, DEPTH)
     blocks = (TransformerBlock(heads=4, expansion=2, attention=NO_ATTENTION),) * depth
     if name == "patches":
@@ -95,7 +120,7 @@ def scaled(name: str, macs: int, num_classes: int) -> Architecture:
     else:
         tokens = "convolution" if name == "convolution" else "performer"
         base = T2TArchitecture(SIDE, tokens, 3, (2, 2, 1), 16, 64, HEAD, 64, blocks)
-    return at_cost(lambda width, divisor: widened(base, width, divisor), off, nudged)
+    return partial(widened, base), nudged
 
 
 def _trained(name: str, network: Architecture, data: Dataset, recipe: Recipe, seed: int, folder: Path) -> float:
