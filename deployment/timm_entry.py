@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from search_space.network import Network, bare, check, network_class
-from search_space.parts import Classifier
+from search_space.parts import Classifier, PooledPart
 from training.checkpoint import load_weights
 from training.data.preprocessing import read_picture
 from training.model_file import ModelInfo
@@ -39,13 +39,16 @@ class TimmNetwork(Network):
     """A network with the methods that timm expects of a classifier; its parameters have the names of `Network`'s.
 
     Mixed into the class of a family's networks by `timm_network`. Its `feature_info` says which maps there are to take
-    from it.
+    from it. A layer on the mean of the last map, as MobileNetV3 has one, is part of the head, as in timm: the map has
+    `num_features` channels, what the classifier is given `head_hidden_size`.
     """
 
     def adopt(self, num_classes: int, global_pool: str, drop_rate: float) -> None:
         """Sets what timm's arguments say, see `timm_network`."""
         self.initialise(self)
-        self.num_features = self.head_hidden_size = cast(Classifier, self.classifier).in_features
+        self.head_hidden_size = cast(Classifier, self.classifier).in_features
+        on_mean = [part for _, part in self.parts(self.architecture, 1) if isinstance(part, PooledPart)]
+        self.num_features = on_mean[0].in_channels if on_mean else self.head_hidden_size
         self.drop_rate = drop_rate
         self.global_pool = "avg"
         self.feature_info = timm_maps(self)
@@ -58,7 +61,7 @@ class TimmNetwork(Network):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """N×3×H×W to the last feature map, N×num_features×H'×W'."""
-        return self.last_map(x)
+        return self.spatial_map(x)
 
     def forward_intermediates(
         self,
@@ -78,12 +81,13 @@ class TimmNetwork(Network):
             raise InputError(f"output_fmt: expected NCHW, got {output_fmt!r}")
         maps = self.features(x)
         chosen = maps if indices is None else [maps[index] for index in indices]
-        return chosen if intermediates_only else (self.last_map(x), chosen)
+        return chosen if intermediates_only else (self.spatial_map(x), chosen)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """From the last feature map to N×num_classes logits, or with `pre_logits` to what the classifier is given."""
         if self.global_pool == "":
             return x
+        x = self.after_mean(x)
         if pre_logits or self.num_classes == 0:
             return self._dropped(x.mean((2, 3)))
         # Dropped from the map, channel by channel: the classifier takes the mean itself.
@@ -106,7 +110,7 @@ class TimmNetwork(Network):
         self.num_classes = num_classes
         self.classifier = nn.Identity()
         if num_classes:
-            self.classifier = Classifier(self.num_features, num_classes)
+            self.classifier = Classifier(self.head_hidden_size, num_classes)
             self.initialise(self.classifier)
 
     def _dropped(self, x: Tensor) -> Tensor:
@@ -140,8 +144,8 @@ def timm_network(
 
     Args:
         network: an architecture as its JSON's object.
-        num_classes: 0 for a network that ends with the pooled features, N×num_features.
-        global_pool: `avg`, or an empty string for a map that is not pooled (with `num_classes` of 0 alone).
+        num_classes: 0 for a network that ends with what its classifier would be given, N×head_hidden_size.
+        global_pool: `avg`, or an empty string for the last map, N×num_features×H'×W' (with `num_classes` of 0 alone).
         drop_rate: share of the pooled features that a training drops.
         probed_classes: of the network's probes, where it has some and was trained for other classes than `num_classes`.
     """

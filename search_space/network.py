@@ -129,6 +129,17 @@ class Network(Backbone):
         """
         raise InputError(f"networks of family {self.family} give a head no map but the last")
 
+    def spatial_map(self, images: Tensor) -> Tensor:
+        """N×3×H×W to the last map that has places, N×C×H'×W'.
+
+        It is `last_map`, unless the family has a layer of its own on the mean of its map: `after_mean` is that layer.
+        """
+        return self.last_map(images)
+
+    def after_mean(self, x: Tensor) -> Tensor:
+        """From `spatial_map` to `last_map`."""
+        return x
+
     def forward(self, x: Tensor) -> Any:
         if self.taps is None:
             return self.classifier(self.last_map(x))

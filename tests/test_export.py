@@ -3,8 +3,10 @@
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -257,6 +259,74 @@ def test_the_maps_of_a_network_are_those_of_timm(name: str) -> None:
     if name in theirs:
         peer = timm.create_model(theirs[name], features_only=True)
         assert model.feature_info.channels() == peer.feature_info.channels()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["mobilenetv3_small", "mobilenetv4_conv_small"])
+def test_an_exported_network_with_a_layer_after_the_mean(name: str, tmp_path: Path) -> None:
+    architecture = hand_designed(name)
+    assert architecture is not None
+    architecture = architecture.at(64)
+    network = _network(architecture)
+    export(network, _info(architecture), ("timm",), tmp_path, QUIET)
+    images = torch.randn(2, 3, 64, 64)
+    loaded = timm.create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
+    torch.testing.assert_close(loaded(images), network(images))
+    torch.testing.assert_close(loaded.forward_features(images), network.spatial_map(images))
+    pooled = timm.create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True, num_classes=0).eval()
+    torch.testing.assert_close(pooled(images), network.last_map(images).mean((2, 3)))
+
+
+PEERS = {
+    "mobilenetv3_small": "mobilenetv3_small_100",
+    "mobilenetv3_large": "mobilenetv3_large_100",
+    "mobilenetv4_conv_small": "mobilenetv4_conv_small",
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", PEERS)
+def test_a_layer_after_the_mean_belongs_to_the_head_as_in_timm(name: str) -> None:
+    architecture = hand_designed(name)
+    assert architecture is not None
+    theirs = timm.create_model(PEERS[name]).eval()
+    create = partial(timm.create_model, "coordnas", network=architecture.to_dict())
+    model = create().eval()
+    assert (model.num_features, model.head_hidden_size) == (theirs.num_features, theirs.head_hidden_size)
+    same = name == "mobilenetv4_conv_small"  # of the others timm's convolution after the mean is another
+    if same:
+        model.load_state_dict(dict(zip(model.state_dict(), theirs.state_dict().values(), strict=True)))
+    images = torch.randn(2, 3, 64, 96)
+    features, expected = model.forward_features(images), theirs.forward_features(images)
+    hidden = model.forward_head(features, pre_logits=True)
+    last, maps = model.forward_intermediates(images)
+    their_maps = theirs.forward_intermediates(images)[1]
+    if same:
+        torch.testing.assert_close(features, expected)
+        torch.testing.assert_close(hidden, theirs.forward_head(expected, pre_logits=True))
+        torch.testing.assert_close(model(images), theirs(images))
+        torch.testing.assert_close(maps, their_maps)
+    assert features.shape == expected.shape
+    assert hidden.shape == (2, theirs.head_hidden_size)
+    assert torch.equal(last, features)
+    assert [one.shape for one in maps] == [one.shape for one in their_maps]
+    assert torch.equal(model.forward_head(features), model(images))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own word on TorchScript
+        assert torch.equal(torch.jit.script(model)(images), model(images))
+    peer = timm.create_model(PEERS[name], features_only=True)
+    taken = create(features_only=True)
+    assert taken.feature_info.channels() == peer.feature_info.channels()
+    assert [one.shape for one in taken(images)] == [one.shape for one in peer(images)]
+    model.reset_classifier(7)
+    assert model(images).shape == (2, 7)
+    model.reset_classifier(0)
+    assert torch.equal(model(images), hidden)
+    model.reset_classifier(0, "")
+    assert torch.equal(model(images), features)
+    dropping = create(drop_rate=0.5).train()
+    dropped = dropping.forward_head(torch.ones_like(features), pre_logits=True)
+    assert dropped.shape == hidden.shape
 
 
 def test_the_programs_of_the_documentation_run(

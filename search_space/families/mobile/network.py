@@ -57,7 +57,16 @@ class MobileNetwork(Network):
 
     def last_map(self, images: Tensor) -> Tensor:
         """N×3×H×W to the head's map, or to what the layer on its mean makes of it, N×pooled_width×1×1."""
-        last: Tensor = self.pooled(self.head(self.stages(self.stem(images))))
+        return self.after_mean(self.spatial_map(images))
+
+    def spatial_map(self, images: Tensor) -> Tensor:
+        """N×3×H×W to the head's map."""
+        last: Tensor = self.head(self.stages(self.stem(images)))
+        return last
+
+    def after_mean(self, x: Tensor) -> Tensor:
+        """The head's map, or what the layer on its mean makes of it."""
+        last: Tensor = self.pooled(x)
         return last
 
     def tapped(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
