@@ -109,7 +109,9 @@ def _init(settings: SearchSettings, priced: PricedSpace, reporter: Reporter) -> 
     """Where the first weights come from, `auto` decided. Raises InputError if the space's cannot come from there."""
     if settings.init == "auto" and traits_of(settings.evaluator).without_init:
         return SCRATCH
-    init = first_weights(settings.init, priced.largest, reporter)
+    several = priced.space.members if len(priced.space.members) > 1 else ()
+    kinds = [member.widest(own_kernels=True)[0][1] for member in several]
+    init = first_weights(settings.init, priced.largest, reporter, *kinds)
     if init.told:
         reporter.say(f"init {init.name}: {init.told}")
 

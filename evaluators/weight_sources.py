@@ -27,16 +27,29 @@ SHARED, TRAINED, AUTHORS = "supernet", "network", "authors"
 """The kinds of weights that a file may hold."""
 
 
-def first_weights(text: str, architecture: Architecture, reporter: Reporter) -> FirstWeights:
+def first_weights(text: str, architecture: Architecture, reporter: Reporter, *others: Architecture) -> FirstWeights:
     """The first weights that a setting names, for an architecture or one of its kind; `auto` is decided, and told.
+
+    Args:
+        others: of further kinds that are to begin from the same. `auto` takes what is there for all of them: some that
+            begin from published weights and some from none would not be compared for what they are.
 
     Raises InputError for a folder that holds none, or a broken file.
     """
     if text == "auto":
-        text, why = distributed.from_first(lambda: at_hand(architecture))
+        text, why = distributed.from_first(lambda: _at_hand_for_all(architecture, *others))
         reporter.say(f"init {text}: {why}")
     known = {one.name: one for one in (SCRATCH, *PUBLISHED_BY)}
     return known[text] if text in known else weights_in(Path(text))
+
+
+def _at_hand_for_all(*architectures: Architecture) -> tuple[str, str]:
+    """What `auto` stands for, and why, see `search_space.pretrained.at_hand`."""
+    found = [at_hand(one) for one in architectures]
+    libraries = {library for library, _ in found}
+    if len(libraries) > 1 and SCRATCH.name not in libraries:
+        return SCRATCH.name, "published weights of one kind of networks are of another library than those of another"
+    return next((one for one in found if one[0] == SCRATCH.name), found[0])
 
 
 def weights_in(path: Path) -> FirstWeights:

@@ -12,18 +12,26 @@ import pytest
 import torch
 
 from commands import search
+from commands.presets import usual
+from commands.search_setup import Own, search_setup
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
+from evaluators.weight_sources import first_weights
 from search_space import Budget, InputError, measure
 from search_space.baselines import compared
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mixed.space import MixedSpace
+from search_space.families.t2t.space import T2TSpace
+from search_space.first_weights import SCRATCH, TORCHVISION
+from search_space.pretrained import at_hand
 from search_space.spaces import named_space, priced_space
 from search_space.variation import crossover, mutate
+from tests.saying import Saying
 
 NAME = "mobilenetv2-32,t2t-32"
+CPU = torch.device("cpu")
 BUDGET = Budget(max_macs=4_000_000)
 
 
@@ -146,3 +154,55 @@ def test_a_search_answers_with_one_front(tmp_path: Path) -> None:
     assert all(one["cost"]["macs"] <= BUDGET.max_macs for one in front)
     page = (run / "report.html").read_text()
     assert "<svg" in page
+
+
+@pytest.fixture
+def mostly_mobile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MixedSpace:
+    """Spaces whose largest network is of the family with published weights, which torch has downloaded already."""
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *a, **k: pytest.fail("a download"))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "mobilenet_v2-7ebf99e0.pth").write_bytes(b"")
+    mobile, tokens = named_space("photos").at(32), named_space("t2t-32")
+    assert isinstance(tokens, T2TSpace)
+    small = replace(tokens, tokens=("convolution",), kernel_size=(3,), token_strides=((4, 2, 1),), token_width=(8,))
+    space = MixedSpace((mobile, replace(small, width=(48,), depth=(4,), expansion=(1,))))
+    assert PricedSpace(space, 4).largest.family == "mobile"
+    assert at_hand(PricedSpace(mobile, 4).largest)[0] == "torchvision"
+    return space
+
+
+def test_what_is_there_for_one_kind_alone_is_not_taken_by_itself(
+    mostly_mobile: MixedSpace, picture_folder: Path
+) -> None:
+    data = f"folder:{picture_folder}"
+    settings = replace(usual({}), data=data, init="auto", max_macs=9_000_000, evaluator="proxy")
+    reporter = Saying()
+    assert search_setup(settings, CPU, reporter, Own(mostly_mobile)).init == SCRATCH
+    assert "init scratch: no published weights for networks of family t2t" in reporter.said
+    alone = search_setup(settings, CPU, reporter, Own(mostly_mobile.members[0]))
+    assert alone.init == TORCHVISION
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_asked_for_by_name_they_are_refused_in_a_line(
+    library: str, mostly_mobile: MixedSpace, picture_folder: Path
+) -> None:
+    settings = replace(usual({}), data=f"folder:{picture_folder}", init=library, evaluator="proxy")
+    with pytest.raises(InputError) as refused:
+        search_setup(settings, CPU, Saying(), Own(mostly_mobile))
+    assert str(refused.value) == (
+        f"`init` {library}: no published weights for networks of family t2t; use `init` scratch"
+    )
+
+
+def test_kinds_whose_weights_are_of_two_libraries_begin_from_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = priced_space("mobilenetv2-32").smallest, priced_space("mobilenetv4-32").smallest
+    libraries = {kinds[0]: ("torchvision", "there"), kinds[1]: ("timm", "there")}
+    monkeypatch.setattr("evaluators.weight_sources.at_hand", libraries.__getitem__)
+    reporter = Saying()
+    assert first_weights("auto", kinds[0], reporter) == TORCHVISION
+    assert first_weights("auto", kinds[0], reporter, kinds[1]) == SCRATCH
+    assert reporter.said[-1].startswith(
+        "init scratch: published weights of one kind of networks are of another library"
+    )
