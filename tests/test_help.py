@@ -91,7 +91,7 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
         "t2t-small/t2t 310)" in text
     )
     assert f"momentum of SGD, β₁ of AdamW (default: {paper.momentum})" in text
-    assert "(default: yes, paper no)" in text
+    assert "(default: yes, adversarial/paper no)" in text
     for name, preset in presets.PRESETS.items():
         with pytest.raises(SystemExit):
             command_line.parse_settings(
