@@ -65,7 +65,7 @@ def _randomise(op: nn.Module) -> None:
 def _learn(op: nn.Module, x: Tensor) -> None:
     """Gradients of something that depends on the output, and on what probes make of classes."""
     labels = torch.arange(len(x)) % CLASSES
-    with asked(op, labels) as logits:
+    with asked(labels) as logits:
         out = op(x)
     loss = (out * torch.randn_like(x)).sum()
     for one in logits:

@@ -1,5 +1,7 @@
 """CIFS: gates by their closed forms against gradients, the golden facts of the paper, and trainings of probes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -55,7 +57,7 @@ def _by_gradient(op: Probed, z: Tensor, labels: Tensor | None) -> Tensor:
 def test_the_closed_form_is_the_gradient(kind: str, labelled: bool) -> None:
     op, z = _op(kind), torch.randn(6, CHANNELS, 5, 3)
     labels = torch.tensor([0, 3, 9, 9, 1, 4]) if labelled else None
-    with asked(op, labels) as logits:
+    with asked(labels) as logits:
         gated = op(z)
     expected = z * CHANNELS * _by_gradient(op, z, labels)[:, :, None, None]
     torch.testing.assert_close(gated, expected, rtol=1e-4, atol=1e-5)
@@ -66,7 +68,7 @@ def test_the_closed_form_is_the_gradient(kind: str, labelled: bool) -> None:
 def test_a_second_class_that_is_the_label_counts_twice(kind: str) -> None:
     op, z = _op(kind), torch.randn(1, CHANNELS, 2, 2)
     second = _logits(op, z.mean((2, 3))).topk(2).indices[:, 1]
-    with asked(op, second):
+    with asked(second):
         gated = op(z)
     pooled = z.mean((2, 3)).requires_grad_()
     (gradient,) = torch.autograd.grad(2 * _logits(op, pooled)[0, second], pooled)
@@ -112,12 +114,11 @@ def test_the_gate_gives_the_map_no_gradient_unless_it_is_told_to(kind: str) -> N
     op, z = _op(kind), torch.randn(3, CHANNELS, 4, 4, requires_grad=True)
     weight = torch.randn_like(z)
     for detached in (True, False):
-        op.detached = detached
-        (gradient,) = torch.autograd.grad((op(z) * weight).sum(), z)
+        with asked(detached=detached):
+            (gradient,) = torch.autograd.grad((op(z) * weight).sum(), z)
         as_if_constant = weight * (op(z) / z).detach()
         same = torch.allclose(gradient, as_if_constant, atol=1e-5)
         assert same == (detached or kind == "cifs")  # whose gate depends on the map by a choice alone
-    op.detached = True
     gradients = torch.autograd.grad((op(z) * weight).sum(), list(op.parameters()), allow_unused=True)
     assert sum(one is not None and bool(one.abs().sum() > 0) for one in gradients) >= 1
 
@@ -132,14 +133,26 @@ def test_labels_are_forgotten_and_logits_not_kept() -> None:
     before = op(z)
 
     def broken() -> None:
-        with asked(op, torch.tensor([5, 6])):
+        with asked(torch.tensor([5, 6])):
             op(z)
             raise KeyError
 
     with pytest.raises(KeyError):
         broken()
     assert torch.equal(op(z), before)
-    assert (op.asked, op.labels, op.logits) == (False, None, None)
+    with asked() as outer:
+        with asked(torch.tensor([5, 6])) as inner:
+            op(z)
+        assert torch.equal(op(z), before)
+    assert (len(outer), len(inner)) == (1, 1)
+
+
+def test_threads_ask_by_themselves() -> None:
+    op, z = _op("cifs"), torch.randn(2, CHANNELS, 3, 3)
+    with asked(torch.tensor([5, 6])) as logits, ThreadPoolExecutor(1) as other:
+        found = other.submit(op, z).result()
+    assert torch.equal(found, op(z))
+    assert not logits
 
 
 def _network(kind: str) -> nn.Module:
@@ -158,7 +171,7 @@ def test_a_networks_loss_has_that_of_its_probes(kind: str) -> None:
     labels = torch.arange(8) % CLASSES
     with learning(network, labels) as added:
         outputs = network(images)
-    with asked(network, labels) as logits:
+    with asked(labels) as logits:
         again = network(images)
     assert len(logits) == len(probes(network)) >= 3
     own, of_probes = F.cross_entropy(outputs, labels), [F.cross_entropy(one, labels) for one in logits]

@@ -125,8 +125,9 @@ def test_the_task_measures_the_accuracy_under_its_attack(data: Dataset, kind: st
     assert not any(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_what_it_measures_does_not_depend_on_lanes(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    robust, network = _robust(data), _network(4)
+@pytest.mark.parametrize("kind", ["none", "cifs_mlp"])
+def test_what_it_measures_does_not_depend_on_lanes(data: Dataset, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    robust, network = _robust(data), _network(4, kind)
     found = []
     for count in (1, 2):
         monkeypatch.setattr(lanes._LANES, "count", count)
@@ -202,13 +203,16 @@ def test_a_step_learns_from_attacked_pictures(data: Dataset, kind: str, batch: i
     assert {int(norm.num_batches_tracked) for norm in norms} == {1}  # an attack moves none
 
 
-def test_a_step_has_the_same_bits_with_one_lane_and_with_two(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["none", "cifs_mlp"])
+def test_a_step_has_the_same_bits_with_one_lane_and_with_two(
+    data: Dataset, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images, labels = next(iter(data.train.batches(32, seed=0)))
     found = []
     for count in (1, 2):
         monkeypatch.setattr(lanes._LANES, "count", count)
         torch.manual_seed(3)
-        training = _training(data)
+        training = _training(data, kind)
         METHODS["adversarial"](training)(images, labels, 0)
         found.append([parameter.grad for parameter in training.network.parameters()])
     for one, other in zip(*found, strict=True):

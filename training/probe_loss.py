@@ -41,5 +41,5 @@ def learning(network: nn.Module, targets: Targets) -> Iterator[AddProbes]:
         return
     assert isinstance(targets, Tensor)  # there are probes in classifiers alone
     labels = targets.argmax(1) if targets.ndim > 1 else targets  # of mixed pictures the larger share
-    with asked(network, labels) as logits:
+    with asked(labels) as logits:
         yield lambda loss: with_probes(loss, logits, targets)

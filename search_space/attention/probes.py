@@ -8,9 +8,10 @@ Differences from the authors' program: a gate is multiplied by the number of cha
 them would scale a map by 1/C each, and little of it would be left. And they are closed forms instead of gradients.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, cast
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -24,42 +25,37 @@ HIDDEN = 128
 
 
 class Probed(nn.Module):
-    """An op with a probe.
+    """An op with a probe. In its forward pass it looks at what is `asked`."""
 
-    Attributes:
-        asked: whether to keep what the probe makes of the pictures that it is given.
-        labels: of these, N (int64); None where they are not known, or not to be.
-        logits: what was kept, N×classes, of the map before the gate.
-        detached: whether a gate gives the map no gradients by what its probe makes of it, as in the paper. An attack
-            may want to know better.
-    """
+
+class _Asked(threading.local):
+    """What is asked of probes in this thread: batches that lie side by side have the same modules."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.asked = False
-        self.labels = cast(Tensor | None, None)
-        self.logits = cast(Tensor | None, None)
+        self.labels: Tensor | None = None
+        self.logits: list[Tensor] | None = None
         self.detached = True
 
 
+_ASKED = _Asked()
+
+
 @contextmanager
-def asked(network: nn.Module, labels: Tensor | None = None) -> Iterator[list[Tensor]]:
-    """After it the list holds the logits of the network's probes, N×classes each.
+def asked(labels: Tensor | None = None, *, detached: bool = True) -> Iterator[list[Tensor]]:
+    """Into the list come the logits of the probes of a network that is run within it, N×classes each, in order.
 
     Args:
-        labels: of the pictures that the network is given within it, N (int64), for its gates.
+        labels: of the pictures that the network is given, N (int64), for its gates.
+        detached: whether a gate gives the map no gradients by what its probe makes of it, as in the paper. An attack
+            may want to know better.
     """
-    found = probes(network)
+    before = _ASKED.labels, _ASKED.logits, _ASKED.detached
     logits: list[Tensor] = []
-    for probe in found:
-        probe.asked, probe.labels = True, labels
+    _ASKED.labels, _ASKED.logits, _ASKED.detached = labels, logits, detached
     try:
         yield logits
-        logits += [probe.logits for probe in found if probe.logits is not None]
     finally:
-        for probe in found:
-            probe.asked = False
-            probe.labels = probe.logits = None
+        _ASKED.labels, _ASKED.logits, _ASKED.detached = before
 
 
 def probes(network: nn.Module) -> list[Probed]:
@@ -80,8 +76,8 @@ class Probe(Probed):
 
     def forward(self, x: Tensor) -> Tensor:
         if not is_scripting():  # noqa: SIM102 (nested, so that what is compiled as TorchScript does not see it)
-            if self.asked:
-                self.logits = self.linear(x.mean((2, 3)))
+            if _ASKED.logits is not None:
+                _ASKED.logits.append(self.linear(x.mean((2, 3))))
         return x
 
     def make_constant(self) -> float:
@@ -104,10 +100,8 @@ class FeatureSelection(Probed):
     def forward(self, x: Tensor) -> Tensor:
         logits = self.linear(x.mean((2, 3)))
         pair = logits.topk(min(2, logits.shape[1]), 1)[1]  # N×2
-        if not is_scripting():  # noqa: SIM102
-            if self.asked:
-                pair = _with_labels(pair, self.labels)
-                self.logits = logits
+        if not is_scripting():
+            pair = _told(pair, logits)
         relevance = self.linear.weight[pair[:, 0]] + self.linear.weight[pair[:, -1]]  # N×C
         return x * _gate(relevance)
 
@@ -138,10 +132,8 @@ class NonlinearFeatureSelection(Probed):
         logits = self.second(F.softplus(before, self.sharpness))
         pair = logits.topk(min(2, logits.shape[1]), 1)[1]  # N×2
         if not is_scripting():
-            if self.asked:
-                pair = _with_labels(pair, self.labels)
-                self.logits = logits
-            if self.detached and torch.is_grad_enabled():
+            pair = _told(pair, logits)
+            if _ASKED.detached and torch.is_grad_enabled():
                 before = self.first(pooled.detach())
         chosen = self.second.weight[pair[:, 0]] + self.second.weight[pair[:, -1]]  # N×128
         relevance = F.linear((self.sharpness * before).sigmoid() * chosen, self.first.weight.t())  # N×C
@@ -158,6 +150,9 @@ def _gate(relevance: Tensor) -> Tensor:
     return (relevance.shape[1] * relevance.softmax(1))[:, :, None, None]
 
 
-def _with_labels(pair: Tensor, labels: Tensor | None) -> Tensor:
-    """The true classes, N, where they are known, and the probe's second ones, of its first two, N×2: together N×2."""
-    return pair if labels is None else torch.stack((labels, pair[:, -1]), 1)
+def _told(pair: Tensor, logits: Tensor) -> Tensor:
+    """Hands over the logits if they are asked for; the pair of classes, N×2, the first the true one if that is told."""
+    if _ASKED.logits is None:
+        return pair
+    _ASKED.logits.append(logits)
+    return pair if _ASKED.labels is None else torch.stack((_ASKED.labels, pair[:, -1]), 1)

@@ -25,7 +25,7 @@ def joint_losses(
     """
 
     def losses(images: Tensor) -> Tensor:
-        with autocast(images.device, precision), asked(network) as logits:
+        with autocast(images.device, precision), asked() as logits:
             outputs = network(resized(images, resolution))
         own = nn.functional.cross_entropy(outputs.float(), labels, reduction="none")
         return with_probes(own, logits if weight else [], labels, weight)
