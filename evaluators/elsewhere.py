@@ -12,6 +12,7 @@ from foundation.progress import Reporter
 from tasks.choice import task
 from tasks.classification.room import CLASSIFICATION
 from training.lanes import use_threads
+from training.task import on
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Elsewhere:
         reporter = Reporter(quiet=True)
         chosen = task(self.task)
         data = chosen.data(self.data, self.side, device, reporter, **self.reading)
-        evaluator = adopted(EVALUATORS[self.name](Setup(**self.settings, task=chosen, data=data, reporter=reporter)))
+        evaluator = adopted(
+            EVALUATORS[self.name](Setup(**self.settings, task=on(chosen, data), data=data, reporter=reporter))
+        )
         evaluator.prepare()
         return evaluator

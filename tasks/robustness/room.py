@@ -75,7 +75,7 @@ class RobustClassification(Classification):
     def measure(
         self, network: nn.Module, batches: Iterable[Batch], *, shared: bool = False, precision: str = "auto"
     ) -> Examination:
-        """Accuracy under attack, and beside it accuracy and cross-entropy without. Predictions are those without."""
+        """Accuracy under attack, and beside it accuracy and cross-entropy without. Predictions are those under attack."""
         network.eval()
 
         def look(images: Tensor, targets: Targets) -> tuple[Any, Tensor]:
@@ -101,7 +101,7 @@ class RobustClassification(Classification):
             robust = of_pictures(confusion(truth, taken, classes)).shares["recall"]
             return ByClass(known.unit, known.counts, {**known.shares, "under attack": robust}, known.confusion)
 
-        return Examination(measured, natural.pictures, natural.predictions, entries, by_class)
+        return Examination(measured, natural.pictures, {"predicted": taken, "labels": truth}, entries, by_class)
 
 
 def _logits(network: nn.Module, images: Tensor, precision: str) -> Tensor:

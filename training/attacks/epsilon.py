@@ -1,5 +1,6 @@
 """How much an attack may change, as people write it. Without torch, for a command's help needs it."""
 
+import re
 from fractions import Fraction
 
 from foundation.errors import InputError
@@ -8,12 +9,15 @@ EPSILON = "8/255"
 """What most of the field's tables have, of pictures in colour."""
 
 
-def read_epsilon(text: str) -> float:
-    """What `8/255` or `0.03` says. Raises InputError for what is no number above 0 and below 1."""
+_WRITTEN = re.compile(r"\d{1,9}/\d{1,9}|\d{1,3}(\.\d{1,9})?")
+
+
+def read_epsilon(text: str, setting: str = "epsilon") -> float:
+    """What `8/255` or `0.03` says. Raises InputError, naming the setting, for what is no number above 0 and below 1."""
     try:
-        value = float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
+        value = float(Fraction(text)) if _WRITTEN.fullmatch(text) else 0.0
+    except ZeroDivisionError:
         value = 0.0
     if not 0 < value < 1:
-        raise InputError(f"epsilon: expected a number above 0 and below 1, such as 8/255, got {text}")
+        raise InputError(f"{setting}: expected a number above 0 and below 1, such as 8/255, got {text}")
     return value

@@ -11,7 +11,13 @@ from training.resize import resized
 
 
 def joint_losses(
-    network: nn.Module, labels: Tensor, resolution: int, *, weight: float = WEIGHT, precision: str = "float32"
+    network: nn.Module,
+    labels: Tensor,
+    resolution: int,
+    *,
+    weight: float = WEIGHT,
+    detached: bool = True,
+    precision: str = "float32",
 ) -> Losses:
     """The cross-entropy of each of N pictures, with that of the network's probes.
 
@@ -21,11 +27,12 @@ def joint_losses(
         labels: N (int64).
         resolution: of the images that the network is given, in pixels a side: the attack is on the pictures before.
         weight: β of the probes' part; 0 leaves it out.
+        detached: as `search_space.attention.probes.asked` takes it.
         precision: as in a recipe.
     """
 
     def losses(images: Tensor) -> Tensor:
-        with autocast(images.device, precision), asked() as logits:
+        with autocast(images.device, precision), asked(detached=detached) as logits:
             outputs = network(resized(images, resolution))
         own = nn.functional.cross_entropy(outputs.float(), labels, reduction="none")
         return with_probes(own, logits if weight else [], labels, weight)
