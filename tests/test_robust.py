@@ -295,7 +295,7 @@ def test_a_killed_training_ends_with_the_same_bits(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--epsilon", "2"], "epsilon: expected a number above 0 and below 1, such as 8/255, got 2"),
+        (["--epsilon", "2"], "`epsilon`: expected a number above 0 and below 1, such as 8/255, got 2"),
         (["--method", "labels"], "--epsilon 0.1: it is for --method adversarial alone; leave it out"),
     ],
 )

@@ -52,7 +52,7 @@ class RobustClassification(Classification):
         epsilon, _, steps = (attack or EPSILON).partition(":")
         if steps and not (steps.isdecimal() and 1 <= int(steps) <= 1000):
             raise InputError(f"expected 1 to 1000 steps after {epsilon}:, got {steps}")
-        self.epsilon, self.steps = read_epsilon(epsilon), int(steps or STEPS)
+        self.epsilon, self.steps = read_epsilon(epsilon, "epsilon"), int(steps or STEPS)
         self.attack = attack
         self.box = box
         if attack:
@@ -75,7 +75,7 @@ class RobustClassification(Classification):
     def measure(
         self, network: nn.Module, batches: Iterable[Batch], *, shared: bool = False, precision: str = "auto"
     ) -> Examination:
-        """Accuracy under attack, and beside it accuracy and cross-entropy without. Predictions are those under attack."""
+        """Accuracy under attack, of which predictions are; beside it accuracy and cross-entropy without."""
         network.eval()
 
         def look(images: Tensor, targets: Targets) -> tuple[Any, Tensor]:
