@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from commands.attacked import Attacking, planned, show_robustness, under_attack
 from commands.output_folder import make
 from commands.settings import EVALUATE, EvaluateSettings
 from deployment.compared_latency import compare_latency
 from deployment.evaluation import Evaluation, evaluated
 from deployment.model_source import Model, check_classes, find_models, read_model
+from deployment.robustness import Robustness, check_attacks
 from deployment.runtimes import device_name
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
@@ -33,19 +35,25 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = EVALUATE.parse(arguments)
     reporter = Reporter(settings.quiet)
+    attacking = planned(settings)
     found = find_models(settings.source)
     if settings.latency:
         use_threads(settings.threads, lanes=False)
         _compare_latency(found, settings, reporter)
     else:
-        _evaluate(found, settings, reporter)
+        _evaluate(found, settings, attacking, reporter)
 
 
-def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Reporter) -> None:
+def _evaluate(
+    found: dict[str, Path], settings: EvaluateSettings, attacking: Attacking | None, reporter: Reporter
+) -> None:
     """Tests each network, and writes its results."""
     device = resolve_device(settings.device)
     use_threads(default_threads(), lanes=device.type == "cpu")
     models = {name: read_model(path, device) for name, path in found.items()}
+    if attacking is not None:
+        for model in models.values():
+            check_attacks(model, attacking.attacks)
     specs = {name: _spec(model, settings.data) for name, model in models.items()}
     if settings.data is None:
         reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
@@ -64,6 +72,7 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
             )
         check_classes(model, sets[key])
     evaluations: list[tuple[str, Model, Evaluation]] = []
+    robust: list[tuple[str, Robustness]] = []
     for name, model in models.items():
         data = sets[_key(model, specs[name])]
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
@@ -74,6 +83,9 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
         evaluation = _tested(name, model, data, settings, reporter)
         evaluations.append((name, model, evaluation))
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
+        if attacking is not None:
+            robust.append((name, under_attack(name, model, data, attacking, settings, reporter)))
+            results["robustness"] = robust[-1][1].to_dict()
         write_json(folder / "evaluation.json", results)
         measured = evaluation.measured
         lacking = [each for each in measured.metric.beside if each not in measured.beside]
@@ -99,6 +111,8 @@ def _evaluate(found: dict[str, Path], settings: EvaluateSettings, reporter: Repo
     if len(evaluations) == 1 and evaluation.by_class is not None:
         reporter.show(class_table(evaluation))
     reporter.show(evaluation_table(rows, title))
+    if attacking is not None:
+        show_robustness(robust, of, attacking, settings, reporter)
     for name, model, evaluation in evaluations:
         files = "evaluation.json, confusion.png" if _has_confusion(evaluation) else "evaluation.json"
         reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: {files}")

@@ -72,6 +72,11 @@ def methods() -> tuple[str, ...]:
     return registered("training/methods", "METHODS.register")
 
 
+def attacks() -> tuple[str, ...]:
+    """Of `training.attacks`."""
+    return registered("training/attacks/registry.py", "ATTACKS.register")
+
+
 def spaces() -> tuple[str, ...]:
     """Of `search_space.spaces`."""
     return _of_families("spaces.py", "SPACES.register")

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from commands import flags
 from commands.command_line import Command, flag, positional
-from commands.registered import backbones, spaces, tasks, told
-from commands.values import whole
+from commands.registered import attacks, backbones, spaces, tasks, told
+from commands.values import names, number, whole
 from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
 from training.specs import DATA, TASK
 
 SPLITS = ("test", "validation", "train")
+EPSILON = "8/255"
+"""By how much `--attack` may change a value, if nothing else is said: what is usual for pictures of 32 pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,18 @@ class EvaluateSettings:
     split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS)
     out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
     batch_size: int = flag(256, "pictures that a network is shown at a time", whole(1, 65_536))
+    attack: tuple[str, ...] | None = flag(
+        None,
+        "also test classifiers on pictures that are changed so that they get them wrong, by each of these: "
+        f"{','.join(attacks())}; with another number of steps or queries as pgd:100,square:5000 (default: none)",
+        names,
+    )
+    epsilon: str | None = flag(
+        None, f"how much --attack may change a value of a picture, from 0 to 1 (default: {EPSILON})", number
+    )
+    pictures: int | None = flag(
+        None, "how many pictures --attack changes, evenly spaced among them all (default: all)", whole(1)
+    )
     latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
     runtimes: tuple[str, ...] | None = flag(
         None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes

@@ -50,6 +50,16 @@ word = Parser(str, "NAME")
 """Any text."""
 
 
+number = Parser(str, "NUMBER")
+"""Any text, which is read as a number later, where torch is imported."""
+
+
+@parser("NAME,…")
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between, each once."""
+    return tuple(dict.fromkeys(text.split(",")))
+
+
 @parser("COUNT")
 def count(text: str) -> int:
     """A count as people write it: 300M, 1.2G, 850k, 1000000."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from deployment.answers import See, Seen, answering, check_fit
 from deployment.onnx_session import OnnxNetwork
 from foundation.errors import InputError, one_line
+from search_space.network import Network
 from training.data.datasets import Dataset
 from training.model_file import ModelInfo, load_model
 from training.targets import in_float32
@@ -25,11 +26,13 @@ class Model:
 
     Attributes:
         see: what it makes of pictures: answers, and from a file of weights outputs as well, on its device.
+        network: of a file of weights, in evaluation mode on its device: what gradients can be taken of.
     """
 
     path: Path
     info: ModelInfo
     see: See
+    network: Network | None = None
 
     @property
     def task(self) -> Answering:
@@ -91,7 +94,7 @@ def read_model(path: Path, device: torch.device) -> Model:
         answers = task.answers(outputs, (images.shape[2], images.shape[3]))
         return check_fit(task, Seen(answers, outputs), images, info, str(path))
 
-    return Model(path, info, see)
+    return Model(path, info, see, network)
 
 
 def _checked(session: OnnxNetwork, info: ModelInfo, path: Path) -> See:

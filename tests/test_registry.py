@@ -10,6 +10,7 @@ from search_space.attention import OPS
 from search_space.families.mobile.blocks import BLOCKS
 from search_space.spaces import SPACES
 from studies.samplers.base import SAMPLERS
+from training.attacks.registry import ATTACKS
 
 
 def _colours() -> Registry[type]:
@@ -47,7 +48,7 @@ def test_an_item_that_is_set_replaces() -> None:
     assert colours.names() == ("blue",)
 
 
-@pytest.mark.parametrize("registry", [_colours(), OPS, BLOCKS, SPACES, SCORES, SAMPLERS, EVALUATORS])
+@pytest.mark.parametrize("registry", [_colours(), OPS, BLOCKS, SPACES, SCORES, SAMPLERS, EVALUATORS, ATTACKS])
 def test_an_unknown_name(registry: Registry[object]) -> None:
     with pytest.raises(InputError) as refused:
         registry.get("absent")

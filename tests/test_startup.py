@@ -53,6 +53,7 @@ def test_help_and_mistakes_import_nothing_heavy(command: str, arguments: list[st
         ("retrain", ["x", "--contrast", "much"]),
         ("pretrain", ["x", "--epochs", "0"]),
         ("evaluate", ["x", "--runtimes", "absent"]),
+        ("evaluate", ["x", "--pictures", "0"]),
         ("predict", ["x"]),
         ("describe", ["x", "--classes", "none"]),
         ("measure_latency", ["--threads", "0"]),
@@ -74,11 +75,13 @@ from search_space.backbones import BACKBONES
 from search_space.spaces import SPACES
 from studies.samplers import sampler_names
 from tasks.choice import TASKS
+from training.attacks.registry import ATTACKS
 
 assert registered.scores() == zero_cost.names()
 assert set(registered.samplers()) == {name for name in sampler_names() if ":" not in name}
 assert set(registered.evaluators()) == set(EVALUATORS)
 assert set(registered.tasks()) == set(TASKS)
+assert registered.attacks() == tuple(ATTACKS)
 assert registered.spaces() == tuple(SPACES)
 assert registered.backbones() == tuple(BACKBONES)
 assert tuple(export._FORMATS) == choices.FORMATS

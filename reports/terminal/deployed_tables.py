@@ -9,6 +9,7 @@ from rich.text import Text
 from deployment.compared_latency import Spread
 from deployment.evaluation import Evaluation
 from deployment.precisions import Precision
+from deployment.robustness import Robustness
 from foundation.amounts import human, milliseconds
 from foundation.metric import ACCURACY
 from reports.notation import attention_by_stage
@@ -48,6 +49,29 @@ def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
             attention_by_stage(row.architecture),
         )
     return table
+
+
+def robustness_table(rows: Sequence[tuple[str, Robustness]], title: str) -> Table:
+    """Networks in the order given, under the same attacks: accuracy without one, under each, and under the worst.
+
+    The last column is the share of the pictures that no attack makes wrong.
+    """
+    table = plain_table(title, ("network", "natural", *rows[0][1].attacks, "worst"))
+    for name, found in rows:
+        values = (found.natural_accuracy, *found.accuracies.values(), found.worst)
+        table.add_row(Text(name), *map(ACCURACY.written, values))
+    return table
+
+
+def masking_line(found: Robustness) -> str:
+    """Whether gradients mislead, in words: a network may seem robust only because they show an attack no way."""
+    black, white = found.by_queries, found.by_gradients
+    if black is None or white is None:
+        return "gradient masking: not looked for, which takes an attack without gradients beside one by them"
+    if not found.masked:
+        return "gradient masking: none seen"
+    low, high = (ACCURACY.written(found.accuracies[name]) for name in (black, white))
+    return f"gradient masking: suspected ({black} {low} is below {white} {high})"
 
 
 def class_table(evaluation: Evaluation) -> Table:
