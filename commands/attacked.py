@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from commands.settings import EPSILON, EvaluateSettings
+from commands.settings import EvaluateSettings
 from deployment.model_source import Model
-from deployment.robustness import Robustness, attacked
+from deployment.robustness import Robustness, attacked, gated
 from foundation.errors import InputError
 from foundation.progress import Reporter
 from reports.terminal.deployed_tables import masking_line, robustness_table
-from training.attacks.box import read_epsilon
-from training.attacks.registry import Attack, read_attack
+from training.attacks.epsilon import EPSILON, read_epsilon
+from training.attacks.registry import PGD, Adaptive, Attack, read_attack
 from training.data.datasets import Dataset
 
 
@@ -48,12 +48,21 @@ def planned(settings: EvaluateSettings) -> Attacking | None:
 def under_attack(
     name: str, model: Model, data: Dataset, attacking: Attacking, settings: EvaluateSettings, reporter: Reporter
 ) -> Robustness:
-    """What the network makes of attacked pictures."""
+    """What the network makes of attacked pictures.
+
+    Where gates go by probes `pgd` alone may be misled, so the attack against these is added to it.
+    """
+    attacks = dict(attacking.attacks)
+    descents = {text: attack for text, attack in attacks.items() if isinstance(attack, PGD)}
+    if gated(model) and descents and not any(isinstance(attack, Adaptive) for attack in attacks.values()):
+        text, attack = next(iter(descents.items()))
+        attacks[text.replace("pgd", "adaptive")] = Adaptive(attack.steps)
+        reporter.say(f"{name}: has gates that go by probes, so `attack` adaptive is added to pgd")
     return attacked(
         model,
         data,
         getattr(data, settings.split),
-        attacking.attacks,
+        attacks,
         attacking.epsilon,
         name=name,
         pictures=settings.pictures,

@@ -8,11 +8,10 @@ from commands.command_line import Command, flag, positional
 from commands.registered import attacks, backbones, spaces, tasks, told
 from commands.values import names, number, whole
 from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
+from training.attacks.epsilon import EPSILON
 from training.specs import DATA, TASK
 
 SPLITS = ("test", "validation", "train")
-EPSILON = "8/255"
-"""By how much `--attack` may change a value, if nothing else is said: what is usual for pictures of 32 pixels."""
 
 
 @dataclass(frozen=True)

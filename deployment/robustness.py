@@ -13,14 +13,15 @@ from deployment.model_source import Model
 from foundation.errors import InputError
 from foundation.progress import Reporter
 from foundation.seeds import derive
+from search_space.attention.probes import Probe, probes
 from training.attacks.box import Box
 from training.attacks.losses import right
-from training.attacks.registry import Attack, Logits
+from training.attacks.registry import Adaptive, Attack, Logits, NetworkLogits
 from training.data.datasets import Dataset
 from training.data.split import Split
 from training.lanes import each_batch
 from training.resize import resized_batch
-from training.targets import Targets, in_float32
+from training.targets import Targets
 from training.task import check_class_labels
 
 PIXELS = 1 << 20
@@ -112,6 +113,16 @@ def check_attacks(model: Model, attacks: Mapping[str, Attack]) -> None:
                 f"{model.path}: an ONNX file has no gradients, and `attack` {name} follows them; give the network's "
                 ".safetensors, or `attack` square"
             )
+        if isinstance(attack, Adaptive) and not gated(model):
+            raise InputError(
+                f"{model.path}: its attention has no gate that goes by a probe, as `cifs` has, and `attack` {name} is "
+                "for such; leave it out"
+            )
+
+
+def gated(model: Model) -> bool:
+    """Whether the network's attention has gates that go by probes, which `pgd` alone may be misled by."""
+    return model.network is not None and any(not isinstance(one, Probe) for one in probes(model.network))
 
 
 def attacked(
@@ -179,23 +190,9 @@ def attacked(
 
 
 def _logits(model: Model) -> Logits:
-    """The network's, of which every gradient is looked at."""
-    network = model.network
-    if network is None:
+    if model.network is None:
         return lambda images: model.see(images).answers.to(images.device)
-
-    def checked(gradient: Tensor) -> None:
-        if not bool(gradient.isfinite().all()):  # its sign would be 0: nothing would be changed, nor found wrong
-            raise InputError(
-                f"{model.path}: a gradient by a picture is not finite, so no attack can follow it; give `attack` square"
-            )
-
-    def logits(images: Tensor) -> Tensor:
-        if images.requires_grad:
-            images.register_hook(checked)
-        return in_float32(network(images.contiguous(memory_format=torch.channels_last)))
-
-    return logits
+    return NetworkLogits(model.network, str(model.path))
 
 
 @torch.no_grad()

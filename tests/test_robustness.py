@@ -299,8 +299,8 @@ def test_an_attack_of_ones_own(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--attack", "pgd,absent"], "--attack absent: unknown; known: pgd, fgsm, apgd, square"),
-        (["--attack", "pgd,"], "--attack : unknown; known: pgd, fgsm, apgd, square"),
+        (["--attack", "pgd,absent"], "--attack absent: unknown; known: pgd, fgsm, apgd, square, adaptive"),
+        (["--attack", "pgd,"], "--attack : unknown; known: pgd, fgsm, apgd, square, adaptive"),
         (
             ["--attack", "pgd:many"],
             "--attack pgd:many: expected steps from 1 to 1000000 after the colon, got many",
@@ -360,3 +360,26 @@ def test_one_that_gives_answers_alone() -> None:
     check_attacks(model, {"square": read_attack("square")})
     with pytest.raises(InputError, match=r"model\.onnx: an ONNX file has no gradients, and `attack` pgd:5 follows"):
         check_attacks(model, {"square": read_attack("square"), "pgd:5": read_attack("pgd:5")})
+
+
+def test_gates_that_go_by_probes_are_attacked_too(
+    picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    stage = replace(ARCHITECTURE.stages[0], attention=(Attention("cifs"),) * 2)
+    for name, architecture in (("gated", replace(ARCHITECTURE, stages=(stage,))), ("plain", ARCHITECTURE)):
+        _save(Path("runs", name), info=replace(INFO, architecture=architecture))
+    more = ["--data", f"folder:{picture_folder}", "--attack", "pgd:2", "--out", "results"]
+    assert _ended(["runs", *more], monkeypatch) == 0
+    printed = capsys.readouterr()
+    assert "gated: has gates that go by probes, so --attack adaptive is added to pgd\n" in printed.err + printed.out
+    attacked = {name: json.loads(Path("results", name, "evaluation.json").read_text()) for name in ("gated", "plain")}
+    told = {name: [one["name"] for one in found["robustness"]["attacks"]] for name, found in attacked.items()}
+    assert told == {"gated": ["pgd", "adaptive"], "plain": ["pgd"]}
+    arguments = ["runs/plain", "--data", f"folder:{picture_folder}", "--attack", "adaptive"]
+    assert _ended(arguments, monkeypatch) == 2
+    message = (
+        "its attention has no gate that goes by a probe, as `cifs` has, and --attack adaptive is for such; leave it out"
+    )
+    assert message in capsys.readouterr().err

@@ -52,14 +52,16 @@ def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
 
 
 def robustness_table(rows: Sequence[tuple[str, Robustness]], title: str) -> Table:
-    """Networks in the order given, under the same attacks: accuracy without one, under each, and under the worst.
+    """Networks in the order given, under attacks: accuracy without one, under each, and under the worst.
 
     The last column is the share of the pictures that no attack makes wrong.
     """
-    table = plain_table(title, ("network", "natural", *rows[0][1].attacks, "worst"))
+    names = list(dict.fromkeys(name for _, found in rows for name in found.attacks))
+    table = plain_table(title, ("network", "natural", *names, "worst"))
     for name, found in rows:
-        values = (found.natural_accuracy, *found.accuracies.values(), found.worst)
-        table.add_row(Text(name), *map(ACCURACY.written, values))
+        under = {attack: ACCURACY.written(value) for attack, value in found.accuracies.items()}
+        own = (under.get(attack, "") for attack in names)
+        table.add_row(Text(name), ACCURACY.written(found.natural_accuracy), *own, ACCURACY.written(found.worst))
     return table
 
 

@@ -7,19 +7,45 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foundation.errors import InputError
 from foundation.registry import Registry
+from training.attacks.adaptive import adaptive
 from training.attacks.apgd import apgd
 from training.attacks.box import Box
 from training.attacks.losses import DLR_CLASSES, LogitLoss, cross_entropy, dlr, right
 from training.attacks.pgd import Losses, pgd
 from training.attacks.square import square
+from training.targets import in_float32
 
 MOST_STEPS = 1_000_000
 Logits = Callable[[Tensor], Tensor]
 """From normalised images (N×C×H×W) to logits (N×classes), in evaluation mode."""
+
+
+class NetworkLogits(nn.Module):
+    """The logits of a network, whose insides an attack may look at; every gradient by a picture is looked at, too.
+
+    Args:
+        where: how a message calls the network.
+    """
+
+    def __init__(self, network: nn.Module, where: str):
+        super().__init__()
+        self.network, self.where = network, where
+
+    def _check(self, gradient: Tensor) -> None:
+        if not bool(gradient.isfinite().all()):  # its sign would be 0: nothing would be changed, nor found wrong
+            raise InputError(
+                f"{self.where}: a gradient by a picture is not finite, so no attack can follow it; give `attack` square"
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.requires_grad:
+            images.register_hook(self._check)
+        logits: Tensor = in_float32(self.network(images.contiguous(memory_format=torch.channels_last)))
+        return logits
 
 
 @dataclass(frozen=True)
@@ -139,3 +165,14 @@ class Square(Attack):
 
     def __call__(self, logits: Logits, images: Tensor, labels: Tensor, box: Box, seeds: Sequence[int]) -> Tensor:
         return square(logits, images, labels, box, queries=self.steps, seeds=seeds)
+
+
+@ATTACKS.register("adaptive")
+class Adaptive(Attack):
+    """`adaptive`, on networks whose attention has gates that go by probes."""
+
+    usual = 20
+
+    def __call__(self, logits: Logits, images: Tensor, labels: Tensor, box: Box, seeds: Sequence[int]) -> Tensor:
+        assert isinstance(logits, NetworkLogits)
+        return adaptive(logits, images, labels, box, steps=self.steps)
