@@ -115,7 +115,7 @@ def check_attacks(model: Model, attacks: Mapping[str, Attack]) -> None:
             )
         if isinstance(attack, Adaptive) and not gated(model):
             raise InputError(
-                f"{model.path}: its attention has no gate that goes by a probe, as `cifs` has, and `attack` {name} is "
+                f"{model.path}: its attention has no gate that goes by a probe, as cifs has, and `attack` {name} is "
                 "for such; leave it out"
             )
 

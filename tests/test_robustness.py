@@ -380,6 +380,6 @@ def test_gates_that_go_by_probes_are_attacked_too(
     arguments = ["runs/plain", "--data", f"folder:{picture_folder}", "--attack", "adaptive"]
     assert _ended(arguments, monkeypatch) == 2
     message = (
-        "its attention has no gate that goes by a probe, as `cifs` has, and --attack adaptive is for such; leave it out"
+        "its attention has no gate that goes by a probe, as cifs has, and --attack adaptive is for such; leave it out"
     )
     assert message in capsys.readouterr().err

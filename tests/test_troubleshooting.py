@@ -13,7 +13,18 @@ from search_space.families.mobile.blocks import BLOCKS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-PACKAGES = ("foundation", "search_space", "training", "evaluators", "studies", "deployment", "reports", "commands")
+PACKAGES = ("foundation", "search_space", "training", "tasks", "evaluators", "studies")
+PACKAGES += ("deployment", "reports", "commands")
+    "foundation",
+    "search_space",
+    "training",
+    "tasks",
+    "evaluators",
+    "studies",
+    "deployment",
+    "reports",
+    "commands",
+)
 ANY = "…"
 
 
