@@ -13,8 +13,9 @@ from commands.adaptations import ADAPT, check_data, chosen
 from deployment.model_source import find_model
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
-from foundation.files import check_inside, write_json
+from foundation.files import check_inside, write_json, write_text
 from foundation.progress import Reporter, duration
+from reports.html.adaptation_page import REPORT, adaptation_page
 from reports.terminal.adaptation_table import shares_table, stands_table
 from studies.runs import run_folder
 from training.adaptation.adapt import SHOT, SOURCE, STATISTICS, TRANSFER, WEIGHTS, Adapting, Stand
@@ -23,7 +24,7 @@ from training.data.adaptation_target import FOLDER, Target, target_folder, targe
 from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.model_file import ModelInfo, load_model
-from training.specs import TASK
+from training.specs import ROBUST, TASK
 
 RESULTS = "adaptation.json"
 KEPT = ("*/checkpoint*", "*/weights.safetensors", RESULTS)
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: cannot be trained; give the network's .safetensors")
     network, info = load_model(path)
-    if info.task.partition(":")[0] != TASK:
+    if info.task.partition(":")[0] not in (TASK, ROBUST):
         raise InputError(f"{path}: of task {info.task}; only a classifier of pictures ({TASK}) can be adapted")
     if len(info.classes) < 2:
         raise InputError(f"{path}: knows one class ({info.classes[0]}), so there is nothing to be sure of")
@@ -69,11 +70,13 @@ def main(arguments: Sequence[str]) -> None:
             stands.append(adapting.stand(TRANSFER, adapting.transferred(adapted)))
         pictures = len(target.pictures)
         write_json(out / RESULTS, {"pictures": pictures, "classes": info.classes, "networks": [*map(asdict, stands)]})
-        reporter.show(shares_table(stands, info.classes, _shares(target.labels, len(info.classes))))
+        true = _shares(target.labels, len(info.classes))
+        write_text(out / REPORT, adaptation_page(out.resolve().name, spec, pictures, info.classes, stands, true))
+        reporter.show(shares_table(stands, info.classes, true))
         reporter.show(stands_table(stands, info.classes, f"{spec}: {pictures} pictures, {recipe.epochs} epochs"))
         _warn(stands, pictures, losses.diversity, reporter)
         written = ["shot", *(["labelling-transfer"] if settings.labelling_transfer else [])]
-        files = ", ".join([*(f"{part}/{WEIGHTS}" for part in written), RESULTS])
+        files = ", ".join([*(f"{part}/{WEIGHTS}" for part in written), RESULTS, REPORT])
         reporter.say(f"{out}: {files}; done in {duration(time.monotonic() - started)}")
 
 

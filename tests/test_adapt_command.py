@@ -113,6 +113,22 @@ def test_a_killed_adaptation_ends_with_the_same_bits(
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_page_shows_classes_before_and_after(weights: Path, flat: Path, picture_folder: Path, tmp_path: Path) -> None:
+    labelled = _adapted(weights, picture_folder, tmp_path / "<i>")
+    page = (tmp_path / "<i>" / "report.html").read_text()
+    assert "<title>&lt;i&gt; · CoordNAS</title>" in page
+    first, *_, last = labelled["networks"]
+    for value in (first["accuracy"], last["accuracy"], *(one for one in last["recalls"] if one is not None)):
+        assert f"{100 * value:.2f}\N{NO-BREAK SPACE}%" in page
+    assert "recall, source only" in page
+    assert "without a label" in page
+    unlabelled = _adapted(weights, flat, tmp_path / "flat")
+    page = (tmp_path / "flat" / "report.html").read_text()
+    assert "The pictures have no labels" in page
+    assert "recall" not in page
+    assert f"{unlabelled['networks'][-1]['entropy']:.4f}" in page
+
+
 def test_another_adaptation_in_the_same_folder(weights: Path, flat: Path, tmp_path: Path) -> None:
     _adapted(weights, flat, tmp_path / "out")
     with pytest.raises(InputError, match=r"holds another run: .*diversity"):

@@ -14,17 +14,7 @@ from search_space.families.mobile.blocks import BLOCKS
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 PACKAGES = ("foundation", "search_space", "training", "tasks", "evaluators", "studies")
-PACKAGES += ("deployment", "reports", "commands")
-    "foundation",
-    "search_space",
-    "training",
-    "tasks",
-    "evaluators",
-    "studies",
-    "deployment",
-    "reports",
-    "commands",
-)
+PACKAGES = (*PACKAGES, "deployment", "reports", "commands")
 ANY = "…"
 
 
