@@ -99,6 +99,12 @@ def test_a_picture_counts_as_right_if_nothing_makes_it_wrong() -> None:
         ),
         ({"pgd": 6}, "gradient masking: not looked for, which takes an attack without gradients beside one by them"),
         ({"square": 6}, "gradient masking: not looked for, which takes an attack without gradients beside one by them"),
+        # What is made to get round gates does not count among what they mislead.
+        (
+            {"pgd": 5, "adaptive": 1, "square": 3},
+            "gradient masking: suspected (square 30.00 % is below pgd 50.00 %)",
+        ),
+        ({"adaptive": 1, "square": 3}, "gradient masking: none seen"),
     ],
 )
 def test_what_is_said_of_gradients(right: dict[str, int], line: str) -> None:
