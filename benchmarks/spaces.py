@@ -1,7 +1,7 @@
 """Which of several search spaces gives the better network, at the same budget.
 
-    python -m benchmarks.spaces [--spaces A,B,…] [--data SPEC] [--preset NAME] [--max-macs N] [--searches N] [--seeds N]
-                                [--folder FOLDER] [--threads N]
+    python -m benchmarks.spaces [--spaces A,B,…] [--data SPEC] [--preset NAME] [--max-macs N] [--searches N] [--first N]
+                                [--seeds N] [--folder FOLDER] [--threads N]
 
 For each search seed the default `search.py` is run in every space. What it finds is then trained with `--seeds` seeds
 that no choice was made by (1, 2, …), and tested. Printed are each space's mean over the searches, and how far the
@@ -38,7 +38,7 @@ def main() -> None:
     scores: dict[str, list[float]] = {name: [] for name in arguments.spaces}
     flags = [arguments.preset, "--data", arguments.data]
     flags += ["--max-macs", arguments.max_macs] if arguments.max_macs else []
-    for seed in range(arguments.searches):
+    for seed in range(arguments.first, arguments.first + arguments.searches):
         for space, means in scores.items():
             run = arguments.folder / f"{space}-{seed}"
             searched(ROOT, [*flags, "--space", space], run, seed, arguments.threads)
@@ -62,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="digits")
     parser.add_argument("--max-macs", default=None, help="default: the preset's")
     parser.add_argument("--searches", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first search")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("runs/spaces"))
