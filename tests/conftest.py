@@ -1,6 +1,8 @@
 """Fixtures that several files share."""
 
-from collections.abc import Iterator
+import runpy
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
 from training.data.digits import source
 
+ROOT = Path(__file__).parent.parent
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
@@ -29,6 +33,29 @@ def _seeded() -> Iterator[None]:
 def _fields_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that a test runs has this process's messages name flags; not beyond the test."""
     monkeypatch.setattr("foundation.printed._flags_are_named", False)
+
+
+@pytest.fixture
+def launched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a launcher in a folder as `python SCRIPT ARGUMENTS` does, in this process, which has torch imported already.
+
+    What is about processes (kills, signals, what is imported) needs one of its own.
+    """
+
+    def launch(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "100")
+            patch.setattr("sys.argv", [script, *arguments])
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(ROOT / script), run_name="__main__")
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess([script, *arguments], int(ended.value.code or 0), said.out, said.err)
+
+    return launch
 
 
 @pytest.fixture(scope="session")
