@@ -3,7 +3,7 @@
 import json
 import random
 import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from training.data.datasets import Dataset, load_data
 from training.recipe import Recipe
 from training.standalone import train_standalone
 
-ROOT = Path(__file__).parent.parent
+Launched = Callable[..., subprocess.CompletedProcess[str]]
 QUIET = Reporter(quiet=True)
 RECIPE = Recipe(epochs=5, batch_size=16, learning_rate=0.1)
 
@@ -233,15 +233,17 @@ def test_how_many_by_default() -> None:
     assert planned.init == of_a_run
 
 
-def test_from_the_search_to_the_retraining(picture_folder: Path, narrow_space_file: Path, tmp_path: Path) -> None:
+def test_from_the_search_to_the_retraining(
+    launched: Launched, picture_folder: Path, narrow_space_file: Path, tmp_path: Path
+) -> None:
     """The commands: the winner is the run's best, is told, and is not trained anew; a second call trains nothing."""
     command = ["search.py", "--data", f"folder:{picture_folder}", "--space", str(narrow_space_file)]
     command += ["--max-macs", "none", "--evaluator", "zero-cost", "--score", "naswot", "--trials", "4"]
     command += ["--finalists", "3", "--out", "run", "--seed", "3"]
-    planned = _run(tmp_path, *command, "--dry-run")
+    planned = _run(launched, tmp_path, *command, "--dry-run")
     assert "3 finalists trained by themselves" in planned
     assert "finalists " in planned.split("time:")[1]
-    said = _run(tmp_path, *command)
+    said = _run(launched, tmp_path, *command)
     assert "finalists" in said
     told = json.loads((tmp_path / "run" / "finalists.json").read_text())
     best = json.loads((tmp_path / "run" / "best.json").read_text())
@@ -251,17 +253,15 @@ def test_from_the_search_to_the_retraining(picture_folder: Path, narrow_space_fi
     page = (tmp_path / "run" / "report.html").read_text()
     rung, epochs = told["finalists"][0]["rungs"][-1], told["settings"]["epochs"][-1]
     assert f"validation accuracy by itself, {epochs} epochs</dt><dd>{100 * rung:.2f}\N{NO-BREAK SPACE}%" in page
-    again = _run(tmp_path, *command)
+    again = _run(launched, tmp_path, *command)
     assert "finalists:" not in again
     assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == files
-    retrained = _run(tmp_path, "retrain.py", "run")
+    retrained = _run(launched, tmp_path, "retrain.py", "run")
     assert "found, seed 0: goes on from where" in retrained
     assert "finalist" in (tmp_path / "run" / "report.html").read_text()
 
 
-def _run(folder: Path, script: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments], cwd=folder, capture_output=True, text=True, timeout=300
-    )
+def _run(launched: Launched, folder: Path, script: str, *arguments: str) -> str:
+    done = launched(folder, script, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,10 +1,8 @@
 """Another task than classification, as a plugin brings it: trained, scored, killed and continued; whole commands."""
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +38,7 @@ from training.standalone import train_standalone
 from training.targets import in_float32, joined, moved, picked, shared_out
 
 ROOT = Path(__file__).parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
 QUIET = Reporter(quiet=True)
 CPU = torch.device("cpu")
 CENTRE = Centre()
@@ -254,32 +253,34 @@ def test_outputs_of_any_shape() -> None:
     assert [one.dtype for one in found["maps"]] == [torch.float32] * 2
 
 
-def _run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "120", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture
+def run(launched: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs a command as a process does that has the task by `--plugin` alone."""
+
+    def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.setattr("foundation.plugins._LOADED", {})
+            patch.setattr(TASKS, "_things", {name: TASKS[name] for name in TASKS if name != "centre"})
+            return launched(tmp_path, script, *arguments)
+
+    return run
 
 
 PLUGIN = ("--plugin", str(ROOT / "tests" / "bright_squares.py"))
 
 
-def test_the_commands_from_search_to_retraining(tmp_path: Path) -> None:
+def test_the_commands_from_search_to_retraining(run: Run, tmp_path: Path) -> None:
     small = ["--data", "squares", "--supernet-epochs", "1", "--batch-size", "32", "--trials", "4", "--startup", "2"]
-    result = _run(tmp_path, "search.py", *PLUGIN, "--task", "centre", *small, "--out", "run")
+    result = run("search.py", *PLUGIN, "--task", "centre", *small, "--out", "run")
     assert result.returncode == 0, result.stderr
     assert "error (lower is better)" in result.stdout
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["metrics"].keys() == {"error", "loss"}
     identity = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]
     assert identity["task"] == "centre"
-    again = _run(tmp_path, "search.py", "--task", "classification", "--data", "digits", "--out", "run", *small[2:])
+    again = run("search.py", "--task", "classification", "--data", "digits", "--out", "run", *small[2:])
     assert again.returncode != 0
-    retrained = _run(tmp_path, "retrain.py", "run", *PLUGIN, "--epochs", "1", "--batch-size", "32")
+    retrained = run("retrain.py", "run", *PLUGIN, "--epochs", "1", "--batch-size", "32")
     assert retrained.returncode == 0, retrained.stderr
     assert "test error" in retrained.stdout
     (entry,) = json.loads((tmp_path / "run" / "retrain" / "results.json").read_text())
@@ -289,15 +290,15 @@ def test_the_commands_from_search_to_retraining(tmp_path: Path) -> None:
     (tmp_path / "alone.json").write_bytes((tmp_path / "run" / "front.json").read_bytes())
     for source in ("run", "run/best.json", "alone.json", "run/retrain/found-0"):
         assert read_source(str(tmp_path / source), None).task == "centre"
-    described = _run(tmp_path, "describe.py", "run", *PLUGIN, "--json", "mine.json")
+    described = run("describe.py", "run", *PLUGIN, "--json", "mine.json")
     assert described.returncode == 0, described.stderr
     assert f"({best['cost']['macs']:,})" in described.stdout
     assert "--task centre" in described.stdout
-    trained = _run(tmp_path, "describe.py", "run/retrain/found-0", *PLUGIN)
+    trained = run("describe.py", "run/retrain/found-0", *PLUGIN)
     assert f"({best['cost']['macs']:,})" in trained.stdout  # its file says the head
 
 
-def test_a_task_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    result = _run(tmp_path, "search.py", "--task", "centre")
+def test_a_task_that_is_not_there_is_one_line(run: Run) -> None:
+    result = run("search.py", "--task", "centre")
     assert result.returncode != 0
     assert "--task centre: unknown; known: classification, " in result.stderr.strip().splitlines()[-1]
