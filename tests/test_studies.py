@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,18 +138,30 @@ def test_each_trial_carries_its_record(tiny_space: PricedSpace, tmp_path: Path) 
     assert rejected > 0
 
 
+@pytest.fixture(scope="module")
+def whole(tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Any]]:
+    """The trials of a sampler's search that was never killed."""
+
+    @cache
+    def trials(sampler: str) -> list[Any]:
+        folder = tmp_path_factory.mktemp(sampler)
+        _search(tiny_space, folder, 24, sampler=sampler)
+        return _trials(folder)
+
+    return trials
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("kill_at", [0, 7, 8, 19])
-def test_a_killed_search_ends_alike(tiny_space: PricedSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    _search(tiny_space, tmp_path / "whole", 24, sampler=sampler)
+def test_a_killed_search_ends_alike(
+    tiny_space: PricedSpace, whole: Callable[[str], list[Any]], tmp_path: Path, sampler: str, kill_at: int
+) -> None:
     with pytest.raises(Killed):
-        _search(tiny_space, tmp_path / "killed", 24, sampler=sampler, evaluator=Analytic(tiny_space, kill_at))
+        _search(tiny_space, tmp_path, 24, sampler=sampler, evaluator=Analytic(tiny_space, kill_at))
     evaluator = Analytic(tiny_space)
-    _search(tiny_space, tmp_path / "killed", 24, sampler=sampler, evaluator=evaluator)
+    _search(tiny_space, tmp_path, 24, sampler=sampler, evaluator=evaluator)
     assert len(evaluator.evaluated) == 24 - kill_at
-    assert _trials(tmp_path / "whole") == _trials(tmp_path / "killed")
+    assert _trials(tmp_path) == whole(sampler)
 
 
 @pytest.mark.parametrize("rejections", [7, MAX_REJECTED, MAX_REJECTED + 9])
