@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 import tests.pooled_family  # noqa: F401 (registers itself: contract tests over spaces take it in)
+from evaluators.prior import FEWEST
+from evaluators.zero_cost import Batch
 from search_space.architecture import Attention
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.stage_options import StageOptions
@@ -56,6 +58,12 @@ def launched(
         return subprocess.CompletedProcess([script, *arguments], int(ended.value.code or 0), said.out, said.err)
 
     return launch
+
+
+@pytest.fixture
+def few_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prior learns from as few networks as it takes, each drawn once; searches by shared weights spend most on it."""
+    monkeypatch.setattr("evaluators.supernet.room.PRIOR_BATCH", Batch(size=16, reference=FEWEST))
 
 
 @pytest.fixture(scope="session")

