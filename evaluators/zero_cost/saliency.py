@@ -120,11 +120,13 @@ def _backward(network: Network, images: Tensor, labels: Tensor) -> None:
 
 
 def _gradients(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-    """Weight and gradient of every convolution and linear layer, of whatever class: a norm's weight has one axis."""
+    """Weight and gradient of every convolution and linear layer, of whatever class: a norm's weight has one axis.
+
+    A layer that the outputs do not depend on, as a probe without a gate, has no gradient and is left out.
+    """
     for module in network.modules():
         weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim > 1:
-            assert weight.grad is not None
+        if isinstance(weight, Tensor) and weight.ndim > 1 and weight.grad is not None:
             yield weight.detach(), weight.grad
 
 
