@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from commands.compare import Contest, beside, check_comparable, middle, ratios
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
+    method = _attacking(settings, source.task, method)
     what_for = task(_task(settings, source.task, method), settings.head)
     source = source.dilated(settings.output_stride)
 
@@ -234,6 +236,23 @@ def main(arguments: Sequence[str]) -> None:
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+def _attacking(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> ChosenMethod:
+    """The method; of adversarial training, what no flag says is as the task `robust:EPSILON:STEPS` has it.
+
+    Steps are taken from `--task` alone: those of a search are few, for ranking.
+    """
+    name = settings.task or recorded
+    kind, _, attack = name.partition(":")
+    if method.name != ADVERSARIAL or kind != ROBUST or not attack:
+        return method
+    task(name)  # which refuses what it cannot read
+    epsilon, _, steps = attack.partition(":")
+    own = replace(method.own, epsilon=settings.epsilon or epsilon)
+    if settings.task and steps and settings.attack_steps is None:
+        own = replace(own, attack_steps=int(steps))
+    return replace(method, own=own)
 
 
 def _task(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,31 @@ def test_a_killed_training_ends_with_the_same_bits(
     retrain.main([*command, "--out", str(tmp_path / "killed")])
     name = "given-0/weights.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "flags", "expected"),
+    [
+        ("robust:0.1:2", [], "robust:0.1:10"),  # a search's few steps are for ranking
+        ("robust:0.1:2", ["--epsilon", "0.2", "--attack-steps", "3"], "robust:0.2:3"),
+        ("robust:0.1:2", ["--task", "robust:4/255:5"], "robust:4/255:5"),
+        ("classification", ["--task", "robust:4/255"], "robust:4/255:10"),
+        ("classification", ["--task", "robust:4/255:5", "--attack-steps", "7"], "robust:4/255:7"),
+        ("robust", [], "robust:8/255:10"),
+        ("classification", [], "robust:8/255:10"),
+    ],
+)
+def test_the_attack_of_the_tasks_name_is_not_lost(recorded: str, flags: list[str], expected: str) -> None:
+    parsed = RETRAIN.parse(["network.json", "--method", "adversarial", *flags])
+    method = retrain._attacking(parsed, recorded, chosen_method(parsed))
+    assert retrain._task(parsed, recorded, method) == expected
+    assert f"robust:{method.own.epsilon}:{method.own.attack_steps}" == expected
+
+
+def test_a_tasks_attack_that_cannot_be_read_is_refused_whatever_the_method() -> None:
+    parsed = RETRAIN.parse(["network.json", "--method", "adversarial", "--task", "robust:0.1:x"])
+    with pytest.raises(InputError, match=re.escape("`task` robust:0.1:x: expected 1 to 1000 steps after 0.1:, got x")):
+        retrain._attacking(parsed, "classification", chosen_method(parsed))
 
 
 @pytest.mark.parametrize(
