@@ -55,7 +55,7 @@ def under_attack(
     attacks = dict(attacking.attacks)
     descents = {text: attack for text, attack in attacks.items() if isinstance(attack, PGD)}
     if gated(model) and descents and not any(isinstance(attack, Adaptive) for attack in attacks.values()):
-        text, attack = next(iter(descents.items()))
+        text, attack = max(descents.items(), key=lambda one: one[1].steps)
         attacks[text.replace("pgd", "adaptive")] = Adaptive(attack.steps)
         reporter.say(f"{name}: has gates that go by probes, so `attack` adaptive is added to pgd")
     return attacked(

@@ -13,8 +13,9 @@ from search_space.architecture import Attention
 from search_space.attention.probes import FeatureSelection, NonlinearFeatureSelection, Probed, asked, probes
 from search_space.cost.priced_space import PricedSpace
 from search_space.head import FeaturesHead
-from search_space.network import build
+from search_space.network import Network, build
 from search_space.parts import AttentionPart
+from search_space.pretrained import transfer
 from search_space.spaces import named_space
 from training.probe_loss import learning, with_probes
 
@@ -123,6 +124,21 @@ def test_the_gate_gives_the_map_no_gradient_unless_it_is_told_to(kind: str) -> N
     assert sum(one is not None and bool(one.abs().sum() > 0) for one in gradients) >= 1
 
 
+@pytest.mark.parametrize("kind", ["probe", *KINDS])
+def test_a_probe_of_other_classes_is_not_carried_over(kind: str) -> None:
+    source, same, other = _network(kind), _network(kind), _network(kind, 4)
+    assert not any("attention" in place for place in transfer(source, same).notes)
+    for one, copied in zip(probes(source), probes(same), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), copied.parameters(), strict=True))
+    report = transfer(source, other)
+    notes = [note for place, note in report.notes.items() if place.endswith("attention")]
+    assert notes == ["a probe of other classes in the source; starts constant"] * len(probes(other))
+    assert not report.preserved
+    first = probes(other)[0]
+    z = torch.randn(2, list(first.parameters())[0].shape[1], 3, 3)
+    assert torch.equal(first(z), z)
+
+
 def test_one_class_has_a_pair_too() -> None:
     op = attention_ops.create(Attention("cifs"), 4, nn.ReLU, 1)
     assert op(torch.randn(2, 4, 3, 3)).isfinite().all()
@@ -155,14 +171,13 @@ def test_threads_ask_by_themselves() -> None:
     assert not logits
 
 
-def _network(kind: str) -> nn.Module:
+def _network(kind: str, classes: int = CLASSES) -> Network:
     """One of `mobile-32` in which every block has the op."""
     architecture = PricedSpace(named_space("mobile-32"), CLASSES).smallest
     stages = tuple(
         type(stage)(**{**vars(stage), "attention": (Attention(kind),) * stage.depth}) for stage in architecture.stages
     )
-    network: nn.Module = build(type(architecture)(**{**vars(architecture), "stages": stages}), CLASSES)
-    return network
+    return build(type(architecture)(**{**vars(architecture), "stages": stages}), classes)
 
 
 @pytest.mark.parametrize("kind", ["probe", *KINDS])

@@ -25,7 +25,11 @@ HIDDEN = 128
 
 
 class Probed(nn.Module):
-    """An op with a probe. In its forward pass it looks at what is `asked`."""
+    """An op with a probe of so many classes. In its forward pass it looks at what is `asked`."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classes = classes
 
 
 class _Asked(threading.local):
@@ -63,6 +67,11 @@ def probes(network: nn.Module) -> list[Probed]:
     return [module for module in network.modules() if isinstance(module, Probed)]
 
 
+def of_other_classes(one: nn.Module | None, other: nn.Module) -> bool:
+    """Whether both have probes, of different numbers of classes: the rows of one say nothing of the other's."""
+    return isinstance(one, Probed) and isinstance(other, Probed) and one.classes != other.classes
+
+
 @register("probe")
 class Probe(Probed):
     """A linear probe without a gate, as a control: deep supervision in training, and nothing besides.
@@ -71,7 +80,7 @@ class Probe(Probed):
     """
 
     def __init__(self, channels: int, classes: int):
-        super().__init__()
+        super().__init__(classes)
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +103,7 @@ class FeatureSelection(Probed):
     """
 
     def __init__(self, channels: int, classes: int):
-        super().__init__()
+        super().__init__(classes)
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +131,7 @@ class NonlinearFeatureSelection(Probed):
     sharpness: Final[float] = 5.0  # so declared, TorchScript sees it
 
     def __init__(self, channels: int, classes: int):
-        super().__init__()
+        super().__init__(classes)
         self.first = nn.Linear(channels, HIDDEN)
         self.second = nn.Linear(HIDDEN, classes)
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from foundation.errors import InputError
+from search_space.attention.probes import of_other_classes
 from search_space.families.mobile import published_networks
 from search_space.families.mobile.architecture import MobileArchitecture
 from search_space.families.mobile.blocks import EXPAND, Block
@@ -89,7 +90,7 @@ def _block(name: str, old: Block, new: Block, report: Transferred, compensate: b
         place = f"{name}.{local}"
         mine = pieces.get(local)
         if local == "attention":
-            if type(mine) is not type(piece):
+            if type(mine) is not type(piece) or of_other_classes(mine, piece):
                 gate = _new_attention(place, mine, piece, report)
                 continue
         elif mine is None:
@@ -138,7 +139,8 @@ def _new_attention(place: str, old: nn.Module | None, new: nn.Module, report: Tr
         report.differs(place, "fresh")
         return 1.0
     gate = float(make_constant())
-    report.notes[place] = "another kind in the source; starts constant" if dropped else "new, starts constant"
+    what = "a probe of other classes" if of_other_classes(old, new) else "another kind"
+    report.notes[place] = f"{what} in the source; starts constant" if dropped else "new, starts constant"
     return gate
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from search_space.attention.probes import of_other_classes
 from search_space.families.t2t.architecture import T2TArchitecture
 from search_space.families.t2t.network import T2TNetwork
 from search_space.families.t2t.published import classes_of, from_published, is_published
@@ -70,7 +71,7 @@ def _carry(name: str, old: nn.Module, new: nn.Module, report: Transferred) -> No
 
 def _gate(name: str, old: nn.Module, new: nn.Module, report: Transferred) -> None:
     """What gates the grid: carried over to one of its kind, constant where it is new."""
-    if type(old) is type(new):
+    if type(old) is type(new) and not of_other_classes(old, new):
         overlap(name, old, new, report)
         return
     make_constant = getattr(new, "make_constant", None)
