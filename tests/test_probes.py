@@ -135,7 +135,7 @@ def test_a_probe_of_other_classes_is_not_carried_over(kind: str) -> None:
     assert notes == ["a probe of other classes in the source; starts constant"] * len(probes(other))
     assert not report.preserved
     first = probes(other)[0]
-    z = torch.randn(2, list(first.parameters())[0].shape[1], 3, 3)
+    z = torch.randn(2, next(iter(first.parameters())).shape[1], 3, 3)
     assert torch.equal(first(z), z)
 
 
