@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 import tests.pooled_family  # noqa: F401 (registers itself: contract tests over spaces take it in)
+from commands.recipes import RECIPES
 from evaluators.prior import FEWEST
 from evaluators.zero_cost import Batch
 from search_space.architecture import Attention
@@ -64,6 +66,13 @@ def launched(
 def few_references(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prior learns from as few networks as it takes, each drawn once; searches by shared weights spend most on it."""
     monkeypatch.setattr("evaluators.supernet.room.PRIOR_BATCH", Batch(size=16, reference=FEWEST))
+
+
+@pytest.fixture
+def short_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings that nothing says the epochs of are short: those of finalists above all."""
+    for name, recipe in RECIPES.items():
+        monkeypatch.setitem(RECIPES, name, replace(recipe, epochs=2))
 
 
 @pytest.fixture(scope="session")

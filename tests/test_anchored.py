@@ -133,6 +133,7 @@ def test_too_few_anchors_are_refused() -> None:
         AnchorSettings(9, Recipe())
 
 
+@pytest.mark.usefixtures("few_references")
 def test_the_command(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = ["--supernet-epochs", "1", "--batch-size", "16", "--trials", "4", "--startup", "2", "--quiet"]

@@ -175,7 +175,7 @@ def test_ctrl_c_says_how_to_continue(small: list[str], tmp_path: Path) -> None:
 
 def test_retrain_compares(finished: tuple[Path, str], launched: Launched) -> None:
     folder, _ = finished
-    arguments = ["runs/digits", "--compare", "--epochs", "2", "--batch-size", "8", "--seeds", "2"]
+    arguments = ["runs/digits", "--compare", "--epochs", "1", "--batch-size", "8", "--seeds", "2"]
     result = launched(folder, "retrain.py", *arguments)
     assert result.returncode == 0, result.stderr
     full = ("uniform none full", r"uniform se/\d+ full", r"uniform ca/\d+ full")

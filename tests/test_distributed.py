@@ -358,7 +358,9 @@ EVALUATORS["counted"] = Counted
 """
 
 
-def test_a_plugin_s_evaluator_prepares_with_all_processes(narrow_space_file: Path, tmp_path: Path) -> None:
+def test_a_plugin_s_evaluator_prepares_with_all_processes(
+    picture_folder: Path, narrow_space_file: Path, tmp_path: Path
+) -> None:
     (tmp_path / "counted.py").write_text(COLLECTIVE)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     root = Path(__file__).parent.parent
@@ -367,6 +369,7 @@ def test_a_plugin_s_evaluator_prepares_with_all_processes(narrow_space_file: Pat
             *torchrun,
             *(str(root / "search.py"), "--plugin", "counted.py", "--evaluator", "counted", "--trials", "3"),
             *("--startup", "2", "--max-macs", "none", "--out", "run"),
+            *("--data", f"folder:{picture_folder}", "--space", narrow_space_file.name),
         ],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

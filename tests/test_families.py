@@ -188,8 +188,20 @@ def test_nni_s_tuners_know_every_decision() -> None:
     }
 
 
-def test_the_proxy_trains_it(tmp_path: Path) -> None:
-    settings = ["--evaluator", "proxy", "--proxy-pictures", "0.1", "--trials", "4", "--out", str(tmp_path / "run")]
+def test_the_proxy_trains_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.digits.SIZES", {"train": 2000, "validation": 400, "test": 400})
+    settings = [
+        "--evaluator",
+        "proxy",
+        "--proxy-pictures",
+        "0.1",
+        "--proxy-epochs",
+        "1,2",
+        "--trials",
+        "4",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     search.main(["--space", "pooled-32", "--data", "digits", "--quiet", *settings])
     assert json.loads((tmp_path / "run" / "best.json").read_text())["architecture"]["family"] == "pooled"
 

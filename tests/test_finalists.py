@@ -233,6 +233,7 @@ def test_how_many_by_default() -> None:
     assert planned.init == of_a_run
 
 
+@pytest.mark.usefixtures("short_recipes")
 def test_from_the_search_to_the_retraining(
     launched: Launched, picture_folder: Path, narrow_space_file: Path, tmp_path: Path
 ) -> None:

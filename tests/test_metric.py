@@ -6,7 +6,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 import coordnas
 from evaluators.base import Metrics, Score, adopted
+from evaluators.choice import EVALUATORS
 from evaluators.prior import Prior
 from evaluators.titles import title_of
 from foundation.errors import InputError
@@ -36,6 +37,7 @@ from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 
 ROOT = Path(__file__).parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
 QUIET = Reporter(quiet=True)
 ERROR = Metric("error", "px", decimals=2, higher_is_better=False, beside=("worst",))
 
@@ -84,6 +86,19 @@ def _run(folder: Path, script: str, *arguments: str, **environment: str) -> subp
         text=True,
         timeout=300,
     )
+
+
+@pytest.fixture
+def here(launched: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """As `_run`, in this process, which then knows nothing of a plugin that it had before."""
+
+    def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.setattr("foundation.plugins._LOADED", {})
+            patch.setattr(EVALUATORS, "_things", dict(EVALUATORS._things))
+            return launched(folder, script, *arguments)
+
+    return run
 
 
 SEARCH = ("--plugin", "corners.py", "--evaluator", "corners", "--max-macs", "2M", "--trials", "30", "--startup", "12")
@@ -151,11 +166,13 @@ def test_the_run_is_read_from_elsewhere(finished: tuple[Path, str], tmp_path: Pa
 
 
 @pytest.mark.parametrize("kill_at", ["5", "17"])
-def test_a_killed_search_ends_with_the_same_bytes(finished: tuple[Path, str], tmp_path: Path, kill_at: str) -> None:
+def test_a_killed_search_ends_with_the_same_bytes(
+    finished: tuple[Path, str], here: Run, tmp_path: Path, kill_at: str
+) -> None:
     (tmp_path / "corners.py").write_text(PLUGIN)
     command = (*SEARCH, "--objectives", "error,macs", "--out", "run")
     assert _run(tmp_path, "search.py", *command, KILL_AT=kill_at).returncode == -9
-    assert _run(tmp_path, "search.py", *command).returncode == 0
+    assert here(tmp_path, "search.py", *command).returncode == 0
     for name in ("front.json", "best.json", "config.json"):
         there, here = (json.loads((folder / "run" / name).read_text()) for folder in (finished[0], tmp_path))
         for content in (there, here):
@@ -165,17 +182,17 @@ def test_a_killed_search_ends_with_the_same_bytes(finished: tuple[Path, str], tm
         assert (finished[0] / "run" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
-def test_another_metric_is_another_run(finished: tuple[Path, str], tmp_path: Path) -> None:
+def test_another_metric_is_another_run(finished: tuple[Path, str], here: Run, tmp_path: Path) -> None:
     shutil.copytree(finished[0] / "run", tmp_path / "run")
     (tmp_path / "corners.py").write_text(PLUGIN.replace("higher_is_better=False", "higher_is_better=True"))
-    result = _run(tmp_path, "search.py", *SEARCH, "--out", "run")
+    result = here(tmp_path, "search.py", *SEARCH, "--out", "run")
     assert result.returncode == 2
     assert "metric.higher_is_better is False there and True here" in result.stderr
 
 
-def test_objectives_begin_with_the_metric(tmp_path: Path) -> None:
+def test_objectives_begin_with_the_metric(here: Run, tmp_path: Path) -> None:
     (tmp_path / "corners.py").write_text(PLUGIN)
-    result = _run(tmp_path, "search.py", *SEARCH, "--objectives", "errors,macs", "--dry-run")
+    result = here(tmp_path, "search.py", *SEARCH, "--objectives", "errors,macs", "--dry-run")
     assert result.returncode == 2
     assert "--objectives errors: evaluator corners ranks by error; begin with that" in result.stderr
 

@@ -115,6 +115,7 @@ def test_an_unknown_op_names_the_field() -> None:
         attention.takes_reduction("absent")
 
 
+@pytest.mark.usefixtures("few_references")
 def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The documentation's, by the commands."""
     known = {name: made for name, made in DATASETS._things.items() if name != "stripes"}  # the pages' test runs it too

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -230,21 +231,21 @@ LabelStep.__call__ = dying
 """
 
 
-def test_killed_by_the_system_and_started_again(data: Dataset, picture_folder: Path, tmp_path: Path) -> None:
+def test_killed_by_the_system_and_started_again(
+    picture_folder: Path, tmp_path: Path, launched: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
     """The command, by SIGKILL in the midst of an epoch, with everything random switched on."""
     (tmp_path / "mine.json").write_text(priced_space("mobilenetv2-32").smallest.to_json())
     flags = "--epochs 4 --batch-size 16 --micro-batch 6 --ema-decay 0.8 --mixup 0.2 --cutmix 1 --drop-path 0.3"
-    command = [sys.executable, str(ROOT / "retrain.py"), "mine.json", "--data", f"folder:{picture_folder}", "--quiet"]
-    command += [*flags.split(), "--augmentation", "crop-flip", "--learning-rate", "0.05"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def start(out: str, *flags: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([*command, "--out", out, *flags], cwd=tmp_path, env=environment)
-
-    assert start("whole").wait(300) == 0
+    command = ["retrain.py", "mine.json", "--data", f"folder:{picture_folder}", "--quiet", *flags.split()]
+    command += ["--augmentation", "crop-flip", "--learning-rate", "0.05"]
+    torch.set_num_threads(1)
+    assert launched(tmp_path, *command, "--out", "whole").returncode == 0
     (tmp_path / "deadly.py").write_text(DEADLY)
-    assert start("killed", "--plugin", "deadly.py").wait(300) == -signal.SIGKILL
-    assert start("killed").wait(300) == 0
+    dying = [sys.executable, str(ROOT / command[0]), *command[1:], "--out", "killed", "--plugin", "deadly.py"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert subprocess.run(dying, cwd=tmp_path, env=environment, timeout=300).returncode == -signal.SIGKILL
+    assert launched(tmp_path, *command, "--out", "killed").returncode == 0
     for name in ("weights.safetensors", "predictions.safetensors"):
         whole, again = (load_weights(tmp_path / out / "given-0" / name)[0] for out in ("whole", "killed"))
         assert all(torch.equal(tensor, again[key]) for key, tensor in whole.items())

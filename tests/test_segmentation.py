@@ -126,6 +126,7 @@ def test_classes_a_head_cannot_have() -> None:
         ConvHead(3, width=0)
 
 
+@pytest.mark.usefixtures("few_references", "short_recipes")
 def test_from_the_search_to_the_retraining(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,8 +73,11 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="loo
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_search_ends_with_its_workers(tmp_path: Path, number: signal.Signals, workers: str) -> None:
-    process = _started(tmp_path, str(ROOT / "search.py"), *FAR, "--workers", workers)
+def test_a_search_ends_with_its_workers(
+    picture_folder: Path, tmp_path: Path, number: signal.Signals, workers: str
+) -> None:
+    data = ["--data", f"folder:{picture_folder}"]
+    process = _started(tmp_path, str(ROOT / "search.py"), *FAR, *data, "--workers", workers)
     study = tmp_path / "runs/digits/study.db"
     _await(lambda: study.exists() and len(_of(tmp_path)) == int(workers))
     complaints = _told(process, number)
@@ -115,9 +118,10 @@ def test_a_loader_that_is_hung_up_on_says_nothing(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
+def test_what_is_ignored_stays_so(picture_folder: Path, tmp_path: Path) -> None:
     """`nohup` starts a command so, and it goes on when the terminal is gone."""
-    process = _started(tmp_path, str(ROOT / "search.py"), *FAR, ignored=signal.SIGHUP)
+    data = ["--data", f"folder:{picture_folder}"]
+    process = _started(tmp_path, str(ROOT / "search.py"), *FAR, *data, ignored=signal.SIGHUP)
     _await((tmp_path / "runs/digits/study.db").exists)
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
