@@ -50,12 +50,12 @@ def _some(space: PricedSpace, count: int) -> list[Architecture]:
     return [space.space.assemble(lambda name, options: rng.choice(options)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_view_equals_extracted_module_bit_for_bit(space: PricedSpace, store: WeightStore, layout: Any) -> None:
+def test_view_equals_extracted_module_bit_for_bit(space: PricedSpace, store: WeightStore) -> None:
     for architecture in _some(space, 12):
         network = store.extract(architecture).train()
-        x = torch.randn(4, 3, 32, 24).contiguous(memory_format=layout)
-        assert torch.equal(store(architecture, x), network(x))
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = torch.randn(4, 3, 32, 24).contiguous(memory_format=layout)
+            assert torch.equal(store(architecture, x), network(x)), layout
 
 
 def test_published_weights_are_shared() -> None:
@@ -74,13 +74,14 @@ def test_published_weights_are_shared() -> None:
 
 
 def test_gradients_equal_those_of_the_extracted_module(space: PricedSpace, store: WeightStore) -> None:
+    gradients = WeightStore(space.space, space.num_classes)
     for architecture in _some(space, 4):
         network = store.extract(architecture).train()
         x = torch.randn(4, 3, 32, 32)
         store.zero_grad()
         store(architecture, x).square().sum().backward()
         network(x).square().sum().backward()
-        gradients = _gradients(store)
+        _hold_gradients(gradients, store)
         cut = gradients.views(architecture)
         assert cut.keys() == dict(network.named_parameters()).keys()
         with torch.no_grad():
@@ -91,14 +92,12 @@ def test_gradients_equal_those_of_the_extracted_module(space: PricedSpace, store
         assert not any(tensor.any() for tensor in gradients.parameters())
 
 
-def _gradients(store: WeightStore) -> WeightStore:
-    """A store that holds the gradients of `store`, so that its views are cut as those are."""
-    gradients = WeightStore(store.space, store.num_classes)
+def _hold_gradients(gradients: WeightStore, store: WeightStore) -> None:
+    """Has `gradients` hold those of `store`, so that its views are cut as those are."""
     with torch.no_grad():
         for key, tensor in gradients.tensors.items():
             gradient = store.tensors[key].grad
             tensor.copy_(torch.zeros_like(tensor) if gradient is None else gradient)
-    return gradients
 
 
 def test_views_share_leading_channels_and_centred_kernels() -> None:
@@ -207,8 +206,9 @@ class TestSandwich:
         return Sandwich(WeightStore(space.space, space.num_classes), SupernetRecipe(random_networks=2), seed=3)
 
     @only_mobile
-    def test_largest_and_smallest(self, space: PricedSpace) -> None:
-        largest, smallest, *random_ones = self._sandwich(space).architectures(5)
+    def test_largest_and_smallest(self, space: PricedSpace, store: WeightStore) -> None:
+        sandwich = Sandwich(store, SupernetRecipe(random_networks=2), seed=3)
+        largest, smallest, *random_ones = sandwich.architectures(5)
         assert len(random_ones) == 2
         for index, options in enumerate(space.space.stages):
             for pick, architecture in ((max, largest), (min, smallest)):
@@ -223,9 +223,10 @@ class TestSandwich:
                 assert stage.width == (pick(options.width) if options.width else before)
 
     @only_mobile
-    def test_every_kind_is_trained_equally_often(self, space: PricedSpace) -> None:
-        sandwich = self._sandwich(space)
+    def test_every_kind_is_trained_equally_often(self, space: PricedSpace, store: WeightStore) -> None:
+        sandwich = Sandwich(store, SupernetRecipe(random_networks=2), seed=3)
         steps = 30
+        networks = [architecture for step in range(steps) for architecture in sandwich.architectures(step)]
         for index in range(len(space.space.stages)):
             offered = list(dict.fromkeys(attention.kind for attention in space.space.stages[index].attention))
             if not {"sandglass_thin", "conv_norm"}.isdisjoint(space.space.stages[index].blocks):
@@ -234,7 +235,7 @@ class TestSandwich:
                 continue  # nothing to choose
             if 0 in space.space.stages[index].depth:
                 continue  # the turns of networks without it are lost
-            trained = [a.stages[index].attention[0] for step in range(steps) for a in sandwich.architectures(step)]
+            trained = [architecture.stages[index].attention[0] for architecture in networks]
             counts = Counter(attention.kind for attention in trained)
             assert counts == dict.fromkeys(offered, steps * 4 // len(offered))
             for start in range(0, len(trained), len(offered)):
