@@ -23,6 +23,30 @@ from search_space.space import SearchSpace
 from training.data.digits import source
 
 ROOT = Path(__file__).parent.parent
+# Half a minute or more each. Begun first, none is left to run alone at the end beside an idle process.
+LONG = (
+    "commands",
+    "supernet",
+    "workers",
+    "studies",
+    "documents",
+    "distributed",
+    "retraining",
+    "metric",
+    "space",
+    "signals",
+)
+LONG += ("families", "detection", "export", "coordnas")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files go to pytest-xdist's processes in the order below, and not by how many tests each has."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(autouse=True)
