@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
 from training.data.digits import source
+from training.methods.base import Method
 
 ROOT = Path(__file__).parent.parent
 # Half a minute or more each. Begun first, none is left to run alone at the end beside an idle process.
@@ -47,6 +49,31 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
+class Killed(BaseException):
+    """What ends a training as a kill does: nothing catches it."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Method], int, Callable[[], None]], None]:
+    """Runs something until a method's step of that number, counted from 0, at which it dies."""
+
+    def run(method: type[Method], number: int, body: Callable[[], None]) -> None:
+        steps = iter(range(number + 1))
+        original = method.__call__
+
+        def dying(self: Method, *arguments: Any) -> float:
+            if next(steps) == number:
+                raise Killed
+            return original(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(method, "__call__", dying)
+            with pytest.raises(Killed):
+                body()
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,6 @@ from training.recipe import Recipe
 
 TEMPERATURE = 0.07
 CPU = torch.device("cpu")
-
-
-class Killed(BaseException):
-    pass
 
 
 def _batch(labels: list[int], draws: Draws | None = None, width: int = 6) -> tuple[Tensor, Tensor, Enlarged]:
@@ -314,21 +311,10 @@ def test_the_command_keeps_the_network_alone(command: list[str], tmp_path: Path)
 
 
 def test_a_killed_training_ends_with_the_same_bits(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[str], tmp_path: Path, killed_at: Callable[..., None]
 ) -> None:
     retrain.main([*command, "--out", str(tmp_path / "whole")])
-    steps = iter(range(100))
-    original = CoreTuningStep.__call__
-
-    def dying(self: CoreTuningStep, *arguments: Any) -> float:
-        if next(steps) == 6:
-            raise Killed
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CoreTuningStep, "__call__", dying)
-        with pytest.raises(Killed):
-            retrain.main([*command, "--out", str(tmp_path / "killed")])
+    killed_at(CoreTuningStep, 6, lambda: retrain.main([*command, "--out", str(tmp_path / "killed")]))
     retrain.main([*command, "--out", str(tmp_path / "killed")])
     name = "given-0/weights.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()

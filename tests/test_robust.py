@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from evaluators.supernet.store import WeightStore
 from foundation.errors import InputError
 from search_space.architecture import Attention
 from search_space.cost.priced_space import PricedSpace
-from search_space.network import build
+from search_space.families.mobile.space import MobileSpace
+from search_space.network import Network, build
 from search_space.spaces import named_space, priced_space
 from tasks.choice import task
 from tasks.robustness.room import RobustClassification
@@ -42,10 +44,6 @@ from training.task import on
 CPU = torch.device("cpu")
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.fixture(scope="module")
 def data(picture_folder: Path) -> Dataset:
     return load_data(f"folder:{picture_folder}", 32, CPU)
@@ -57,10 +55,10 @@ def _robust(data: Dataset, name: str = "robust:0.1:2") -> RobustClassification:
     return found
 
 
-def _network(classes: int, kind: str = "none") -> nn.Module:
+def _network(classes: int, kind: str = "none") -> Network:
     architecture = priced_space("mobilenetv2-32").smallest
     stages = tuple(replace(stage, attention=(Attention(kind),) * stage.depth) for stage in architecture.stages)
-    network: nn.Module = build(replace(architecture, stages=stages), classes)
+    network = build(replace(architecture, stages=stages), classes)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -150,7 +148,11 @@ def test_its_name_says_the_attack(name: str, epsilon: float, steps: int) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("robust:0", "`task` robust:0: epsilon: expected a number above 0 and below 1, such as 8/255, got 0"),
+        (
+            "robust:0",
+            "`task` robust:0: epsilon: expected a number above 0 and below 1, such as 8/255, got 0; "
+            "give robust:EPSILON:STEPS",
+        ),
         ("robust:8", "epsilon: expected a number above 0 and below 1, such as 8/255, got 8"),
         ("robust:1/0", "got 1/0"),
         ("robust:0.1:x", "expected 1 to 1000 steps after 0.1:, got x"),
@@ -170,7 +172,7 @@ def test_it_has_no_head_of_its_own() -> None:
 
 def _training(data: Dataset, kind: str = "none", **recipe: Any) -> Training:
     network = _network(4, kind)
-    return Training(network, 32, Recipe(batch_size=32, **recipe), _robust(data), data, own=Adversarial("0.1", 2))  # type: ignore[arg-type]
+    return Training(network, 32, Recipe(batch_size=32, **recipe), _robust(data), data, own=Adversarial("0.1", 2))
 
 
 @pytest.mark.parametrize("kind", ["none", "cifs_mlp"])
@@ -231,22 +233,25 @@ def test_micro_batches_are_attacked_as_well(data: Dataset) -> None:
     ("change", "message"),
     [
         ({"task": task("classification")}, "for classification alone, not task classification; leave it out"),
-        ({"recipe": Recipe(mixup=0.2)}, "`mixup` 0.2: method adversarial attacks whole labels; give 0"),
-        ({"teacher": lambda images: images}, "`teacher`: method adversarial learns from labels alone; leave it out"),
+        ({"recipe": Recipe(mixup=0.2)}, "`mixup` 0.2: task robust:0.1:2 attacks whole labels; give 0"),
+        ({"teacher": lambda images: images}, "`teacher`: task robust:0.1:2 learns from labels alone; leave it out"),
     ],
     ids=["task", "mixup", "teacher"],
 )
 def test_what_it_has_no_use_for_is_refused(data: Dataset, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        METHODS["adversarial"](replace(_training(data), **change))
-    assert message in str(caught.value)
+    for method in ("adversarial", "labels"):
+        if method == "labels" and "task" in change:  # which is the usual one there
+            continue
+        with pytest.raises(InputError) as caught:
+            METHODS[method](replace(_training(data), **change))
+        assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["none", "cifs"])
 def test_shared_weights_are_trained_on_attacked_pictures(data: Dataset, kind: str) -> None:
-    space = named_space("mobile-32")
-    offered = (Attention(kind),)
-    space = replace(space, stages=tuple(replace(stage, attention=offered) for stage in space.stages))  # type: ignore[call-arg, attr-defined]
+    offered, space = (Attention(kind),), named_space("mobile-32")
+    assert isinstance(space, MobileSpace)
+    space = replace(space, stages=tuple(replace(stage, attention=offered) for stage in space.stages))
     priced = PricedSpace(space, 4)
     store = WeightStore(space, 4)
     images, labels = next(iter(data.train.batches(8, seed=0)))
@@ -269,25 +274,14 @@ def command(tmp_path: Path, picture_folder: Path) -> list[str]:
 
 
 def test_a_killed_training_ends_with_the_same_bits(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[str], tmp_path: Path, killed_at: Callable[..., None]
 ) -> None:
     retrain.main([*command, "--out", str(tmp_path / "whole")])
     (result,) = json.loads((tmp_path / "whole" / "results.json").read_text())
     assert result["test"].keys() == {"robust", "accuracy", "loss"}
     recipe = json.loads((tmp_path / "whole" / "given-0" / "recipe.json").read_text())
     assert (recipe["method"], recipe["task"]) == ("adversarial", "robust:0.1:2")
-    steps = iter(range(100))
-    original = LabelStep.__call__
-
-    def dying(self: LabelStep, *arguments: Any) -> float:
-        if next(steps) == 6:
-            raise Killed
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LabelStep, "__call__", dying)
-        with pytest.raises(Killed):
-            retrain.main([*command, "--out", str(tmp_path / "killed")])
+    killed_at(LabelStep, 6, lambda: retrain.main([*command, "--out", str(tmp_path / "killed")]))
     retrain.main([*command, "--out", str(tmp_path / "killed")])
     name = "given-0/weights.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()

@@ -28,7 +28,7 @@ from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.decisions import dimension
 from tasks.classification.room import CLASSIFICATION
-from training.attacks.joint import uniform
+from training.attacks.pgd import uniform
 from training.lanes import side_by_side
 from training.methods.base import Method
 from training.methods.class_labels import TaskLoss

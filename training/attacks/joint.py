@@ -1,23 +1,15 @@
 """What an attack on a classifier raises, where the network's attention has probes: the loss that it is trained by."""
 
-import torch
 from torch import Tensor, nn
 
 from search_space.attention.probes import asked
 from training.attacks.pgd import Losses
-from training.precision import autocast
 from training.probe_loss import WEIGHT, with_probes
 from training.resize import resized
 
 
 def joint_losses(
-    network: nn.Module,
-    labels: Tensor,
-    resolution: int,
-    *,
-    weight: float = WEIGHT,
-    detached: bool = True,
-    precision: str = "float32",
+    network: nn.Module, labels: Tensor, resolution: int, *, weight: float = WEIGHT, detached: bool = True
 ) -> Losses:
     """The cross-entropy of each of N pictures, with that of the network's probes.
 
@@ -28,18 +20,12 @@ def joint_losses(
         resolution: of the images that the network is given, in pixels a side: the attack is on the pictures before.
         weight: β of the probes' part; 0 leaves it out.
         detached: as `search_space.attention.probes.asked` takes it.
-        precision: as in a recipe.
     """
 
     def losses(images: Tensor) -> Tensor:
-        with autocast(images.device, precision), asked(detached=detached) as logits:
+        with asked(detached=detached) as logits:
             outputs = network(resized(images, resolution))
-        own = nn.functional.cross_entropy(outputs.float(), labels, reduction="none")
+        own = nn.functional.cross_entropy(outputs, labels, reduction="none")
         return with_probes(own, logits if weight else [], labels, weight)
 
     return losses
-
-
-def uniform(like: Tensor) -> Tensor:
-    """Where a training's attack starts, in epsilons: from torch's global random state, in -1 to 1."""
-    return 2 * torch.rand_like(like) - 1

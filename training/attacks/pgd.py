@@ -40,3 +40,8 @@ def losses_and_gradient(losses: Losses, images: Tensor) -> tuple[Tensor, Tensor]
         found = losses(images)
         (gradient,) = torch.autograd.grad(found.sum(), images)
     return found.detach(), gradient.detach()
+
+
+def uniform(like: Tensor) -> Tensor:
+    """Where a training's attack starts, in epsilons: from torch's global random state, in -1 to 1."""
+    return 2 * torch.rand_like(like) - 1

@@ -13,13 +13,8 @@ NAME = "adversarial"
 def adversarial(training: Training) -> LabelStep:
     """The step of the method `labels`, of a task that attacks the pictures before each; which ones, the task says.
 
-    Raises InputError for another task, for mixed pictures, and for a teacher.
+    Raises InputError for another task, and what that step refuses where pictures are attacked.
     """
     if not isinstance(training.task, Attacking):
         raise InputError(f"`method` {NAME}: for classification alone, not task {training.task.name}; leave it out")
-    for name in ("mixup", "cutmix"):
-        if getattr(training.recipe, name):
-            raise InputError(f"`{name}` {getattr(training.recipe, name):g}: method {NAME} attacks whole labels; give 0")
-    if training.teacher is not None:
-        raise InputError(f"`teacher`: method {NAME} learns from labels alone; leave it out")
     return by_labels(training)

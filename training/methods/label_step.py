@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from foundation import distributed
 from foundation.errors import InputError, first_line
 from foundation.memory import out_of_memory
-from training.attacks.joint import uniform
+from training.attacks.pgd import uniform
 from training.augmentation.mixing import Mixing
 from training.lanes import MOST, side_by_side
 from training.methods.base import Method
@@ -47,7 +47,8 @@ class LabelStep(Method):
         num_classes: that pictures are mixed of, where the recipe mixes.
         say: told once if the micro-batch is halved.
 
-    Raises InputError for mixing, smoothing or a teacher where the task has no class labels.
+    Raises InputError for mixing, smoothing or a teacher where the task has no class labels, and for mixing or a teacher
+    where it attacks the pictures.
     """
 
     def __init__(
@@ -71,6 +72,14 @@ class LabelStep(Method):
                 check_class_labels(task, f"`{name}` {getattr(recipe, name):g}", "give 0")
         if teacher is not None:
             check_class_labels(task, "`teacher`", "leave it out")
+        if isinstance(task, Attacking):
+            for name in ("mixup", "cutmix"):
+                if getattr(recipe, name):
+                    raise InputError(
+                        f"`{name}` {getattr(recipe, name):g}: task {task.name} attacks whole labels; give 0"
+                    )
+            if teacher is not None:
+                raise InputError(f"`teacher`: task {task.name} learns from labels alone; leave it out")
         self.task = task
         self.task_loss = TaskLoss(task, recipe)
         self.mixing = Mixing(recipe.mixup, recipe.cutmix, num_classes)
