@@ -12,7 +12,8 @@ from training.task import Task
 TASKS: Registry[Callable[..., Task]] = Registry("task")
 """Those of `--task`: what makes each, given a head if one is asked for. It may say in `heads` which ones there are.
 
-Where it has `named`, what stands after the colon of its name is for itself to read: no head, but its own settings.
+Where it has `named`, what stands after the colon of its name is for itself to read: no head, but its own settings, of
+that form.
 """
 
 
@@ -25,11 +26,12 @@ def task(name: str, head: str | None = None) -> Task:
     kind, _, own = name.partition(":")
     if kind not in TASKS:
         raise InputError(f"`task` {name}: unknown; known: {TASKS.known()}")
-    if own and not head and hasattr(TASKS[kind], "named"):
+    named = getattr(TASKS[kind], "named", None)
+    if own and named is not None and not head:
         try:
             return TASKS[kind](own)
         except InputError as error:
-            raise InputError(f"`task` {name}: {error}") from None
+            raise InputError(f"`task` {name}: {error}; give {kind}:{named}") from None
     wanted = head or own
     if not wanted:
         return TASKS[kind]()
