@@ -15,7 +15,7 @@ from training.data.datasets import Dataset
 
 
 @dataclass(frozen=True)
-class Attacking:
+class AttackPlan:
     """What the flags ask for.
 
     Attributes:
@@ -29,7 +29,7 @@ class Attacking:
     bound: str
 
 
-def planned(settings: EvaluateSettings) -> Attacking | None:
+def planned(settings: EvaluateSettings) -> AttackPlan | None:
     """What is asked for; None for no attack.
 
     Raises InputError for an unknown attack, an epsilon that is none, and flags that have nothing to do.
@@ -42,11 +42,11 @@ def planned(settings: EvaluateSettings) -> Attacking | None:
     if settings.latency:
         raise InputError("`attack`: a test, and `latency` measures times without one; leave one of them out")
     bound = settings.epsilon or EPSILON
-    return Attacking({text: read_attack(text) for text in settings.attack}, read_epsilon(bound), bound)
+    return AttackPlan({text: read_attack(text) for text in settings.attack}, read_epsilon(bound), bound)
 
 
 def under_attack(
-    name: str, model: Model, data: Dataset, attacking: Attacking, settings: EvaluateSettings, reporter: Reporter
+    name: str, model: Model, data: Dataset, attacking: AttackPlan, settings: EvaluateSettings, reporter: Reporter
 ) -> Robustness:
     """What the network makes of attacked pictures.
 
@@ -74,7 +74,7 @@ def under_attack(
 def show_robustness(
     robust: Sequence[tuple[str, Robustness]],
     of: str,
-    attacking: Attacking,
+    attacking: AttackPlan,
     settings: EvaluateSettings,
     reporter: Reporter,
 ) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from commands.attacked import Attacking, planned, show_robustness, under_attack
+from commands.attacked import AttackPlan, planned, show_robustness, under_attack
 from commands.output_folder import make
 from commands.settings import EVALUATE, EvaluateSettings
 from deployment.compared_latency import compare_latency
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _evaluate(
-    found: dict[str, Path], settings: EvaluateSettings, attacking: Attacking | None, reporter: Reporter
+    found: dict[str, Path], settings: EvaluateSettings, attacking: AttackPlan | None, reporter: Reporter
 ) -> None:
     """Tests each network, and writes its results."""
     device = resolve_device(settings.device)

@@ -84,10 +84,13 @@ class Probe(Probed):
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not is_scripting():  # noqa: SIM102 (nested, so that what is compiled as TorchScript does not see it)
-            if _ASKED.logits is not None:
-                _ASKED.logits.append(self.linear(x.mean((2, 3))))
+        if not is_scripting():
+            self._supervised(x)
         return x
+
+    def _supervised(self, x: Tensor) -> None:
+        if _ASKED.logits is not None:
+            _ASKED.logits.append(self.linear(x.mean((2, 3))))
 
     def make_constant(self) -> float:
         """The gate that it has not."""
