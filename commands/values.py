@@ -57,7 +57,10 @@ number = Parser(str, "NUMBER")
 @parser("NAME,…")
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between, each once."""
-    return tuple(dict.fromkeys(text.split(",")))
+    found = tuple(dict.fromkeys(text.split(",")))
+    if not all(found):
+        raise ValueError("expected names with commas between, without a comma at the end")
+    return found
 
 
 @parser("COUNT")

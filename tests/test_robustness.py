@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from reports.terminal.deployed_tables import masking_line
 from search_space import Architecture, Attention, Stage, build
+from search_space.network import Network
 from tasks.segmentation.heads import ConvHead
 from training.attacks.box import Box
 from training.attacks.registry import ATTACKS, read_attack
@@ -55,7 +56,7 @@ class _NearestMean(nn.Module):
 
 
 def _model(network: nn.Module) -> Model:
-    return Model(Path("network"), INFO, lambda images: Seen(network(images)), network)  # type: ignore[arg-type]
+    return Model(Path("network"), INFO, lambda images: Seen(network(images)), cast(Network, network))
 
 
 def _under(model: Model, data: Dataset, names: str, epsilon: float = 0.05, **options: Any) -> Robustness:
@@ -306,7 +307,11 @@ def test_an_attack_of_ones_own(
     ("arguments", "message"),
     [
         (["--attack", "pgd,absent"], "--attack absent: unknown; known: pgd, fgsm, apgd, square, adaptive"),
-        (["--attack", "pgd,"], "--attack : unknown; known: pgd, fgsm, apgd, square, adaptive"),
+        (
+            ["--attack", "pgd,"],
+            "argument --attack: 'pgd,': expected names with commas between, without a comma at the end; "
+            "see evaluate.py --help",
+        ),
         (
             ["--attack", "pgd:many"],
             "--attack pgd:many: expected steps from 1 to 1000000 after the colon, got many",
