@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from benchmarks.arms import some_of
 from benchmarks.intervals import ahead, told
 from commands.recipes import RECIPES
 from commands.values import count
@@ -172,14 +173,6 @@ def _print(found: Mapping[str, Sequence[Mapping[str, float]]], arguments: argpar
     Console(width=140).print(table)
 
 
-def _arms(text: str) -> tuple[str, ...]:
-    chosen = tuple(dict.fromkeys(text.split(",")))
-    for name in chosen:
-        if name not in ARMS:
-            raise argparse.ArgumentTypeError(f"{name or 'nothing'} is no arm; expected any of {','.join(ARMS)}")
-    return chosen
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits:mnist", help="pictures of 32 pixels (default: digits:mnist)")
@@ -188,7 +181,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--steps", type=int, default=5, help="of each attack in training")
-    parser.add_argument("--arms", type=_arms, default=tuple(ARMS), help=f"default: {','.join(ARMS)}")
+    parser.add_argument("--arms", type=some_of(ARMS), default=tuple(ARMS), help=f"default: {','.join(ARMS)}")
     parser.add_argument("--pictures", type=int, default=400, help="of the test, that are attacked")
     parser.add_argument("--folder", type=Path, default=Path("runs/robustness"))
     parser.add_argument("--threads", type=int, default=2)

@@ -31,6 +31,7 @@ from typing import Any
 from rich.console import Console
 from scipy import stats
 
+from benchmarks.arms import some_of
 from commands.recipes import MADE_FOR, RECIPES
 from commands.values import count
 from foundation.amounts import human
@@ -163,21 +164,13 @@ def _lead(one: Sequence[float], other: Sequence[float]) -> str:
     return f"{mean:+.2f} ± {half:.2f} (p {float(stats.ttest_1samp(differences, 0).pvalue):.3f})"
 
 
-def _arms(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in ARMS:
-            raise argparse.ArgumentTypeError(f"{name or 'nothing'} is no arm; expected any of {','.join(ARMS)}")
-    return names
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", help="pictures, as for search.py (default: digits)")
     parser.add_argument("--macs", type=count, default=18_000_000, help="of each arm, e.g. 18M")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=None, help="default: those of the recipe")
-    parser.add_argument("--arms", type=_arms, default=ARMS, help=f"default: {','.join(ARMS)}")
+    parser.add_argument("--arms", type=some_of(ARMS), default=ARMS, help=f"default: {','.join(ARMS)}")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--folder", type=Path, default=Path("runs/tokens"))
     return parser.parse_args()
