@@ -26,6 +26,7 @@ from search_space.families.mixed.space import MixedSpace
 from search_space.families.t2t.space import T2TSpace
 from search_space.first_weights import SCRATCH, TORCHVISION
 from search_space.pretrained import at_hand
+from search_space.space import SearchSpace
 from search_space.spaces import named_space, priced_space
 from search_space.variation import crossover, mutate
 from tests.saying import Saying
@@ -125,7 +126,7 @@ def test_what_a_network_is_compared_with_is_of_its_family(mixed: PricedSpace) ->
 
 
 def test_spaces_of_one_name_are_refused_and_blanks_are_no_part_of_one() -> None:
-    first, second = (replace(named_space(name), name="mine") for name in NAME.split(","))  # type: ignore[type-var]
+    first, second = (SearchSpace.from_dict({**named_space(name).to_dict(), "name": "mine"}) for name in NAME.split(","))
     with pytest.raises(InputError, match="two are named mine; rename one"):
         MixedSpace((first, second))
     assert named_space("mobilenetv2-32, t2t-32") == named_space(NAME)

@@ -177,7 +177,7 @@ def test_fractional_expansions_that_are_twins_replay_and_vary(tmp_path: Path) ->
     for _ in range(100):
         drawn = space.sample(rng)
         made = space.space.choices(drawn)
-        assert space.space.assemble(lambda key, options: made[key]) == drawn  # noqa: B023 (called at once)
+        assert space.space.assemble(lambda key, _, made=made: made[key]) == drawn
         assert space.space.canonical(mutate(space, drawn, rng)) is not None
 
 

@@ -321,4 +321,4 @@ def test_unknown_tokens_are_refused() -> None:
 
 def test_a_head_that_reads_finer_maps_is_refused() -> None:
     with pytest.raises(InputError, match="networks of family t2t give a head no map but the last"):
-        measure(hand_designed("t2t_vit_7"), SSDLiteHead(10, 8))  # type: ignore[arg-type]
+        measure(hand_designed("t2t_vit_7"), SSDLiteHead(10, 8))
