@@ -43,7 +43,7 @@ from tasks.choice import task
 from training.adaptation.adapt import SOURCE, STATISTICS, Adapting, stand
 from training.adaptation.hypothesis import WithFeatures, look
 from training.adaptation.settings import Adaptation
-from training.data.adaptation_target import target_set
+from training.data.adaptation_target import Before, target_set
 from training.data.dataset import Dataset
 from training.data.datasets import load_data
 from training.data.held import HeldSplit
@@ -135,8 +135,8 @@ class Bench:
 
     def _arms(self, network: Network, weights: Path, seed: int) -> dict[str, float]:
         info = load_model(weights / WEIGHTS)[1]
-        target = target_set(self.target, info, CPU)
-        tested = target_set(self.target, info, CPU, "test")
+        target = target_set(self.target, Before.of(info), CPU)
+        tested = target_set(self.target, Before.of(info), CPU, "test")
 
         def accuracy(adapted: Network) -> float:
             found = stand("", look(WithFeatures(adapted), tested.pictures, SIDE, "float32"), tested.labels).accuracy

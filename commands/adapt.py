@@ -20,7 +20,7 @@ from reports.terminal.adaptation_table import shares_table, stands_table
 from studies.runs import run_folder
 from training.adaptation.adapt import SHOT, SOURCE, STATISTICS, TRANSFER, WEIGHTS, Adapting, Stand
 from training.adaptation.information import equal_classes
-from training.data.adaptation_target import FOLDER, Target, target_folder, target_set
+from training.data.adaptation_target import FOLDER, Before, Target, target_folder, target_set
 from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.model_file import ModelInfo, load_model
@@ -81,9 +81,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _target(spec: str, info: ModelInfo, device: torch.device, reporter: Reporter, *, skip_corrupt: bool) -> Target:
+    before = Before.of(info)
     if spec.partition(":")[0] == FOLDER:
-        return target_folder(spec, info, device, reporter, skip_corrupt=skip_corrupt)
-    return target_set(load_data(spec, info.architecture.resolution, torch.device("cpu"), reporter), info, device)
+        return target_folder(spec, before, device, reporter, skip_corrupt=skip_corrupt)
+    return target_set(load_data(spec, before.side, torch.device("cpu"), reporter), before, device)
 
 
 def _shares(labels: Tensor | None, classes: int) -> list[float] | None:

@@ -12,7 +12,7 @@ from PIL import Image
 from foundation.errors import InputError
 from search_space.spaces import priced_space
 from tests.saying import Saying
-from training.data.adaptation_target import target_folder
+from training.data.adaptation_target import Before, target_folder
 from training.data.unlabelled import load_unlabelled
 from training.model_file import ModelInfo
 
@@ -27,7 +27,7 @@ def _for_pretraining(spec: str) -> object:
 
 
 def _for_adaptation(spec: str) -> object:
-    return target_folder(spec, INFO, CPU, Saying())
+    return target_folder(spec, Before.of(INFO), CPU, Saying())
 
 
 def _pictures(folder: Path, count: int) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,28 @@ from training.data.unlabelled import PictureFolder
 from training.model_file import ModelInfo
 
 FOLDER = "folder"
+
+
+class Before(NamedTuple):
+    """The pictures that a network was trained on: what it is adapted to is prepared as these were.
+
+    Attributes:
+        classes: names, in the order of the network's outputs.
+        mean, std: of each channel (one or three), in 0 to 1.
+        data: kind of the data, without any path.
+        side: of the pictures, in pixels.
+    """
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    data: str
+    side: int
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> "Before":
+        """Of a network's file; its pictures have the side that the network is given."""
+        return cls(info.classes, info.mean, info.std, info.data, info.architecture.resolution)
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,7 @@ class Target:
 
 
 def target_folder(
-    spec: str, info: ModelInfo, device: torch.device, reporter: Reporter, *, skip_corrupt: bool = False
+    spec: str, before: Before, device: torch.device, reporter: Reporter, *, skip_corrupt: bool = False
 ) -> Target:
     """The pictures below the folder of a spec `folder:PATH`; of one with a `train` part, those of that.
 
@@ -58,10 +81,10 @@ def target_folder(
         )
     if folder.left_out:
         reporter.say(f"data: {folder.left_out}")
-    known = _labels(spec, root, names, info, reporter)
-    side = info.architecture.resolution
+    known = _labels(spec, root, names, before, reporter)
+    side = before.side
     check_memory(spec, "target", len(names), side, 3)
-    view, grey = View.of(info.data, side), len(info.mean) == 1
+    view, grey = View.of(before.data, side), len(before.mean) == 1
 
     def read(number: int) -> tuple[Tensor, int, Found]:
         image, found = prepared(read_file(f"{root}/{names[number]}"), view, grey=grey)
@@ -70,34 +93,34 @@ def target_folder(
     paths = [f"{root}/{name}" for name in names]
     images, kept = read_all("target", paths, side, read, reporter, skip_corrupt=skip_corrupt)
     labels = None if known is None else known[torch.tensor(kept)]
-    return _target(images[:, : len(info.mean)], labels, info, device, FOLDER)
+    return _target(images[:, : len(before.mean)], labels, before, device, FOLDER)
 
 
-def target_set(data: Dataset, info: ModelInfo, device: torch.device, split: str = "train") -> Target:
+def target_set(data: Dataset, before: Before, device: torch.device, split: str = "train") -> Target:
     """The pictures of a data set's split, with its labels.
 
     Raises InputError for pictures that are not held in memory, other classes, or colours for a network of grey
     pictures.
     """
-    if data.classes != info.classes:
+    if data.classes != before.classes:
         raise InputError(
             f"`data` {data.name}: has {len(data.classes)} classes ({data.classes[0]}, …), the network has "
-            f"{len(info.classes)} ({info.classes[0]}, …); give pictures of the same classes, or a folder without labels"
+            f"{len(before.classes)} ({before.classes[0]}, …); give pictures of the same classes, or a folder without labels"
         )
     held = getattr(data, split)
     if not isinstance(held, HeldSplit) or not isinstance(held.targets, Tensor):
         raise InputError(f"`data` {data.name}: is not held in memory; give folder:PATH with fewer pictures")
     images = held.images
-    if images.shape[1] > len(info.mean):
+    if images.shape[1] > len(before.mean):
         raise InputError(f"`data` {data.name}: has colours, and the network knows grey pictures; give folder:PATH")
-    if images.shape[1] < len(info.mean):
-        images = images.expand(-1, len(info.mean), -1, -1)
-    return _target(images, held.targets.cpu(), info, device, data.name)
+    if images.shape[1] < len(before.mean):
+        images = images.expand(-1, len(before.mean), -1, -1)
+    return _target(images, held.targets.cpu(), before, device, data.name)
 
 
-def _labels(spec: str, root: str, names: list[str], info: ModelInfo, reporter: Reporter) -> Tensor | None:
+def _labels(spec: str, root: str, names: list[str], before: Before, reporter: Reporter) -> Tensor | None:
     """By the folders that the pictures lie in, if these are classes of the network."""
-    number = {name: index for index, name in enumerate(info.classes)}
+    number = {name: index for index, name in enumerate(before.classes)}
     folders = [unicodedata.normalize("NFC", name.partition("/")[0]) if "/" in name else "" for name in names]
     unknown = sorted({folder for folder in folders if folder not in number})
     if unknown and len(unknown) < len(set(folders)):
@@ -105,13 +128,13 @@ def _labels(spec: str, root: str, names: list[str], info: ModelInfo, reporter: R
         odd = f"folder {unknown[0]}" if unknown[0] else "pictures outside of folders"
         raise InputError(
             f"`data` {spec}: {there} below {root} is a class of the network, {odd} is not; its {len(number)} classes "
-            f"are {', '.join(info.classes[:3])}, …: rename or remove what is none of them"
+            f"are {', '.join(before.classes[:3])}, …: rename or remove what is none of them"
         )
     if unknown:
         if unknown != [""]:
             reporter.say(
                 f"data: the folders below {root} ({', '.join(unknown[:3])}) are not classes of the network "
-                f"({', '.join(info.classes[:3])}, …): their pictures are taken for pictures without labels"
+                f"({', '.join(before.classes[:3])}, …): their pictures are taken for pictures without labels"
             )
         return None
     if len(set(folders)) == 1:
@@ -122,10 +145,10 @@ def _labels(spec: str, root: str, names: list[str], info: ModelInfo, reporter: R
     return torch.tensor([number[folder] for folder in folders])
 
 
-def _target(images: Tensor, labels: Tensor | None, info: ModelInfo, device: torch.device, name: str) -> Target:
+def _target(images: Tensor, labels: Tensor | None, before: Before, device: torch.device, name: str) -> Target:
     digest = hashlib.sha256(images.contiguous().numpy().tobytes())
     if labels is not None:
         digest.update(labels.numpy().tobytes())
     numbers = torch.arange(len(images))
-    split = HeldSplit(Pictures(images.contiguous(), numbers), info.mean, info.std, device)
+    split = HeldSplit(Pictures(images.contiguous(), numbers), before.mean, before.std, device)
     return Target(split, labels, name, f"{name} {digest.hexdigest()[:16]}")
