@@ -24,7 +24,7 @@ from training.data.adaptation_target import FOLDER, Before, Target, target_folde
 from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.model_file import ModelInfo, load_model
-from training.specs import ROBUST, TASK
+from training.specs import OF_CLASSES, TASK
 
 RESULTS = "adaptation.json"
 KEPT = ("*/checkpoint*", "*/weights.safetensors", RESULTS)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: cannot be trained; give the network's .safetensors")
     network, info = load_model(path)
-    if info.task.partition(":")[0] not in (TASK, ROBUST):
+    if info.task.partition(":")[0] not in OF_CLASSES:
         raise InputError(f"{path}: of task {info.task}; only a classifier of pictures ({TASK}) can be adapted")
     if len(info.classes) < 2:
         raise InputError(f"{path}: knows one class ({info.classes[0]}), so there is nothing to be sure of")

@@ -18,7 +18,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, FRONT_SHARE, STORAGES
 from training.recipe import Recipe
-from training.specs import DATA, TASK
+from training.specs import DATA, JUDGES, TASK
 
 
 def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
@@ -65,9 +65,14 @@ class SearchSettings:
     evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(evaluators())}", group="main")
     score: str = flag(
         "az_nas",
-        f"what --evaluator zero-cost ranks by: {', '.join(scores())}",
+        f"what --evaluator zero-cost ranks by: {', '.join(scores())}; or {', '.join(JUDGES)}: see --target",
         group="scoring",
         only_for=("evaluator", "zero-cost"),
+    )
+    target: str | None = flag(
+        None,
+        "pictures without labels: what counts is what networks make of them once they adapted, by --score adapted",
+        group="scoring",
     )
     table: str = flag(
         "digits",

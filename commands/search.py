@@ -13,11 +13,11 @@ from commands.finalists import Finalists, finalists_of
 from commands.planning import BEFORE, flags_of_search, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import (
+    as_task,
     check_engine,
     check_latency,
     check_objectives,
     check_shared,
-    task_of_objectives,
     without_effect,
 )
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
@@ -83,7 +83,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     begun = time.monotonic()
     reproducing = command(settings, loaded_plugins()) if own is None else None
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
-    settings = replace(settings, task=task_of_objectives(settings))
+    settings = as_task(settings)
     _check(settings)
     reporter = _reporter(settings.quiet)
     device = resolve_device(settings.device)

@@ -1,12 +1,14 @@
 """What of a search's settings does not go together, found before anything is read."""
 
+from dataclasses import replace
+
 from commands.command_line import flag_name, for_one_alone
 from commands.presets import SearchSettings, preset
 from evaluators.choice import traits_of
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric
 from studies.storage.storages import check_address
-from training.specs import ROBUST, TASK
+from training.specs import ADAPTED, JUDGES, ROBUST, TASK, TO
 
 
 def without_effect(settings: SearchSettings) -> list[str]:
@@ -43,10 +45,34 @@ def check_engine(settings: SearchSettings) -> None:
             raise InputError(f"{flags} {'is' if len(names) == 1 else 'are'} for --engine {engine}")
 
 
-def task_of_objectives(settings: SearchSettings) -> str:
-    """The task; an objective `robust` asks for that of the name, where none is named."""
-    asked = (settings.objectives or ("",))[0] == ROBUST and settings.task == TASK
-    return ROBUST if asked else settings.task
+def as_task(settings: SearchSettings) -> SearchSettings:
+    """The settings with the task that an objective `robust`, or a score of trained networks, asks for.
+
+    Raises InputError for a score that does not go with the task or the evaluator, or pictures that it has no use for.
+    """
+    if (settings.objectives or ("",))[0] == ROBUST and settings.task == TASK:
+        settings = replace(settings, task=ROBUST)
+    if settings.score in JUDGES:
+        settings = _judged(settings, settings.score)
+    if settings.target is None:
+        return settings
+    if settings.task.partition(":")[0] != ADAPTED:
+        raise InputError(f"--target {settings.target}: is for --score {ADAPTED}; give that too, or leave it out")
+    if TO in settings.data:
+        raise InputError(f"--data {settings.data}: names pictures to adapt to already; leave --target out")
+    return replace(settings, data=f"{settings.data}{TO}{settings.target}", target=None)
+
+
+def _judged(settings: SearchSettings, score: str) -> SearchSettings:
+    if settings.evaluator not in ("supernet", "proxy"):
+        raise InputError(
+            f"--score {score}: ranks trained networks; leave --evaluator {settings.evaluator} out, or give supernet or "
+            "proxy"
+        )
+    if settings.task.partition(":")[0] not in (TASK, score):
+        raise InputError(f"--score {score}: is a task of its own; leave --task {settings.task} out")
+    head = settings.task.partition(":")[2] if settings.task.partition(":")[0] == TASK else ""
+    return replace(settings, task=f"{score}:{head}" if head else score, score=SearchSettings.score)
 
 
 def check_objectives(settings: SearchSettings, metric: Metric) -> None:

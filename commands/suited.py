@@ -9,6 +9,7 @@ from foundation.errors import InputError
 from search_space.cost.cost import Budget
 from search_space.spaces import named_space, priced_space
 from training.data.picture_sizes import PictureSizes, picture_sizes
+from training.specs import TO
 
 PHOTOGRAPH = 64
 """Pixels of the shorter side from which a picture is more than an icon: a network for 32 would see less than half."""
@@ -23,7 +24,7 @@ def suited(given: Mapping[str, Any]) -> tuple[str, str] | None:
     """
     if "preset" in given or "space" in given or "data" not in given:
         return None
-    sizes = picture_sizes(given["data"])
+    sizes = picture_sizes(given["data"].split(TO)[0].strip())
     if sizes is None:
         return None
     name = _by(sizes)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from commands import retrain, search
 from commands.presets import SEARCH
 from commands.recipes import RECIPES, RETRAIN, chosen_method
-from commands.search_checks import task_of_objectives
+from commands.search_checks import as_task
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
@@ -344,7 +344,7 @@ def test_an_objective_names_the_task_unless_a_task_is_named() -> None:
         (["--objectives", "robust", "--task", "robust:0.1"], "robust:0.1"),
         ([], "classification"),
     ):
-        assert task_of_objectives(SEARCH.parse(flags)) == expected
+        assert as_task(SEARCH.parse(flags)).task == expected
 
 
 def test_the_published_schedule() -> None:

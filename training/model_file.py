@@ -15,7 +15,7 @@ from search_space.architecture import Architecture
 from search_space.head import ClassifierHead, Head, read_head
 from search_space.network import Network, build
 from training.checkpoint import load_weights, save_weights
-from training.specs import TASK, named
+from training.specs import OF_CLASSES, TASK, named
 
 MAX_CHARACTERS = 64_000_000  # of a million classes' names
 LEAST_STD, MOST = 1e-6, 1e6  # of pictures' channels in 0 to 1, and in 0 to 255 as well
@@ -49,7 +49,7 @@ class ModelInfo:
     @property
     def class_labels(self) -> bool:
         """Whether the network gives a picture a logit for each of its classes."""
-        return self._plain or self.task.partition(":")[0] == TASK
+        return self._plain or self.task.partition(":")[0] in OF_CLASSES
 
     @property
     def _plain(self) -> bool:

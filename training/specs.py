@@ -22,6 +22,18 @@ TASK = "classification"
 ROBUST = "robust"
 """The task of adversarial training, and of a search whose first objective is of that name."""
 
+ADAPTED = "adapted"
+"""The task of a search for the network that adapts best to pictures without labels."""
+
+JUDGES = (ADAPTED,)
+"""Tasks that `--score` names: networks learn the classes of pictures, and are judged otherwise than by accuracy."""
+
+OF_CLASSES = (TASK, ROBUST, *JUDGES)
+"""Tasks whose networks say the class of a picture."""
+
+TO = "->"
+"""Between the pictures that are learnt from and those that are adapted to."""
+
 PRETRAINING = "pretraining"
 """What files say of a backbone that was trained without labels: a task that no command can name."""
 

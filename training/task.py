@@ -239,12 +239,20 @@ class Drawing(Answering, Protocol):
 
 
 @runtime_checkable
-class Attacking(Task, Protocol):
-    """A task that judges networks by pictures that an attack changed, and has them trained on such."""
+class KnowingPictures(Task, Protocol):
+    """A task that has to know its pictures before it trains or judges."""
 
-    def on(self, data: Dataset) -> "Attacking":
-        """The task for these pictures, whose normalisation an attack has to know."""
+    def on(self, data: Dataset) -> "KnowingPictures":
+        """The task for these pictures. Raises InputError for such as it cannot have."""
         ...
+
+
+@runtime_checkable
+class Attacking(KnowingPictures, Protocol):
+    """A task that judges networks by pictures that an attack changed, and has them trained on such.
+
+    An attack has to know how pictures are normalised.
+    """
 
     def attacked(
         self, network: nn.Module, images: Tensor, targets: Targets, resolution: int, start: Tensor | None = None
@@ -261,7 +269,7 @@ class Attacking(Task, Protocol):
 
 def on(task: Task, data: Dataset) -> Task:
     """The task for these pictures: itself, but for one that has to know them."""
-    return task.on(data) if isinstance(task, Attacking) else task
+    return task.on(data) if isinstance(task, KnowingPictures) else task
 
 
 def check_class_labels(task: Task, setting: str, remedy: str) -> None:

@@ -105,7 +105,8 @@ def target_set(data: Dataset, before: Before, device: torch.device, split: str =
     if data.classes != before.classes:
         raise InputError(
             f"`data` {data.name}: has {len(data.classes)} classes ({data.classes[0]}, …), the network has "
-            f"{len(before.classes)} ({before.classes[0]}, …); give pictures of the same classes, or a folder without labels"
+            f"{len(before.classes)} ({before.classes[0]}, …); give pictures of the same classes, or a folder "
+            "without labels"
         )
     held = getattr(data, split)
     if not isinstance(held, HeldSplit) or not isinstance(held.targets, Tensor):

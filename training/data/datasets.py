@@ -12,7 +12,7 @@ from foundation.progress import Reporter
 from training.data.dataset import DATASETS, Dataset, Wanted
 from training.data.held import HeldSplit
 from training.data.split import Split
-from training.specs import DATA
+from training.specs import ADAPTED, DATA, TO
 
 
 def load_data(
@@ -38,6 +38,10 @@ def load_data(
     Raises InputError for an unknown spec, or a folder that cannot be used.
     """
     kind = spec.partition(":")[0]
+    if TO in spec:
+        raise InputError(
+            f"`data` {spec}: pictures to adapt to are for task {ADAPTED}; give that too, or leave them out"
+        )
     if loaders is not None and loaders < 0:
         raise InputError(f"`loaders` {loaders}: expected 0 or more")
     if kind not in DATASETS:
