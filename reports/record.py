@@ -20,16 +20,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from evaluators.titles import Title, title_of
 from foundation.errors import InputError
-from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
+from foundation.json_files import shown
 from foundation.metric import ACCURACY, Metric, read_measured
-from reports.kept_tests import KeptTest, read_test
-from reports.terminal.comparison import Lead
+from reports.run_objects import check_kinds, inner, metric_of, read_object
+from reports.trainings import RETRAIN, Place, Retrained, place_name, read_curves, read_place, read_retrained
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
 from search_space.head import Head, read_head
 from studies.finalists import Decided, read_finalists
-from studies.runs.identity import ranked_by
 from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
 from studies.storage.bulk_reading import read_trials
 from studies.storage.optuna_study import STUDY_NAME
@@ -37,10 +36,7 @@ from studies.storage.own_study import own_study
 from studies.storage.records import read_briefs, read_candidate
 from studies.storage.storages import cause_of, close_storage, open_storage, without_password
 from studies.trials import Candidate
-from training.standalone import MAX_METRICS, METRICS, folder_name
 
-RETRAIN = "retrain"
-COMPARISON = "comparison.json"
 MOST_REASON = 80  # characters of why a proposal was rejected
 
 
@@ -51,40 +47,6 @@ class Evaluated(NamedTuple):
     trial_id: int
     candidate: Candidate
     seconds: float
-
-
-class Retrained(NamedTuple):
-    """A network trained by itself with a seed, its value on the test pictures, and the `Place` of its training.
-
-    What else is kept of its test is in `test`; None where nothing is.
-    """
-
-    network: str
-    architecture: Architecture
-    cost: Cost
-    seed: int
-    value: float
-    place: str = RETRAIN
-    test: KeptTest | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """A folder of trainings, all by one recipe.
-
-    Attributes:
-        recipe: the recipe's fields, where the first weights came from (`init`) and the teacher; empty if unknown.
-        epochs: of its trainings; 0 if unknown.
-        written: when its results were, in seconds since 1970.
-        leads: how far the best network is ahead of those trained beside it, by name, where that was tested.
-        metric: of its results.
-    """
-
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int = 0
-    written: float = 0.0
-    leads: Mapping[str, Lead] = field(default_factory=dict)
-    metric: Metric = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -176,14 +138,14 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         storage: the study's address, where the user has given one; None for the folder's own.
         retrained: where its networks were trained by themselves, beside the folder's `retrain` and `retrain-…`.
     """
-    config = _object(folder / CONFIG)
-    identity, free = _inner(config, "identity"), _inner(config, "free")
+    config = read_object(folder / CONFIG)
+    identity, free = inner(config, "identity"), inner(config, "free")
     _check_configuration(folder / CONFIG, identity, free)
-    metric = _metric(folder / CONFIG, identity)
-    best = _object(folder / BEST)
-    _check_kinds(folder / BEST, best, data=str, classes=list, digest=str)
-    front = _object(folder / FRONT)
-    _check_kinds(folder / FRONT, front, front=list)
+    metric = metric_of(folder / CONFIG, identity)
+    best = read_object(folder / BEST)
+    check_kinds(folder / BEST, best, data=str, classes=list, digest=str)
+    front = read_object(folder / FRONT)
+    check_kinds(folder / FRONT, front, front=list)
     classes = best.get("classes")
     shared = free.get("storage")
     own = f"sqlite:///{folder / STUDY}"
@@ -195,8 +157,8 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
         places.append(retrained)
     trainings = sorted(places)
-    names = {place: _place_name(folder, place) for place in trainings}
-    placed = {name: _place(place, best.get("digest")) for place, name in names.items()}
+    names = {place: place_name(folder, place) for place in trainings}
+    placed = {name: read_place(place, best.get("digest")) for place, name in names.items()}
     return Record(
         folder=folder,
         identity=identity,
@@ -210,10 +172,10 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
         rejected=rejected,
         failed=failed,
         retrained=tuple(
-            one for place, name in names.items() for one in _retrained(place / RESULTS, name, placed[name].metric)
+            one for place, name in names.items() for one in read_retrained(place / RESULTS, name, placed[name].metric)
         ),
         places=placed,
-        curves=_curves(trainings),
+        curves=read_curves(trainings),
         decided=_decided(folder, metric, best.get("digest")),
         storage=kept,
         study_id=study_id,
@@ -227,26 +189,11 @@ def _decided(folder: Path, metric: Metric, best: object) -> Decided | None:
     return found if found and found.finals[0].candidate.architecture.digest() == best else None
 
 
-def _object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where there is no file."""
-    if not path.exists():
-        return {}
-    content = read_json(path, MAX_OF_A_RUN)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected an object")
-    return content
-
-
-def _inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = content.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _check_configuration(path: Path, identity: Mapping[str, Any], free: Mapping[str, Any]) -> None:
     """Raises InputError, naming the field, where what a report reads of a configuration is of another kind."""
-    _check_kinds(path, identity, space=dict, budget=dict, evaluator=dict, sampler=dict, data=str)
-    _check_kinds(path, free, data=str, command=str, storage=str)
-    name = _inner(identity, "evaluator").get("name")
+    check_kinds(path, identity, space=dict, budget=dict, evaluator=dict, sampler=dict, data=str)
+    check_kinds(path, free, data=str, command=str, storage=str)
+    name = inner(identity, "evaluator").get("name")
     if name is not None and not isinstance(name, str):
         raise InputError(f"{path}: identity.evaluator.name: expected a name, got {shown(name)}")
     try:
@@ -254,25 +201,9 @@ def _check_configuration(path: Path, identity: Mapping[str, Any], free: Mapping[
     except InputError as error:
         raise InputError(f"{path}: free.{error}") from None
     try:
-        Budget(**_inner(identity, "budget"))
+        Budget(**inner(identity, "budget"))
     except (TypeError, InputError) as error:
         raise InputError(f"{path}: identity.budget: {error}") from None
-
-
-def _metric(path: Path, identity: Mapping[str, Any]) -> Metric:
-    """What candidates are ranked by. Raises InputError for what is no metric."""
-    try:
-        return ranked_by(identity)
-    except InputError as error:
-        raise InputError(f"{path}: identity.{error}") from None
-
-
-def _check_kinds(path: Path, content: Mapping[str, Any], **kinds: type) -> None:
-    """Raises InputError naming the first of the fields that is there and is of another kind."""
-    words: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
-    for name, kind in kinds.items():
-        if content.get(name) is not None and not isinstance(content[name], kind):
-            raise InputError(f"{path}: {name}: expected {words[kind]}, got {shown(content[name])}")
 
 
 def _candidate(entry: Any, metric: Metric, path: Path) -> Candidate:
@@ -340,76 +271,3 @@ def _told(trials: Sequence[FrozenTrial], metric: Metric) -> tuple[tuple[Evaluate
 
 def _since(first: datetime | None, then: datetime | None) -> float:
     return 0.0 if first is None or then is None else max(0.0, (then - first).total_seconds())
-
-
-def _place_name(folder: Path, place: Path) -> str:
-    """What a folder of trainings is called: as it lies in the run's folder, or where it lies if elsewhere."""
-    inside = place.resolve().is_relative_to(folder.resolve())
-    return str(place.resolve().relative_to(folder.resolve()) if inside else place)
-
-
-def _place(place: Path, digest: object) -> Place:
-    """What a folder of trainings says of how they were made, and of the network of that digest beside others."""
-    identity = _inner(_object(place / CONFIG), "identity")
-    recipe = _inner(identity, "recipe")
-    epochs = recipe.get("epochs")
-    if type(epochs) is not int:
-        epochs = max((len(entries) for entries in _curves([place]).values()), default=0)
-    if recipe:
-        recipe = {**recipe, "init": identity.get("init"), "teacher": identity.get("teacher")}
-    results = place / RESULTS
-    written = results.stat().st_mtime if results.exists() else 0.0
-    return Place(recipe, epochs, written, _leads(place / COMPARISON, digest), _metric(place / CONFIG, identity))
-
-
-def _retrained(path: Path, place: str, metric: Metric) -> tuple[Retrained, ...]:
-    if not path.exists():
-        return ()
-    found = []
-    content = read_json(path, MAX_OF_A_RUN)
-    for entry in content if isinstance(content, list) else ():
-        try:
-            cost = Cost.from_dict(entry["cost"])
-            value = float(entry["test"][metric.name])
-            architecture = Architecture.from_dict(entry["architecture"])
-            if 0 <= value <= 1 or (math.isfinite(value) and not metric.is_share):
-                found.append(Retrained(str(entry["network"]), architecture, cost, int(entry["seed"]), value, place))
-        except (KeyError, TypeError, ValueError, InputError) as error:
-            raise InputError(f"{path}: not a table of results ({error}); remove it") from None
-    return tuple(one._replace(test=read_test(path.parent / folder_name(one.network, one.seed))) for one in found)
-
-
-def _leads(path: Path, digest: object) -> dict[str, Lead]:
-    """What a comparison says of the others, if the network of that digest is at its head."""
-    found: dict[str, Lead] = {}
-    content = read_json(path, MAX_OF_A_RUN) if path.exists() else None
-    try:
-        if not content or content[0]["digest"] != digest:
-            return {}
-        for entry in content[1:]:
-            lead = Lead(**entry["first_ahead"])
-            numbers = [value for value in lead[:3] if value is not None]
-            if all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-                found[str(entry["network"])] = lead._replace(test=str(lead.test))
-    except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{path}: not a comparison ({error}); remove it") from None
-    return found
-
-
-def _curves(places: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
-    """The finite numbers of every training's epochs, by the training's folder."""
-    curves: dict[str, list[dict[str, float]]] = {}
-    for path in [path for place in places for path in sorted(place.glob(f"*/{METRICS}"))]:
-        entries = []
-        for line in read_text(path, MAX_METRICS).splitlines():
-            try:
-                entry = parse_json(line, finite=False)
-            except InputError:  # of a training that was killed, or is going on
-                continue
-            if isinstance(entry, dict):
-                numbers = {k: float(v) for k, v in entry.items() if type(v) in (int, float) and math.isfinite(v)}
-                entries.append(numbers)
-        name = path.parent.name
-        if entries:
-            curves[name if name not in curves else f"{path.parent.parent.name}/{name}"] = entries
-    return curves

@@ -25,8 +25,9 @@ from reports import kept_tests
 from reports.html import seen_section
 from reports.html.seen_section import seen
 from reports.kept_tests import CONFUSION, EXAMPLES, TEST, KeptTest, Picture, keep_test, read_test
-from reports.record import Record, Retrained
+from reports.record import Record
 from reports.terminal.examples_picture import COUNT, SIDE, Example, answers_alone, draw_examples, examples, pixels
+from reports.trainings import Retrained
 from search_space import Architecture, Attention, Stage, build
 from search_space.cost.cost import Cost
 from tasks.choice import task

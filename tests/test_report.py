@@ -20,9 +20,10 @@ from foundation.metric import ACCURACY
 from foundation.progress import Reporter
 from reports import analysis
 from reports.html.markup import VOID
-from reports.record import Evaluated, Place, Record, Retrained, read_record
+from reports.record import Evaluated, Record, read_record
 from reports.report import REPORT, report, write_report
 from reports.terminal.comparison import Lead
+from reports.trainings import Place, Retrained
 from search_space.architecture import Architecture, Attention
 from search_space.cost.cost import Cost
 from search_space.cost.priced_space import PricedSpace

@@ -12,8 +12,9 @@ from reports.html.markup import Markup, concatenated, element, text
 from reports.html.page import Cell, TableRow, command_block, figures, paragraph, table, titled
 from reports.html.palette import short
 from reports.notation import attention_by_stage, listed, mean, plural
-from reports.record import Place, Record, Retrained
+from reports.record import Record
 from reports.terminal.comparison import Lead
+from reports.trainings import Place, Retrained
 from search_space.cost.cost import Budget
 from studies.trials import Candidate
 

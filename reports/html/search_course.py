@@ -11,7 +11,8 @@ from reports.html.front_section import cost_axis
 from reports.html.markup import Markup, text
 from reports.html.page import Section, command_block, pair, paragraph
 from reports.notation import COST_NAMES, plural
-from reports.record import RETRAIN, Record
+from reports.record import Record
+from reports.trainings import RETRAIN
 
 
 def progress(record: Record) -> Section | None:
