@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foundation.errors import InputError
-from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text
+from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
 from foundation.metric import ACCURACY, Metric
 from reports.kept_tests import KeptTest, read_test
 from reports.run_objects import inner, metric_of, read_object
@@ -15,6 +15,7 @@ from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 from studies.runs.run_folder import CONFIG, RESULTS
+from training.specs import METHOD
 from training.standalone import MAX_METRICS, METRICS, folder_name
 
 RETRAIN = "retrain"
@@ -46,6 +47,7 @@ class Place:
         written: when its results were, in seconds since 1970.
         leads: how far the best network is ahead of those trained beside it, by name, where that was tested.
         metric: of its results.
+        method, method_settings: by which they were trained, and what was set of it alone.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -53,6 +55,8 @@ class Place:
     written: float = 0.0
     leads: Mapping[str, Lead] = field(default_factory=dict)
     metric: Metric = ACCURACY
+    method: str = METHOD
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def place_name(folder: Path, place: Path) -> str:
@@ -72,7 +76,11 @@ def read_place(place: Path, digest: object) -> Place:
         recipe = {**recipe, "init": identity.get("init"), "teacher": identity.get("teacher")}
     results = place / RESULTS
     written = results.stat().st_mtime if results.exists() else 0.0
-    return Place(recipe, epochs, written, _leads(place / COMPARISON, digest), metric_of(place / CONFIG, identity))
+    method = identity.get("method", METHOD)
+    if not isinstance(method, str):
+        raise InputError(f"{place / CONFIG}: identity.method: expected a name, got {shown(method)}")
+    metric, leads = metric_of(place / CONFIG, identity), _leads(place / COMPARISON, digest)
+    return Place(recipe, epochs, written, leads, metric, method, inner(identity, "method_settings"))
 
 
 def read_retrained(path: Path, place: str, metric: Metric) -> tuple[Retrained, ...]:

@@ -15,6 +15,7 @@ import pytest
 
 from commands import search
 from evaluators.base import Metric, Metrics, Score
+from foundation.errors import InputError
 from foundation.files import write_json
 from foundation.metric import ACCURACY
 from foundation.progress import Reporter
@@ -534,6 +535,30 @@ def test_the_places_of_a_folder_say_their_recipes(run: Path, tmp_path: Path) -> 
     words = " ".join(_checked(report(record)).words)
     assert "for 25 epochs" in words
     assert f"Trained apart in {tmp_path / 'retrain'} for 3 epochs, so not averaged" in words
+
+
+def test_trainings_by_several_methods_stand_side_by_side(run: Path, tmp_path: Path) -> None:
+    folder = _copy(run, tmp_path / "tuned", "config.json", "front.json", "best.json")
+    best = json.loads((run / "best.json").read_text())
+    tuned = {"method": "core-tuning", "method_settings": {"contrast": 0.1}}
+    for name, more, accuracies in (("retrain", {}, [0.5, 0.52]), ("retrain-tuned", tuned, [0.6])):
+        place = folder / name
+        (place / "found-0").mkdir(parents=True)
+        (place / "found-0" / "metrics.jsonl").write_text('{"epoch": 1, "loss": 1, "validation_accuracy": 0.5}\n')
+        identity = {"recipe": {"epochs": 7}, "init": "backbone 12ab" if more else "scratch", **more}
+        write_json(place / "config.json", {"identity": identity, "free": {}})
+        entry = {**best, "network": "found", "test": {"accuracy": 0.0, "loss": 1.0}}
+        seeds = [
+            {**entry, "seed": seed, "test": {**entry["test"], "accuracy": value}}
+            for seed, value in enumerate(accuracies)
+        ]
+        write_json(place / "results.json", seeds)
+    words = " ".join(" ".join(_checked(report(read_record(folder))).words).split())
+    assert "retrain labels scratch 7 51.00 %" in words
+    assert "retrain-tuned core-tuning (contrast 0.1) backbone 12ab 7 60.00 %" in words
+    write_json(folder / "retrain" / "config.json", {"identity": {"method": 3}, "free": {}})
+    with pytest.raises(InputError, match=r"identity\.method: expected a name, got 3"):
+        read_record(folder)
 
 
 def test_trust_names_no_numbers_of_other_runs(record: Record) -> None:

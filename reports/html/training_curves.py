@@ -1,10 +1,10 @@
-"""The curves of the networks that were trained by themselves."""
+"""How the networks were trained that were trained by themselves: by what, and their curves."""
 
 from foundation.metric import ACCURACY
 from reports.html.answer import FOUND
 from reports.html.charts import Format, Series, line_chart
-from reports.html.markup import element, text
-from reports.html.page import Section, pair, paragraph, titled
+from reports.html.markup import Markup, element, text
+from reports.html.page import Cell, Section, TableRow, pair, paragraph, table, titled
 from reports.notation import plural
 from reports.record import Record
 
@@ -58,8 +58,34 @@ def training(record: Record) -> Section | None:
         "training",
         "Training",
         "How the networks were trained",
-        [paragraph(text(said)), element("style", css), element("ul", *keys, class_="keys"), pair(*charts)],
+        [
+            paragraph(text(said)),
+            element("style", css),
+            element("ul", *keys, class_="keys"),
+            pair(*charts),
+            *([titled("By what", _ways(record))] if record.places else []),
+        ],
     )
+
+
+def _ways(record: Record) -> Markup:
+    """A row a folder of trainings: its method, where it began, and what the found network came to in it."""
+    rows = []
+    for name, place in record.places.items():
+        found = [one.value for one in record.retrained if one.place == name and one.network == FOUND]
+        mean = sum(found) / len(found) if found else None
+        came_to = Cell("", None) if mean is None else Cell(place.metric.written(mean), mean)
+        own = ", ".join(f"{word.replace('_', ' ')} {value}" for word, value in place.method_settings.items())
+        began = str(place.recipe.get("init") or "")
+        method = f"{place.method} ({own})" if own else place.method
+        rows.append(TableRow((name, method, began, Cell(str(place.epochs), place.epochs), came_to)))
+    columns = ("folder", "method", "first weights", "epochs", f"the found network, {_judged_by(record)}")
+    return table(columns, rows, words=("folder", "method", "first weights"))
+
+
+def _judged_by(record: Record) -> str:
+    names = dict.fromkeys(place.metric.column for place in record.places.values())
+    return " or ".join(names)
 
 
 def _network_name(folder: str) -> str:
