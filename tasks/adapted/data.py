@@ -7,6 +7,7 @@ from torch import Tensor
 
 from foundation.errors import InputError
 from foundation.progress import Reporter
+from foundation.seeds import derive
 from training.data.adaptation_target import FOLDER, Before, Target, target_folder, target_set
 from training.data.dataset import Dataset
 from training.data.datasets import load_data
@@ -15,6 +16,8 @@ from training.data.pictures import Pictures
 from training.data.split import Split
 from training.specs import TO
 
+MOST = 1024
+"""Of the target's pictures that networks are judged by while others are to come."""
 UNKNOWN = -1
 """The label of a picture without one."""
 
@@ -32,8 +35,8 @@ def with_target(
 ) -> WithTarget:
     """The pictures of a spec `SOURCE->TARGET`.
 
-    A target of a folder has no pictures for a test: those that are adapted to are tested on as well. Their labels train
-    nothing.
+    Of the target's training pictures at most `MOST` are for validation: a search adapts to them for each of its
+    networks. A target of a folder has no pictures for a test: all of them are tested on. Their labels train nothing.
 
     Raises InputError as `load_data` and `training.data.adaptation_target` do.
     """
@@ -48,7 +51,9 @@ def with_target(
         target, tested = (target_set(data, before, device, split) for split in ("train", "test"))
 
     def load(split: str) -> Split:
-        return source.train if split == "train" else _labelled(target if split == "validation" else tested, before)
+        if split == "train":
+            return source.train
+        return _labelled(target, before, MOST) if split == "validation" else _labelled(tested, before)
 
     return WithTarget(
         name=source.name,
@@ -61,17 +66,22 @@ def with_target(
         files=source.files,
         counts={
             **{split: count for split, count in source.counts.items() if split == "train"},
-            "validation": len(target.pictures),
+            "validation": min(MOST, len(target.pictures)),
             "test": len(tested.pictures),
         },
     )
 
 
-def _labelled(target: Target, before: Before) -> HeldSplit:
-    """The target's pictures with labels in place of their numbers."""
+def _labelled(target: Target, before: Before, most: int | None = None) -> HeldSplit:
+    """At most so many of the target's pictures, all by default, with labels in place of their numbers.
+
+    They are in an order drawn by a fixed seed: files lie class by class, and networks adapt to the first.
+    """
     pictures = target.pictures
     labels: Tensor = torch.full((len(pictures),), UNKNOWN) if target.labels is None else target.labels
-    return HeldSplit(Pictures(pictures.images, labels), before.mean, before.std, pictures.device)
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(derive("target's pictures")))[:most]
+    whole = HeldSplit(Pictures(pictures.images, labels), before.mean, before.std, pictures.device)
+    return whole.subset(order)
 
 
 def check_target(data: Dataset) -> None:

@@ -16,8 +16,8 @@ from training.precision import autocast
 
 PICTURES = 1024
 """Of those to adapt to, so many are learnt from."""
-STEPS, BATCH = 48, 64
-"""Three passes over as many pictures."""
+STEPS, BATCH = 16, 64
+"""One pass over as many pictures."""
 RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 1e-3
 """SHOT's, of digits (arXiv:2002.08546)."""
 
