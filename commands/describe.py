@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         kind, _, own = (settings.task or source.task).partition(":")
         flags = named("task", kind) | ({"head": settings.head or own} if settings.head or own else {})
         after += "".join(f" --{name} {shlex.quote(value)}" for name, value in flags.items())
-        reporter.say(f"next:   {as_typed(after)}")
+        reporter.say_command("next:", as_typed(after))
 
 
 def _head(settings: DescribeSettings, source: Source, architecture: Architecture, reporter: Reporter) -> Head:

@@ -52,4 +52,4 @@ def main(arguments: Sequence[str]) -> None:
         same |= {"space": settings.space, "output-stride": settings.output_stride}
         chosen = "".join(f" --{name} {value}" for name, value in same.items() if value is not None)
         after = f"python search.py{chosen} --latency-table {path} --max-latency-ms …"
-        reporter.say(f"next:   {as_typed(after)}")
+        reporter.say_command("next:", as_typed(after))

@@ -138,12 +138,13 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         _finish(settings, setup, evaluator, found, costs or bounded, finals)  # a front is of a cost at least
         took = f" ({reporter.took()})" if reporter.seconds else ""
         reporter.say(f"{setup.folder}: done in {duration(time.monotonic() - begun)}{took}")
-        reporter.say(f"watch:  optuna-dashboard {shlex.quote(without_password(_storage(settings, setup.folder)))}")
+        address = shlex.quote(without_password(_storage(settings, setup.folder)))
+        reporter.say_command("watch:", f"optuna-dashboard {address}")
         if own is not None:
             return
         plugins = "".join(f" --plugin {shlex.quote(path)}" for path in loaded_plugins())
         beside = "" if setup.init.of_one_space else " --compare"  # which has networks of no space
-        reporter.say(as_typed(f"next:   python retrain.py {shlex.quote(str(setup.folder))}{beside}{plugins}"))
+        reporter.say_command("next:", as_typed(f"python retrain.py {shlex.quote(str(setup.folder))}{beside}{plugins}"))
 
 
 def _with_preset(given: dict[str, Any]) -> dict[str, Any]:

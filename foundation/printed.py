@@ -6,7 +6,9 @@ And where a command shows them, a setting's flag, --max-macs, stands for the fie
 import codecs
 import io
 import re
+import shutil
 import sys
+import textwrap
 
 LONGEST_LINE = 1_000  # characters of a complaint
 ESCAPED = "escaped"  # `errors` of an encoding
@@ -73,4 +75,15 @@ def complain(text: str) -> None:
     line = message(" ".join(text.split()))
     if len(line) > LONGEST_LINE:  # what a file holds may be of any length; the remedy stands at the end
         line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+    if sys.stderr.isatty():
+        line = at_words(line, shutil.get_terminal_size().columns)
     print(line, file=sys.stderr, flush=True)
+
+
+def at_words(text: str, width: int) -> str:
+    """The text in lines of so many columns, broken at spaces alone: a path that is longer has a line of its own."""
+    lines = (
+        textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+        for line in text.splitlines()
+    )
+    return "\n".join(part for parts in lines for part in parts)

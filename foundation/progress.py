@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from foundation.printed import message, printable
+from foundation.printed import at_words, message, printable
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
@@ -27,8 +27,13 @@ class Reporter:
         self._said: set[str] = set()
 
     def say(self, text: str) -> None:
-        """One line, unless quiet; see `message`."""
-        self.show(message(text))
+        """One line, unless quiet; see `message`. A terminal that it does not fit has it in several, broken at words."""
+        told = message(text)
+        self.show(at_words(told, self.console.width) if self.console.is_terminal else told)
+
+    def say_command(self, what: str, command: str) -> None:
+        """What a user may type next, unless quiet: never broken, so that it can be copied."""
+        self.show(f"{what:<7} {command}")
 
     def say_once(self, text: str) -> bool:
         """One line, unless quiet or it was said before. Whether it was said now."""

@@ -1,5 +1,6 @@
 """File names that are not UTF-8: shown with escapes wherever they are printed or written."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from foundation.files import write_json
 from foundation.json_files import read_json
@@ -108,3 +110,33 @@ def test_pictures_of_such_names(
     with pytest.raises(InputError, match="cannot decode") as told:
         data(skip_corrupt=False)
     assert "caf\\xe9.png" in printable(told.value)
+
+
+def test_on_a_terminal_messages_break_at_words_and_commands_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    reporter = Reporter()
+    reporter.console = Console(file=said, width=40, force_terminal=True, no_color=True, soft_wrap=True, highlight=False)
+    text = "time:    about 4 minutes, of which the supernet takes most; see runs/a-rather-long-name-of-a-folder/here"
+    command = "python retrain.py runs/a-rather-long-name-of-a-folder/here --compare"
+    reporter.say(text)
+    reporter.say_command("next:", command)
+    *lines, last = said.getvalue().splitlines()
+    assert len(lines) > 2
+    assert [line.strip() for line in lines if len(line) > 40] == ["runs/a-rather-long-name-of-a-folder/here"]
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    assert last == f"next:   {command}"
+
+
+def test_a_complaint_breaks_at_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "`max_macs` 3: below the smallest network of the space, which has 293.5k MACs; give at least that much"
+    complain(text)
+    assert capsys.readouterr().err == f"{text}\n"
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    complain(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 50
+    assert " ".join(" ".join(lines).split()) == text

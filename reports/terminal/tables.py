@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from foundation.amounts import human, milliseconds
 from foundation.metric import ACCURACY, Metric
 from reports.notation import attention_by_stage
+from reports.terminal.fitting_table import FittingTable
 from search_space.cost.cost import Budget
 from studies.finalists import Final
 from studies.trials import Candidate
@@ -55,7 +55,4 @@ def finalists_table(finals: Sequence[Final], epochs: Sequence[int], metric: Metr
 
 def plain_table(title: str | None, columns: Sequence[str], words: Sequence[str] = WORDS) -> Table:
     """An empty table; columns named in `words` hold words, the others numbers, which stand to the right."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for name in columns:
-        table.add_column(name, justify="left" if name in words else "right", no_wrap=True)
-    return table
+    return FittingTable(title, columns, words)
