@@ -1,6 +1,7 @@
 """What is planned from the number of training pictures: a search's trainings, and a retraining's."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from commands.presets import PRESETS, TOKENS, Preset, SearchSettings, overridden
@@ -9,6 +10,7 @@ from commands.values import typed
 from evaluators.choice import Planned, traits_of
 from evaluators.finalists import FinalistSettings
 from search_space.first_weights import SCRATCH, FirstWeights
+from studies.runs import run_folder
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
 
@@ -51,6 +53,12 @@ def plan_finalists(settings: SearchSettings, pictures: int, init: FirstWeights) 
     retraining = resolved(RetrainSettings(""), chosen.retraining)
     own, _ = plan_retraining(retraining, pictures)
     return FinalistSettings(count, own, init if init.path or retraining.init == "auto" else SCRATCH)
+
+
+def nothing_written(folder: Path) -> str:
+    """How a dry run ends: it says so where there is something in the folder already."""
+    goes = f"what {folder} has goes on" if run_folder.begun(folder) else f"the results go to {folder}"
+    return f"dry run: nothing was written; without --dry-run {goes}"
 
 
 def suits(preset: str | None, family: str | None = None) -> str:

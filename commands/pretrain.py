@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands.planning import flags_of_retraining
+from commands.planning import flags_of_retraining, nothing_written
 from commands.pretraining import MADE_FOR, PRETRAIN, given_of_recipe, method, recipe
 from evaluators.weight_sources import first_weights
 from foundation import distributed
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> None:
             show_retraining(
                 {"backbone": architecture}, sized, chosen, 1, reporter, task=PRETRAINING, method=chosen_method
             )
-        reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
+        reporter.say(nothing_written(out))
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
     with distributed.entered_by_first(opened) as recorded:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from commands.compare import Contest, beside, check_comparable, middle, ratios
-from commands.planning import flags_of_retraining, plan_retraining, suits
+from commands.planning import flags_of_retraining, nothing_written, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, chosen_method, recipe, resolved
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str]) -> None:
         if settings.compare and distributed.world() == 1 and (count := ratios(source, head)):
             first = FinalistSettings(0, chosen).halving.epochs[0]
             reporter.say(f"before:  {count} trainings of {first} epochs each, to choose the ratio of each attention")
-        reporter.say(f"dry run: nothing was written; without --dry-run the results go to {out}")
+        reporter.say(nothing_written(out))
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
     with distributed.entered_by_first(opened) as recorded:

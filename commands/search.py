@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from commands.finalists import Finalists, finalists_of
-from commands.planning import BEFORE, flags_of_search, plan_search
+from commands.planning import BEFORE, flags_of_search, nothing_written, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import (
     as_task,
@@ -232,6 +232,8 @@ def _candidates(
     if finished and not is_helper():
         with run_folder.turn(folder, "results", reporter):
             front = _finished_front(setup, evaluator, study.candidates(), finals)
+        if front is not None:
+            reporter.say(f"{folder}: already complete, with {settings.trials} candidates; for more give --trials")
     # What has its front already evaluates nothing.
     if not distributed.from_first(lambda: front is not None):
         with run_folder.turn(folder, "preparation", reporter):
@@ -339,7 +341,7 @@ def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator, fin
         rescored = preset(settings.preset).rescored
         sought = Search(setup.priced, settings.seed, settings.trials, settings.workers, rescored)
         show_plan(evaluator, sought, setup.reporter, finals.seconds if finals else None)
-    setup.reporter.say(f"dry run: nothing was written; without --dry-run the run goes to {setup.folder}")
+    setup.reporter.say(nothing_written(setup.folder))
 
 
 def _actors(settings: SearchSettings, setup: Setup, metric: Metric, threads: int) -> RayActors:

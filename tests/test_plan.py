@@ -61,7 +61,7 @@ def test_every_evaluator_is_planned(
     assert (", prior " in printed) == corrects
     assert ("scores corrected by progressivity" in printed) == corrects
     assert "memory:  about " in printed
-    assert "dry run: nothing was written; without --dry-run the run goes to runs/digits" in printed
+    assert "dry run: nothing was written; without --dry-run the results go to runs/digits" in printed
 
 
 def _cells(space: PricedSpace, budget: Budget) -> dict[str, list[str]]:

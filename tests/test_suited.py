@@ -119,7 +119,7 @@ def test_the_obvious_command_says_what_it_chose(
     assert "--init torchvision downloads them" in printed
     assert "16 training pictures: 400 epochs of 1 step, 400 in all, of 16 pictures each (planned: " in printed
     assert "4 validation pictures are few: an accuracy of 90 % is known to ± 15.0 points (standard error)" in printed
-    assert "without --dry-run the run goes to runs/photos" in printed
+    assert "without --dry-run the results go to runs/photos" in printed
 
 
 def test_weights_at_hand_are_taken_and_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
