@@ -22,6 +22,7 @@ from training.methods.base import Method
 from training.optimisers import optimiser, rate
 from training.recipe import Recipe
 from training.sizing import epoch_steps
+from training.within_epoch import Due, Within
 
 Networks = Callable[[int], Sequence[Architecture]]
 """What a step of that number trains."""
@@ -57,7 +58,8 @@ def fit(
     """Trains the method's model for the recipe's epochs, from the checkpoint's epoch if there is one.
 
     A killed training that is started again ends with the same weights bit for bit (on CPU with the same number of
-    threads): every draw is seeded by (seed, epoch), and the checkpoint of each finished epoch holds all other state.
+    threads): every draw is seeded by (seed, epoch), and the checkpoint of each finished epoch holds all other state. In
+    a long epoch there is one every few minutes, see `training.within_epoch`.
 
     Of several processes (`foundation.distributed`) each takes its share of every batch, and all end with the same
     weights; the first alone reads and writes files. Continued by as many processes it ends with the same bits, too.
@@ -97,6 +99,8 @@ def fit(
     usable: nn.Module = average.module if average is not None else evaluated
     identity = {**identity, "recipe": recipe.described(), "seed": seed}
     history: History = []
+    within: Within | None = None
+    method_state: dict[str, Any] = {}
 
     state = distributed.from_first(lambda: latest_checkpoint(checkpoint, reporter.say))
     if state is not None:
@@ -116,31 +120,67 @@ def fit(
                 average.load_state_dict(state["average"])
             if smoothed is not None:
                 smoothed.load_state_dict(state["smoothed"])
-            method.load_state_dict(state.get("method", {}))  # absent from those of before there were methods
+            method_state = state.get("method", {})  # absent from those of before there were methods
+            method.load_state_dict(method_state)
             history = state["history"]
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            if "within" in state:
+                within = Within.read(state["within"])
+                within.restore((model, usable))  # and again below: here it is seen whether it fits
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             reason = first_line(error)
             raise InputError(f"{checkpoint}: does not fit ({reason}); remove it to train from the beginning") from None
     first, last = len(history), recipe.epochs if until is None else min(until, recipe.epochs)
     if first >= last:
         return usable, history
+    if within is not None:
+        where = f"step {within.steps + 1} of {steps_per_epoch} in epoch {first + 1} of {recipe.epochs}"
+        reporter.say(f"{what}: goes on at {where}")
 
+    def keep(place: Within | None = None) -> None:
+        if distributed.rank() == 0:
+            beside = {} if smoothed is None else {"smoothed": smoothed.state_dict()}
+            save_checkpoint(
+                checkpoint,
+                {
+                    "identity": identity,
+                    "processes": distributed.world(),
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "average": average.state_dict() if average is not None else None,
+                    "method": method.state_dict(),
+                    "history": history,
+                    **({} if place is None else {"within": place.to_dict()}),
+                    **beside,
+                },
+            )
+        due.kept()
+
+    due = Due()
     if steps < FEW_STEPS:
         reporter.say(
             f"{what}: {steps} steps in all ({len(pictures)} pictures, batches of {recipe.batch_size}); "
             "if that is too few, lower `batch_size` or raise the epochs"
         )
-    with reporter.track(what, last * steps_per_epoch, "steps", first * steps_per_epoch) as advance:
+    done = first * steps_per_epoch + (0 if within is None else within.steps)
+    with reporter.track(what, last * steps_per_epoch, "steps", done) as advance:
         for epoch in range(first, last):
             torch.manual_seed(derive(seed, "epoch", epoch, distributed.rank()))
             model.train()
             method.begin_epoch(epoch)
-            started = time.monotonic()
-            total = 0.0
+            begun, total, spent = 0, 0.0, 0.0
+            if within is not None:  # what was drawn since the epoch began is drawn no more
+                method.load_state_dict(method_state)
+                within.restore((model, usable))
+                begun, total, spent = within.steps, within.loss, within.seconds
+                within = None
+            started = time.monotonic() - spent
             order = derive(seed, "order", epoch)
             share = (distributed.rank(), distributed.world())
-            batches = pictures.batches(recipe.batch_size, seed=order, augmentation=augmentation, share=share)
-            for index, (images, targets) in enumerate(batches):
+            batches = pictures.batches(
+                recipe.batch_size, seed=order, augmentation=augmentation, share=share, skipped=begun
+            )
+            for index, (images, targets) in enumerate(batches, begun):
                 number = epoch * steps_per_epoch + index
                 optimizer.zero_grad()
                 loss = distributed.average_gradients(model.parameters(), method(images, targets, number))
@@ -158,6 +198,8 @@ def fit(
                 total += loss
                 speed = (index + 1) * pictures_per_step / max(1e-9, time.monotonic() - started)
                 advance(f"loss {loss:.3f}, {speed:,.0f} images/s")
+                if index + 1 < steps_per_epoch and due(index + 1):
+                    keep(Within.now(index + 1, total, time.monotonic() - started, (model, usable)))
             seconds = time.monotonic() - started
             speed = steps_per_epoch * pictures_per_step / max(1e-9, seconds)
             entry = {"loss": total / steps_per_epoch, "seconds": seconds, "images_per_second": speed}
@@ -166,22 +208,7 @@ def fit(
                 # Batch statistics of every rank's pictures.
                 distributed.average([buffer for buffer in kept.buffers() if buffer.is_floating_point()])
             after_epoch(usable, history)
-            if distributed.rank() == 0:
-                beside = {} if smoothed is None else {"smoothed": smoothed.state_dict()}
-                save_checkpoint(
-                    checkpoint,
-                    {
-                        "identity": identity,
-                        "processes": distributed.world(),
-                        "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(),
-                        "average": average.state_dict() if average is not None else None,
-                        "method": method.state_dict(),
-                        "history": history,
-                        **beside,
-                    },
-                )
+            keep()
     return usable, history
 
 

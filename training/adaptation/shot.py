@@ -68,6 +68,14 @@ class Shot(Method):
             seen = look(self.network, self.pictures, self.resolution, self.recipe.precision)
             self.labels = pseudo_labels(seen, self.settings.centroid_above)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The pseudo-labels, which are of the network that the epoch began with."""
+        return {"labels": self.labels}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes what `state_dict` gave; without pseudo-labels, as files had it before, for the end of an epoch."""
+        self.labels = state.get("labels")
+
     def __call__(self, images: Tensor, targets: Targets, number: int) -> float:
         assert isinstance(targets, Tensor)
         settings = self.settings

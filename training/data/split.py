@@ -1,5 +1,6 @@
 """Pictures and their targets as every training and evaluation sees them: batches on a device."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Split(ABC):
         augmentation: Augmentation = PLAIN,
         limit: int | None = None,
         share: tuple[int, int] = (0, 1),
+        skipped: int = 0,
     ) -> Iterator[Batch]:
         """Normalised images (N×3×H×W float32, channels last) with their targets.
 
@@ -69,8 +71,9 @@ class Split(ABC):
             share: a process's rank, and of how many. The ranks' batches together are the batch of one process, with
                 the same augmentation. In a shuffled pass they are of equal size, so that the mean of the ranks' mean
                 losses is the batch's: of a lone batch smaller than `batch_size`, up to one picture a rank is dropped.
+            skipped: so many batches are left out at the beginning, and none of their pictures is touched.
         """
-        plans = self._plans(batch_size, seed, augmentation, limit, share)
+        plans = itertools.islice(self._plans(batch_size, seed, augmentation, limit, share), skipped, None)
         for planned, pixels, whole in self._delivered(plans):
             pixels, targets = altered(pixels, whole, planned.draws, augmentation)
             images = self._normalised(pixels)

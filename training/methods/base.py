@@ -58,7 +58,11 @@ class Method(ABC):
         return self.model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a killed training needs beside the model: tensors and plain values, the same in every process."""
+        """What a killed training needs beside the model: tensors and plain values, the same in every process.
+
+        A training is kept within an epoch, too: what `begin_epoch` found of a model that has changed since is in
+        it. That is called again before this is loaded.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 (there may be no state)
