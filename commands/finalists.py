@@ -14,6 +14,7 @@ from search_space.architecture import Architecture
 from studies.finalists import finalists, trained, winner, write_finalists
 from studies.trials import Candidate
 from training.data.dataset import Dataset
+from training.task import prepare
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Finalists:
             evaluated: how many there are in all.
         """
         setup = self.setup
+        prepare(setup.task, setup.folder, setup.data, setup.reporter)
         chosen = finalists(scored, setup.priced.space, setup.priced.budget, self.planned.count)
         training = self._training(len(chosen))
         with setup.reporter.track("finalists", training.steps, "steps") as advance:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from commands.compare import Contest, beside, check_comparable, middle, ratios
 from commands.planning import flags_of_retraining, nothing_written, plan_retraining, suits
@@ -52,7 +53,7 @@ from training.standalone import (
     folder_name,
     train_standalone,
 )
-from training.task import check_class_labels, on
+from training.task import check_class_labels, on, prepare
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -168,6 +169,8 @@ def main(arguments: Sequence[str]) -> None:
     if settings.dry_run:
         run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
         use_threads(default_threads(), lanes=device.type == "cpu")
+        with TemporaryDirectory() as temporary:
+            prepare(what_for, Path(temporary), data, reporter)
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
             show_retraining(
@@ -189,6 +192,7 @@ def main(arguments: Sequence[str]) -> None:
     opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
+        prepare(what_for, out, data, reporter)
         if settings.compare and distributed.world() == 1:
             trials = FinalistSettings(0, chosen, init)
             contest = Contest(sized, what_for, trials, out, reporter)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from commands.finalists import Finalists, finalists_of
@@ -58,6 +59,7 @@ from studies.trials import Candidate
 from training.lanes import use_threads
 from training.sizing import told_apart
 from training.specs import named
+from training.task import prepare as prepare_task
 
 
 class _Found(NamedTuple):
@@ -118,6 +120,8 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     if settings.dry_run:
         run_folder.check_same(setup.folder, identity, free, flags=flags_of_search)
         use_threads(threads, lanes=device.type == "cpu")
+        with TemporaryDirectory() as folder:
+            prepare_task(setup.task, Path(folder), setup.data, reporter)
         _show_plan(settings, setup, evaluator, finals)
         return
     opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), flags=flags_of_search)

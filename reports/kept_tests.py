@@ -24,7 +24,7 @@ from reports.terminal.confusion_picture import draw_confusion
 from reports.terminal.examples_picture import answers_alone, draw_examples, examples
 from training.data.dataset import Dataset
 from training.standalone import WEIGHTS
-from training.task import Attacking, ByClass, Drawing, Entry, Examination, Task
+from training.task import Attacking, ByClass, Drawing, Entry, Examination, Preparing, Task
 
 TEST, CONFUSION, EXAMPLES = "test.json", "confusion.png", "examples.png"
 MOST_BYTES, MOST_PIXELS = 32 << 20, 1 << 25  # of a picture
@@ -66,13 +66,13 @@ class KeptTest:
 def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: str, reporter: Reporter) -> None:
     """Writes what there is to keep of a test, by the first process.
 
-    Of a classifier `predictions.safetensors` has it, unless it was attacked.
+    Of a classifier `predictions.safetensors` has it, unless it is judged by more than its answers.
 
     Args:
         folder: with the network's weights.
         name: what titles call the network.
     """
-    if distributed.rank() > 0 or (task.class_labels and not isinstance(task, Attacking)):
+    if distributed.rank() > 0 or (task.class_labels and not isinstance(task, Attacking | Preparing)):
         return
     remove_leftovers(folder, (TEST, CONFUSION, EXAMPLES))
     # Of several processes each knows its own pictures by class.

@@ -6,6 +6,7 @@ task by name; the tasks themselves and their registry are above, in `tasks`.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -265,6 +266,24 @@ class Attacking(KnowingPictures, Protocol):
             start: where the attack begins, of the images' shape in -1 to 1; None for the images.
         """
         ...
+
+
+@runtime_checkable
+class Preparing(Task, Protocol):
+    """A task that needs something made from the training pictures before it can judge networks."""
+
+    def prepare(self, folder: Path, data: Dataset, reporter: Reporter) -> None:
+        """Makes it and keeps it in the folder, or reads it from there; the same bits, also after a kill.
+
+        Processes that train together all call this. Raises InputError for a file in the folder that is another's.
+        """
+        ...
+
+
+def prepare(task: Task, folder: Path, data: Dataset, reporter: Reporter) -> None:
+    """Has the task make what it judges by, if there is such."""
+    if isinstance(task, Preparing):
+        task.prepare(folder, data, reporter)
 
 
 def on(task: Task, data: Dataset) -> Task:

@@ -32,7 +32,7 @@ from training.loop import fit
 from training.methods.label_step import LabelStep
 from training.resize import resized_batches
 from training.standalone import EVALUATION_BATCH
-from training.task import Task
+from training.task import Task, prepare
 
 RESULTS, FOLDER = "proxy.json", "proxy"
 CALIBRATION = 2  # batches for batch statistics: a short training leaves their running averages behind the weights
@@ -54,6 +54,7 @@ class ProxyEvaluator:
         folder: Path,
         init: FirstWeights = SCRATCH,
         task: Task = CLASSIFICATION,
+        reporter: Reporter | None = None,
     ):
         self.data = data
         self.task, self.metric = task, task.metric
@@ -61,6 +62,7 @@ class ProxyEvaluator:
         self.seed = seed
         self.folder = folder
         self.init = init
+        self.reporter = reporter or Reporter(quiet=True)
         self._results: dict[str, list[Measured]] = {}
 
     @cached_property
@@ -97,6 +99,7 @@ class ProxyEvaluator:
 
     def prepare(self) -> None:
         """Reads what earlier rungs gave."""
+        prepare(self.task, self.folder, self.data, self.reporter)
         remove_leftovers(self.folder, (RESULTS,))
         path = self.folder / RESULTS
         if not path.exists():

@@ -28,4 +28,12 @@ def _plan(flags: Any, preset: Any, pictures: int) -> Planned:
 @EVALUATORS.register("proxy")
 @having(Traits(competing=True, plan=_plan, recipe=lambda preset: preset.proxy.recipe))
 def _proxy(setup: Setup) -> Evaluator:
-    return ProxyEvaluator(setup.data, setup.own, seed=setup.seed, folder=setup.folder, init=setup.init, task=setup.task)
+    return ProxyEvaluator(
+        setup.data,
+        setup.own,
+        seed=setup.seed,
+        folder=setup.folder,
+        init=setup.init,
+        task=setup.task,
+        reporter=setup.reporter,
+    )

@@ -36,7 +36,7 @@ from training.resize import resized_batches
 from training.sizing import epoch_steps
 from training.specs import named
 from training.targets import Batch
-from training.task import Task
+from training.task import Task, prepare
 
 CHECKPOINT = "supernet.checkpoint"
 
@@ -120,6 +120,7 @@ class SupernetEvaluator:
         return self._trained
 
     def _train(self) -> str:
+        prepare(self.task, self.folder, self.data, self.reporter)
         first = distributed.rank() == 0
         if first:
             remove_leftovers(self.folder, (WEIGHTS, CHECKPOINT))

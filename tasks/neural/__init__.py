@@ -1,0 +1,1 @@
+"""Classification by networks that are judged by how well their features predict simulated neurons."""
