@@ -3,35 +3,22 @@
 Nothing of it was measured in an animal. It stands for a visual system that one may record from and not look into.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foundation import distributed
-from foundation.errors import InputError
-from foundation.files import remove_leftovers
 from foundation.progress import Reporter
 from foundation.seeds import derive
-from tasks.classification.room import CLASSIFICATION
-from training.checkpoint import load_weights, remove_checkpoints, save_weights
+from tasks.neural.brief_training import SIDE, kept_or_made, sample, trained_briefly
 from training.data.dataset import Dataset
 from training.evaluation import seen
-from training.loop import fit
-from training.methods.label_step import LabelStep
-from training.recipe import Recipe
 from training.resize import resized, resized_batches
 
-WEIGHTS, CHECKPOINT = "neurons.safetensors", "neurons.checkpoint"
+NAME = "neurons"
+"""Of its file, without the ending."""
 NEURONS = 100
-SIDE = 32
-"""Pixels a side at which it sees every picture."""
 WIDTHS = (16, 32, 64)
-PICTURES = 5000
-"""That it learns from at most, evenly spaced among the training pictures."""
-RECIPE = Recipe(epochs=20, batch_size=64, learning_rate=0.05)
 BATCH = 256
 
 
@@ -96,72 +83,30 @@ def brain_of(data: Dataset, folder: Path, reporter: Reporter, seed: int = 0) -> 
 
     Raises InputError for a file in the folder that is another's.
     """
-    identity = {
-        "data": data.identity,
-        "pixels": list(data.train.size),
-        "seed": seed,
-        "recipe": RECIPE.described(),
-        "pictures": PICTURES,
-        "widths": list(WIDTHS),
-        "neurons": NEURONS,
-    }
-    described = json.dumps(identity, sort_keys=True)
-    brain = Brain(data.num_classes)
-    state = distributed.from_first(lambda: _kept(folder / WEIGHTS, described, brain))
-    if state is None:
-        state = _trained(brain, data, folder, reporter, seed, identity)
-        if distributed.rank() == 0:
-            save_weights(folder / WEIGHTS, state, {"trained": described})
-            remove_checkpoints(folder / CHECKPOINT)
-    brain.load_state_dict(state)
-    return brain.eval().requires_grad_(False).to(data.device)
+    own = {"kind": "simulated neurons", "seed": seed, "widths": list(WIDTHS), "neurons": NEURONS}
 
-
-def _kept(path: Path, described: str, brain: Brain) -> dict[str, Tensor] | None:
-    """What the file holds; None where there is none."""
-    remove_leftovers(path.parent, (WEIGHTS, CHECKPOINT))
-    if not path.exists():
-        return None
-    tensors, metadata = load_weights(path)
-    if metadata.get("trained") != described:
-        raise InputError(
-            f"{path}: simulated neurons of other pictures or another seed; use another `out`, or remove it"
-        )
-    try:
-        brain.load_state_dict(tensors)
-    except RuntimeError:
-        raise InputError(f"{path}: not the weights of simulated neurons; remove it, and they are made again") from None
-    return tensors
-
-
-def _trained(
-    brain: Brain, data: Dataset, folder: Path, reporter: Reporter, seed: int, identity: dict[str, Any]
-) -> dict[str, Tensor]:
-    folder.mkdir(parents=True, exist_ok=True)
-    count = min(PICTURES, len(data.train))
-    pictures = data.train.subset(torch.arange(count) * len(data.train) // max(1, count))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "hidden network"))
-        network = HiddenNetwork(data.num_classes).to(data.device).to(memory_format=torch.channels_last)
-        fit(
-            LabelStep(network, SIDE, RECIPE, CLASSIFICATION, data.num_classes),
-            pictures,
-            RECIPE,
-            seed=derive(seed, "hidden network's training"),
-            checkpoint=folder / CHECKPOINT,
-            identity=identity,
+    def make(checkpoint: Path) -> Brain:
+        network = trained_briefly(
+            lambda: HiddenNetwork(data.num_classes),
+            data,
+            seed=derive(seed, "hidden network"),
+            checkpoint=checkpoint,
+            identity=own,
             reporter=reporter,
             what="simulated neurons",
         )
-    network.eval()
-    batches = resized_batches(pictures.batches(BATCH), SIDE)
-    features = torch.cat(list(seen(_Features(network), batches, lambda found, _: found.cpu().double())))
-    brain.network.load_state_dict(network.cpu().state_dict())
-    brain.centre.copy_(features.mean(0))
-    brain.scale.copy_(features.std(0, correction=0).clamp(min=1e-3))
-    generator = torch.Generator().manual_seed(derive(seed, "neurons"))
-    brain.projection.copy_(torch.randn(brain.projection.shape, generator=generator) / WIDTHS[-1] ** 0.5)
-    return dict(brain.state_dict())
+        batches = resized_batches(sample(data).batches(BATCH), SIDE)
+        features = torch.cat(list(seen(_Features(network), batches, lambda found, _: found.cpu().double())))
+        brain = Brain(data.num_classes)
+        brain.network.load_state_dict(network.state_dict())
+        brain.centre.copy_(features.mean(0))
+        brain.scale.copy_(features.std(0, correction=0).clamp(min=1e-3))
+        generator = torch.Generator().manual_seed(derive(seed, "neurons"))
+        brain.projection.copy_(torch.randn(brain.projection.shape, generator=generator) / WIDTHS[-1] ** 0.5)
+        return brain
+
+    brain = kept_or_made(Brain(data.num_classes), make, data, folder, NAME, own)
+    return brain.eval().requires_grad_(False).to(data.device)
 
 
 class _Features(nn.Module):

@@ -1,0 +1,291 @@
+"""A trained network as a model of simulated neurons: what it predicts of them, and how pictures made by it fool them.
+
+In the manner of arXiv:2011.05623, whose code is not published. The neurons are those of a hidden network of another
+family (`tasks.neural.brain`); nothing was recorded from an animal.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deployment.model_source import Model
+from foundation.errors import InputError
+from foundation.files import write_json
+from foundation.json_files import read_json
+from foundation.progress import Reporter
+from foundation.seeds import derive
+from tasks.neural.attacks import GUIDED, METHODS, Attacks, targets_of
+from tasks.neural.brain import Brain, brain_of
+from tasks.neural.ceiling import noise_ceiling, responded
+from tasks.neural.ensemble import ensemble_of
+from tasks.neural.ridge import explained_variance
+from tasks.neural.substitute import Pixels, recorded, substitute_of
+from training.data.dataset import Dataset
+from training.data.split import Split
+from training.lanes import each_batch
+from training.task import check_class_labels
+
+BUDGETS = (0.0003, 0.001, 0.003, 0.01, 0.03)
+PICTURES = 200
+"""That are changed where no other number is said."""
+BATCH = 50
+"""Pictures that are changed at a time: lanes have work of few pictures, and progress is seen."""
+FEWEST = 16
+SHOWN = 6
+ENOUGH = 0.5
+"""Share of pictures that are taken for their target from which a budget is shown."""
+KEPT = "neurons.json"
+
+
+class Example:
+    """A picture before and after, C×H×W from 0 to 1, with its category, the target, and what it is taken for after."""
+
+    def __init__(self, picture: Tensor, changed: Tensor, own: str, target: str, taken: str):
+        self.picture, self.changed = picture, changed
+        self.own, self.target, self.taken = own, target, taken
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a network came to beside simulated neurons.
+
+    Attributes:
+        explained: mean explained variance of the neurons on pictures that nothing was fitted on.
+        ceiling: their mean noise ceiling there.
+        decoded: share of those pictures whose category the linear decoder finds.
+        at_rest: share of them that are taken for their target as they are.
+        pictures: how many were changed.
+        budgets: bounds on the mean squared difference of values from 0 to 1.
+        taken: by attack, for each budget the share that the decoder takes for the target.
+        explained_on_changed: the explained variance on neuron-guided pictures, for each budget.
+        shown: the budget of the examples.
+    """
+
+    explained: float
+    ceiling: float
+    decoded: float
+    at_rest: float
+    pictures: int
+    budgets: tuple[float, ...]
+    taken: Mapping[str, tuple[float, ...]]
+    explained_on_changed: tuple[float, ...]
+    shown: float
+    examples: Sequence[Example]
+
+    @property
+    def share(self) -> float:
+        """The explained variance by the noise ceiling."""
+        return self.explained / self.ceiling if self.ceiling > 0 else math.nan
+
+    @property
+    def error(self) -> float:
+        """Half the widest interval of 95% of a share of so many pictures."""
+        return 1.96 * math.sqrt(0.25 / self.pictures)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "simulated": True,
+            "explained": self.explained,
+            "ceiling": self.ceiling,
+            "share_of_ceiling": self.share,
+            "decoded": self.decoded,
+            "taken_at_rest": self.at_rest,
+            "pictures": self.pictures,
+            "budgets": list(self.budgets),
+            "taken_for_target": {name: list(shares) for name, shares in self.taken.items()},
+            "explained_on_neuron_guided": list(self.explained_on_changed),
+        }
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """The hidden network of some pictures, and networks for the ensemble attack: the same for all that is judged."""
+
+    brain: Brain
+    ensemble: Sequence[nn.Module]
+
+    @classmethod
+    def of(cls, data: Dataset, folder: Path, reporter: Reporter, seed: int = 0) -> "Hidden":
+        """From the folder, or trained and kept there."""
+        return cls(brain_of(data, folder, reporter, seed), ensemble_of(data, folder, reporter, seed))
+
+
+def check_neurons(model: Model) -> None:
+    """Raises InputError for a network that is no classifier, or whose gradients are not to be had."""
+    check_class_labels(model.task, "`neurons`", "leave it out")
+    if len(model.info.classes) < 2:
+        raise InputError(
+            f"{model.path}: has one class, so there is no other to change a picture to; leave `neurons` out"
+        )
+    if model.network is None:
+        raise InputError(
+            f"{model.path}: an ONNX file gives neither features nor gradients, and `neurons` takes both; give the "
+            "network's .safetensors"
+        )
+
+
+def studied(
+    model: Model,
+    data: Dataset,
+    split: Split,
+    hidden: Hidden,
+    folder: Path,
+    *,
+    name: str,
+    budgets: Sequence[float] = BUDGETS,
+    pictures: int | None = None,
+    seed: int = 0,
+    reporter: Reporter,
+) -> Study:
+    """The network beside the hidden network's neurons.
+
+    A regression on its features is fitted on responses to clean training pictures, and scored on those of the split.
+    Then pictures of the split are changed by each attack within each budget, and a linear decoder of the hidden
+    network's responses says what they are taken for. What each attack came to is kept in `neurons.json` in the folder,
+    from where a killed study goes on; all draws are by a picture's number.
+
+    Args:
+        name: what progress calls the network.
+        pictures: that are changed, evenly spaced; None for 200.
+
+    Raises InputError for a split of fewer than 16 pictures.
+    """
+    if len(split) < FEWEST:
+        raise InputError(f"`neurons`: {len(split)} pictures in the split; give `data` with at least {FEWEST} in it")
+    assert model.network is not None
+    pixels = Pixels(data.mean, data.std)
+    recording = recorded(hidden.brain, data, pixels, derive(seed, "recording"))
+    frozen = model.network.eval().requires_grad_(False)
+    substitute = substitute_of(frozen, recording, pixels)
+    attacks = Attacks(hidden.brain, recording, substitute, hidden.ensemble, pixels, seed)
+    bench = _Bench(attacks, split, min(pictures or PICTURES, len(split)), seed)
+    explained, ceiling, decoded = bench.scored()
+    kept = _Kept(folder / KEPT, {**_identity(model, data), "pictures": bench.count, "seed": seed, "split": len(split)})
+    taken: dict[str, tuple[float, ...]] = {}
+    explained_on: tuple[float, ...] = ()
+    for method in METHODS:
+        found = []
+        for budget in budgets:
+            key = f"{method} {budget!r}"
+            if key not in kept.found:
+                kept.add(key, bench.judged(method, budget, f"{name}, {method}, MSE {budget:g}", reporter))
+            found.append(kept.found[key])
+        taken[method] = tuple(float(one["taken"]) for one in found)
+        if method == GUIDED:
+            explained_on = tuple(float(one["explained"]) for one in found)
+    shown = next((b for b, share in zip(budgets, taken[GUIDED], strict=True) if share >= ENOUGH), budgets[-1])
+    return Study(
+        explained,
+        ceiling,
+        decoded,
+        bench.at_rest(),
+        bench.count,
+        tuple(budgets),
+        taken,
+        explained_on,
+        shown,
+        bench.examples(shown, data.classes),
+    )
+
+
+class _Bench:
+    """Pictures of a split before the neurons."""
+
+    def __init__(self, attacks: Attacks, split: Split, count: int, seed: int):
+        self.attacks, self.count, self.seed = attacks, count, seed
+        self.split = split
+        self.numbers = torch.arange(count) * len(split) // count
+        self.sample = split.subset(self.numbers)
+        labels = [targets.cpu() for _, targets in self.sample.batches(BATCH) if isinstance(targets, Tensor)]
+        self.labels = torch.cat(labels)
+        known = attacks.recording.labels.unique()
+        self.towards = targets_of(self.labels, known, self.numbers.tolist(), seed)
+
+    def scored(self) -> tuple[float, float, float]:
+        """The explained variance, the noise ceiling, and the share that the decoder finds, on the whole split."""
+        clean, predicted, labels = [], [], []
+        with torch.no_grad():
+            for images, targets in self.split.batches(BATCH):
+                assert isinstance(targets, Tensor)
+                clean.append(self.attacks.brain.clean(images).cpu())
+                predicted.append(self.attacks.substitute(images).cpu())
+                labels.append(targets.cpu())
+        halves = responded(torch.cat(clean), derive(self.seed, "clean"))
+        explained = explained_variance(torch.cat(predicted).double(), halves.mean)
+        right = self.attacks.recording.category(halves) == torch.cat(labels)
+        return float(explained.nanmean()), float(noise_ceiling(halves).nanmean()), float(right.double().mean())
+
+    def at_rest(self) -> float:
+        """The share that is taken for the target without any change."""
+        with torch.no_grad():
+            clean = torch.cat([self.attacks.brain.clean(images).cpu() for images, _ in self.sample.batches(BATCH)])
+        return self._taken(clean)
+
+    def _taken(self, clean: Tensor) -> float:
+        taken = self.attacks.recording.category(responded(clean, derive(self.seed, "changed")))
+        return float((taken == self.towards).double().mean())
+
+    def judged(self, method: str, budget: float, what: str, reporter: Reporter) -> dict[str, float]:
+        """The share taken for the target, and what the substitute explains of the responses to the changed pictures."""
+        places = torch.arange(self.count).split(BATCH)
+        batches = ((images, place) for (images, _), place in zip(self.sample.batches(BATCH), places, strict=True))
+        parts = []
+        with reporter.track(what, len(places), "batches") as advance:
+            for part in each_batch(lambda images, place: self._responses(method, images, place, budget), batches):
+                parts.append(part)
+                advance("")
+        clean, predicted = (torch.cat([part[place] for part in parts]) for place in (0, 1))
+        halves = responded(clean, derive(self.seed, "changed"))
+        explained = float(explained_variance(predicted.double(), halves.mean).nanmean())
+        return {"taken": self._taken(clean), "explained": explained}
+
+    def _responses(self, method: str, images: Tensor, place: Tensor, budget: float) -> tuple[Tensor, Tensor]:
+        attacks = self.attacks
+        changed = attacks.pixels.shown(self._changed(method, attacks.pixels.pictures(images), place, budget))
+        with torch.no_grad():
+            return attacks.brain.clean(changed).cpu(), attacks.substitute(changed).cpu()
+
+    def _changed(self, method: str, pictures: Tensor, place: Tensor, budget: float) -> Tensor:
+        towards = self.towards[place].to(pictures.device)
+        return self.attacks.changed(method, pictures, towards, self.numbers[place].tolist(), budget)
+
+    def examples(self, budget: float, classes: Sequence[str]) -> list[Example]:
+        """A few of the pictures, evenly spaced, changed by the substitute."""
+        few = min(SHOWN, self.count)
+        place = torch.arange(few) * self.count // few
+        images, _ = next(iter(self.sample.subset(place).batches(few)))
+        pictures = self.attacks.pixels.pictures(images)
+        changed = self._changed(GUIDED, pictures, place, budget)
+        with torch.no_grad():
+            clean = self.attacks.brain.clean(self.attacks.pixels.shown(changed)).cpu()
+        taken = self.attacks.recording.category(responded(clean, derive(self.seed, "shown")))
+        names = [[classes[int(one)] for one in numbers] for numbers in (self.labels[place], self.towards[place], taken)]
+        rows = zip(pictures.cpu(), changed.cpu(), *names, strict=True)
+        return [Example(*row) for row in rows]
+
+
+class _Kept:
+    """What attacks came to so far, by their names and budgets, in a file."""
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]):
+        self.path, self.identity = path, dict(identity)
+        content = read_json(path) if path.exists() else {}
+        same = isinstance(content, dict) and content.get("identity") == self.identity
+        found = content.get("found") if same else {}
+        self.found: dict[str, dict[str, float]] = found if isinstance(found, dict) else {}
+
+    def add(self, key: str, value: dict[str, float]) -> None:
+        """Keeps it on the disk as well."""
+        self.found[key] = value
+        write_json(self.path, {"identity": self.identity, "found": self.found})
+
+
+def _identity(model: Model, data: Dataset) -> dict[str, Any]:
+    return {"network": hashlib.sha256(model.path.read_bytes()).hexdigest(), "data": data.identity}
