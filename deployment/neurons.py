@@ -24,7 +24,7 @@ from tasks.neural.attacks import GUIDED, METHODS, Attacks, targets_of
 from tasks.neural.brain import Brain, brain_of
 from tasks.neural.ceiling import noise_ceiling, responded
 from tasks.neural.ensemble import ensemble_of
-from tasks.neural.ridge import explained_variance
+from tasks.neural.ridge import explained_variance, over_neurons
 from tasks.neural.substitute import Pixels, recorded, substitute_of
 from training.data.dataset import Dataset
 from training.data.split import Split
@@ -218,9 +218,10 @@ class _Bench:
                 predicted.append(self.attacks.substitute(images).cpu())
                 labels.append(targets.cpu())
         halves = responded(torch.cat(clean), derive(self.seed, "clean"))
-        explained = explained_variance(torch.cat(predicted).double(), halves.mean)
+        explained = over_neurons(explained_variance(torch.cat(predicted).double(), halves.mean), halves.mean)
+        ceiling = over_neurons(noise_ceiling(halves), halves.mean)
         right = self.attacks.recording.category(halves) == torch.cat(labels)
-        return float(explained.nanmean()), float(noise_ceiling(halves).nanmean()), float(right.double().mean())
+        return explained, ceiling, float(right.double().mean())
 
     def at_rest(self) -> float:
         """The share that is taken for the target without any change."""
@@ -243,7 +244,7 @@ class _Bench:
                 advance("")
         clean, predicted = (torch.cat([part[place] for part in parts]) for place in (0, 1))
         halves = responded(clean, derive(self.seed, "changed"))
-        explained = float(explained_variance(predicted.double(), halves.mean).nanmean())
+        explained = over_neurons(explained_variance(predicted.double(), halves.mean), halves.mean)
         return {"taken": self._taken(clean), "explained": explained}
 
     def _responses(self, method: str, images: Tensor, place: Tensor, budget: float) -> tuple[Tensor, Tensor]:

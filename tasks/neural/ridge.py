@@ -92,7 +92,21 @@ def explained_variance(predicted: Tensor, responses: Tensor) -> Tensor:
         predicted, responses: N×n.
     """
     left = ((responses - predicted) ** 2).sum(0)
-    return 1 - left / ((responses - responses.mean(0)) ** 2).sum(0)
+    whole = ((responses - responses.mean(0)) ** 2).sum(0)
+    return torch.where(whole > 0, 1 - left / whole, torch.nan)
+
+
+def over_neurons(shares: Tensor, responses: Tensor) -> float:
+    """The mean of shares of variance, n, over neurons, each weighted by its variance; those without any are left out.
+
+    Explained variances come to the share of all neurons' variance that is explained: of one that hardly responds at
+    all, and is predicted badly, the mean of the shares alone could be anything.
+
+    Args:
+        responses: that these are shares of, N×n.
+    """
+    weights = responses.var(0, correction=0)
+    return float((shares * weights)[weights > 0].sum() / weights.sum())
 
 
 def predicted_in_folds(features: Tensor, responses: Tensor, folds: int) -> Tensor:

@@ -18,7 +18,7 @@ from tasks.classification.bottleneck import BottleneckHead
 from tasks.classification.room import Classification
 from tasks.neural.brain import NEURONS, Brain, brain_of
 from tasks.neural.ceiling import noise_ceiling, responded
-from tasks.neural.ridge import explained_variance, predicted_in_folds
+from tasks.neural.ridge import explained_variance, over_neurons, predicted_in_folds
 from tasks.registry import TASKS
 from training.data.dataset import Dataset
 from training.lanes import each_batch
@@ -127,11 +127,11 @@ class NeuralPrediction(Classification):
         chosen = torch.arange(min(MOST, len(features))) * len(features) // min(MOST, len(features))
         features, clean = features[chosen], clean[chosen]
         halves = responded(clean, derive(self.seed, "noise", len(clean)))
-        ceiling = float(noise_ceiling(halves).nanmean())
+        ceiling = over_neurons(noise_ceiling(halves), halves.mean)
         if not bool(features.isfinite().all()):
             return float("nan"), ceiling
         predicted = predicted_in_folds(features, halves.mean, FOLDS)
-        return float(explained_variance(predicted, halves.mean).nanmean()), ceiling
+        return over_neurons(explained_variance(predicted, halves.mean), halves.mean), ceiling
 
 
 def pooled(last: Tensor) -> Tensor:
