@@ -36,7 +36,7 @@ def planned(settings: EvaluateSettings) -> AttackPlan | None:
     """
     if settings.attack is None:
         for name in ("epsilon", "pictures"):
-            if getattr(settings, name) is not None:
+            if getattr(settings, name) is not None and not (name == "pictures" and settings.neurons):
                 raise InputError(f"`{name}` {getattr(settings, name)}: for a test under attack; add `attack`")
         return None
     if settings.latency:

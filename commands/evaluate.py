@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from commands.attacked import AttackPlan, planned, show_robustness, under_attack
+from commands.neurons import FILES, NeuronPlan, beside_neurons, neurons_planned, show_neurons
 from commands.output_folder import make
 from commands.settings import EVALUATE, EvaluateSettings
 from deployment.compared_latency import compare_latency
 from deployment.evaluation import Evaluation, evaluated
 from deployment.model_source import Model, check_classes, find_models, read_model
+from deployment.neurons import Hidden, Study, check_neurons
 from deployment.robustness import Robustness, check_attacks
 from deployment.runtimes import device_name
 from foundation.device import default_threads, resolve_device
@@ -35,17 +37,21 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = EVALUATE.parse(arguments)
     reporter = Reporter(settings.quiet)
-    attacking = planned(settings)
+    attacking, neurons = planned(settings), neurons_planned(settings)
     found = find_models(settings.source)
     if settings.latency:
         use_threads(settings.threads, lanes=False)
         _compare_latency(found, settings, reporter)
     else:
-        _evaluate(found, settings, attacking, reporter)
+        _evaluate(found, settings, attacking, neurons, reporter)
 
 
 def _evaluate(
-    found: dict[str, Path], settings: EvaluateSettings, attacking: AttackPlan | None, reporter: Reporter
+    found: dict[str, Path],
+    settings: EvaluateSettings,
+    attacking: AttackPlan | None,
+    neurons: NeuronPlan | None,
+    reporter: Reporter,
 ) -> None:
     """Tests each network, and writes its results."""
     device = resolve_device(settings.device)
@@ -54,6 +60,9 @@ def _evaluate(
     if attacking is not None:
         for model in models.values():
             check_attacks(model, attacking.attacks)
+    if neurons is not None:
+        for model in models.values():
+            check_neurons(model)
     specs = {name: _spec(model, settings.data) for name, model in models.items()}
     if settings.data is None:
         reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
@@ -73,6 +82,8 @@ def _evaluate(
         check_classes(model, sets[key])
     evaluations: list[tuple[str, Model, Evaluation]] = []
     robust: list[tuple[str, Robustness]] = []
+    studies: list[tuple[str, Study]] = []
+    hidden: dict[tuple[str, str, int], Hidden] = {}
     for name, model in models.items():
         data = sets[_key(model, specs[name])]
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
@@ -86,6 +97,12 @@ def _evaluate(
         if attacking is not None:
             robust.append((name, under_attack(name, model, data, attacking, settings, reporter)))
             results["robustness"] = robust[-1][1].to_dict()
+        if neurons is not None:
+            key = _key(model, specs[name])
+            if key not in hidden:
+                hidden[key] = Hidden.of(data, folder, reporter)
+            studies.append((name, beside_neurons(name, model, data, neurons, hidden[key], folder, settings, reporter)))
+            results["neurons"] = studies[-1][1].to_dict()
         write_json(folder / "evaluation.json", results)
         measured = evaluation.measured
         lacking = [each for each in measured.metric.beside if each not in measured.beside]
@@ -113,9 +130,11 @@ def _evaluate(
     reporter.show(evaluation_table(rows, title))
     if attacking is not None:
         show_robustness(robust, of, attacking, settings, reporter)
+    show_neurons(studies, of, settings.split, reporter)
     for name, model, evaluation in evaluations:
-        files = "evaluation.json, confusion.png" if _has_confusion(evaluation) else "evaluation.json"
-        reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: {files}")
+        files = ["evaluation.json", *(("confusion.png",) if _has_confusion(evaluation) else ())]
+        files += FILES if neurons is not None else ()
+        reporter.say(f"{_folder(name, model.path, settings, alone=len(models) == 1)}: {', '.join(files)}")
 
 
 def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, reporter: Reporter) -> Evaluation:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from commands import flags
 from commands.command_line import Command, flag, positional
 from commands.registered import attacks, backbones, spaces, tasks, told
-from commands.values import names, number, whole
-from deployment.choices import COMPARED, ROUNDS, RUNTIMES, compared_runtimes
+from commands.values import fractions, names, number, whole
+from deployment.choices import COMPARED, NEURON_BUDGETS, NEURON_PICTURES, ROUNDS, RUNTIMES, compared_runtimes
 from training.attacks.epsilon import EPSILON
 from training.specs import DATA, TASK
 
@@ -35,7 +35,20 @@ class EvaluateSettings:
         None, f"how much --attack may change a value of a picture, from 0 to 1 (default: {EPSILON})", number
     )
     pictures: int | None = flag(
-        None, "how many pictures --attack changes, evenly spaced among them all (default: all)", whole(1)
+        None,
+        "how many pictures --attack and --neurons change, evenly spaced among them all (default: all, and "
+        f"{NEURON_PICTURES})",
+        whole(1),
+    )
+    neurons: bool = flag(
+        False,
+        "also predict simulated neurons, of a hidden network, and change pictures so that they take them for others",
+    )
+    budgets: tuple[float, ...] | None = flag(
+        None,
+        "bounds on the mean squared change that --neurons makes to values from 0 to 1 "
+        f"(default: {','.join(f'{budget:g}' for budget in NEURON_BUDGETS)})",
+        fractions,
     )
     latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
     runtimes: tuple[str, ...] | None = flag(

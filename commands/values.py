@@ -137,6 +137,12 @@ def fraction(text: str) -> float:
     return float(text)
 
 
+@parser("SHARE,…")
+def fractions(text: str) -> tuple[float, ...]:
+    """Shares from 0 to 1 with commas between, each once: 0.001,0.01."""
+    return tuple(dict.fromkeys(fraction(part) for part in text.split(",")))
+
+
 @parser("NAME,…")
 def objectives(text: str) -> tuple[str, ...]:
     """Objectives such as `accuracy,macs`: the metric, and any costs, as names of Cost's fields."""

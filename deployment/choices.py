@@ -27,3 +27,9 @@ def compared_runtimes(text: str) -> tuple[str, ...]:
         if name not in COMPARED:
             raise ValueError(f"{name or 'nothing'} is no runtime; expected any of {','.join(COMPARED)}")
     return names
+
+
+NEURON_BUDGETS = (0.001, 0.003, 0.01, 0.03)
+"""Bounds on the mean squared change of pictures towards simulated neurons, of values from 0 to 1."""
+NEURON_PICTURES = 100
+"""That are changed so where no other number is said."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,6 @@ from training.data.split import Split
 from training.lanes import each_batch
 from training.task import check_class_labels
 
-BUDGETS = (0.0003, 0.001, 0.003, 0.01, 0.03)
-PICTURES = 200
-"""That are changed where no other number is said."""
 BATCH = 50
 """Pictures that are changed at a time: lanes have work of few pictures, and progress is seen."""
 FEWEST = 16
@@ -43,12 +40,14 @@ ENOUGH = 0.5
 KEPT = "neurons.json"
 
 
-class Example:
+class Example(NamedTuple):
     """A picture before and after, C×H×W from 0 to 1, with its category, the target, and what it is taken for after."""
 
-    def __init__(self, picture: Tensor, changed: Tensor, own: str, target: str, taken: str):
-        self.picture, self.changed = picture, changed
-        self.own, self.target, self.taken = own, target, taken
+    picture: Tensor
+    changed: Tensor
+    own: str
+    target: str
+    taken: str
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,8 @@ def studied(
     folder: Path,
     *,
     name: str,
-    budgets: Sequence[float] = BUDGETS,
-    pictures: int | None = None,
+    budgets: Sequence[float],
+    pictures: int,
     seed: int = 0,
     reporter: Reporter,
 ) -> Study:
@@ -153,7 +152,8 @@ def studied(
 
     Args:
         name: what progress calls the network.
-        pictures: that are changed, evenly spaced; None for 200.
+        budgets: bounds on the mean squared change of values from 0 to 1.
+        pictures: that are changed, evenly spaced.
 
     Raises InputError for a split of fewer than 16 pictures.
     """
@@ -165,7 +165,7 @@ def studied(
     frozen = model.network.eval().requires_grad_(False)
     substitute = substitute_of(frozen, recording, pixels)
     attacks = Attacks(hidden.brain, recording, substitute, hidden.ensemble, pixels, seed)
-    bench = _Bench(attacks, split, min(pictures or PICTURES, len(split)), seed)
+    bench = _Bench(attacks, split, min(pictures, len(split)), seed)
     explained, ceiling, decoded = bench.scored()
     kept = _Kept(folder / KEPT, {**_identity(model, data), "pictures": bench.count, "seed": seed, "split": len(split)})
     taken: dict[str, tuple[float, ...]] = {}

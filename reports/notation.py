@@ -7,6 +7,10 @@ from foundation.amounts import human, milliseconds
 from foundation.metric import Metric
 from search_space.architecture import Architecture
 
+SIMULATED = "simulated neurons"
+"""What all results of such are labelled."""
+CHANGED = "Share of pictures that a decoder of the hidden network's responses takes for the target category."
+
 COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
 
 

@@ -1,4 +1,4 @@
-"""Tables of what trained networks come to: in a test, by class, in time, in integers."""
+"""Tables of what trained networks come to: in a test, by class, under attack, in time, in integers."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,11 +8,12 @@ from rich.text import Text
 
 from deployment.compared_latency import Spread
 from deployment.evaluation import Evaluation
+from deployment.neurons import Study
 from deployment.precisions import Precision
 from deployment.robustness import Robustness
 from foundation.amounts import human, milliseconds
 from foundation.metric import ACCURACY
-from reports.notation import attention_by_stage
+from reports.notation import SIMULATED, attention_by_stage
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
@@ -74,6 +75,30 @@ def masking_line(found: Robustness) -> str:
         return "gradient masking: none seen"
     low, high = (ACCURACY.written(found.accuracies[name]) for name in (black, white))
     return f"gradient masking: suspected ({black} {low} is below {white} {high})"
+
+
+def neurons_table(study: Study, title: str) -> Table:
+    """By attack and budget the share of pictures that simulated neurons take for the target category.
+
+    Below it the explained variance on the neuron-guided ones.
+    """
+    table = plain_table(title, ("changed by", *(f"MSE {budget:g}" for budget in study.budgets)))
+    for name, shares in study.taken.items():
+        table.add_row(name, *(ACCURACY.written(share) for share in shares))
+    table.add_section()
+    table.add_row("explained, neuron-guided", *(f"{value:.4f}" for value in study.explained_on_changed))
+    return table
+
+
+def neurons_lines(study: Study) -> list[str]:
+    """What is told of the clean pictures, and how well shares are known."""
+    return [
+        f"{SIMULATED}: explained variance {study.explained:.4f}, noise ceiling {study.ceiling:.4f}, ratio "
+        f"{study.share:.4f}",
+        f"{SIMULATED}: their linear decoder knows {ACCURACY.written(study.decoded)} of the pictures as they are, and "
+        f"takes {ACCURACY.written(study.at_rest)} for the target; shares of {study.pictures} are known to "
+        f"± {100 * study.error:.0f} points at most",
+    ]
 
 
 def class_table(evaluation: Evaluation) -> Table:

@@ -14,7 +14,7 @@ from studies.trials import Candidate
 
 MOST_ROWS = 20  # of a front: what is printed last stays in sight
 
-WORDS = ("network", "runtime", "class", "also taken for", "attention by stage")
+WORDS = ("network", "runtime", "class", "also taken for", "attention by stage", "changed by")
 
 
 def front_title(candidates: int, budget: Budget, scored: str) -> str:

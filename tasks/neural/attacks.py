@@ -17,6 +17,8 @@ from training.resize import resized
 NOISE, BLEND, ENSEMBLE, GUIDED, CEILING = "noise", "blend", "ensemble", "neuron-guided", "hidden network"
 METHODS = (NOISE, BLEND, ENSEMBLE, GUIDED, CEILING)
 """In the order of tables: what knows nothing, what knows of the target's pictures, of networks, of neurons, of all."""
+SMOOTHING = 1 / 12
+"""Of gradients, for the attacks that are made on one network and judged by another."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Attacks:
         made: Mapping[str, Callable[[], Tensor]] = {
             NOISE: lambda: noisy(pictures, budget, [derive(self.seed, "noise", number) for number in numbers]),
             BLEND: lambda: blended(pictures, self._others(towards, numbers).to(pictures), budget),
-            ENSEMBLE: lambda: descended(self._unlikely(towards), pictures, budget),
-            GUIDED: lambda: descended(self._far(self.substitute, towards), pictures, budget),
+            ENSEMBLE: lambda: descended(self._unlikely(towards), pictures, budget, smoothing=SMOOTHING),
+            GUIDED: lambda: descended(self._far(self.substitute, towards), pictures, budget, smoothing=SMOOTHING),
             CEILING: lambda: descended(self._far(self.brain.clean, towards), pictures, budget),
         }
         return made[method]()

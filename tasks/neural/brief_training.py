@@ -48,26 +48,23 @@ def trained_briefly(
 ) -> Module:
     """A classifier of the data's classes, trained by `RECIPE`, or on from its checkpoint; in evaluation mode.
 
-    Torch's global random state is left as it was.
-
     Args:
         build: makes it, with weights from torch's global random state.
         identity: plain values that tell it apart, as `training.loop.fit` takes them.
     """
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "weights"))
-        network = build().to(data.device).to(memory_format=torch.channels_last)
-        fit(
-            LabelStep(network, SIDE, RECIPE, CLASSIFICATION, data.num_classes),
-            sample(data),
-            RECIPE,
-            seed=derive(seed, "training"),
-            checkpoint=checkpoint,
-            identity={**identity, **_of(data)},
-            reporter=reporter,
-            what=what,
-        )
+    torch.manual_seed(derive(seed, "weights"))
+    network = build().to(data.device).to(memory_format=torch.channels_last)
+    fit(
+        LabelStep(network, SIDE, RECIPE, CLASSIFICATION, data.num_classes),
+        sample(data),
+        RECIPE,
+        seed=derive(seed, "training"),
+        checkpoint=checkpoint,
+        identity={**identity, **_of(data)},
+        reporter=reporter,
+        what=what,
+    )
     return network.eval()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from training.attacks.pgd import losses_and_gradient
 
@@ -41,16 +42,23 @@ def within(changed: Tensor, pictures: Tensor, budget: float) -> Tensor:
     return (pictures + scale * (changed - pictures)).clamp(0, 1)
 
 
-def descended(distances: Distances, pictures: Tensor, budget: float, *, steps: int = STEPS) -> Tensor:
+def descended(
+    distances: Distances, pictures: Tensor, budget: float, *, steps: int = STEPS, smoothing: float = 0.0
+) -> Tensor:
     """Pictures changed so that the distances fall: projected gradient descent from the pictures themselves.
 
     A step is along the gradient, of a length that is a share of the budget's root. Of all that was passed the nearest
     is returned, so no distance grows.
+
+    Args:
+        smoothing: by how much the gradient is blurred, a deviation as a share of the longer side; 0 for not at all. A
+            change that is meant for one network moves another the better for it (arXiv:1904.02884).
     """
     nearest, changed = pictures, pictures
     least = torch.full((len(pictures),), math.inf, device=pictures.device)
     for step in range(steps + 1):
         found, gradient = losses_and_gradient(distances, changed)
+        gradient = _smoothed(gradient, smoothing * max(pictures.shape[2:]))
         better = found < least
         least = torch.where(better, found, least)
         nearest = torch.where(better[:, None, None, None], changed, nearest)
@@ -58,6 +66,13 @@ def descended(distances: Distances, pictures: Tensor, budget: float, *, steps: i
         size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-30)
         changed = within(changed - length * gradient / size, pictures, budget)
     return nearest
+
+
+def _smoothed(gradient: Tensor, deviation: float) -> Tensor:
+    if not deviation:
+        return gradient
+    reach = min(math.ceil(2 * deviation), *(side - 1 for side in gradient.shape[2:]))
+    return gaussian_blur(gradient, [2 * reach + 1, 2 * reach + 1], [deviation, deviation])
 
 
 def noisy(pictures: Tensor, budget: float, seeds: Sequence[int]) -> Tensor:
