@@ -11,7 +11,7 @@ from commands.settings import EVALUATE, EvaluateSettings
 from deployment.compared_latency import compare_latency
 from deployment.evaluation import Evaluation, evaluated
 from deployment.model_source import Model, check_classes, find_models, read_model
-from deployment.neurons import Hidden, Study, check_neurons
+from deployment.neurons import Hidden, Study, check_neurons, check_pictures
 from deployment.robustness import Robustness, check_attacks
 from deployment.runtimes import device_name
 from foundation.device import default_threads, resolve_device
@@ -80,6 +80,8 @@ def _evaluate(
                 download=settings.data is not None,
             )
         check_classes(model, sets[key])
+        if neurons is not None:
+            check_pictures(getattr(sets[key], settings.split))
     evaluations: list[tuple[str, Model, Evaluation]] = []
     robust: list[tuple[str, Robustness]] = []
     studies: list[tuple[str, Study]] = []

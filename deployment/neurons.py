@@ -130,6 +130,12 @@ def check_neurons(model: Model) -> None:
         )
 
 
+def check_pictures(split: Split) -> None:
+    """Raises InputError for a split of fewer than 16 pictures."""
+    if len(split) < FEWEST:
+        raise InputError(f"`neurons`: {len(split)} pictures in the split; give `data` with at least {FEWEST} in it")
+
+
 def studied(
     model: Model,
     data: Dataset,
@@ -157,15 +163,14 @@ def studied(
 
     Raises InputError for a split of fewer than 16 pictures.
     """
-    if len(split) < FEWEST:
-        raise InputError(f"`neurons`: {len(split)} pictures in the split; give `data` with at least {FEWEST} in it")
+    check_pictures(split)
     assert model.network is not None
     pixels = Pixels(data.mean, data.std)
     recording = recorded(hidden.brain, data, pixels, derive(seed, "recording"))
     frozen = model.network.eval().requires_grad_(False)
     substitute = substitute_of(frozen, recording, pixels)
     attacks = Attacks(hidden.brain, recording, substitute, hidden.ensemble, pixels, seed)
-    bench = _Bench(attacks, split, min(pictures, len(split)), seed)
+    bench = Bench(attacks, split, min(pictures, len(split)), seed)
     explained, ceiling, decoded = bench.scored()
     kept = _Kept(folder / KEPT, {**_identity(model, data), "pictures": bench.count, "seed": seed, "split": len(split)})
     taken: dict[str, tuple[float, ...]] = {}
@@ -195,7 +200,7 @@ def studied(
     )
 
 
-class _Bench:
+class Bench:
     """Pictures of a split before the neurons."""
 
     def __init__(self, attacks: Attacks, split: Split, count: int, seed: int):

@@ -21,6 +21,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
+from tasks.neural import brief_training
 from training.data.digits import source
 from training.methods.base import Method
 
@@ -124,6 +125,12 @@ def short_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings that nothing says the epochs of are short: those of finalists above all."""
     for name, recipe in RECIPES.items():
         monkeypatch.setitem(RECIPES, name, replace(recipe, epochs=2))
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of the hidden network of simulated neurons, and of those beside it, are of two epochs."""
+    monkeypatch.setattr(brief_training, "RECIPE", replace(brief_training.RECIPE, epochs=2, batch_size=16))
 
 
 @pytest.fixture(scope="session")

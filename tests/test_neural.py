@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from foundation.progress import Reporter
 from search_space.network import Network, build
 from search_space.spaces import priced_space
 from tasks.choice import task
-from tasks.neural import brief_training
 from tasks.neural.brain import Brain, HiddenNetwork, brain_of
 from tasks.neural.ceiling import noise_ceiling, responded
 from tasks.neural.fooling import blended, descended, mean_squared, noisy, share_to_blend, within
@@ -47,12 +45,6 @@ QUIET = Reporter(quiet=True)
 @pytest.fixture(scope="module")
 def data(picture_folder: Path) -> Dataset:
     return load_data(f"folder:{picture_folder}", 32, CPU)
-
-
-@pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings of the hidden network, and of those beside it, of three epochs."""
-    monkeypatch.setattr(brief_training, "RECIPE", replace(brief_training.RECIPE, epochs=3, batch_size=16))
 
 
 @pytest.fixture
