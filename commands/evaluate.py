@@ -104,7 +104,7 @@ def _evaluate(
             if key not in hidden:
                 hidden[key] = Hidden.of(data, folder, reporter)
             studies.append((name, beside_neurons(name, model, data, neurons, hidden[key], folder, settings, reporter)))
-            results["neurons"] = studies[-1][1].to_dict()
+            results["simulated_neurons"] = studies[-1][1].to_dict()
         write_json(folder / "evaluation.json", results)
         measured = evaluation.measured
         lacking = [each for each in measured.metric.beside if each not in measured.beside]

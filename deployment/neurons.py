@@ -9,45 +9,29 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from deployment.model_source import Model
+from deployment.neuron_bench import Bench, Example
 from foundation.errors import InputError
 from foundation.files import write_json
 from foundation.json_files import read_json
 from foundation.progress import Reporter
 from foundation.seeds import derive
-from tasks.neural.attacks import GUIDED, METHODS, Attacks, targets_of
+from tasks.neural.attacks import GUIDED, METHODS, Attacks
 from tasks.neural.brain import Brain, brain_of
-from tasks.neural.ceiling import noise_ceiling, responded
 from tasks.neural.ensemble import ensemble_of
-from tasks.neural.ridge import explained_variance, over_neurons
 from tasks.neural.substitute import Pixels, recorded, substitute_of
 from training.data.dataset import Dataset
 from training.data.split import Split
-from training.lanes import each_batch
 from training.task import check_class_labels
 
-BATCH = 50
-"""Pictures that are changed at a time: lanes have work of few pictures, and progress is seen."""
 FEWEST = 16
-SHOWN = 6
 ENOUGH = 0.5
 """Share of pictures that are taken for their target from which a budget is shown."""
 KEPT = "neurons.json"
-
-
-class Example(NamedTuple):
-    """A picture before and after, C×H×W from 0 to 1, with its category, the target, and what it is taken for after."""
-
-    picture: Tensor
-    changed: Tensor
-    own: str
-    target: str
-    taken: str
 
 
 @dataclass(frozen=True)
@@ -90,10 +74,9 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "simulated": True,
             "explained": self.explained,
             "ceiling": self.ceiling,
-            "share_of_ceiling": self.share,
+            "share_of_ceiling": self.share if math.isfinite(self.share) else None,
             "decoded": self.decoded,
             "taken_at_rest": self.at_rest,
             "pictures": self.pictures,
@@ -200,83 +183,6 @@ def studied(
     )
 
 
-class Bench:
-    """Pictures of a split before the neurons."""
-
-    def __init__(self, attacks: Attacks, split: Split, count: int, seed: int):
-        self.attacks, self.count, self.seed = attacks, count, seed
-        self.split = split
-        self.numbers = torch.arange(count) * len(split) // count
-        self.sample = split.subset(self.numbers)
-        labels = [targets.cpu() for _, targets in self.sample.batches(BATCH) if isinstance(targets, Tensor)]
-        self.labels = torch.cat(labels)
-        known = attacks.recording.labels.unique()
-        self.towards = targets_of(self.labels, known, self.numbers.tolist(), seed)
-
-    def scored(self) -> tuple[float, float, float]:
-        """The explained variance, the noise ceiling, and the share that the decoder finds, on the whole split."""
-        clean, predicted, labels = [], [], []
-        with torch.no_grad():
-            for images, targets in self.split.batches(BATCH):
-                assert isinstance(targets, Tensor)
-                clean.append(self.attacks.brain.clean(images).cpu())
-                predicted.append(self.attacks.substitute(images).cpu())
-                labels.append(targets.cpu())
-        halves = responded(torch.cat(clean), derive(self.seed, "clean"))
-        explained = over_neurons(explained_variance(torch.cat(predicted).double(), halves.mean), halves.mean)
-        ceiling = over_neurons(noise_ceiling(halves), halves.mean)
-        right = self.attacks.recording.category(halves) == torch.cat(labels)
-        return explained, ceiling, float(right.double().mean())
-
-    def at_rest(self) -> float:
-        """The share that is taken for the target without any change."""
-        with torch.no_grad():
-            clean = torch.cat([self.attacks.brain.clean(images).cpu() for images, _ in self.sample.batches(BATCH)])
-        return self._taken(clean)
-
-    def _taken(self, clean: Tensor) -> float:
-        taken = self.attacks.recording.category(responded(clean, derive(self.seed, "changed")))
-        return float((taken == self.towards).double().mean())
-
-    def judged(self, method: str, budget: float, what: str, reporter: Reporter) -> dict[str, float]:
-        """The share taken for the target, and what the substitute explains of the responses to the changed pictures."""
-        places = torch.arange(self.count).split(BATCH)
-        batches = ((images, place) for (images, _), place in zip(self.sample.batches(BATCH), places, strict=True))
-        parts = []
-        with reporter.track(what, len(places), "batches") as advance:
-            for part in each_batch(lambda images, place: self._responses(method, images, place, budget), batches):
-                parts.append(part)
-                advance("")
-        clean, predicted = (torch.cat([part[place] for part in parts]) for place in (0, 1))
-        halves = responded(clean, derive(self.seed, "changed"))
-        explained = over_neurons(explained_variance(predicted.double(), halves.mean), halves.mean)
-        return {"taken": self._taken(clean), "explained": explained}
-
-    def _responses(self, method: str, images: Tensor, place: Tensor, budget: float) -> tuple[Tensor, Tensor]:
-        attacks = self.attacks
-        changed = attacks.pixels.shown(self._changed(method, attacks.pixels.pictures(images), place, budget))
-        with torch.no_grad():
-            return attacks.brain.clean(changed).cpu(), attacks.substitute(changed).cpu()
-
-    def _changed(self, method: str, pictures: Tensor, place: Tensor, budget: float) -> Tensor:
-        towards = self.towards[place].to(pictures.device)
-        return self.attacks.changed(method, pictures, towards, self.numbers[place].tolist(), budget)
-
-    def examples(self, budget: float, classes: Sequence[str]) -> list[Example]:
-        """A few of the pictures, evenly spaced, changed by the substitute."""
-        few = min(SHOWN, self.count)
-        place = torch.arange(few) * self.count // few
-        images, _ = next(iter(self.sample.subset(place).batches(few)))
-        pictures = self.attacks.pixels.pictures(images)
-        changed = self._changed(GUIDED, pictures, place, budget)
-        with torch.no_grad():
-            clean = self.attacks.brain.clean(self.attacks.pixels.shown(changed)).cpu()
-        taken = self.attacks.recording.category(responded(clean, derive(self.seed, "shown")))
-        names = [[classes[int(one)] for one in numbers] for numbers in (self.labels[place], self.towards[place], taken)]
-        rows = zip(pictures.cpu(), changed.cpu(), *names, strict=True)
-        return [Example(*row) for row in rows]
-
-
 class _Kept:
     """What attacks came to so far, by their names and budgets, in a file."""
 
@@ -284,13 +190,23 @@ class _Kept:
         self.path, self.identity = path, dict(identity)
         content = read_json(path) if path.exists() else {}
         same = isinstance(content, dict) and content.get("identity") == self.identity
-        found = content.get("found") if same else {}
-        self.found: dict[str, dict[str, float]] = found if isinstance(found, dict) else {}
+        found: Any = content.get("found") if same else {}
+        self.found: dict[str, dict[str, float]] = found if _is_found(found) else {}
 
     def add(self, key: str, value: dict[str, float]) -> None:
         """Keeps it on the disk as well."""
         self.found[key] = value
         write_json(self.path, {"identity": self.identity, "found": self.found})
+
+
+def _is_found(content: object) -> bool:
+    """Whether a file's content is what `_Kept` writes; else all is judged again."""
+    rows = list(content.values()) if isinstance(content, dict) else [None]
+    named = {"taken", "explained"}
+    return all(
+        isinstance(row, dict) and row.keys() == named and all(type(one) is float for one in row.values())
+        for row in rows
+    )
 
 
 def _identity(model: Model, data: Dataset) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from commands import ending, evaluate
 from deployment.model_source import Model, read_model
-from deployment.neurons import Bench, Hidden, check_neurons, studied
+from deployment.neuron_bench import Bench
+from deployment.neurons import Hidden, check_neurons, studied
 from foundation.errors import InputError
 from foundation.progress import Reporter
 from reports.html.neurons_page import neurons_page
@@ -147,8 +148,7 @@ def test_the_command_tells_of_simulated_neurons_and_goes_on_after_a_kill(
     assert "simulated neurons: explained variance " in printed
     rows = [line.strip().split("  ")[0] for line in printed.splitlines()]
     assert [row for row in rows if row in METHODS] == list(METHODS)
-    told = json.loads(Path("whole/evaluation.json").read_text())["neurons"]
-    assert told["simulated"] is True
+    told = json.loads(Path("whole/evaluation.json").read_text())["simulated_neurons"]
     assert told["budgets"] == [0.001, 0.01]
     assert told["taken_for_target"].keys() == set(METHODS)
     with Image.open("whole/neurons.png") as picture:

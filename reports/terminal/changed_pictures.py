@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from deployment.neurons import Example
+from deployment.neuron_bench import Example
 from foundation.files import write_atomically
 from reports.fonts import families
 from reports.terminal.annotated_picture import DOTS, SOFTWARE, written

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,12 +54,14 @@ def trained_briefly(
         identity: plain values that tell it apart, as `training.loop.fit` takes them.
     """
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    world = distributed.world()  # whose processes share each batch evenly
+    recipe = replace(RECIPE, batch_size=max(2 * world, RECIPE.batch_size // world * world))
     torch.manual_seed(derive(seed, "weights"))
     network = build().to(data.device).to(memory_format=torch.channels_last)
     fit(
-        LabelStep(network, SIDE, RECIPE, CLASSIFICATION, data.num_classes),
+        LabelStep(network, SIDE, recipe, CLASSIFICATION, data.num_classes),
         sample(data),
-        RECIPE,
+        recipe,
         seed=derive(seed, "training"),
         checkpoint=checkpoint,
         identity={**identity, **_of(data)},
