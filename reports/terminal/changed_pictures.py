@@ -38,7 +38,8 @@ def draw_changed(examples: Sequence[Example], title: str, path: Path) -> None:
         change = example.changed - example.picture
         largest = float(change.abs().max())
         shown = change / (2 * largest) + 0.5 if largest > 0 else change + 0.5
-        said = (name(example.own), f"towards {name(example.target)}, taken for {name(example.taken)}", f"at most {largest:.3f}")
+        after = f"towards {name(example.target)}, taken for {name(example.taken)}"
+        said = (name(example.own), after, f"at most {largest:.3f}")
         for axes, picture, text in zip(row, (example.picture, example.changed, shown), said, strict=True):
             axes.imshow(_rows(picture), cmap="grey", vmin=0, vmax=1, interpolation="nearest")
             axes.set_xticks([])
