@@ -21,41 +21,55 @@ class EvaluateSettings:
     source: str = positional(
         "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
     )
-    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {DATA}")
-    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS)
-    out: str | None = flag(None, "folder for the results (default: evaluation, beside each network's file)")
+    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {DATA}", group="main")
+    split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS, group="main")
+    out: str | None = flag(
+        None, "folder for the results (default: evaluation, beside each network's file)", group="main"
+    )
     batch_size: int = flag(256, "pictures that a network is shown at a time", whole(1, 65_536))
     attack: tuple[str, ...] | None = flag(
         None,
         "also test classifiers on pictures that are changed so that they get them wrong, by each of these: "
         f"{','.join(attacks())}; with another number of steps or queries as pgd:100,square:5000 (default: none)",
         names,
+        group="main",
     )
     epsilon: str | None = flag(
-        None, f"how much --attack may change a value of a picture, from 0 to 1 (default: {EPSILON})", number
+        None,
+        f"how much --attack may change a value of a picture, from 0 to 1 (default: {EPSILON})",
+        number,
+        group="main",
     )
     pictures: int | None = flag(
         None,
         "how many pictures --attack and --neurons change, evenly spaced among them all (default: all, and "
         f"{NEURON_PICTURES})",
         whole(1),
+        group="main",
     )
     neurons: bool = flag(
         False,
         "also predict simulated neurons, of a hidden network, and change pictures so that they take them for others",
+        group="main",
     )
     budgets: tuple[float, ...] | None = flag(
         None,
         "bounds on the mean squared change that --neurons makes to values from 0 to 1 "
         f"(default: {','.join(f'{budget:g}' for budget in NEURON_BUDGETS)})",
         fractions,
+        group="main",
     )
-    latency: bool = flag(False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data")
+    latency: bool = flag(
+        False, "measure one picture's time instead, on the CPU unless --device cuda; needs no data", group="main"
+    )
     runtimes: tuple[str, ...] | None = flag(
-        None, f"what --latency compares (default: all that are installed): {','.join(COMPARED)}", compared_runtimes
+        None,
+        f"what --latency compares (default: all that are installed): {','.join(COMPARED)}",
+        compared_runtimes,
+        group="latency",
     )
-    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096))
-    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000))
+    threads: int = flag(1, "threads that --latency measures with", whole(1, 4096), group="latency")
+    rounds: int = flag(ROUNDS, "times that each network has its turn in --latency", whole(1, 10_000), group="latency")
     skip_corrupt: bool = flags.skip_corrupt()
     loaders: int | None = flags.loaders()
     device: str = flags.device()
