@@ -41,7 +41,7 @@ from search_space.families.mobile.space import MobileSpace
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space
 from tasks.choice import task
-from tasks.neural.attacks import GUIDED
+from tasks.neural.attacks import GUIDED, METHODS
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.lanes import use_threads
@@ -137,9 +137,9 @@ def _print(rows: Sequence[Mapping[str, Any]], data: str, arguments: argparse.Nam
         clean.add_row(name, ahead([row[name] for row in rows]).lstrip("+"))
     console.print(clean)
     heads = tuple(f"MSE {budget:g}" for budget in arguments.budgets)
-    taken = plain_table(f"taken for the other animal, {arguments.pictures} test pictures, {of}", ("attack", *heads))
-    lead = plain_table(f"{GUIDED} ahead of, in points, paired by seed", ("attack", *heads))
-    for name in rows[0]["taken_for_target"]:
+    taken = plain_table(f"taken for the other animal, {arguments.pictures} test pictures, {of}", ("changed by", *heads))
+    lead = plain_table(f"{GUIDED} ahead of, in points, paired by seed", ("changed by", *heads))
+    for name in METHODS:
         shares = [[row["taken_for_target"][name][place] for row in rows] for place in range(len(heads))]
         taken.add_row(name, *(ahead(own).lstrip("+") for own in shares))
         if name != GUIDED:
