@@ -65,7 +65,7 @@ class SearchSettings:
     evaluator: str = flag("supernet", f"how a candidate is scored: {', '.join(evaluators())}", group="main")
     score: str = flag(
         "az_nas",
-        f"what --evaluator zero-cost ranks by: {', '.join(scores())}; or {', '.join(JUDGES)}: see --target",
+        f"what --evaluator zero-cost ranks by: {', '.join(scores())}; or of trained networks {' or '.join(JUDGES)}",
         group="scoring",
         only_for=("evaluator", "zero-cost"),
     )

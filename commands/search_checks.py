@@ -71,8 +71,9 @@ def _judged(settings: SearchSettings, score: str) -> SearchSettings:
         )
     if settings.task.partition(":")[0] not in (TASK, score):
         raise InputError(f"--score {score}: is a task of its own; leave --task {settings.task} out")
-    head = settings.task.partition(":")[2] if settings.task.partition(":")[0] == TASK else ""
-    return replace(settings, task=f"{score}:{head}" if head else score, score=SearchSettings.score)
+    kind, _, named = settings.task.partition(":")
+    task = settings.task if kind == score else f"{score}:{named}" if named else score
+    return replace(settings, task=task, score=SearchSettings.score)
 
 
 def check_objectives(settings: SearchSettings, metric: Metric) -> None:

@@ -182,6 +182,9 @@ def test_a_score_of_trained_networks_keeps_the_chosen_head() -> None:
     settings = as_task(SEARCH.parse(flags))
     assert (settings.task, settings.data) == ("adapted", "digits:uci->digits:mnist")
     assert as_task(SEARCH.parse([*flags, "--task", "classification:bottleneck"])).task == "adapted:bottleneck"
+    for given, expected in (([], "neural"), (["--task", "neural:3"], "neural:3")):
+        settings = as_task(SEARCH.parse(["--score", "neural", *given]))
+        assert (settings.task, settings.score) == (expected, "az_nas")
 
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch, picture_folder: Path) -> None:

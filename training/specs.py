@@ -25,7 +25,10 @@ ROBUST = "robust"
 ADAPTED = "adapted"
 """The task of a search for the network that adapts best to pictures without labels."""
 
-JUDGES = (ADAPTED,)
+NEURAL = "neural"
+"""The task of a search for the network whose features predict simulated neurons best."""
+
+JUDGES = (ADAPTED, NEURAL)
 """Tasks that `--score` names: networks learn the classes of pictures, and are judged otherwise than by accuracy."""
 
 OF_CLASSES = (TASK, ROBUST, *JUDGES)
