@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "flags override it: digits, cifar10, photos, imagenet, segmentation, detection, tokens",
+        "flags override it: digits, cifar10, photos, imagenet, segmentation, detection, pose, tokens",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
@@ -156,7 +156,7 @@ class SearchSettings:
     finalists: int | None = flag(
         None,
         "of the best, trained by themselves at the end, as by retrain.py; the best is the run's answer (default: 8 "
-        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation, detection, tokens: 4, "
+        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation, detection, pose, tokens: 4, "
         "imagenet: 0)",
         whole(0, 1000),
         group="scoring",
@@ -346,6 +346,18 @@ PRESETS = {
             trials=160,
         ),
         learning_rate=0.1,
+    ),
+    "pose": _of_scenes(
+        SearchSettings(
+            preset="pose",
+            task="pose",
+            space="mobile-96",
+            data="scenes:people",
+            output_stride=8,
+            max_macs=8_000_000,
+            trials=160,
+        ),
+        learning_rate=0.2,
     ),
     # For pictures of 32 pixels: transformers, or these among convolutional networks.
     TOKENS: Preset(

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torchvision.tv_tensors import BoundingBoxes, KeyPoints, Mask
+from torchvision.tv_tensors import BoundingBoxes, KeyPoints, Mask, Video
 
 from foundation.errors import InputError
 from training.augmentation.draws import Draws, draw_alterations
@@ -161,8 +161,41 @@ def test_an_evaluation_leaves_them_as_they_are() -> None:
 
 
 def test_what_cannot_be_moved_is_refused() -> None:
-    points = KeyPoints(torch.zeros(1, 2), canvas_size=(HEIGHT, WIDTH))
-    with pytest.raises(InputError, match="KeyPoints cannot be moved with their pictures"):
-        have_places([{"points": points}])
+    with pytest.raises(InputError, match="Video cannot be moved with their pictures"):
+        have_places([{"video": Video(torch.zeros(1, 3, HEIGHT, WIDTH))}])
     assert not have_places(torch.arange(3))
     assert not have_places([{"labels": torch.arange(3)}])
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [Augmentation("crop-flip"), Augmentation("random-resized-crop"), Augmentation(rand_augment=9)],
+    ids=["crop-flip", "random-resized-crop", "rand-augment"],
+)
+def test_points_move_as_the_corners_of_boxes_do(augmentation: Augmentation) -> None:
+    """The middle of a rectangle is where the middle of what is bright is; mirrored pictures are among them."""
+    rectangles = [(18, 14, 26, 22)] * 48
+    split = _split(rectangles, "boxes")
+    points = torch.tensor([[22.0, 18.0], [0.0, 0.0], [WIDTH, 0.0]])
+    split.targets = [{"points": KeyPoints(points, canvas_size=(HEIGHT, WIDTH))} for _ in rectangles]
+    images, targets = next(split.batches(48, seed=0, augmentation=augmentation))
+    assert not isinstance(targets, Tensor)
+    mirrored = 0
+    checked = 0
+    for image, target in zip(images, targets, strict=True):
+        (x, y), first, second = target["points"].tolist()
+        mirrored += first[0] > second[0]
+        if 0 < x < WIDTH and 0 < y < HEIGHT:
+            bright = (image[0] > 0.5).nonzero().float() + 0.5
+            if len(bright) and 6 < x < WIDTH - 6 and 6 < y < HEIGHT - 6 and bright.std() > 0 and len(bright) < 600:
+                checked += 1
+                assert bright.mean(0).tolist() == pytest.approx([y, x], abs=2.0)
+    assert checked > 10
+    assert (mirrored > 5) == (augmentation.crop != "none")
+
+
+def test_points_are_scaled_with_their_pictures() -> None:
+    points = KeyPoints(torch.tensor([[12.0, 10.0]]), canvas_size=(HEIGHT, WIDTH))
+    _, targets = resized_batch(torch.zeros(1, 3, HEIGHT, WIDTH), [{"points": points}], 24)
+    assert not isinstance(targets, Tensor)
+    assert targets[0]["points"].tolist() == [[6.0, 6.0]]

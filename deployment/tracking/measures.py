@@ -96,7 +96,7 @@ def _counted(truth: Tracked, found: Tracked) -> tuple[Tracked, Tracked]:
     kept: Array = np.ones(len(found.identities), bool)
     if not counts.all() and len(kept):
         over = overlaps(found.boxes, truth.boxes) >= OVERLAP
-        kept = over[:, counts].any(1) | ~over[:, ~counts].any(1)
+        kept = np.asarray(over[:, counts].any(1) | ~over[:, ~counts].any(1))
     return _of(truth, counts), _of(found, kept)
 
 

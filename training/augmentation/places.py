@@ -1,7 +1,8 @@
-"""What has a place in a picture, and moves as its pixels do: boxes and masks.
+"""What has a place in a picture, and moves as its pixels do: boxes, masks and points.
 
-They are known by torchvision's own types, `tv_tensors.BoundingBoxes` and `Mask`, wherever they are among the targets: a
-mask for each picture of a batch, or boxes and masks in a picture's dictionary. What is of no such type stays as it is.
+They are known by torchvision's own types, `tv_tensors.BoundingBoxes`, `Mask` and `KeyPoints`, wherever they are among
+the targets: a mask for each picture of a batch, or any of them in a picture's dictionary. What is of no such type stays
+as it is. Points stay points where they leave their picture; whether one is still in it, the task says.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,8 @@ def moved_places(targets: Targets, move: Callable[[int, Tensor], Tensor]) -> Tar
     """The targets of N pictures whose pixels were moved.
 
     Args:
-        move: gives where boxes (K×4) or masks (…×H×W) are now, from the number of the picture and where they were.
+        move: gives where boxes (K×4), masks (…×H×W) or points (…×2) are now, from the number of the picture and where
+            they were.
     """
     if isinstance(targets, Tensor):
         if not _has_place(targets) or not len(targets):
@@ -62,18 +64,21 @@ def _still_there(target: Target) -> Target:
 
 
 def stretched(place: Tensor, columns: "Cut", rows: "Cut") -> Tensor:
-    """Boxes or masks where each axis of the picture was moved by itself."""
-    from torchvision.tv_tensors import Mask, wrap
+    """Boxes, masks or points where each axis of the picture was moved by itself."""
+    from torchvision.tv_tensors import KeyPoints, Mask, wrap
 
     if isinstance(place, Mask):
         numbers = [axis.pixels.to(place.device) for axis in (rows, columns)]
         return alike(place[..., numbers[0][:, None], numbers[1]], place)
+    size = (len(rows.pixels), len(columns.pixels))
+    if isinstance(place, KeyPoints):
+        x, y = place.as_subclass(Tensor).unbind(-1)
+        points: Tensor = wrap(torch.stack((columns.moved(x), rows.moved(y)), dim=-1), like=place, canvas_size=size)
+        return points
     left, top, right, bottom = _corners(place).unbind(-1)
     (left, right), (top, bottom) = columns.span(left, right), rows.span(top, bottom)
     found: Tensor = wrap(
-        _of_corners(torch.stack((left, top, right, bottom), dim=-1), place),
-        like=place,
-        canvas_size=(len(rows.pixels), len(columns.pixels)),
+        _of_corners(torch.stack((left, top, right, bottom), dim=-1), place), like=place, canvas_size=size
     )
     return found
 
@@ -97,14 +102,20 @@ class Cut:
         # What reaches the edge goes on as far as that is repeated.
         low = torch.where(low < 0.5, low.clamp(max=self.start), low)
         high = torch.where(high > self.side - 0.5, high.clamp(min=self.start + self.extent), high)
-        low, high = ((end - self.start) * (made / self.extent) for end in (low, high))
+        low, high = self.moved(low), self.moved(high)
         if self.mirrored:
-            low, high = made - high, made - low
+            low, high = high, low
         return low.clamp(0, made), high.clamp(0, made)
+
+    def moved(self, points: Tensor) -> Tensor:
+        """Where in the result points are, which may be outside of it."""
+        made = len(self.pixels)
+        found = (points - self.start) * (made / self.extent)
+        return made - found if self.mirrored else found
 
 
 def scaled(place: Tensor, size: tuple[int, int], made: tuple[int, int]) -> Tensor:
-    """Boxes or masks of a picture of a size (height, width) that was made another."""
+    """Boxes, masks or points of a picture of a size (height, width) that was made another."""
 
     def axis(side: int, wanted: int) -> Cut:
         middles = (torch.arange(wanted, device=place.device) + 0.5) * (side / wanted)
@@ -131,12 +142,12 @@ def _has_place(tensor: Tensor) -> bool:
     """Raises InputError for what torchvision moves and this does not."""
     if type(tensor) is Tensor:
         return False
-    from torchvision.tv_tensors import BoundingBoxes, Mask, TVTensor, is_rotated_bounding_format
+    from torchvision.tv_tensors import BoundingBoxes, KeyPoints, Mask, TVTensor, is_rotated_bounding_format
 
     rotated = isinstance(tensor, BoundingBoxes) and is_rotated_bounding_format(tensor.format)
-    if isinstance(tensor, BoundingBoxes | Mask) and not rotated:
+    if isinstance(tensor, BoundingBoxes | KeyPoints | Mask) and not rotated:
         return True
     if isinstance(tensor, TVTensor):
         kind = "rotated BoundingBoxes" if rotated else type(tensor).__name__
-        raise InputError(f"targets: {kind} cannot be moved with their pictures; give upright boxes or masks")
+        raise InputError(f"targets: {kind} cannot be moved with their pictures; give upright boxes, masks or points")
     return False

@@ -1,6 +1,6 @@
 """RandAugment (arXiv:1909.13719, section 3): operations drawn at random, all of one magnitude, for a batch at once.
 
-Boxes and masks move with their picture, by the same functions of torchvision.
+Boxes, masks and points move with their picture, by the same functions of torchvision.
 
 The strength of every operation follows from the magnitude as in torchvision's `RandAugment`. Only which operations a
 picture gets, and their signs, are random, so pictures that get the same are altered together.
@@ -72,8 +72,8 @@ def _reach(side: int, strength: float) -> int:
 
 class _Operation(NamedTuple):
     """Attributes:
-    alter: the pictures by a strength in -1 to 1; of those that move pixels, also boxes or masks in a picture of a size
-        (height, width).
+    alter: the pictures by a strength in -1 to 1; of those that move pixels, also boxes, masks or points in a picture
+        of a size (height, width).
     signed: whether a strength may be below 0.
     moves: whether it moves pixels.
     """

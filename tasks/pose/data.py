@@ -1,0 +1,155 @@
+"""People in crops, with their joints."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from foundation.errors import InputError
+from foundation.progress import Reporter
+from training.data.dataset import Dataset, Wanted
+from training.data.division import divided_by
+from training.data.held import HeldSplit
+from training.data.people import clips
+from training.data.people.clip import Array, Clip, People
+from training.data.people.crops import crops, into, squares
+from training.data.people.hieve import Video, read_video
+from training.data.people.joints import JOINTS
+from training.data.pictures import Pictures
+from training.targets import Target
+
+SPECS = "scenes:people, hieve:PATH"
+
+EVERY = 8
+"""Of the frames of a clip that is made, one in so many: those between are nearly the same."""
+
+MEAN, STD = (0.32, 0.32, 0.31), (0.29, 0.25, 0.25)
+"""Of channels of the training crops of `scenes:people`, in 0 to 1, rounded."""
+
+SHARES = (0.7, 0.15, 0.15)
+"""Of a folder's videos, for training, validation and testing: whole videos, by a draw that is always the same."""
+
+_SIDES = (32, 384)
+
+
+def load_people(wanted: Wanted) -> Dataset:
+    """The people that a spec names, one a crop of `side` pixels around the true box.
+
+    Targets are a dictionary each: `joints`, 16×2 in pixels, the 14 joints and then the ends of the picture's upper
+    edge, which say whether it was mirrored; `flags` 14 (int8); and `area`, that of the box as a share of the crop's.
+
+    Raises InputError for an unknown spec, a side that crops are not made at, and files that cannot be used.
+    """
+    if not _SIDES[0] <= wanted.side <= _SIDES[1]:
+        raise InputError(
+            f"`data` {wanted.spec}: crops of {_SIDES[0]} to {_SIDES[1]} pixels, but the space wants {wanted.side}; "
+            "choose a `space` of other resolutions"
+        )
+    if wanted.kind == "hieve":
+        return _of_videos(wanted)
+    if wanted.spec != "scenes:people":
+        raise InputError(f"`data` {wanted.spec}: unknown to task pose; known: {SPECS}")
+
+    def load(split: str) -> HeldSplit:
+        shown = range(0, clips.FRAMES, EVERY)
+        frames = (
+            (picture, people, number)
+            for number, clip in enumerate(_made(split, clips.COUNTS[split], wanted.reporter, shown))
+            for picture, people in zip(clip.pictures, clip.frames, strict=True)
+        )
+        return HeldSplit(_pictures(frames, wanted.side), MEAN, STD, wanted.device)
+
+    return Dataset("scenes:people", "scenes people crops", JOINTS, MEAN, STD, load, wanted.device)
+
+
+def _made(split: str, count: int, reporter: Reporter, shown: range) -> Iterable[Clip]:
+    with reporter.track(f"{split} clips", count, "clips") as advance:
+        for number in range(count):
+            yield clips.clip(split, number, frames=shown)
+            advance("")
+
+
+def _of_videos(wanted: Wanted) -> Dataset:
+    """The videos in a folder, each in a folder of its own."""
+    root = wanted.rest
+    if not root or not os.path.isdir(root):
+        raise InputError(f"`data` {wanted.spec}: no such folder: {root or '(empty)'}; give one that is there")
+    videos = [read_video(Path(root, name)) for name in sorted(os.listdir(root)) if os.path.isdir(Path(root, name))]
+    if len(videos) < len(SHARES):
+        raise InputError(
+            f"`data` {wanted.spec}: {len(videos)} videos, too few to hold two parts out; give {len(SHARES)} or more"
+        )
+    parts = dict(zip(("train", "validation", "test"), divided_by(videos, SHARES), strict=True))
+    wanted.reporter.say_once(
+        f"hieve: {len(videos)} videos; training, validation and test: {', '.join(str(len(p)) for p in parts.values())}"
+    )
+
+    def load(split: str) -> HeldSplit:
+        return HeldSplit(_pictures(_frames(parts[split]), wanted.side), MEAN, STD, wanted.device)
+
+    return Dataset("hieve", f"hieve {_digest(videos)}", JOINTS, MEAN, STD, load, wanted.device)
+
+
+def _frames(videos: list[Video]) -> Iterable[tuple[Array, People, int]]:
+    """Frame after frame, with the number of its video; those with nobody are not opened."""
+    for number, video in enumerate(videos):
+        for path, people in zip(video.pictures, video.frames, strict=True):
+            if len(people):
+                yield read_frame(path), people, number
+
+
+def read_frame(path: str) -> Array:
+    """A frame's file as H×W×3 (uint8). Raises InputError for one that cannot be decoded."""
+    try:
+        with Image.open(path) as file:
+            return np.array(file.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from None
+
+
+def _digest(videos: list[Video]) -> str:
+    lines = [
+        f"{video.name} {os.path.basename(path)} {os.path.getsize(path)} {people.joints.tobytes().hex()}"
+        for video in videos
+        for path, people in zip(video.pictures, video.frames, strict=True)
+    ]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _pictures(frames: Iterable[tuple[Array, People, int]], side: int) -> Pictures:
+    """Everybody with a joint that is known, as crops of `side` pixels; `sources` says of which video each is."""
+    images: list[Tensor] = []
+    targets: list[Target] = []
+    sources: list[int] = []
+    for picture, people, number in frames:
+        around = squares(people.boxes)
+        images.append(crops(picture, around, side))
+        targets += targets_of(people, around, side)
+        sources += [number] * len(people)
+    if not targets:
+        raise InputError("`data`: no people in a split; add videos with some")
+    return Pictures(torch.cat(images), targets, torch.tensor(sources))
+
+
+def targets_of(people: People, around: Array, side: int) -> list[Target]:
+    """See `load_people`."""
+    from torchvision.tv_tensors import KeyPoints  # takes a second to import
+
+    joints = into(people.joints, around, side)
+    ends = np.array([[0, 0], [side, 0]], np.float32)
+    areas = (people.boxes[:, 2:] - people.boxes[:, :2]).prod(-1) / (around[:, 2:] - around[:, :2]).prod(-1)
+    return [
+        {
+            "joints": KeyPoints(
+                torch.from_numpy(np.concatenate([own, ends]).astype(np.float32)), canvas_size=(side, side)
+            ),
+            "flags": torch.from_numpy(flags.copy()),
+            "area": torch.tensor(float(area)),
+        }
+        for own, flags, area in zip(joints, people.flags, areas, strict=True)
+    ]
