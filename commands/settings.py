@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from commands import flags
 from commands.command_line import Command, flag, positional
 from commands.registered import attacks, backbones, spaces, tasks, told
-from commands.values import fractions, names, number, whole
+from commands.values import fraction, fractions, names, number, whole
 from deployment.choices import COMPARED, NEURON_BUDGETS, NEURON_PICTURES, ROUNDS, RUNTIMES, compared_runtimes
 from training.attacks.epsilon import EPSILON
 from training.specs import DATA, TASK
 
 SPLITS = ("test", "validation", "train")
+TOLD_BY = ("appearance", "place")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,35 @@ PREDICT = Command(
     "predict",
     PredictSettings,
     "example: python predict.py runs/digits/retrain/found-0 picture.jpg folder/of/pictures --top 3",
+    continues=False,
+)
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """Follow people through a video, with their joints, and measure it where the truth is known."""
+
+    source: str = positional(
+        "a network of task pose: its folder (runs/pose/retrain/found-0), or a .safetensors or .onnx"
+    )
+    frames: str = positional(
+        "a folder of frames in the order of their names, a video's in HiEve's format, or scenes:people:N, a made clip"
+    )
+    detector: str | None = flag(None, "a network of task detection, which says where people are")
+    boxes: str | None = flag(None, "a file that says where people are, in MOTChallenge's format, instead of --detector")
+    least_score: float = flag(0.3, "score from which on a box of --detector is taken", fraction)
+    truth: str | None = flag(None, "the true tracks in MOTChallenge's format (default: the frames' own, where known)")
+    by: str = flag("appearance", f"what tells people apart: {', '.join(TOLD_BY)}", choices=TOLD_BY)
+    smoothing: float = flag(0.5, "weight of the frames before and after in a joint's place, 0 to 1; 0: none", fraction)
+    out: str = flag("tracking", "folder for tracks, joints, measures and a strip of frames")
+    device: str = flags.device()
+    quiet: bool = flags.quiet()
+
+
+TRACK = Command(
+    "track",
+    TrackSettings,
+    "example: python track.py runs/pose/retrain/found-0 scenes:people",
     continues=False,
 )
 

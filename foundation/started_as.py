@@ -7,7 +7,7 @@ it is `coordnas search`.
 import re
 
 PROGRAM = "coordnas"
-NAMES = ("search", "retrain", "pretrain", "adapt", "evaluate", "predict", "describe", "measure-latency")
+NAMES = ("search", "retrain", "pretrain", "adapt", "evaluate", "predict", "track", "describe", "measure-latency")
 """The commands, as the installed program calls them; the launcher of each has `_` for `-`."""
 
 _LAUNCHER = re.compile(rf"\bpython ({'|'.join(name.replace('-', '_') for name in NAMES)})\.py\b")

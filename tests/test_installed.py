@@ -15,7 +15,7 @@ from foundation import started_as
 from foundation.started_as import NAMES
 
 ROOT = Path(__file__).parent.parent
-LAUNCHERS = {"search", "retrain", "pretrain", "adapt", "evaluate", "predict", "describe", "measure_latency"}
+LAUNCHERS = {"search", "retrain", "pretrain", "adapt", "evaluate", "predict", "track", "describe", "measure_latency"}
 # Setuptools' own discovery, in a process of its own: it warns of what is its own concern.
 BUILT = """
 import json

@@ -11,7 +11,7 @@ import pytest
 from commands import registered
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("search", "retrain", "pretrain", "adapt", "evaluate", "predict", "describe", "measure_latency")
+COMMANDS = ("search", "retrain", "pretrain", "adapt", "evaluate", "predict", "track", "describe", "measure_latency")
 HEAVY = {"torch", "torchvision", "numpy", "optuna", "sklearn", "scipy", "sqlalchemy", "rich", "PIL", "matplotlib"}
 
 
@@ -55,6 +55,7 @@ def test_help_and_mistakes_import_nothing_heavy(command: str, arguments: list[st
         ("evaluate", ["x", "--runtimes", "absent"]),
         ("evaluate", ["x", "--pictures", "0"]),
         ("predict", ["x"]),
+        ("track", ["x"]),
         ("describe", ["x", "--classes", "none"]),
         ("measure_latency", ["--threads", "0"]),
     ],

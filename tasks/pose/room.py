@@ -125,10 +125,8 @@ class Pose:
         own = torch.cat([batch.found for batch in judged]) if judged else torch.empty(0, len(JOINTS), 3)
         parts = distributed.from_all(list(judged)) if shared else [list(judged)]
         batches = [batch for part in parts for batch in part]
-        at, true, flags, areas = (
-            torch.cat([batch[place] for batch in batches]).numpy()
-            for place in range(4)  # in the order of `Judged`
-        )
+        names = ("found", "true", "flags", "areas")
+        at, true, flags, areas = (torch.cat([getattr(batch, name) for batch in batches]).numpy() for name in names)
         losses = [batch.loss for batch in batches if batch.loss is not None]
         ap, ap50 = average_precision(*_posed(at, true, flags, areas))
         mean = sum(losses) / len(true) if losses else None

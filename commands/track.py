@@ -1,0 +1,110 @@
+"""Follow people through a video, with their joints: see docs/people.md, and `python track.py --help`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from commands.output_folder import make
+from commands.settings import TRACK, TrackSettings
+from deployment.model_source import find_model, read_model
+from deployment.tracking.detections import FALSE, JITTER, MISSED, Detections, by_detector, by_file, disturbed
+from deployment.tracking.footage import Footage, find_footage, truth_of
+from deployment.tracking.measures import check_installed, followed
+from deployment.tracking.pose_tracking import (
+    Followed,
+    Following,
+    check_pose,
+    joints_of,
+    joints_precision,
+    smoothed_along,
+    tracks_of,
+)
+from foundation.device import default_threads, resolve_device
+from foundation.errors import InputError
+from foundation.files import write_json
+from foundation.progress import Reporter
+from reports.terminal.strip_picture import draw_strip
+from training.data.people.joints import JOINTS
+from training.data.people.mot_text import Tracked, read_tracks, write_tracks
+from training.lanes import use_threads
+
+TRACKS, JOINTS_FILE, MEASURES, STRIP = "tracks.txt", "joints.json", "tracking.json", "strip.png"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses, wires, prints."""
+    settings = TRACK.parse(arguments)
+    reporter = Reporter(quiet=settings.quiet)
+    footage = find_footage(settings.frames)
+    truth = _truth(settings, footage)
+    if truth is not None:
+        check_installed()
+    device = resolve_device(settings.device)
+    use_threads(default_threads(), lanes=device.type == "cpu")
+    model = read_model(find_model(settings.source), device)
+    check_pose(model)
+    detections = _detections(settings, footage, device, reporter)
+    following = Following(by_look=settings.by == "appearance", smoothing=settings.smoothing)
+    out = Path(settings.out)
+    make(out)
+    tracks = tracks_of(footage, detections, following, reporter)
+    joints = joints_of(model, footage, tracks, reporter)
+    result = Followed(tracks, smoothed_along(tracks, joints, footage, following))
+    write_tracks(out / TRACKS, tracks)
+    write_json(out / JOINTS_FILE, _joints(result))
+    draw_strip(footage, result, out / STRIP)
+    identities = {identity for one in tracks.values() for identity in one.identities.tolist()}
+    print(f"{footage.name}: {footage.length} frames, {len(identities)} people followed; {out / TRACKS}, {out / STRIP}")
+    if truth is not None:
+        _tell(settings, footage, result, truth, out)
+
+
+def _truth(settings: TrackSettings, footage: Footage) -> dict[int, Tracked] | None:
+    if settings.truth is not None:
+        return read_tracks(Path(settings.truth))
+    return None if footage.people is None else truth_of(footage.people)
+
+
+def _detections(settings: TrackSettings, footage: Footage, device: Any, reporter: Reporter) -> Detections:
+    """Where the boxes come from; one place alone."""
+    if settings.detector is not None and settings.boxes is not None:
+        raise InputError("--detector and --boxes: both say where people are; give one of them")
+    if settings.detector is not None:
+        return by_detector(read_model(find_model(settings.detector), device), footage, settings.least_score)
+    if settings.boxes is not None:
+        return by_file(Path(settings.boxes), footage)
+    if footage.people is None:
+        raise InputError(f"{settings.frames}: nothing says where people are; give --detector or --boxes")
+    height, width = footage.picture(0).shape[:2]
+    reporter.say(
+        f"no --detector and no --boxes: the true boxes, {100 * MISSED:.0f} % missed, {100 * FALSE:.0f} % false, moved "
+        f"by up to {JITTER:.0f} pixels"
+    )
+    return disturbed(footage.name, footage.people, (height, width))
+
+
+def _joints(result: Followed) -> dict[str, Any]:
+    """The joints of each frame: for each person `id`, and `joints`, 14 of x, y and how likely."""
+    frames = {
+        str(number): [
+            {"id": identity, "joints": [[round(float(value), 3) for value in joint] for joint in own]}
+            for identity, own in zip(tracked.identities.tolist(), result.joints[number], strict=True)
+        ]
+        for number, tracked in result.tracks.items()
+    }
+    return {"joints": list(JOINTS), "frames": frames}
+
+
+def _tell(settings: TrackSettings, footage: Footage, result: Followed, truth: dict[int, Tracked], out: Path) -> None:
+    """The measures, printed and kept."""
+    measures = followed(truth, result.tracks)
+    kept: dict[str, Any] = dict(measures._asdict())
+    print(
+        f"MOTA {100 * measures.mota:.2f} %   IDF1 {100 * measures.idf1:.2f} %   HOTA {100 * measures.hota:.2f} %   "
+        f"of {measures.boxes} boxes {measures.misses} missed, {measures.false_alarms} false, "
+        f"{measures.switches} switches"
+    )
+    if footage.people is not None and settings.truth is None:
+        kept["oks_ap"] = joints_precision(result, footage.people)
+        print(f"OKS-AP {100 * kept['oks_ap']:.2f} %")
+    write_json(out / MEASURES, kept)

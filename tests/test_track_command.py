@@ -1,0 +1,135 @@
+"""`track.py`: from the frames of a video to tracks, joints, measures and a strip of frames."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from commands import ending, track
+from deployment.tracking.detections import FALSE, JITTER, MISSED, disturbed
+from deployment.tracking.footage import truth_of
+from search_space import Architecture, Attention, Stage, build
+from tasks.pose.data import MEAN, STD
+from tasks.pose.head import HeatmapHead
+from training.data.people.clips import clip
+from training.data.people.hieve import write_video
+from training.data.people.joints import JOINTS
+from training.data.people.mot_text import read_tracks, write_tracks
+from training.model_file import ModelInfo, save_model
+
+STAGES = (Stage("inverted_residual", 12, 2, 2, 3, (Attention("ca", 4),)),)
+ARCHITECTURE = Architecture(48, 8, 2, STAGES, None, "relu6")
+HEAD = HeatmapHead(len(JOINTS), width=16)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained network: where it says that joints are is somewhere in the crop."""
+    path = tmp_path_factory.mktemp("pose") / "weights.safetensors"
+    torch.manual_seed(0)
+    network = build(ARCHITECTURE, HEAD)
+    info = ModelInfo(ARCHITECTURE, JOINTS, MEAN, STD, "scenes:people", "pose", {}, HEAD)
+    save_model(path, network.state_dict(), info)
+    return str(path)
+
+
+def _refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr("sys.argv", ["track.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        ending.run(track.main, continues=False)
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err.strip()
+    assert "\n" not in printed
+    return printed
+
+
+def test_a_made_clip_is_followed_and_measured(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    track.main([weights, "scenes:people:2", "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert "10 % missed, 5 % false, moved by up to 3 pixels" in printed
+    assert "MOTA" in printed
+    assert "OKS-AP" in printed
+    kept = json.loads((out / "tracking.json").read_text())
+    assert set(kept) == {"mota", "idf1", "hota", "boxes", "misses", "false_alarms", "switches", "oks_ap"}
+    people = clip("test", 2).frames
+    assert kept["boxes"] == sum(map(len, people))
+    assert kept["idf1"] > 0.5
+    tracks = read_tracks(out / "tracks.txt")
+    said = json.loads((out / "joints.json").read_text())
+    assert said["joints"] == list(JOINTS)
+    for number, tracked in tracks.items():
+        assert [one["id"] for one in said["frames"][str(number)]] == tracked.identities.tolist()
+    with Image.open(out / "strip.png") as strip:
+        assert strip.width > 5 * 300
+
+
+def test_the_same_again_writes_the_same(weights: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        track.main([weights, "scenes:people:1", "--by", "place", "--out", str(tmp_path / name), "--quiet"])
+    for file in ("tracks.txt", "joints.json", "tracking.json", "strip.png"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_frames_in_files_with_boxes_in_a_file(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the true boxes all is found; a folder of frames without a truth is followed and not measured."""
+    one = clip("test", 0, frames=range(8))
+    write_video(tmp_path / "video", one)
+    write_tracks(tmp_path / "boxes.txt", truth_of(tuple(one.frames)))
+    boxes = ["--boxes", str(tmp_path / "boxes.txt"), "--quiet"]
+    track.main([weights, str(tmp_path / "video"), *boxes, "--out", str(tmp_path / "known")])
+    assert json.loads((tmp_path / "known/tracking.json").read_text())["false_alarms"] == 0
+    for file in (tmp_path / "video").glob("*.xml"):
+        file.unlink()
+    capsys.readouterr()
+    track.main([weights, str(tmp_path / "video"), *boxes, "--out", str(tmp_path / "unknown")])
+    assert "MOTA" not in capsys.readouterr().out
+    assert not (tmp_path / "unknown/tracking.json").exists()
+    truth = ["--truth", str(tmp_path / "boxes.txt")]
+    track.main([weights, str(tmp_path / "video"), *boxes, *truth, "--out", str(tmp_path / "told")])
+    assert "MOTA" in capsys.readouterr().out
+
+
+def test_a_truth_is_made_worse_as_said() -> None:
+    found = matched = boxes = 0
+    for number in range(6):
+        one = clip("test", number, frames=range(0, 24, 3))
+        detect = disturbed(one.name, tuple(one.frames), (120, 160))
+        for place, people in enumerate(one.frames):
+            seen = detect(place).boxes
+            near = np.abs(seen[:, None] - people.boxes[None]).max(-1) <= JITTER + 3
+            boxes, found, matched = boxes + len(people), found + len(seen), matched + int(near.any(1).sum())
+    assert matched / boxes == pytest.approx(1 - MISSED, abs=0.06)
+    assert (found - matched) / boxes == pytest.approx(FALSE, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scenes:people:60"], "expected scenes:people:N with N from 0 to 59"),
+        (["none"], "none: no such folder"),
+        (["frames"], "frames: nothing says where people are; give --detector or --boxes"),
+        (["scenes:people", "--boxes", "late.txt"], "late.txt: frame 99, but there are 24"),
+        (["scenes:people", "--boxes", "x", "--detector", "y"], "both say where people are"),
+        (["scenes:people", "--detector", "WEIGHTS"], "and people are found by one of task detection"),
+        (["scenes:people", "--truth", "none.txt"], "none.txt: no such file"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(
+    weights: str,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("frames").mkdir()
+    Image.new("RGB", (40, 30)).save("frames/1.png")
+    Path("late.txt").write_text("99,1,5,5,5,5,1\n")
+    given = [weights if word == "WEIGHTS" else word for word in arguments]
+    assert message in _refused([weights, *given], monkeypatch, capsys)
+    assert not Path("tracking").exists()
