@@ -81,18 +81,23 @@ def disturbed(name: str, people: tuple[People, ...], size: tuple[int, int], seed
     """
 
     def detect(place: int) -> Tracked:
-        rng = np.random.default_rng(derive(seed, "detections", name, place))
-        boxes = people[place].boxes.astype(np.float64)
-        count = len(boxes)
-        missed, doubled = rng.random(count) < MISSED, rng.random(count) < FALSE
-        moved = boxes + rng.uniform(-JITTER, JITTER, (count, 4))
-        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + _LEAST)
-        extent = (boxes[:, 2:] - boxes[:, :2])[doubled]
-        corner = rng.random((len(extent), 2)) * [size[1], size[0]] - extent / 2
-        every = np.concatenate([moved[~missed], np.concatenate([corner, corner + extent], 1)])
-        return _plain(every.astype(np.float32), np.ones(len(every), np.float32))
+        boxes, _ = worse(people[place], size, np.random.default_rng(derive(seed, "detections", name, place)))
+        return _plain(boxes, np.ones(len(boxes), np.float32))
 
     return detect
+
+
+def worse(people: People, size: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Array]:
+    """Boxes of a frame as a detector might have them, N×4, and of whom each is: N places among the people, -1: none."""
+    boxes = people.boxes.astype(np.float64)
+    count = len(boxes)
+    missed, doubled = rng.random(count) < MISSED, rng.random(count) < FALSE
+    moved = boxes + rng.uniform(-JITTER, JITTER, (count, 4))
+    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + _LEAST)
+    extent = (boxes[:, 2:] - boxes[:, :2])[doubled]
+    corner = rng.random((len(extent), 2)) * [size[1], size[0]] - extent / 2
+    every = np.concatenate([moved[~missed], np.concatenate([corner, corner + extent], 1)])
+    return every.astype(np.float32), np.concatenate([np.flatnonzero(~missed), np.full(len(extent), -1)])
 
 
 def _of(tracked: Tracked) -> tuple[Array, Array]:

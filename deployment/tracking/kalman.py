@@ -1,8 +1,7 @@
 """A Kalman filter for a box that moves at a constant velocity.
 
 The state is the box's centre x and y, its width and height, and how fast each of them changes, a frame. How uncertain
-each is follows from the height, as in DeepSORT (arXiv:1703.07402). That one has the aspect for the width; limbs
-that swing change both alike.
+each is follows from the height, as in DeepSORT (arXiv:1703.07402), which has the aspect for the width.
 """
 
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ OF_PLACE, OF_VELOCITY = 1 / 20, 1 / 160
 
 GATE = 9.4877
 """Squared Mahalanobis distance that 95 % stay below: the .95 quantile of χ² with 4 degrees of freedom."""
+
+OF_WIDTH = 1 / 5
+"""The same of a width: of someone who walks it changes by as much from step to step, by no constant velocity."""
 
 FIRST_VELOCITY = 1 / 10
 """The same of the velocity of a box that was seen once: someone who runs makes about as much."""
@@ -79,5 +81,6 @@ def _innovation(state: State) -> Array:
 
 def _spread(place: float, velocity: float, mean: Array) -> Array:
     """A covariance (8×8) of deviations in heights of the box."""
-    spread: Array = np.diag((np.repeat([place, velocity], 4) * max(mean[3], _LEAST)) ** 2)
+    places = [place, place, OF_WIDTH, place]
+    spread: Array = np.diag((np.array([*places, *[velocity] * 4]) * max(mean[3], _LEAST)) ** 2)
     return spread

@@ -1,8 +1,10 @@
 """Which box of a frame is which person: prediction, appearance, and the assignment that costs least.
 
-In the manner of DeepSORT (arXiv:1703.07402), written from its description: boxes are assigned first by appearance, to
-the tracks that were seen last before those seen longer ago, and what is left by overlap. Without appearance all are
-assigned by overlap, as in SORT (arXiv:1602.00763).
+In the manner of DeepSORT (arXiv:1703.07402), written from its description: boxes are assigned first by appearance and
+place (its equation 5), to the tracks that were seen last before those seen longer ago, and what is left by overlap. Its
+experiments leave the place out of the cost, as suits moving cameras, and try overlap for tracks seen in the frame before
+alone; here half of the weight is on the place, and overlap is for all that are left: colours say less of a person than
+what is learnt for it. Without appearance all are assigned by overlap, as in SORT (arXiv:1602.00763).
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,6 +29,7 @@ class TrackerSettings:
     Attributes:
         most_distant: 1 minus the intersection over union, above which a box is not the track's.
         most_unlike: cosine distance of appearances, above which a box is not the track's.
+        place_weight: of the distance of places beside that of appearances, both as shares of the most there may be.
         max_age: frames that a track lives without being seen.
         confirmed_after: frames in a row that a track is seen in, without which it is a false alarm.
         gallery: appearances that a track keeps, the last ones.
@@ -34,6 +37,7 @@ class TrackerSettings:
 
     most_distant: float = 0.7
     most_unlike: float = 0.2
+    place_weight: float = 0.5
     max_age: int = 30
     confirmed_after: int = 3
     gallery: int = 100
@@ -113,9 +117,8 @@ class Tracker:
         if looks is not None:
             for age in range(1, self.settings.max_age + 1):
                 level = [track for track in rest if track.identity in self.confirmed and track.unseen == age]
-                self._assign(level, boxes, pairs, self._by_look(level, boxes, looks), self.settings.most_unlike)
+                self._assign(level, boxes, pairs, self._by_look(level, boxes, looks), 1.0)
                 rest = [track for track in rest if not any(track is other for other in pairs.values())]
-            rest = [track for track in rest if track.unseen == 1]
         self._assign(rest, boxes, pairs, self._by_place(rest, boxes), self.settings.most_distant)
         return pairs
 
@@ -138,12 +141,14 @@ class Tracker:
         return found
 
     def _by_look(self, tracks: Sequence[Track], boxes: Array, looks: Array) -> Array:
-        """The least cosine distance of each box from a track's appearances; none for one that is too far away."""
+        """How unlike each box is to what is known of each track, and how far from it: 0 to 1, or too much of either."""
         costs: Any = np.full((len(tracks), len(boxes)), _NEVER)
         for row, track in enumerate(tracks):
             if len(boxes) and track.looks:
-                unlike = 1 - (np.stack(track.looks) @ np.asarray(looks).T).max(0)
-                costs[row] = np.where(kalman.distances(track.state, boxes) <= kalman.GATE, unlike, _NEVER)
+                unlike = (1 - (np.stack(track.looks) @ np.asarray(looks).T).max(0)) / self.settings.most_unlike
+                away = kalman.distances(track.state, boxes) / kalman.GATE
+                both = unlike + self.settings.place_weight * (away - unlike)
+                costs[row] = np.where((unlike <= 1) & (away <= 1), both, _NEVER)
         found: Array = costs
         return found
 
