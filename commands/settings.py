@@ -12,7 +12,7 @@ from training.attacks.epsilon import EPSILON
 from training.specs import DATA, TASK
 
 SPLITS = ("test", "validation", "train")
-TOLD_BY = ("appearance", "place")
+TOLD_BY = ("place", "appearance")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class TrackSettings:
     boxes: str | None = flag(None, "a file that says where people are, in MOTChallenge's format, instead of --detector")
     least_score: float = flag(0.3, "score from which on a box of --detector is taken", fraction)
     truth: str | None = flag(None, "the true tracks in MOTChallenge's format (default: the frames' own, where known)")
-    by: str = flag("appearance", f"what tells people apart: {', '.join(TOLD_BY)}", choices=TOLD_BY)
+    by: str = flag("place", f"what tells people apart: {', '.join(TOLD_BY)}", choices=TOLD_BY)
     smoothing: float = flag(0.5, "weight of the frames before and after in a joint's place, 0 to 1; 0: none", fraction)
     out: str = flag("tracking", "folder for tracks, joints, measures and a strip of frames")
     device: str = flags.device()

@@ -2,9 +2,9 @@
 
 In the manner of DeepSORT (arXiv:1703.07402), written from its description: boxes are assigned first by appearance and
 place (its equation 5), to the tracks that were seen last before those seen longer ago, and what is left by overlap. Its
-experiments leave the place out of the cost, as suits moving cameras, and try overlap for tracks seen in the frame before
-alone; here half of the weight is on the place, and overlap is for all that are left: colours say less of a person than
-what is learnt for it. Without appearance all are assigned by overlap, as in SORT (arXiv:1602.00763).
+experiments leave the place out of that cost, and try overlap for tracks seen in the frame before alone; here half of
+the weight is on the place, and overlap is for all that are left: colours say less of a person than what is learnt for
+it. Without appearance all are assigned by overlap, as in SORT (arXiv:1602.00763).
 """
 
 from collections.abc import Iterable, Sequence
