@@ -9,11 +9,15 @@ import torch
 from PIL import Image
 
 from commands import ending, track
-from deployment.tracking.detections import FALSE, JITTER, MISSED, disturbed
-from deployment.tracking.footage import truth_of
+from deployment.answers import Seen
+from deployment.model_source import Model
+from deployment.tracking.detections import FALSE, JITTER, MISSED, by_detector, disturbed
+from deployment.tracking.footage import find_footage, truth_of
 from search_space import Architecture, Attention, Stage, build
+from tasks.choice import task
 from tasks.pose.data import MEAN, STD
 from tasks.pose.head import HeatmapHead
+from training.data.people import clips
 from training.data.people.clips import clip
 from training.data.people.hieve import write_video
 from training.data.people.joints import JOINTS
@@ -133,3 +137,26 @@ def test_what_cannot_be_followed_is_refused(
     given = [weights if word == "WEIGHTS" else word for word in arguments]
     assert message in _refused([weights, *given], monkeypatch, capsys)
     assert not Path("tracking").exists()
+
+
+def test_frames_and_boxes_for_a_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips, "COUNTS", {"train": 1, "validation": 1, "test": 1})
+    data = task("detection").data("scenes:people", 48, torch.device("cpu"))
+    assert data.classes == ("person",)
+    images, targets = next(data.test.batches(4))
+    assert images.shape == (4, 3, 48, 48)
+    people = clip("test", 0, frames=[0]).frames[0]
+    scale = torch.tensor([48 / 160, 48 / 120] * 2)
+    assert not isinstance(targets, torch.Tensor)
+    assert torch.allclose(targets[0]["boxes"].as_subclass(torch.Tensor), torch.from_numpy(people.boxes) * scale)
+
+
+def test_a_detectors_boxes_are_those_of_people_in_the_frame() -> None:
+    """Scaled to the frame, of class `person`, from a score on."""
+    boxes = torch.tensor([[[12.0, 12, 24, 36], [0, 0, 12, 12], [0, 0, 24, 24], [0, 0, 0, 0]]])
+    answers = {"boxes": boxes, "labels": torch.tensor([[1, 1, 0, -1]]), "scores": torch.tensor([[0.9, 0.2, 0.9, 0.0]])}
+    info = ModelInfo(ARCHITECTURE, ("dog", "person"), (0.5,) * 3, (0.5,) * 3, "scenes:people", "detection", {}, HEAD)
+    model = Model(Path("weights.safetensors"), info, lambda images: Seen(answers))
+    found = by_detector(model, find_footage("scenes:people"), 0.3)(0)
+    assert found.boxes.tolist() == [[40, 30, 80, 90]]
+    assert found.identities.tolist() == [-1]
