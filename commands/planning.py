@@ -11,6 +11,7 @@ from evaluators.finalists import FinalistSettings
 from search_space.first_weights import SCRATCH, FirstWeights
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
+from training.specs import CONTROL, TASK
 
 BEFORE = 0.75
 """The front's share of the proposals in searches that do not say it: all that began before there was a choice."""
@@ -53,8 +54,10 @@ def plan_finalists(settings: SearchSettings, pictures: int, init: FirstWeights) 
     return FinalistSettings(count, own, init if init.path or retraining.init == "auto" else SCRATCH)
 
 
-def suits(preset: str | None, family: str | None = None) -> str:
+def suits(preset: str | None, family: str | None = None, task: str = TASK) -> str:
     """The recipe for what a search with that preset found, or for a network of a family that none found."""
+    if task.partition(":")[0] == CONTROL:
+        return CONTROL
     if preset in PRESETS:
         return PRESETS[preset].retraining
     return PRESETS[TOKENS].retraining if family == "t2t" else "quick"

@@ -22,6 +22,9 @@ TASK = "classification"
 ROBUST = "robust"
 """The task of adversarial training, and of a search whose first objective is of that name."""
 
+CONTROL, PPO = "control", "ppo"
+"""The task of networks that act, and the method that trains them."""
+
 PRETRAINING = "pretraining"
 """What files say of a backbone that was trained without labels: a task that no command can name."""
 

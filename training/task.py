@@ -239,12 +239,20 @@ class Drawing(Answering, Protocol):
 
 
 @runtime_checkable
-class Attacking(Task, Protocol):
-    """A task that judges networks by pictures that an attack changed, and has them trained on such."""
+class Knowing(Task, Protocol):
+    """A task that has to know the pictures that it is for."""
 
-    def on(self, data: Dataset) -> "Attacking":
-        """The task for these pictures, whose normalisation an attack has to know."""
+    def on(self, data: Dataset) -> "Knowing":
+        """The task for these pictures."""
         ...
+
+
+@runtime_checkable
+class Attacking(Knowing, Protocol):
+    """A task that judges networks by pictures that an attack changed, and has them trained on such.
+
+    An attack has to know how pictures are normalised.
+    """
 
     def attacked(
         self, network: nn.Module, images: Tensor, targets: Targets, resolution: int, start: Tensor | None = None
@@ -259,9 +267,39 @@ class Attacking(Task, Protocol):
         ...
 
 
+@runtime_checkable
+class Acting(Knowing, Protocol):
+    """A task whose networks act: they are judged by the reward of episodes, and learn from such.
+
+    Its data are first pictures of episodes, for sizes and costs; nothing is learnt from them.
+
+    Attributes:
+        method: the name of the method that trains them where none is named.
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    def worlds(self, split: str, count: int, seed: int, *, in_order: bool = False) -> Any:
+        """So many episodes side by side, on the levels of a split.
+
+        Args:
+            seed: of the draws of levels, and of what else is drawn in an episode.
+            in_order: whether the first episodes take the split's levels one after the other, instead of drawn ones.
+
+        Returns:
+            A `VecEnv` of stable-baselines3 whose observations are pictures N×3×S×S (uint8), with discrete actions.
+        """
+        ...
+
+    def beside(self, architecture: Architecture, head: Head) -> dict[str, Architecture]:
+        """The networks to compare one with, by name, of the same MACs."""
+        ...
+
+
 def on(task: Task, data: Dataset) -> Task:
     """The task for these pictures: itself, but for one that has to know them."""
-    return task.on(data) if isinstance(task, Attacking) else task
+    return task.on(data) if isinstance(task, Knowing) else task
 
 
 def check_class_labels(task: Task, setting: str, remedy: str) -> None:
