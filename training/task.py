@@ -275,10 +275,14 @@ class Acting(Knowing, Protocol):
 
     Attributes:
         method: the name of the method that trains them where none is named.
+        drawn_as: what `drawn` shows.
     """
 
     @property
     def method(self) -> str: ...
+
+    @property
+    def drawn_as(self) -> str: ...
 
     def worlds(self, split: str, count: int, seed: int, *, in_order: bool = False) -> Any:
         """So many episodes side by side, on the levels of a split.
@@ -290,6 +294,10 @@ class Acting(Knowing, Protocol):
         Returns:
             A `VecEnv` of stable-baselines3 whose observations are pictures N×3×S×S (uint8), with discrete actions.
         """
+        ...
+
+    def drawn(self, network: nn.Module, resolution: int) -> Tensor:
+        """Some episodes on test levels as one picture, 3×H×W (uint8); `drawn_as` says in a sentence or two how."""
         ...
 
     def beside(self, architecture: Architecture, head: Head) -> dict[str, Architecture]:

@@ -11,7 +11,7 @@ divided into train, validation and test by a division that no seed changes (`tra
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -128,15 +128,13 @@ def moved(place: Cell, move: tuple[int, int]) -> Cell:
     return (row, column) if 0 <= row < GRID and 0 <= column < GRID else place
 
 
-class GridWorld(gymnasium.Env[_Bytes, int]):
+class GridWorld(gymnasium.Env[_Bytes, np.int64]):
     """The levels of a set, one an episode: the first of them as told, the later ones drawn.
 
     Args:
         first: the place in the set of the first episode's level.
         seed: of the draws, modulo 2³².
     """
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(self, levels: Levels, first: int = 0, seed: int = 0):
         self.observation_space = spaces.Box(0, 255, (3, SIDE, SIDE), np.uint8)
@@ -154,7 +152,7 @@ class GridWorld(gymnasium.Env[_Bytes, int]):
         self.agent, self.steps = self.level.start, 0
         return self.level.drawn(self.agent), {"level": place}
 
-    def step(self, action: int) -> tuple[_Bytes, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[_Bytes, float, bool, bool, dict[str, Any]]:
         """Moves the agent; see the file's head for the reward."""
         there = moved(self.agent, MOVES[int(action)])
         if there not in self.level.walls:

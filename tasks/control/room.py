@@ -15,6 +15,7 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import measure
 from search_space.families.impala.equal import of_macs
 from search_space.head import Head
+from tasks.control.drawing import DRAWN_AS, drawn
 from tasks.control.games import Game, LevelSplit, load_game
 from tasks.control.head import PolicyHead
 from tasks.control.levels import APART, SPLITS, Levels
@@ -44,6 +45,7 @@ class Control:
     metric = RETURN
     class_labels = False
     method: ClassVar[str] = "ppo"
+    drawn_as: ClassVar[str] = DRAWN_AS
 
     heads: Mapping[str, type[PolicyHead]] = MappingProxyType({"policy": PolicyHead})
 
@@ -83,6 +85,10 @@ class Control:
     def worlds(self, split: str, count: int, seed: int, *, in_order: bool = False) -> Any:
         """See `training.task.Acting`."""
         return self.game.worlds(self.game.levels[split], count, seed, in_order=in_order)
+
+    def drawn(self, network: nn.Module, resolution: int) -> Tensor:
+        """See `tasks.control.drawing`."""
+        return drawn(network, self.game, resolution)
 
     def beside(self, architecture: Architecture, head: Head) -> dict[str, Architecture]:
         """IMPALA's encoder at the network's MACs."""

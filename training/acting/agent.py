@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
@@ -20,6 +19,8 @@ from training.recipe import Recipe
 CALIBRATION = 512
 """Observations that batch statistics are taken of, after each update."""
 PART = 256
+NEVER = 1 << 30
+"""Rollouts after which stable-baselines3 would write a log of its own."""
 
 
 class Agent(PPO):
@@ -43,7 +44,7 @@ class Agent(PPO):
             norm.momentum = None  # a cumulative average
             norm.train()
         with torch.no_grad():
-            for part in obs_as_tensor(observations, self.device).split(PART):
+            for part in torch.from_numpy(np.ascontiguousarray(observations)).to(self.device).split(PART):
                 self.policy.extract_features(part)
         for norm in found:
             norm.eval()
@@ -54,7 +55,7 @@ class Agent(PPO):
         self.rollout_buffer.rng = np.random.default_rng(seed)
         self.set_env(worlds)
         counting = _Counting(worlds.num_envs, advance)
-        self.learn(rollouts * self.n_steps * worlds.num_envs, counting, log_interval=None)
+        self.learn(rollouts * self.n_steps * worlds.num_envs, counting, log_interval=NEVER)
         told = self.logger.name_to_value
         return {
             "loss": float(told["train/loss"]),

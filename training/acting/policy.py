@@ -30,8 +30,8 @@ class Encoder(BaseFeaturesExtractor):
         super().__init__(observation_space, outputs)
         self.network = network
         self.resolution = resolution
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        device = next(network.parameters()).device
+        self.mean, self.std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean, std))
 
     def train(self, mode: bool = True) -> "Encoder":
         """As any module's, but for batch normalisation."""
@@ -51,7 +51,7 @@ class Encoder(BaseFeaturesExtractor):
         return images.contiguous(memory_format=torch.channels_last)
 
 
-def norms(network: nn.Module) -> list[nn.Module]:
+def norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """The batch normalisations of a network."""
     return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
@@ -61,8 +61,9 @@ class NetworkPolicy(ActorCriticPolicy):
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        self.action_net = _Columns(slice(None, -1))
-        self.value_net = _Columns(slice(-1, None))
+        # Of a linear layer each, which the network has in its head already.
+        self.action_net = _Columns(slice(None, -1))  # type: ignore[assignment]
+        self.value_net = _Columns(slice(-1, None))  # type: ignore[assignment]
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
 

@@ -80,13 +80,13 @@ class Practice(Method):
         """Of an epoch, in units."""
 
     @abstractmethod
-    def practise(self, epoch: int, seed: int, advance: Callable[[int], None]) -> dict[str, float]:
+    def practise(self, epoch: int, seed: int, advance: Callable[[str], None]) -> dict[str, float]:
         """Trains the model for an epoch, and returns what is told of it, `loss` among it.
 
         Args:
             epoch: from 0.
             seed: of the training; all that is drawn is drawn by it and the epoch.
-            advance: called with the number of units that were done.
+            advance: called after each unit, with a short note.
         """
 
     @abstractmethod
