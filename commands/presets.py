@@ -266,7 +266,7 @@ PRESETS = {
             resolution=1.0,
         ),
         anchor=Recipe(epochs=8, batch_size=64, learning_rate=0.4, weight_decay=2e-4),
-        rescored=32,
+        rescored=22,
     ),
     "cifar10": Preset(
         settings=SearchSettings(preset="cifar10", data="cifar10"),
@@ -350,8 +350,8 @@ PRESETS = {
             data="gridworld",
             evaluator="proxy",
             max_macs=400_000,
-            trials=18,
-            startup=9,
+            trials=12,
+            startup=6,
             finalists=0,
         ),
         pictures=1,
@@ -359,7 +359,7 @@ PRESETS = {
         scoring=Scoring(),
         proxy=ProxySettings(
             recipe=Recipe(batch_size=256, learning_rate=2e-3, clip_norm=0.5),
-            halving=Halving(generation=9, epochs=(1, 3), eta=3, bins=1),
+            halving=Halving(generation=6, epochs=(1, 3), eta=3, bins=1),
             pictures=1.0,
             resolution=1.0,
         ),

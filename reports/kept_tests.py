@@ -137,8 +137,7 @@ def read_test(folder: Path) -> KeptTest | None:
         caption = str(content.get("caption", ""))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: not a test ({error}); remove it, and retrain.py writes it again") from None
-    drawings = (_picture(folder / name) for name in (CONFUSION, EXAMPLES))
-    return KeptTest(entries, names, known, *drawings, caption)
+    return KeptTest(entries, names, known, _picture(folder / CONFUSION), _picture(folder / EXAMPLES), caption)
 
 
 def _entry(content: Mapping[str, Any]) -> Entry:

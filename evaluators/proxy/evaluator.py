@@ -184,7 +184,8 @@ class ProxyEvaluator:
 
     def _step(self, network: Network, side: int, recipe: Recipe) -> Method:
         if isinstance(self.task, Acting):
-            return METHODS[self.task.method](Training(network, side, recipe, self.task, self.data))
+            how = ChosenMethod(self.task.method)
+            return METHODS[how.name](Training(network, side, recipe, self.task, self.data, own=how.own))
         return LabelStep(network, side, recipe, self.task, self.data.num_classes)
 
     def _fresh(self, architecture: Architecture) -> Network:

@@ -3,7 +3,6 @@
 Envpool draws the level of each episode by itself, from a range that it is told.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +81,7 @@ class EnvpoolWorlds(VecEnv):
         """As `get_attr`."""
         raise AttributeError(method_name)
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> Sequence[bool]:
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """None is."""
         return [False] * self.num_envs
 

@@ -112,7 +112,7 @@ def agent(
         worlds,
         learning_rate=recipe.learning_rate,
         n_steps=settings.horizon,
-        batch_size=recipe.batch_size,
+        batch_size=min(recipe.batch_size, settings.horizon * settings.worlds),
         n_epochs=settings.passes,
         gamma=settings.discount,
         gae_lambda=0.95,

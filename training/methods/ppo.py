@@ -5,6 +5,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from foundation.errors import InputError
 from foundation.seeds import derive
 from training.methods.base import Practice
@@ -46,7 +48,8 @@ class PPOPractice(Practice):
         """See `Practice`; `loss` is the last minibatch's, `return` the mean of the episodes that ended."""
         worlds = self.task.worlds("train", self.own.worlds, derive(seed, "worlds", epoch))
         if self._agent is None:
-            self._agent = self._made(worlds)
+            with torch.random.fork_rng(devices=[]):  # of a training that goes on it is made in another epoch
+                self._agent = self._made(worlds)
             if self._state:
                 self._agent.policy.optimizer.load_state_dict(self._state)
         if epoch == 0:
@@ -90,4 +93,8 @@ def ppo(training: Training) -> PPOPractice:
     for name in UNUSED:
         if (value := getattr(training.recipe, name)) != getattr(usual, name):
             raise InputError(f"`{name}` {value}: of no use to method ppo; leave it out")
-    return PPOPractice(training, task)
+    found = PPOPractice(training, task)
+    steps, batch = found.own.worlds * found.own.horizon, training.recipe.batch_size
+    if steps % min(batch, steps):
+        raise InputError(f"`batch_size` {batch}: a rollout has {steps} steps; give a number that divides them evenly")
+    return found
