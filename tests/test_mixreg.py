@@ -147,3 +147,14 @@ def test_a_shifted_picture_holds_what_was_there(most: int, seed: int) -> None:
     for own, whole in zip(found, pictures.float(), strict=True):
         assert set(own.unique().tolist()) <= set(whole.unique().tolist())
     assert inner is None or inner.numel() > 0
+
+
+def test_an_interquartile_mean_is_of_the_middle_half() -> None:
+    from benchmarks.control import interquartile_mean, interval, settings
+
+    assert interquartile_mean([-100, 1, 2, 3, 100, 2, 2, 2]) == pytest.approx(2.0)
+    low, high = interval([0.1, 0.2, 0.15, 0.12, 0.18])
+    assert 0.1 <= low < 0.15 < high <= 0.2
+    assert interval([0.3] * 5) == pytest.approx((0.3, 0.3))
+    assert settings("mixreg", 0.2, 4) == PPOSettings(mixreg=0.2)
+    assert settings("crop", 0.2, 4).mixreg == 0.0
