@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "flags override it: digits, cifar10, photos, imagenet, segmentation, detection, control, tokens",
+        "digits, cifar10, photos, imagenet, segmentation, detection, control, tokens",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")

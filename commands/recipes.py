@@ -180,7 +180,7 @@ class RetrainSettings:
     crop: int | None = of_method(PPO, "crop")
     recipe: str | None = flag(
         None,
-        f"{', '.join(RECIPES)} (default: the preset's, or quick)",
+        f"{', '.join(RECIPES)} (default: what suits)",
         group="main",
     )
     epochs: int | None = of_recipe("epochs", group="main")

@@ -63,8 +63,8 @@ class NetworkPolicy(ActorCriticPolicy):
         super()._build(lr_schedule)
         # Of a linear layer each, which the network has in its head already.
         self.action_net = _Columns(slice(None, -1))  # type: ignore[assignment]
-        self.value_net = _Columns(slice(-1, None))  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.value_net = _Columns(slice(-1, None))
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
 
 class _Columns(nn.Module):
