@@ -48,7 +48,7 @@ from training.task import Task, on
 
 ARMS = ("plain", "crop", "mixobs", "mixreg")
 NETWORKS = ("impala", "ca")
-MEASURES = ("return", "training return", "gap")
+MEASURES = ("return", "training_return", "gap")
 QUIET = Reporter(quiet=True)
 DRAWS = 10_000  # of the bootstrap
 
@@ -133,7 +133,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def _print(found: Mapping[str, Sequence[Mapping[str, float]]], arguments: argparse.Namespace) -> None:
     title = f"{arguments.data}, {arguments.network}, {arguments.epochs} epochs, {arguments.seeds} seeds"
-    table = plain_table(title, ("arm", *MEASURES, "ahead of plain", "95 %"))
+    table = plain_table(title, ("arm", *(what.replace("_", " ") for what in MEASURES), "ahead of plain", "95 %"))
     plain = [row["return"] for row in found.get("plain", ())]
     for name, rows in found.items():
         values = [f"{interquartile_mean([row[what] for row in rows]):.3f}" for what in MEASURES]

@@ -90,8 +90,8 @@ def test_a_return_is_measured_on_unseen_levels_and_is_the_same_each_time(control
     assert first.pictures == 5
     assert first.predictions["return"].mean() == pytest.approx(first.measured.value)
     numbers = first.measured.numbers()
-    assert list(numbers) == ["return", "training return", "gap"]
-    assert numbers["gap"] == pytest.approx(numbers["training return"] - numbers["return"])
+    assert list(numbers) == ["return", "training_return", "gap"]
+    assert numbers["gap"] == pytest.approx(numbers["training_return"] - numbers["return"])
     other = what_for.measure(network, data.validation.batches(2))
     assert (other.pictures, other.measured.value) != (5, first.measured.value)
 
@@ -209,12 +209,18 @@ def test_a_search_and_a_retraining_walk_the_whole_way(searched: Path, monkeypatc
     for name in ("found", "impala"):
         assert json.loads((out / f"{name}-0" / "recipe.json").read_text())["method_settings"]["mixreg"] == 0.2
         test = json.loads((out / f"{name}-0" / "test.json").read_text())
-        assert [entry["name"] for entry in test["entries"]] == ["return", "training return", "gap"]
+        assert [entry["name"] for entry in test["entries"]] == ["return", "training_return", "gap"]
         assert (out / f"{name}-0" / "examples.png").stat().st_size > 1000
     assert "never trained on" in (searched / "report.html").read_text()
     before = (out / "results.json").read_bytes()
     retrain.main(flags)
     assert (out / "results.json").read_bytes() == before
+
+
+def test_a_zero_cost_score_looks_at_first_pictures(tmp_path: Path) -> None:
+    flags = ["--evaluator", "zero-cost", "--score", "progressivity", "--trials", "2", "--startup", "2", "--quiet"]
+    search.main(["--task", "control", "--data", "gridworld:4", "--out", str(tmp_path / "run"), *flags])
+    assert json.loads((tmp_path / "run" / "best.json").read_text())["task"] == "control"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from training.data.dataset import Dataset, Wanted
 from training.targets import Batch, Targets
 from training.task import Entry, Examination
 
-RETURN = METRICS.register("return")(Metric("return", decimals=3, beside=("training return", "gap")))
+RETURN = METRICS.register("return")(Metric("return", decimals=3, beside=("training_return", "gap")))
 """Mean reward of an episode on unseen levels; beside it that on the training levels, and how much higher this is."""
 
 EPISODES = 2
@@ -110,8 +110,10 @@ class Control:
 
         by_level = of(unseen).view(EPISODES, -1).mean(0)
         value, trained = float(by_level.mean()), float(of(self.game.levels["train"]).mean())
-        measured = Measured(RETURN, value, {"training return": trained, "gap": trained - value})
-        entries = [Entry(name, name, one, RETURN.written(one)) for name, one in measured.numbers().items()]
+        measured = Measured(RETURN, value, {"training_return": trained, "gap": trained - value})
+        entries = [
+            Entry(name, name.replace("_", " "), one, RETURN.written(one)) for name, one in measured.numbers().items()
+        ]
         return Examination(measured, len(by_level), {"return": by_level}, entries)
 
     def described(self, data: Dataset) -> dict[str, Any]:
