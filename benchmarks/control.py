@@ -39,10 +39,11 @@ from search_space.families.mobile.space import MobileSpace
 from search_space.head import Head
 from search_space.spaces import named_space
 from tasks.choice import task
+from training.acting.settings import PPOSettings
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.lanes import use_threads
-from training.methods.settings import ChosenMethod, PPOSettings
+from training.methods.settings import ChosenMethod
 from training.standalone import CHECKPOINT, train_standalone
 from training.task import Task, on
 

@@ -22,10 +22,11 @@ from tasks.choice import task
 from tasks.control import games
 from tasks.control.levels import UNSEEN
 from tests.saying import Saying
+from training.acting.settings import PPOSettings
 from training.data.dataset import Dataset
 from training.loop import fit
 from training.methods.choice import METHODS, Training
-from training.methods.settings import OWN, ChosenMethod, PPOSettings
+from training.methods.settings import OWN, ChosenMethod
 from training.recipe import Recipe
 from training.task import Acting, Task, on
 

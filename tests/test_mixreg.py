@@ -19,7 +19,7 @@ from tasks.control.head import PolicyHead
 from tasks.control.levels import Levels
 from training.acting.agent import Agent, agent
 from training.acting.mixing import MixingBuffer, coefficients, mixed, shifted
-from training.methods.settings import PPOSettings
+from training.acting.settings import PPOSettings
 from training.recipe import Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=32, learning_rate=1e-3, clip_norm=0.5)

@@ -13,7 +13,7 @@ from torch import nn
 
 from training.acting.mixing import MixingBuffer
 from training.acting.policy import Encoder, NetworkPolicy, norms
-from training.methods.settings import PPOSettings
+from training.acting.settings import PPOSettings
 from training.recipe import Recipe
 
 CALIBRATION = 512

@@ -9,9 +9,9 @@ import torch
 
 from foundation.errors import InputError
 from foundation.seeds import derive
+from training.acting.settings import PPOSettings
 from training.methods.base import Practice
 from training.methods.registry import METHODS, Training
-from training.methods.settings import PPOSettings
 from training.recipe import Recipe
 from training.task import Acting, check_class_labels
 
