@@ -40,7 +40,8 @@ def mixed(
 
     def mix(values: Tensor) -> Tensor:
         c = share.view(-1, *(1 for _ in values.shape[1:]))
-        return c * values[first].float() + (1 - c) * values[second].float()
+        # To the bit the first where its share is 1, and either where both are equal; a sum of products is not.
+        return torch.lerp(values[second].float(), values[first].float(), c)
 
     taught = (lambda values: values[first]) if observations_alone else mix
     return RolloutBufferSamples(
