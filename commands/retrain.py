@@ -24,6 +24,7 @@ from reports.report import write_report
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.terminal.deployed_tables import precision_table
 from reports.terminal.description import head_alone
+from reports.terminal.numbers_table import numbers_table
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
@@ -237,6 +238,9 @@ def main(arguments: Sequence[str]) -> None:
             if source.run is not None:
                 write_report(source.run, reporter, storage=settings.storage, retrained=out)
         reporter.show(comparison_table(rows, title))
+        if isinstance(what_for, Acting):
+            numbers = {name: [one["test"] for one in results if one["network"] == name] for name in networks}
+            reporter.show(numbers_table(numbers, what_for.metric, "on unseen levels, and on those trained on"))
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")

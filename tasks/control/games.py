@@ -94,7 +94,7 @@ def _procgen(wanted: Wanted) -> Game:
     _check_installed(
         wanted.spec, "envpool", remedy="pip install envpool envpool-assets, with Debian's libqt5gui5 beside it"
     )
-    from tasks.control import procgen
+    from tasks.control import procgen  # by envpool
 
     if wanted.rest not in procgen.GAMES:
         raise InputError(f"`data` {wanted.spec}: unknown; known: {', '.join(procgen.GAMES)}")
