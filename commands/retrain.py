@@ -200,6 +200,7 @@ def main(arguments: Sequence[str]) -> None:
             networks = {**own, **_beside(source, what_for, head, contest)}
         rows = []
         results = []
+        numbers = {}
         for name, architecture in networks.items():
             cost = measure(architecture, head)
             if not what_for.class_labels:
@@ -226,6 +227,7 @@ def main(arguments: Sequence[str]) -> None:
                 trained.append(result)
                 told = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**told, "seed": seed, "test": result.test.measured.numbers()})
+            numbers[name] = [result.test.measured.numbers() for result in trained]
             rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric, cost))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
@@ -239,7 +241,6 @@ def main(arguments: Sequence[str]) -> None:
                 write_report(source.run, reporter, storage=settings.storage, retrained=out)
         reporter.show(comparison_table(rows, title))
         if isinstance(what_for, Acting):
-            numbers = {name: [one["test"] for one in results if one["network"] == name] for name in networks}
             reporter.show(numbers_table(numbers, what_for.metric, "on unseen levels, and on those trained on"))
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
