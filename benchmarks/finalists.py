@@ -40,8 +40,9 @@ from studies.runs.source import read_source
 from tasks.classification.room import CLASSIFICATION
 from training.data.dataset import Dataset
 from training.data.datasets import load_data
+from training.diverged import History
 from training.evaluation import evaluate, recompute_batch_statistics
-from training.loop import History, fit
+from training.loop import fit
 from training.methods.choice import METHODS, Training
 from training.recipe import Recipe
 from training.resize import resized_batches

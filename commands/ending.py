@@ -117,7 +117,7 @@ def _is_told(error: Exception) -> bool:
 
 
 def _diverged(error: Exception) -> bool:
-    from training.loop import DivergedError
+    from training.diverged import DivergedError
 
     return isinstance(error, DivergedError)
 

@@ -13,6 +13,7 @@ from search_space.first_weights import SCRATCH, FirstWeights
 from studies.runs import run_folder
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
+from training.specs import CONTROL, TASK
 
 BEFORE = 0.75
 """The front's share of the proposals in searches that do not say it: all that began before there was a choice."""
@@ -61,8 +62,10 @@ def nothing_written(folder: Path) -> str:
     return f"dry run: nothing was written; without --dry-run {goes}"
 
 
-def suits(preset: str | None, family: str | None = None) -> str:
+def suits(preset: str | None, family: str | None = None, task: str = TASK) -> str:
     """The recipe for what a search with that preset found, or for a network of a family that none found."""
+    if task.partition(":")[0] == CONTROL:
+        return CONTROL
     if preset in PRESETS:
         return PRESETS[preset].retraining
     return PRESETS[TOKENS].retraining if family == "t2t" else "quick"

@@ -18,7 +18,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, FRONT_SHARE, STORAGES
 from training.recipe import Recipe
-from training.specs import DATA, JUDGES, TASK
+from training.specs import CONTROL, DATA, JUDGES, TASK
 
 
 def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "flags override it: digits, cifar10, photos, imagenet, segmentation, detection, pose, tokens",
+        "digits, cifar10, photos, imagenet, segmentation, detection, pose, control, tokens",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
@@ -358,6 +358,32 @@ PRESETS = {
             trials=160,
         ),
         learning_rate=0.2,
+    ),
+    # For networks that act. Its supernet is of no use: none learns from pictures.
+    CONTROL: Preset(
+        settings=SearchSettings(
+            preset=CONTROL,
+            task=CONTROL,
+            data="gridworld",
+            evaluator="proxy",
+            max_macs=400_000,
+            trials=12,
+            startup=6,
+            finalists=0,
+        ),
+        pictures=1,
+        recipe=SupernetRecipe(),
+        scoring=Scoring(),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=256, learning_rate=2e-3, clip_norm=0.5),
+            halving=Halving(generation=6, epochs=(1, 3), eta=3, bins=1),
+            pictures=1.0,
+            resolution=1.0,
+        ),
+        anchor=Recipe(),
+        rescored=3,
+        retraining=CONTROL,
+        finalists=0,
     ),
     # For pictures of 32 pixels: transformers, or these among convolutional networks.
     TOKENS: Preset(

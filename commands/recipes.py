@@ -12,7 +12,7 @@ from foundation.errors import InputError
 from training.methods.settings import OWN, ChosenMethod
 from training.recipe import Recipe
 from training.setting import field_of
-from training.specs import DATA, METHOD, TASK, TEACHERS
+from training.specs import DATA, METHOD, PPO, TASK, TEACHERS
 
 T2T_SMALL = Recipe(
     epochs=310,
@@ -59,6 +59,8 @@ RECIPES = {
         augmentation="crop-flip",
         schedule="steps",
     ),
+    # For networks that act: an epoch is so many rollouts, a batch so many steps of them.
+    "control": Recipe(epochs=10, batch_size=256, learning_rate=2e-3, clip_norm=0.5),
     # For transformers on small pictures.
     "tokens": Recipe(
         epochs=20,
@@ -113,8 +115,15 @@ MADE_FOR = dict.fromkeys(RECIPES, OF_IMAGENET) | {
     "photos": 2_000,
     "dense": 2_000,
     "adversarial": 50_000,
+    "control": 1,
 }
-"""Training pictures that each recipe's epochs are for: of ImageNet, `digits`, `photos`, `scenes`, CIFAR-10."""
+"""Training pictures that each recipe's epochs are for: of ImageNet, `digits`, `photos`, `scenes`, CIFAR-10.
+
+Of `control` any number: its epochs do not follow the levels.
+"""
+
+OF_PPO = ("epochs", "batch_size", "learning_rate", "clip_norm")
+"""What of a recipe the method ppo has a use for."""
 
 
 def of_recipe(name: str, *, group: str) -> Any:
@@ -166,9 +175,12 @@ class RetrainSettings:
     contrast: float | None = of_method("core-tuning", "contrast")
     epsilon: str | None = of_method("adversarial", "epsilon")
     attack_steps: int | None = of_method("adversarial", "attack_steps")
+    mixreg: float | None = of_method(PPO, "mixreg")
+    mixobs: float | None = of_method(PPO, "mixobs")
+    crop: int | None = of_method(PPO, "crop")
     recipe: str | None = flag(
         None,
-        f"{', '.join(RECIPES)} (default: the preset's, or quick)",
+        f"{', '.join(RECIPES)} (default: what suits)",
         group="main",
     )
     epochs: int | None = of_recipe("epochs", group="main")
@@ -254,13 +266,27 @@ def recipe(settings: RetrainSettings) -> Recipe:
 
 
 def chosen_method(settings: RetrainSettings) -> ChosenMethod:
-    """The method that is named, with what the flags for it alone say. Raises InputError for those of another one."""
+    """The method that is named, with what the flags for it alone say. Raises InputError for those of another one.
+
+    Those that act have one method only, which need not be named.
+    """
     alone = for_one_alone(RetrainSettings, "method")
     given = {name: getattr(settings, name) for name in alone if getattr(settings, name) is not None}
+    if settings.method == METHOD and given and {alone[name] for name in given} == {PPO}:
+        settings = replace(settings, method=PPO)
     for name, value in given.items():
         if alone[name] != settings.method:
             raise InputError(f"{flag_name(name)} {typed(value)}: it is for --method {alone[name]} alone; leave it out")
     return ChosenMethod(settings.method, OWN[settings.method](**given) if given else None)
+
+
+def acting_method(settings: RetrainSettings, method: ChosenMethod) -> ChosenMethod:
+    """The method of networks that act. Raises InputError for what of a recipe is of no use to it."""
+    for field in fields(Recipe):
+        value = getattr(settings, field.name)
+        if value is not None and field.name not in OF_PPO:
+            raise InputError(f"{flag_name(field.name)} {typed(value)}: of no use to method {PPO}; leave it out")
+    return method if method.name != METHOD else ChosenMethod(PPO)
 
 
 RETRAIN = Command(

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands.compare import Contest, beside, check_comparable, middle, ratios
+from commands.compare import Best, Contest, beside, check_comparable, middle, ratios
 from commands.planning import flags_of_retraining, nothing_written, plan_retraining, suits
-from commands.recipes import RETRAIN, RetrainSettings, chosen_method, recipe, resolved
+from commands.recipes import RETRAIN, RetrainSettings, acting_method, chosen_method, recipe, resolved
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.finalists import FinalistSettings, begun
@@ -25,10 +25,12 @@ from reports.report import write_report
 from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
 from reports.terminal.deployed_tables import precision_table
 from reports.terminal.description import head_alone
+from reports.terminal.numbers_table import numbers_table
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
 from search_space.first_weights import FirstWeights, check_init
+from search_space.head import Head
 from studies.runs import run_folder
 from studies.runs.identity import FILES
 from studies.runs.source import Source, check_former, read_source
@@ -53,7 +55,7 @@ from training.standalone import (
     folder_name,
     train_standalone,
 )
-from training.task import check_class_labels, on, prepare
+from training.task import Acting, Task, check_class_labels, on, prepare
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
     method = chosen_method(settings)
     source = read_source(settings.source, settings.data, settings.network)
     given_init = settings.init
-    settings = resolved(settings, suits(source.preset, source.architecture.family))
+    settings = resolved(settings, suits(source.preset, source.architecture.family, settings.task or source.task))
     chosen = recipe(settings)
     if settings.storage is not None:
         check_address(settings.storage)
@@ -86,6 +88,8 @@ def main(arguments: Sequence[str]) -> None:
 
     method = _attacking(settings, source.task, method)
     what_for = task(_task(settings, source.task, method), settings.head)
+    if isinstance(what_for, Acting):
+        method = acting_method(settings, method)
     source = source.dilated(settings.output_stride)
 
     def load(side: int) -> Dataset:
@@ -118,7 +122,7 @@ def main(arguments: Sequence[str]) -> None:
     networks = own
     if settings.compare:
         check_comparable(init)
-        networks = {**own, **beside(source, head, middle)}
+        networks = {**own, **_beside(source, what_for, head, middle)}
     distributed.from_first(lambda: init.check(head, *networks.values()))
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     sized = {source.architecture.resolution: data}
@@ -184,7 +188,8 @@ def main(arguments: Sequence[str]) -> None:
                 task=what_for,
                 method=method,
             )
-        if settings.compare and distributed.world() == 1 and (count := ratios(source, head)):
+        contests = settings.compare and distributed.world() == 1 and not isinstance(what_for, Acting)
+        if contests and (count := ratios(source, head)):
             first = FinalistSettings(0, chosen).halving.epochs[0]
             reporter.say(f"before:  {count} trainings of {first} epochs each, to choose the ratio of each attention")
         reporter.say(nothing_written(out))
@@ -196,9 +201,10 @@ def main(arguments: Sequence[str]) -> None:
         if settings.compare and distributed.world() == 1:
             trials = FinalistSettings(0, chosen, init)
             contest = Contest(sized, what_for, trials, out, reporter)
-            networks = {**own, **beside(source, head, contest)}
+            networks = {**own, **_beside(source, what_for, head, contest)}
         rows = []
         results = []
+        numbers = {}
         for name, architecture in networks.items():
             cost = measure(architecture, head)
             if not what_for.class_labels:
@@ -225,6 +231,7 @@ def main(arguments: Sequence[str]) -> None:
                 trained.append(result)
                 told = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**told, "seed": seed, "test": result.test.measured.numbers()})
+            numbers[name] = [result.test.measured.numbers() for result in trained]
             rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric, cost))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
@@ -237,9 +244,18 @@ def main(arguments: Sequence[str]) -> None:
             if source.run is not None:
                 write_report(source.run, reporter, storage=settings.storage, retrained=out)
         reporter.show(comparison_table(rows, title))
+        if isinstance(what_for, Acting):
+            reporter.show(numbers_table(numbers, what_for.metric, "on unseen levels, and on those trained on"))
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+
+
+def _beside(source: Source, what_for: Task, head: Head, best: Best) -> dict[str, Architecture]:
+    """The networks to compare with: a task's own where networks act."""
+    if isinstance(what_for, Acting):
+        return what_for.beside(source.architecture, head)
+    return beside(source, head, best)
 
 
 def _attacking(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> ChosenMethod:

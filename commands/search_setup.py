@@ -11,10 +11,11 @@ from commands.planning import plan_search
 from commands.presets import SearchSettings, preset
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
-from evaluators.choice import Setup, traits_of
+from evaluators.choice import Setup, check_acting, traits_of
 from evaluators.weight_sources import first_weights
 from foundation import distributed
 from foundation.amounts import nanoseconds
+from foundation.errors import InputError
 from foundation.progress import Reporter, duration
 from search_space.cost.cost import Budget
 from search_space.cost.latency import LatencyTable, read_latency_table
@@ -27,7 +28,7 @@ from search_space.spaces import named_space
 from studies.runs import run_folder
 from tasks.choice import task
 from training.data.datasets import Dataset
-from training.task import check_class_labels, on
+from training.task import Acting, check_class_labels, on
 
 LONG = 5.0  # seconds of counting that a user is told of
 
@@ -59,6 +60,9 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     """What evaluators are made of: the space, the budget, the pictures, and how to train and score."""
     chosen, folder = preset(settings.preset), run_folder_of(settings)
     what_for = task(settings.task, settings.head)
+    check_acting(settings.evaluator, what_for)
+    if isinstance(what_for, Acting) and settings.finalists:
+        raise InputError(f"`finalists` {settings.finalists}: not for task {what_for.name}; leave it out")
     space = dilated(own.space or named_space(settings.space), settings.output_stride)
     if own.data is not None:
         check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")

@@ -27,6 +27,7 @@ from search_space.network import bare, build
 from tasks.classification.room import CLASSIFICATION
 from training.augmentation.recipe import Augmentation
 from training.data.datasets import Dataset, Split
+from training.methods.base import Method, Practice
 from training.methods.choice import METHODS, Training
 from training.methods.registry import Predict
 from training.methods.settings import LABELS, ChosenMethod
@@ -138,15 +139,26 @@ def epoch_seconds(
         .to(memory_format=torch.channels_last)
     )
     step = METHODS[method.name](Training(network, side, recipe, task, data, teacher, adapt, own=method.own))
-    augmentation = step.augment(recipe)
-    if not adapt:
-        check_memory(architecture, side, augmentation.views * at_once(pictures, recipe), data.device, recipe.precision)
-    each = step_seconds(step.model, step, timed_batches(pictures, recipe, augmentation), recipe, 0)
+    if isinstance(step, Practice):
+        training = step.timed()
+    else:
+        training = _epoch_of_pictures(step, architecture, side, data, pictures, recipe, adapt)
     started = time.monotonic()
     batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
     task.measure(network, resized_batches(batches, side))
     seen = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(data.validation)))
-    return each * epoch_steps(len(pictures), recipe.batch_size), (time.monotonic() - started) / seen
+    return training, (time.monotonic() - started) / seen
+
+
+def _epoch_of_pictures(
+    step: Method, architecture: Architecture, side: int, data: Dataset, pictures: Split, recipe: Recipe, adapt: bool
+) -> float:
+    """Seconds of an epoch's steps."""
+    augmentation = step.augment(recipe)
+    if not adapt:
+        check_memory(architecture, side, augmentation.views * at_once(pictures, recipe), data.device, recipe.precision)
+    each = step_seconds(step.model, step, timed_batches(pictures, recipe, augmentation), recipe, 0)
+    return each * epoch_steps(len(pictures), recipe.batch_size)
 
 
 def at_once(pictures: Split, recipe: Recipe) -> int:

@@ -17,7 +17,7 @@ from search_space.first_weights import SCRATCH, FirstWeights
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
 from training.recipe import Recipe
-from training.task import Task
+from training.task import Acting, Task
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Traits:
         plan: makes its own settings.
         rough: whether its scores are far from what networks come to by themselves, and a search has finalists trained.
         recipe: by which it reads training pictures, of the search's preset.
+        acting: whether it can score networks that act, which nothing is learnt of from pictures.
     """
 
     without_init: str = ""
@@ -69,6 +70,7 @@ class Traits:
     rough: bool = False
     plan: Plan = lambda flags, preset, pictures: Planned()
     recipe: Callable[[Any], Recipe] = lambda preset: preset.recipe
+    acting: bool = False
 
 
 Make = Callable[[Setup], Evaluator]
@@ -104,6 +106,15 @@ def traits_of(name: str) -> Traits:
 
 EVALUATORS: Registry[Make] = Registry("evaluator")
 """Those of `--evaluator`: what makes each from the setup."""
+
+
+def check_acting(name: str, task: Task) -> None:
+    """Raises InputError for an evaluator that cannot score the networks of a task, which act."""
+    if isinstance(task, Acting) and not traits_of(name).acting:
+        able = " or ".join(other for other in EVALUATORS if traits_of(other).acting)
+        raise InputError(
+            f"`evaluator` {name}: knows pictures alone, and task {task.name} is learnt from episodes; use {able}"
+        )
 
 
 def check_evaluator(name: str) -> None:

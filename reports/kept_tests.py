@@ -21,10 +21,11 @@ from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json, shown
 from foundation.progress import Reporter
 from reports.terminal.confusion_picture import draw_confusion
-from reports.terminal.examples_picture import answers_alone, draw_examples, examples
+from reports.terminal.examples_picture import answers_alone, draw_examples, draw_whole, examples
 from training.data.dataset import Dataset
+from training.model_file import load_model
 from training.standalone import WEIGHTS
-from training.task import Attacking, ByClass, Drawing, Entry, Examination, Preparing, Task
+from training.task import Acting, Attacking, ByClass, Drawing, Entry, Examination, Preparing, Task
 
 TEST, CONFUSION, EXAMPLES = "test.json", "confusion.png", "examples.png"
 MOST_BYTES, MOST_PIXELS = 32 << 20, 1 << 25  # of a picture
@@ -54,6 +55,7 @@ class KeptTest:
     Attributes:
         entries: what the test tells, the metric first.
         classes: names, in the order of the network's.
+        caption: what the examples show; empty for pictures with the truth and the network's answer.
     """
 
     entries: tuple[Entry, ...]
@@ -61,6 +63,7 @@ class KeptTest:
     by_class: ByClass | None = None
     confusion: Picture | None = None
     examples: Picture | None = None
+    caption: str = ""
 
 
 def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: str, reporter: Reporter) -> None:
@@ -77,7 +80,8 @@ def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: 
     remove_leftovers(folder, (TEST, CONFUSION, EXAMPLES))
     # Of several processes each knows its own pictures by class.
     known = test.by_class() if test.by_class is not None and distributed.world() == 1 else None
-    write_json(folder / TEST, _told(test, data.classes, known))
+    caption = {"caption": task.drawn_as} if isinstance(task, Acting) else {}
+    write_json(folder / TEST, {**_told(test, data.classes, known), **caption})
     if known is not None and known.confusion is not None:
         metric = test.measured.metric
         title = f"{name}: {metric.name} {metric.written(test.measured.value)}, {test.pictures} test pictures"
@@ -87,6 +91,9 @@ def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: 
                 f"{folder / CONFUSION}: no installed font has the letters of {len(by_number)} of {len(data.classes)} "
                 f"names ({by_number[0]}, …); those classes are shown by their numbers in {TEST}"
             )
+    if isinstance(task, Acting):
+        network, info = load_model(folder / WEIGHTS)
+        draw_whole(task.drawn(network.to(data.device), info.architecture.resolution), folder / EXAMPLES)
     if isinstance(task, Drawing):
         found = examples(task, read_model(folder / WEIGHTS, data.device), data)
         draw_examples(found, data.classes, name, folder / EXAMPLES)
@@ -127,9 +134,10 @@ def read_test(folder: Path) -> KeptTest | None:
         rows = content.get("classes", [])
         names = tuple(str(row["name"]) for row in rows)
         known = _by_class(content["unit"], rows) if rows else None
+        caption = str(content.get("caption", ""))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: not a test ({error}); remove it, and retrain.py writes it again") from None
-    return KeptTest(entries, names, known, _picture(folder / CONFUSION), _picture(folder / EXAMPLES))
+    return KeptTest(entries, names, known, _picture(folder / CONFUSION), _picture(folder / EXAMPLES), caption)
 
 
 def _entry(content: Mapping[str, Any]) -> Entry:

@@ -32,7 +32,8 @@ from tasks.classification.room import CLASSIFICATION
 from training.augmentation.recipe import Augmentation
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.datasets import Split, load_data
-from training.loop import DivergedError, fit
+from training.diverged import DivergedError
+from training.loop import fit
 from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 from training.standalone import train_standalone

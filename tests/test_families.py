@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_room_is_found_by_its_folder() -> None:
-    assert families() == ("mobile", "t2t")
+    assert families() == ("impala", "mobile", "t2t")
 
 
 def test_json_says_the_family_but_of_mobile_networks() -> None:

@@ -19,7 +19,8 @@ from search_space.spaces import priced_space
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from training.data.datasets import Split, load_data
-from training.loop import DivergedError, fit
+from training.diverged import DivergedError
+from training.loop import fit
 from training.methods.base import FunctionMethod
 from training.recipe import Recipe
 from training.standalone import train_standalone

@@ -1,4 +1,4 @@
-"""The one loop of every training: a supernet's, a proxy's, a found network's."""
+"""The one loop of every training by pictures: a supernet's, a proxy's, a found network's."""
 
 import math
 import time
@@ -18,8 +18,10 @@ from foundation.seeds import derive
 from search_space.architecture import Architecture
 from training.checkpoint import latest_checkpoint, save_checkpoint
 from training.data.datasets import Split
-from training.methods.base import Method
+from training.diverged import DivergedError, History
+from training.methods.base import Method, Practice
 from training.optimisers import optimiser, rate
+from training.practice import practised
 from training.recipe import Recipe
 from training.sizing import epoch_steps
 from training.within_epoch import Due, Within
@@ -31,13 +33,6 @@ DIVERGED = "diverged.json"
 
 FEW_STEPS = 100
 """A training of fewer says so: by its epochs alone it looks longer than it is."""
-
-History = list[dict[str, float]]
-"""An entry an epoch: its number, mean loss, seconds, and what the caller adds."""
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
 
 
 def fit(
@@ -65,7 +60,8 @@ def fit(
     weights; the first alone reads and writes files. Continued by as many processes it ends with the same bits, too.
 
     Args:
-        method: its gradients are the mean over the images it is given.
+        method: its gradients are the mean over the images it is given; one that takes its own steps does so, and
+            `pictures` and `smoothed` are of no use then.
         networks: named, and written to `diverged.json` beside the checkpoint, if the training diverges.
         identity: plain values that say what is trained; a checkpoint of another training is refused.
         after_epoch: is given the model to use (the average, if there is one) and the history, to whose last entry it
@@ -84,6 +80,18 @@ def fit(
         InputError: the checkpoint is broken, or that of another training, or of one with another number of processes;
             or the batch cannot be shared evenly.
     """
+    if isinstance(method, Practice):
+        return practised(
+            method,
+            recipe.epochs,
+            seed=seed,
+            checkpoint=checkpoint,
+            identity={**identity, "recipe": recipe.described()},
+            reporter=reporter,
+            what=what,
+            after_epoch=after_epoch,
+            until=until,
+        )
     _check_shares(pictures, recipe)
     model = method.model
     distributed.copy_from_first([*model.parameters(), *model.buffers()])

@@ -36,6 +36,8 @@ OF_CLASSES = (TASK, ROBUST, *JUDGES)
 
 TO = "->"
 """Between the pictures that are learnt from and those that are adapted to."""
+CONTROL, PPO = "control", "ppo"
+"""The task of networks that act, and the method that trains them."""
 
 PRETRAINING = "pretraining"
 """What files say of a backbone that was trained without labels: a task that no command can name."""

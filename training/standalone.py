@@ -25,7 +25,8 @@ from search_space.first_weights import SCRATCH, FirstWeights
 from search_space.network import Network, build
 from training.checkpoint import load_weights, previous, save_weights
 from training.data.datasets import Dataset, Split
-from training.loop import History, fit
+from training.diverged import History
+from training.loop import fit
 from training.methods.choice import METHODS, Training
 from training.methods.drop_path import add_drop_path
 from training.methods.registry import Predict

@@ -240,16 +240,16 @@ class Drawing(Answering, Protocol):
 
 
 @runtime_checkable
-class KnowingPictures(Task, Protocol):
+class Knowing(Task, Protocol):
     """A task that has to know its pictures before it trains or judges."""
 
-    def on(self, data: Dataset) -> "KnowingPictures":
+    def on(self, data: Dataset) -> "Knowing":
         """The task for these pictures. Raises InputError for such as it cannot have."""
         ...
 
 
 @runtime_checkable
-class Attacking(KnowingPictures, Protocol):
+class Attacking(Knowing, Protocol):
     """A task that judges networks by pictures that an attack changed, and has them trained on such.
 
     An attack has to know how pictures are normalised.
@@ -280,6 +280,44 @@ class Preparing(Task, Protocol):
         ...
 
 
+@runtime_checkable
+class Acting(Knowing, Protocol):
+    """A task whose networks act: they are judged by the reward of episodes, and learn from such.
+
+    Its data are first pictures of episodes, for sizes and costs; nothing is learnt from them.
+
+    Attributes:
+        method: the name of the method that trains them where none is named.
+        drawn_as: what `drawn` shows.
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def drawn_as(self) -> str: ...
+
+    def worlds(self, split: str, count: int, seed: int, *, in_order: bool = False) -> Any:
+        """So many episodes side by side, on the levels of a split.
+
+        Args:
+            seed: of the draws of levels, and of what else is drawn in an episode.
+            in_order: whether the first episodes take the split's levels one after the other, instead of drawn ones.
+
+        Returns:
+            A `VecEnv` of stable-baselines3 whose observations are pictures N×3×S×S (uint8), with discrete actions.
+        """
+        ...
+
+    def drawn(self, network: nn.Module, resolution: int) -> Tensor:
+        """Some episodes on test levels as one picture, 3×H×W (uint8); `drawn_as` says in a sentence or two how."""
+        ...
+
+    def beside(self, architecture: Architecture, head: Head) -> dict[str, Architecture]:
+        """The networks to compare one with, by name, of the same MACs."""
+        ...
+
+
 def prepare(task: Task, folder: Path, data: Dataset, reporter: Reporter) -> None:
     """Has the task make what it judges by, if there is such."""
     if isinstance(task, Preparing):
@@ -288,7 +326,7 @@ def prepare(task: Task, folder: Path, data: Dataset, reporter: Reporter) -> None
 
 def on(task: Task, data: Dataset) -> Task:
     """The task for these pictures: itself, but for one that has to know them."""
-    return task.on(data) if isinstance(task, KnowingPictures) else task
+    return task.on(data) if isinstance(task, Knowing) else task
 
 
 def check_class_labels(task: Task, setting: str, remedy: str) -> None:

@@ -29,10 +29,14 @@ from training.data.datasets import Dataset
 from training.data.split import Split
 from training.evaluation import evaluate, recompute_batch_statistics
 from training.loop import fit
+from training.methods.base import Method
+from training.methods.choice import METHODS, Training
 from training.methods.label_step import LabelStep
+from training.methods.settings import LABELS, ChosenMethod
+from training.recipe import Recipe
 from training.resize import resized_batches
 from training.standalone import EVALUATION_BATCH
-from training.task import Task, prepare
+from training.task import Acting, Task, prepare
 
 RESULTS, FOLDER = "proxy.json", "proxy"
 CALIBRATION = 2  # batches for batch statistics: a short training leaves their running averages behind the weights
@@ -91,9 +95,10 @@ class ProxyEvaluator:
     def about(self) -> str:
         """What is done, for the user who waits for it."""
         halving = self.halving
+        pictures = "" if isinstance(self.task, Acting) else f" of {self._count} pictures"
         resolution = f", resolution × {self.settings.resolution:g}" if self.settings.resolution < 1 else ""
         return (
-            f"proxy: {', '.join(map(str, halving.epochs))} epochs of {self._count} pictures{resolution}, one of "
+            f"proxy: {', '.join(map(str, halving.epochs))} epochs{pictures}{resolution}, one of "
             f"{halving.eta} going on; generations of {halving.generation}"
         )
 
@@ -159,7 +164,7 @@ class ProxyEvaluator:
         recipe = replace(self.settings.recipe, epochs=epochs[rung] - (epochs[rung - 1] if rung else 0))
         side = self._side(architecture)
         fit(
-            LabelStep(network, side, recipe, self.task, self.data.num_classes),
+            self._step(network, side, recipe),
             self.pictures,
             recipe,
             seed=derive(self.seed, "proxy", architecture.digest(), rung),
@@ -169,15 +174,22 @@ class ProxyEvaluator:
             what=f"proxy {architecture.digest()[:12]}, rung {rung + 1}",
             networks=lambda number: (architecture,),
         )
-        # Shuffled: in a folder's order the first pictures are all of one class.
-        shuffled = self.pictures.batches(EVALUATION_BATCH, seed=derive(self.seed, "proxy calibration"))
-        batches = itertools.islice(shuffled, CALIBRATION)
-        recompute_batch_statistics(network, resized_batches(batches, side))
+        if not isinstance(self.task, Acting):  # whose batch statistics follow what they see in episodes
+            # Shuffled: in a folder's order the first pictures are all of one class.
+            shuffled = self.pictures.batches(EVALUATION_BATCH, seed=derive(self.seed, "proxy calibration"))
+            batches = itertools.islice(shuffled, CALIBRATION)
+            recompute_batch_statistics(network, resized_batches(batches, side))
         save_weights(weights, network.state_dict(), {"architecture": architecture.to_json()})
         remove_checkpoints(checkpoint)
         if rung:
             (folder / f"{rung - 1}.safetensors").unlink(missing_ok=True)
         return network
+
+    def _step(self, network: Network, side: int, recipe: Recipe) -> Method:
+        if isinstance(self.task, Acting):
+            how = ChosenMethod(self.task.method)
+            return METHODS[how.name](Training(network, side, recipe, self.task, self.data, own=how.own))
+        return LabelStep(network, side, recipe, self.task, self.data.num_classes)
 
     def _fresh(self, architecture: Architecture) -> Network:
         torch.manual_seed(derive(self.seed, "proxy", architecture.digest()))
@@ -211,6 +223,9 @@ class ProxyEvaluator:
         tried = []
         for architecture in search.drawn(2):
             side = max(1, round(architecture.resolution * settings.resolution))
-            tried.append(epoch_seconds(architecture, side, self.data, self.pictures, settings.recipe, task=self.task))
+            how = ChosenMethod(self.task.method) if isinstance(self.task, Acting) else LABELS
+            tried.append(
+                epoch_seconds(architecture, side, self.data, self.pictures, settings.recipe, task=self.task, method=how)
+            )
         training, scoring = (statistics.mean(values) for values in zip(*tried, strict=True))
         return training, scoring

@@ -26,7 +26,7 @@ def _plan(flags: Any, preset: Any, pictures: int) -> Planned:
 
 
 @EVALUATORS.register("proxy")
-@having(Traits(competing=True, plan=_plan, recipe=lambda preset: preset.proxy.recipe))
+@having(Traits(competing=True, acting=True, plan=_plan, recipe=lambda preset: preset.proxy.recipe))
 def _proxy(setup: Setup) -> Evaluator:
     return ProxyEvaluator(
         setup.data,

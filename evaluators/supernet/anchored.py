@@ -26,7 +26,7 @@ from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.first_weights import SCRATCH
-from training.loop import DivergedError
+from training.diverged import DivergedError
 from training.recipe import Recipe
 
 FOLDER = "anchors"

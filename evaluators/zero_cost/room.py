@@ -9,7 +9,7 @@ from search_space.first_weights import SCRATCH
 
 
 @EVALUATORS.register("zero-cost")
-@having(Traits("its networks are untrained", plan=lambda flags, preset, pictures: Planned(flags.score)))
+@having(Traits("its networks are untrained", acting=True, plan=lambda flags, preset, pictures: Planned(flags.score)))
 def _zero_cost(setup: Setup) -> Evaluator:
     if setup.init != SCRATCH:
         raise InputError(

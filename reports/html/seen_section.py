@@ -50,8 +50,9 @@ def _pictures(name: str, network: KeptTest, others: Mapping[str, KeptTest]) -> l
         "Some of the test pictures, with the truth, and with what the network says of them after its training. Which "
         "class a colour stands for is below."
     )
-    first = embedded(network.examples.opened(), f"Test pictures in rows: the picture, the truth, what {name} says.")
-    content = [paragraph(text(told)), scrolled(first)]
+    alt = network.caption or f"Test pictures in rows: the picture, the truth, what {name} says."
+    first = embedded(network.examples.opened(), alt)
+    content = [paragraph(text(network.caption or told)), scrolled(first)]
     left = MOST_EMBEDDED - len(first)
     beside, outside = [], []
     for label, picture in ((label, one.examples) for label, one in others.items() if one.examples is not None):

@@ -8,6 +8,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, nn
 
 from deployment.answers import mapped, of_picture
@@ -109,6 +110,14 @@ def draw_examples(rows: Sequence[Example], classes: Sequence[str], name: str, pa
     left = 2 * (width + GAP) + GAP // 2
     texts = {"Software": SOFTWARE, PLACE: f"{left} 0 {left + width + GAP} {top + whole.shape[1]}"}
     write_atomically(path, lambda temporary: canvas.print_figure(temporary, dpi=DOTS, format="png", metadata=texts))
+
+
+def draw_whole(picture: Tensor, path: Path) -> None:
+    """Writes 3×H×W (uint8) as a PNG that is shown as a whole wherever examples are."""
+    image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
+    texts = PngInfo()
+    texts.add_text(PLACE, f"0 0 {image.width} {image.height}")
+    write_atomically(path, lambda temporary: image.save(temporary, format="PNG", pnginfo=texts))
 
 
 def answers_alone(image: Image.Image) -> Image.Image:

@@ -21,7 +21,7 @@ from training.methods.registry import Predict
 from training.methods.settings import LABELS, ChosenMethod
 from training.recipe import Recipe
 from training.sizing import epoch_steps
-from training.task import Task
+from training.task import Acting, Task
 
 DRAWS = 500
 
@@ -76,10 +76,9 @@ def show_retraining(
     reporter.show(table)
     trainings = len(networks) * seeds
     each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
-    steps = epoch_steps(len(data.train), recipe.batch_size)
+    steps = "" if isinstance(task, Acting) else f" of {epoch_steps(len(data.train), recipe.batch_size)} steps"
     reporter.say(
-        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs of {steps} steps), "
-        "without the test"
+        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs{steps}), without the test"
     )
     reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
 

@@ -69,6 +69,39 @@ class Method(ABC):
         """Takes what `state_dict` gave. Raises KeyError, TypeError, ValueError or RuntimeError if it does not fit."""
 
 
+class Practice(Method):
+    """A method that finds what it learns from by itself, and takes its own steps: it is given no batches.
+
+    `training.practice` has it replay: an epoch begins anew in everything but what `model` and `state_dict` hold.
+    """
+
+    unit: ClassVar[str] = "steps"
+    """What an epoch is counted in."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Of an epoch, in units."""
+
+    @abstractmethod
+    def practise(self, epoch: int, seed: int, advance: Callable[[str], None]) -> dict[str, float]:
+        """Trains the model for an epoch, and returns what is told of it, `loss` among it.
+
+        Args:
+            epoch: from 0.
+            seed: of the training; all that is drawn is drawn by it and the epoch.
+            advance: called after each unit, with a short note.
+        """
+
+    @abstractmethod
+    def timed(self) -> float:
+        """Seconds of an epoch, from a part of one; the model is of no use afterwards."""
+
+    def __call__(self, images: Tensor, targets: Targets, number: int) -> float:
+        """Raises TypeError: there are no batches to learn from."""
+        raise TypeError(f"{type(self).__name__} takes its own steps")
+
+
 class FunctionMethod(Method):
     """A method without a state, from the model and a function for its step."""
 

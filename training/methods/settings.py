@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.acting.settings import PPOSettings
 from training.attacks.epsilon import EPSILON, read_epsilon
 from training.setting import check, setting
 from training.specs import METHOD, named
@@ -41,7 +42,12 @@ class SimCLR:
         check(self, "simclr: ")
 
 
-OWN: dict[str, type[Any]] = {"core-tuning": CoreTuning, "adversarial": Adversarial, "simclr": SimCLR}
+OWN: dict[str, type[Any]] = {
+    "core-tuning": CoreTuning,
+    "adversarial": Adversarial,
+    "simclr": SimCLR,
+    "ppo": PPOSettings,
+}
 """By the method's name; a method that is not here has no settings of its own."""
 
 
