@@ -71,7 +71,7 @@ class SearchSettings:
     )
     target: str | None = flag(
         None,
-        "pictures without labels: what counts is what networks make of them once they adapted, by --score adapted",
+        "for --score adapted: pictures without labels, which networks adapt to",
         group="scoring",
     )
     table: str = flag(

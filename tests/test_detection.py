@@ -138,7 +138,11 @@ def test_it_answers_and_draws() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "side", "problem"),
-    [("digits", 96, "known: scenes, coco:PATH, voc:PATH"), ("scenes", 32, "wants 32"), ("coco:", 96, "no such folder")],
+    [
+        ("digits", 96, "known: scenes, scenes:people, coco:PATH, voc:PATH"),
+        ("scenes", 32, "wants 32"),
+        ("coco:", 96, "no such folder"),
+    ],
 )
 def test_data_that_there_is_not(spec: str, side: int, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
