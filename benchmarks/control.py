@@ -74,8 +74,12 @@ def main() -> None:
 
 def settings(arm: str, alpha: float, crop: int) -> PPOSettings:
     """What an arm's training has of its own."""
-    own = {"plain": {}, "crop": {"crop": crop}, "mixobs": {"mixobs": alpha}, "mixreg": {"mixreg": alpha}}
-    return PPOSettings(**own[arm])  # type: ignore[arg-type]
+    return {
+        "plain": PPOSettings(),
+        "crop": PPOSettings(crop=crop),
+        "mixobs": PPOSettings(mixobs=alpha),
+        "mixreg": PPOSettings(mixreg=alpha),
+    }[arm]
 
 
 def _middle() -> Architecture:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.metrics import r2_score
-from torch import Tensor, nn
+from torch import Tensor
 
 from commands import retrain, search
 from evaluators.finalists import FOLDER as FINALISTS
@@ -201,14 +201,14 @@ def test_what_the_classifier_reads_predicts_the_neurons(data: Dataset) -> None:
     """Of neurons that are functions of just that, nearly all but their noise is explained."""
     network = _network()
 
-    class Same(nn.Module):
+    class Same(Brain):
         def clean(self, images: Tensor) -> Tensor:
             features = network.last_map(images).mean((2, 3))[:, :3]
             return 500 + 200 * (features / features.std(0))
 
     neural = task("neural")
     assert isinstance(neural, NeuralPrediction)
-    neural.brain = Same()  # type: ignore[assignment]
+    neural.brain = Same(data.num_classes)
     assert neural.measure(network, data.train.batches(len(data.train))).measured.value > 0.8
 
 

@@ -1,6 +1,7 @@
 """Labelled pictures to learn from, and others that networks are adapted to and judged on, as one data set."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class WithTarget(Dataset):
 
 
 def with_target(
-    spec: str, side: int, device: torch.device, reporter: Reporter, *, skip_corrupt: bool = False, **options: object
+    spec: str, side: int, device: torch.device, reporter: Reporter, *, skip_corrupt: bool = False, **options: Any
 ) -> WithTarget:
     """The pictures of a spec `SOURCE->TARGET`.
 
@@ -41,7 +42,7 @@ def with_target(
     Raises InputError as `load_data` and `training.data.adaptation_target` do.
     """
     source_spec, target_spec = (part.strip() for part in spec.split(TO, 1))
-    source = load_data(source_spec, side, device, reporter, skip_corrupt=skip_corrupt, **options)  # type: ignore[arg-type]
+    source = load_data(source_spec, side, device, reporter, skip_corrupt=skip_corrupt, **options)
     before = Before(source.classes, source.mean, source.std, source.name, side)
     if target_spec.partition(":")[0] == FOLDER:
         target = target_folder(target_spec, before, device, reporter, skip_corrupt=skip_corrupt)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -100,12 +101,14 @@ def agent(
     settings: PPOSettings,
 ) -> Agent:
     """The agent for these worlds; its network is trained in place."""
+    actions = worlds.action_space
+    assert isinstance(actions, Discrete)
     encoder: dict[str, Any] = {
         "network": network,
         "resolution": resolution,
         "mean": mean,
         "std": std,
-        "outputs": int(worlds.action_space.n) + 1,  # type: ignore[attr-defined]
+        "outputs": int(actions.n) + 1,
     }
     return Agent(
         NetworkPolicy,

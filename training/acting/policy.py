@@ -62,9 +62,9 @@ class NetworkPolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         # Of a linear layer each, which the network has in its head already.
-        self.action_net = _Columns(slice(None, -1))
-        self.value_net = _Columns(slice(-1, None))  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self.register_module("action_net", _Columns(slice(None, -1)))
+        self.register_module("value_net", _Columns(slice(-1, None)))
+        self.optimizer = self.optimizer_class(self.parameters(), **{"lr": lr_schedule(1), **self.optimizer_kwargs})
 
 
 class _Columns(nn.Module):

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from foundation.errors import InputError
-from search_space.baselines import Off, at_cost
+from search_space.architecture import Architecture
+from search_space.baselines import at_cost
 from search_space.cost.cost import measure
 from search_space.families.impala.architecture import ImpalaArchitecture
 from search_space.head import Head
@@ -22,7 +23,10 @@ def impala(width: float = 1.0, divisor: int = 1, resolution: int = PUBLISHED.res
 
 def of_macs(macs: int, resolution: int, head: Head) -> ImpalaArchitecture:
     """The encoder within 1 % of so many MACs, head included. Raises InputError where there is none."""
-    off: Off = lambda network: measure(network, head).macs / macs - 1  # noqa: E731
+
+    def off(network: Architecture) -> float:
+        return measure(network, head).macs / macs - 1
+
     try:
         return at_cost(lambda width, divisor: impala(width, divisor, resolution), off, _nudged)
     except InputError as error:
