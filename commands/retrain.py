@@ -45,7 +45,7 @@ from training.methods.teacher import load_teacher
 from training.model_file import load_model
 from training.resize import resized
 from training.sizing import told_apart
-from training.specs import ROBUST, TASK, named
+from training.specs import PPO, ROBUST, TASK, named
 from training.standalone import (
     CHECKPOINT,
     WEIGHTS,
@@ -90,6 +90,10 @@ def main(arguments: Sequence[str]) -> None:
     what_for = task(_task(settings, source.task, method), settings.head)
     if isinstance(what_for, Acting):
         method = acting_method(settings, method)
+    elif method.name == PPO != settings.method:
+        raise InputError(
+            f"`mixreg`, `mixobs` and `crop` are for networks that act, not for task {what_for.name}; leave them out"
+        )
     source = source.dilated(settings.output_stride)
 
     def load(side: int) -> Dataset:

@@ -165,6 +165,14 @@ def test_a_search_and_all_that_follows(tmp_path: Path, picture_folder: Path, tar
             ["--score", "adapted", "--target", "digits:mnist", "--data", "digits:uci->digits:mnist"],
             "names pictures to adapt to already; leave --target out",
         ),
+        (
+            ["--score", "adapted", "--target", "folder:/nowhere", "--data", "digits:uci"],
+            "`data` digits:uci->folder:/nowhere: pictures to adapt to: folder:/nowhere: no such folder",
+        ),
+        (
+            ["--task", "adapted", "--data", "digits:uci->"],
+            "`data` digits:uci->: expected pictures before and after ->",
+        ),
         (["--score", "adapted", "--evaluator", "zero-cost"], "ranks trained networks; leave --evaluator zero-cost out"),
         (["--score", "adapted", "--task", "robust"], "is a task of its own; leave --task robust out"),
         (["--data", "digits:uci->digits:mnist"], "pictures to adapt to are for task adapted; give that too"),

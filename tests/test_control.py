@@ -244,7 +244,9 @@ def test_what_makes_no_sense_for_a_retraining_is_refused(searched: Path, flags: 
 def test_mixreg_is_refused_for_pictures(tmp_path: Path) -> None:
     best = tmp_path / "best.json"
     best.write_text(priced_space("mobile-32").smallest.to_json())
-    with pytest.raises(InputError, match="`method` ppo: for tasks that act, such as control, not task classification"):
+    with pytest.raises(
+        InputError, match="`mixreg`, `mixobs` and `crop` are for networks that act, not for task classification; leave"
+    ):
         retrain.main([str(best), "--data", "digits", "--mixreg", "0.2", "--quiet", "--out", str(tmp_path / "out")])
 
 

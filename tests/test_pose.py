@@ -23,6 +23,7 @@ from tasks.pose.head import HeatmapHead
 from tasks.pose.heatmaps import aimed, found
 from tasks.pose.keypoints import SIGMAS, Posed, average_precision, similarities
 from tasks.pose.room import POSE
+from tests.small_spaces import SMALL_96
 from training.augmentation.recipe import Augmentation
 from training.data.held import HeldSplit
 from training.data.people import clips
@@ -34,30 +35,6 @@ from training.data.people.joints import ABSENT, HIDDEN, JOINTS, OTHER_SIDE, VISI
 from training.data.pictures import Pictures
 
 CPU = torch.device("cpu")
-
-SPACE = """name = "small-96"
-resolution = [48]
-activation = "relu6"
-stem = { width = 8, stride = 2 }
-
-[[stage]]
-block = "inverted_residual"
-stride = 2
-width = [8, 12]
-depth = [1]
-expansion = [2]
-kernel_size = [3]
-attention = ["none", "ca/4"]
-
-[[stage]]
-block = "inverted_residual"
-stride = 1
-width = [16, 20]
-depth = [1, 2]
-expansion = [2]
-kernel_size = [3]
-attention = ["none", "se/4"]
-"""
 
 
 @pytest.fixture
@@ -274,7 +251,7 @@ def test_a_search_and_a_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("small.toml").write_text(SPACE)
+    Path("small.toml").write_text(SMALL_96)
     sizes = ["--trials", "4", "--startup", "2", "--supernet-epochs", "1", "--batch-size", "16", "--finalists", "0"]
     space = ["--space", "small.toml", "--max-macs", "4M"]
     search.main(["--task", "pose", "--data", "scenes:people", *space, "--out", "run", *sizes, "--quiet"])

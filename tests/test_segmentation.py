@@ -19,34 +19,11 @@ from search_space.spaces import priced_space
 from tasks.choice import task
 from tasks.segmentation.heads import ConvHead
 from tasks.segmentation.room import SEGMENTATION, confusion, enlarged, intersections
+from tests.small_spaces import SMALL_96
 from training.data.scenes import CLASSES
 from training.data.whole_pictures import IGNORED
 
 CPU = torch.device("cpu")
-
-SPACE = """name = "small-96"
-resolution = [48]
-activation = "relu6"
-stem = { width = 8, stride = 2 }
-
-[[stage]]
-block = "inverted_residual"
-stride = 2
-width = [8, 12]
-depth = [1]
-expansion = [2]
-kernel_size = [3]
-attention = ["none", "ca/4"]
-
-[[stage]]
-block = "inverted_residual"
-stride = 1
-width = [16, 20]
-depth = [1, 2]
-expansion = [2]
-kernel_size = [3]
-attention = ["none", "se/4"]
-"""
 
 
 class Given(nn.Module):
@@ -133,7 +110,7 @@ def test_from_the_search_to_the_retraining(
     """The commands, on few and small scenes: the shared weights hold the head, and its score is the task's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("training.data.scenes.SIZES", {"train": 96, "validation": 32, "test": 32})
-    Path("small.toml").write_text(SPACE)
+    Path("small.toml").write_text(SMALL_96)
     given = [
         "--task",
         "segmentation",

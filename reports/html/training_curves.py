@@ -63,7 +63,7 @@ def training(record: Record) -> Section | None:
             element("style", css),
             element("ul", *keys, class_="keys"),
             pair(*charts),
-            *([titled("By what", _ways(record))] if record.places else []),
+            *([titled("How each folder was trained", _ways(record))] if record.places else []),
         ],
     )
 

@@ -42,14 +42,20 @@ def with_target(
     Raises InputError as `load_data` and `training.data.adaptation_target` do.
     """
     source_spec, target_spec = (part.strip() for part in spec.split(TO, 1))
+    if not source_spec or not target_spec:
+        raise InputError(f"`data` {spec}: expected pictures before and after {TO}, as in digits:uci{TO}digits:mnist")
     source = load_data(source_spec, side, device, reporter, skip_corrupt=skip_corrupt, **options)
     before = Before(source.classes, source.mean, source.std, source.name, side)
-    if target_spec.partition(":")[0] == FOLDER:
-        target = target_folder(target_spec, before, device, reporter, skip_corrupt=skip_corrupt)
-        tested = target
-    else:
-        data = load_data(target_spec, side, torch.device("cpu"), reporter, skip_corrupt=skip_corrupt)
-        target, tested = (target_set(data, before, device, split) for split in ("train", "test"))
+    try:
+        if target_spec.partition(":")[0] == FOLDER:
+            target = target_folder(target_spec, before, device, reporter, skip_corrupt=skip_corrupt)
+            tested = target
+        else:
+            data = load_data(target_spec, side, torch.device("cpu"), reporter, skip_corrupt=skip_corrupt)
+            target, tested = (target_set(data, before, device, split) for split in ("train", "test"))
+    except InputError as error:  # which names the target as if it were all that was asked for
+        reason = str(error).removeprefix("`data` ")
+        raise InputError(f"`data` {spec}: pictures to adapt to: {reason}") from None
 
     def load(split: str) -> Split:
         if split == "train":
