@@ -1,7 +1,7 @@
 """What gathering tokens step by step is worth, and depth against width, beside a mobile network at equal MACs.
 
     python -m benchmarks.tokens [--data SPEC] [--macs 18M] [--seeds N] [--epochs N] [--arms A,B] [--device D]
-                                [--folder F]
+                                [--cifar10 TRAIN] [--pictures N] [--found RUN] [--threads N] [--folder F]
 
 Every arm is scaled by its width to the same MACs and is trained from scratch by the recipe `tokens`:
 
@@ -9,12 +9,15 @@ Every arm is scaled by its width to the same MACs and is trained from scratch by
 - `convolution`: two convolutions before the embedding;
 - `t2t`: two performers before it, as published (T2T-ViT, arXiv:2101.11986, section 3.1);
 - `deep`, `wide`: `t2t` with twice and half as many blocks;
-- `mobilenetv2`: the middle network of the space mobilenetv2-32, without attention.
+- `mobilenetv2`: the middle network of the space mobilenetv2-32, without attention;
+- `found`: the answer of a search in t2t-32, with `--found RUN` (as it is: of so many MACs as the search chose).
 
-Accuracy on the test pictures by seed; differences from `patches` are paired by seed, with 95% intervals and t-tests.
-A killed run goes on where it was, and more seeds or arms can be asked for later. Without flags it takes minutes an arm:
-the handwritten digits, one seed. The proof is on CIFAR-10's training pictures, of which a fifth is for testing:
-`--data folder:ROOT`, where ROOT has the folder `train`, and `--seeds 3` or more.
+Accuracy on the test pictures by seed; differences are paired by seed, with 95% intervals and t-tests: from `patches`,
+and of `found` from the published-style network (`t2t`, `deep`, `wide`) that is best on validation pictures. A killed
+run goes on where it was, and more seeds or arms can be asked for later. Without flags it takes minutes an arm: the
+handwritten digits, one seed. The proof is on CIFAR-10: `--cifar10 TRAIN`, a folder of its training pictures by class,
+makes the data: `--pictures` to train, 2,000 to validate, 8,000 to test, drawn by seed 0, as links in the folder; and
+`--seeds 3` or more.
 """
 
 import argparse
@@ -26,12 +29,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from scipy import stats
 
 from benchmarks.arms import some_of
+from benchmarks.cifar10 import linked
+from benchmarks.intervals import told
 from commands.recipes import MADE_FOR, RECIPES
 from commands.values import count
 from foundation.amounts import human
@@ -51,17 +56,21 @@ from search_space.families.t2t.architecture import PATCH, T2TArchitecture, Trans
 from search_space.families.t2t.baselines import nudged, widened
 from search_space.parts import NO_ATTENTION
 from search_space.spaces import named_space
+from studies.runs.source import read_source
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
+from training.lanes import use_threads
 from training.recipe import Recipe
 from training.sizing import planned
-from training.standalone import CHECKPOINT, train_standalone
+from training.standalone import CHECKPOINT, METRICS, train_standalone
 
 QUIET = Reporter(quiet=True)
 SIDE, DEPTH, HEAD = 32, 6, 16
 ARMS = ("patches", "convolution", "t2t", "deep", "wide", "mobilenetv2")
 REFERENCE = "patches"
+PUBLISHED = ("t2t", "deep", "wide")
+FOUND = "found"
 WITHIN = 0.99  # of the MACs that are asked for, so that a percent to either side stays within them
 
 
@@ -76,18 +85,32 @@ def main() -> None:
         sys.exit(2)
 
 
+class Outcome(NamedTuple):
+    """The accuracy that a training came to."""
+
+    test: float
+    validation: float
+
+
 def _compare(arguments: argparse.Namespace) -> None:
+    use_threads(arguments.threads)
+    if arguments.cifar10:
+        splits = {"train": arguments.pictures, "val": 2_000, "test": 8_000}
+        arguments.data = f"folder:{linked(arguments.cifar10, arguments.folder / 'cifar10', splits)}"
     data = CLASSIFICATION.data(arguments.data, SIDE, resolve_device(arguments.device), QUIET)
     classes = len(data.classes)
     recipe = replace(RECIPES["tokens"], augmentation="none" if arguments.data.startswith("digits") else "crop-flip")
     recipe = planned(recipe, MADE_FOR["tokens"], len(data.train))
     recipe = recipe if arguments.epochs is None else recipe.lasting(arguments.epochs)
     networks = {name: scaled(name, arguments.macs, classes) for name in arguments.arms}
+    if arguments.found:
+        networks[FOUND] = read_source(str(arguments.found), arguments.data).architecture
     found = {
         name: [_trained(name, network, data, recipe, seed, arguments.folder) for seed in range(1, arguments.seeds + 1)]
         for name, network in networks.items()
     }
-    title = f"{arguments.data}: {len(data.train)} pictures, {recipe.epochs} epochs, {arguments.seeds} seeds"
+    told_data = "CIFAR-10" if arguments.cifar10 else arguments.data
+    title = f"{told_data}: {len(data.train)} pictures, {recipe.epochs} epochs, {arguments.seeds} seeds"
     _print(title, networks, classes, found)
 
 
@@ -124,39 +147,48 @@ def _widths(name: str) -> tuple[Callable[[float, int], Any], Callable[[Any], Ite
     return partial(widened, base), nudged
 
 
-def _trained(name: str, network: Architecture, data: Dataset, recipe: Recipe, seed: int, folder: Path) -> float:
-    """The accuracy on the test pictures, in percent: from its folder, or by training it."""
+def _trained(name: str, network: Architecture, data: Dataset, recipe: Recipe, seed: int, folder: Path) -> Outcome:
+    """What it comes to: from its folder, or by training it."""
     own = folder / f"{name}-{network.digest()[:12]}-{recipe.epochs}-{seed}"
     kept = own / "outcome.json"
     if not kept.exists():
         trained = train_standalone(
             network, data, recipe, CLASSIFICATION, seed=seed, folder=own, reporter=QUIET, what=name
         )
-        write_json(kept, {"accuracy": trained.test.measured.value, "seconds": trained.seconds})
+        lines = [json.loads(line) for line in (own / METRICS).read_text().splitlines()]
+        validation = max(line["validation_accuracy"] for line in lines)
+        kept_values = {"accuracy": trained.test.measured.value, "validation": validation, "seconds": trained.seconds}
+        write_json(kept, kept_values)
         remove_checkpoints(own / CHECKPOINT)
     outcome = read_json(kept)
     print(f"{name} {seed}: {json.dumps(outcome)}", flush=True)
-    return 100 * float(outcome["accuracy"])
+    return Outcome(float(outcome["accuracy"]), float(outcome["validation"]))
 
 
 def _print(
-    title: str, networks: Mapping[str, Architecture], classes: int, found: Mapping[str, Sequence[float]]
+    title: str, networks: Mapping[str, Architecture], classes: int, found: Mapping[str, Sequence[Outcome]]
 ) -> None:
     table = plain_table(title, ("arm", "MACs", "params", "width", "depth", "accuracy, %", f"ahead of {REFERENCE}"))
+    test = {name: [outcome.test for outcome in outcomes] for name, outcomes in found.items()}
     for name, network in networks.items():
-        cost, own = measure(network, classes), found[name]
+        cost, own = measure(network, classes), test[name]
         last = [row for row in network.stage_rows() if row.depth][-1]
-        spread = f" ± {statistics.stdev(own):.2f}" if len(own) > 1 else ""
         depth = sum(row.depth for row in network.stage_rows()) if network.family == "mobile" else last.depth
-        lead = _lead(own, found[REFERENCE]) if name != REFERENCE and REFERENCE in found else ""
-        told = f"{statistics.mean(own):.2f}{spread}"
-        table.add_row(name, human(cost.macs), human(cost.params), str(last.width), str(depth), told, lead)
+        lead = _lead(own, test[REFERENCE]) if name != REFERENCE and REFERENCE in test else ""
+        table.add_row(name, human(cost.macs), human(cost.params), str(last.width), str(depth), told(own), lead)
     Console(width=120).print(table)
+    published = [name for name in PUBLISHED if name in found]
+    if FOUND in found and published:
+        best = max(published, key=lambda name: statistics.mean(outcome.validation for outcome in found[name]))
+        Console(width=120).print(
+            f"{FOUND} ahead of {best}, best of {', '.join(published)} on validation pictures: ", end=""
+        )
+        Console(width=120).print(_lead(test[FOUND], test[best]))
 
 
 def _lead(one: Sequence[float], other: Sequence[float]) -> str:
     """Mean difference in points, paired by seed, with its 95% interval and the p of a paired t-test."""
-    differences = [a - b for a, b in zip(one, other, strict=True)]
+    differences = [100 * (a - b) for a, b in zip(one, other, strict=True)]
     mean = statistics.mean(differences)
     if len(differences) < 2 or len(set(differences)) < 2:
         return f"{mean:+.2f}"
@@ -172,6 +204,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=None, help="default: those of the recipe")
     parser.add_argument("--arms", type=some_of(ARMS), default=ARMS, help=f"default: {','.join(ARMS)}")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--cifar10", type=Path, default=None, metavar="TRAIN")
+    parser.add_argument("--pictures", type=int, default=40_000, help="of CIFAR-10 to train on")
+    parser.add_argument("--found", type=Path, default=None, metavar="RUN")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("runs/tokens"))
     return parser.parse_args()
 
