@@ -1,5 +1,6 @@
 """The spaces of T2T-ViTs: costs, twins, shared weights, files, and what found networks are compared with."""
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from commands.heads import head_of_space
 from evaluators.supernet.store import WeightStore
+from evaluators.zero_cost import single_scores
+from evaluators.zero_cost.registry import SCORES
 from search_space import Attention, Budget, InputError, build, measure
 from search_space.baselines import compared
 from search_space.cost.cost import Counter
@@ -105,6 +108,17 @@ def test_the_table_s_costs_are_a_network_s(name: str, seed: int) -> None:
     assert cost.macs == counter.get_total_flops() // 2
     assert cost.params == sum(parameter.numel() for parameter in network.parameters())
     assert cost == measure(architecture, priced.num_classes)
+
+
+@pytest.mark.parametrize("score", single_scores())
+def test_every_zero_cost_score_is_one_of_transformers_too(score: str) -> None:
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+    found = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        found.append(SCORES[score](build(_drawn("t2t-32", seed), 10).train(), images, labels))
+    assert all(math.isfinite(value) for value in found)
+    assert len(set(found)) == 3
 
 
 def test_heads_cost_macs_whatever_the_width() -> None:

@@ -25,11 +25,13 @@ def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
     As those who rank architectures by it do (arXiv:2101.08134): over the weights of convolutions and
     linear layers, on one picture of ones, without normalisation, in double precision. Every signal is then positive,
     where ReLU is the identity; the bound of ReLU6 would cut all of them off, so no activation is applied. Signals grow
-    from layer to layer, so the sigmoid of an attention's gate is as good as one: the score hardly sees attention.
+    from layer to layer, so the sigmoid of an attention's gate is as good as one: the score hardly sees attention. Layer
+    normalisation is left out as well: of a positive signal alike at all places it leaves nothing. Tokens that are alike
+    attend to each other alike, so softmax is a mean and self-attention counts by its values.
     """
     _merge(network)
     network.double().eval()
-    _replace(network, (_NORM, *_ACTIVATIONS))
+    _replace(network, (_NORM, nn.LayerNorm, *_ACTIVATIONS))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
