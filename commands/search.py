@@ -31,7 +31,7 @@ from evaluators.prior import check_prior
 from evaluators.titles import recorded_title, title_of
 from evaluators.zero_cost import check_score
 from foundation import distributed
-from foundation.amounts import human
+from foundation.amounts import about
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.metric import Metric, described
@@ -322,8 +322,8 @@ def _finish(
 def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
     """Says what is searched, and how."""
     priced, data, say = setup.priced, setup.data, setup.reporter.say
-    say(f"space {priced.space.name}: {_about(*priced.unbounded.count())} architectures")
-    say(f"within {priced.budget}: {_about(*priced.count())} architectures")
+    say(f"space {priced.space.name}: {about(*priced.unbounded.count())} architectures")
+    say(f"within {priced.budget}: {about(*priced.count())} architectures")
     if not setup.task.class_labels:
         say(f"smallest: {head_alone(priced.smallest, priced.head)}")
     training, validation = data.count("train"), data.count("validation")
@@ -387,10 +387,3 @@ def _experiment(settings: SearchSettings, setup: Setup, metric: Metric, threads:
     )
     setup.reporter.say(f"NNI's page, on this machine alone: {experiment.page}")
     return experiment
-
-
-def _about(low: int, high: int) -> str:
-    if low == high:
-        return f"{low:,}"
-    few, many = (f"{count:.3g}" if count >= 10**15 else human(count) for count in (low, high))
-    return f"about {few}" if few == many else f"between {few} and {many}"

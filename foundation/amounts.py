@@ -2,12 +2,23 @@
 
 
 def human(count: int) -> str:
-    """A count as people read it: 300.8M, 3.51M, 64.1k."""
-    for factor, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+    """A count as people read it: 300.8M, 3.51M, 64.1k; above 1000T with an exponent."""
+    if count >= 10**15:
+        return f"{count:.3g}"
+    for factor, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= factor:
             value = count / factor
             return f"{value:.2f}{unit}" if value < 10 else f"{value:.1f}{unit}"
     return str(count)
+
+
+def about(low: int, high: int) -> str:
+    """A number of networks that is known to lie between two counts; as one number where they differ by little."""
+    if low == high:
+        return f"{low:,}"
+    if high - low <= low // 100 or human(low) == human(high):
+        return f"about {human(high)}"
+    return f"between {human(low)} and {human(high)}"
 
 
 def nanoseconds(milliseconds: float | None) -> int | None:

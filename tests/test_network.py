@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
-from foundation.amounts import human
+from foundation.amounts import about, human
 from search_space import Attention, InputError, build, measure
 from search_space.backbones import hand_designed, mobilenetv2
 from search_space.cost.cost import Budget, Cost
@@ -110,3 +110,7 @@ def test_human() -> None:
         "300.8M",
         "2.00G",
     ]
+    assert [human(n) for n in (94_920_123_456_789, 2 * 10**15)] == ["94.9T", "2e+15"]
+    assert about(7_000, 7_000) == "7,000"
+    assert about(86_849 * 10**9, 86_871 * 10**9) == "about 86.9T"
+    assert about(5 * 10**9, 10**10) == "between 5.00G and 10.0G"
