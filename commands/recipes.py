@@ -222,6 +222,7 @@ class RetrainSettings:
         False,
         "train networks with no, SE or CA attention of the same MACs as well, and a random one",
         group="main",
+        reproduced=False,
     )
     seeds: int = flag(1, "trainings of each network, for a mean", whole(1, 100), group="main")
     seed: int = flag(0, "the first seed", whole(0, 2**31 - 1))
@@ -236,13 +237,16 @@ class RetrainSettings:
         f"formats to write the (first) trained network in: {', '.join(FORMATS)} (default: none)",
         parse_formats,
         group="main",
+        reproduced=False,
     )
     skip_corrupt: bool = flags.skip_corrupt(group="device")
     loaders: int | None = flags.loaders(group="device")
     device: str = flags.device(group="device")
-    out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main")
-    storage: str | None = flag(None, "the study that the report tells of (default: the run's own study.db)")
-    dry_run: bool = flag(False, "write nothing; say how long it would take", group="main")
+    out: str | None = flag(None, "folder for the results (default: SOURCE/retrain)", group="main", reproduced=False)
+    storage: str | None = flag(
+        None, "the study that the report tells of (default: the run's own study.db)", reproduced=False
+    )
+    dry_run: bool = flag(False, "write nothing; say how long it would take", group="main", reproduced=False)
     quiet: bool = flags.quiet()
 
 

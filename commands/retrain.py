@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from commands.compare import Best, Contest, beside, check_comparable, middle, ratios
 from commands.planning import flags_of_retraining, nothing_written, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, acting_method, chosen_method, recipe, resolved
+from commands.same_training import same_training
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
 from evaluators.finalists import FinalistSettings, begun
@@ -19,6 +20,7 @@ from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json
 from foundation.metric import Metric, described
+from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
 from reports.kept_tests import keep_test
 from reports.report import write_report
@@ -65,6 +67,7 @@ KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
 def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = RETRAIN.parse(arguments)
+    again = same_training(settings, loaded_plugins())
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
@@ -166,6 +169,7 @@ def main(arguments: Sequence[str]) -> None:
         **method.described(),
     }
     free = {
+        "command": again,
         "data": source.data,
         "device": str(device),
         "threads": default_threads(),

@@ -10,6 +10,7 @@ from foundation.errors import InputError
 from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text, shown
 from foundation.metric import ACCURACY, Metric
 from reports.kept_tests import KeptTest, read_test
+from reports.recorded_command import RETRAINING, recorded_command
 from reports.run_objects import inner, metric_of, read_object
 from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
@@ -48,6 +49,7 @@ class Place:
         leads: how far the best network is ahead of those trained beside it, by name, where that was tested.
         metric: of its results.
         method, method_settings: by which they were trained, and what was set of it alone.
+        command: the flags that make these trainings again, but for the run and the folder; None if unknown.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +59,18 @@ class Place:
     metric: Metric = ACCURACY
     method: str = METHOD
     method_settings: Mapping[str, Any] = field(default_factory=dict)
+    command: str | None = None
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether its networks began from shared weights, which no network of another space has."""
+        return str(self.recipe.get("init")).startswith("supernet ")
+
+    @property
+    def begun(self) -> str:
+        """How its trainings began, in words."""
+        init = self.recipe.get("init")
+        return "trained from scratch" if init in (None, "scratch") else f"trained from the weights {init}"
 
 
 def place_name(folder: Path, place: Path) -> str:
@@ -67,7 +81,8 @@ def place_name(folder: Path, place: Path) -> str:
 
 def read_place(place: Path, digest: object) -> Place:
     """What a folder of trainings says of how they were made, and of the network of that digest beside others."""
-    identity = inner(read_object(place / CONFIG), "identity")
+    config = read_object(place / CONFIG)
+    identity, free = inner(config, "identity"), inner(config, "free")
     recipe = inner(identity, "recipe")
     epochs = recipe.get("epochs")
     if type(epochs) is not int:
@@ -80,7 +95,8 @@ def read_place(place: Path, digest: object) -> Place:
     if not isinstance(method, str):
         raise InputError(f"{place / CONFIG}: identity.method: expected a name, got {shown(method)}")
     metric, leads = metric_of(place / CONFIG, identity), _leads(place / COMPARISON, digest)
-    return Place(recipe, epochs, written, leads, metric, method, inner(identity, "method_settings"))
+    own = inner(identity, "method_settings")
+    return Place(recipe, epochs, written, leads, metric, method, own, recorded_command(free, RETRAINING))
 
 
 def read_retrained(path: Path, place: str, metric: Metric) -> tuple[Retrained, ...]:

@@ -9,23 +9,15 @@ from typing import Any
 from reports.html.markup import text
 from reports.html.page import Section, TableRow, command_block, paragraph, table, titled
 from reports.record import Record
+from reports.recorded_command import SEARCH, recorded_command
 
 PACKAGES = ("coordnas", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
 
 
 def search_command(record: Record) -> str | None:
-    """The command that makes the same run in another folder; None if the run does not say it.
-
-    It is text from a file, for the reader to type: nothing is shown that a shell would take for more than one search.
-    """
-    said = record.free.get("command")
-    if not isinstance(said, str) or not said.isprintable():
-        return None
-    try:
-        words = shlex.split(said)
-    except ValueError:
-        return None
-    if words[:2] != ["python", "search.py"] or shlex.join(words) != said:
+    """The command that makes the same run in another folder; None if the run does not say it."""
+    said = recorded_command(record.free, SEARCH)
+    if said is None:
         return None
     return f"{said} --trials {len(record.evaluated)} --out {shlex.quote(f'{record.folder}-again')}"
 

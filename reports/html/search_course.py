@@ -3,6 +3,7 @@
 import shlex
 import statistics
 from collections import defaultdict
+from collections.abc import Set
 
 from foundation.metric import ACCURACY
 from reports import analysis
@@ -12,7 +13,8 @@ from reports.html.markup import Markup, text
 from reports.html.page import Section, command_block, pair, paragraph
 from reports.notation import COST_NAMES, plural
 from reports.record import Record
-from reports.trainings import RETRAIN
+from reports.recorded_command import RETRAINING
+from reports.verdict import trained_beside
 
 
 def progress(record: Record) -> Section | None:
@@ -98,19 +100,21 @@ def trust(record: Record) -> Section | None:
                     "Unknown for this run: to hold the ranking against trained networks, at least three must have been "
                     f"scored in the search and trained by themselves, and {few}. Until then the winner is the best by "
                     f"an estimate ({name}), and worth a comparison before it is shipped. So another network of the "
-                    "front is trained; the search's command again then writes this page anew:"
+                    "front is trained:"
                 )
             )
         )
-        folder = str(record.folder)
-        file = f"{folder}/network-1.json"
-        data = record.free.get("data") or record.data or "SPEC"
-        content.append(
-            command_block(
-                shlex.join(["python", "describe.py", folder, "--network", "1", "--json", file]),
-                shlex.join(["python", "retrain.py", file, "--data", data, "--out", f"{folder}/{RETRAIN}-1"]),
-            )
-        )
+        content.append(command_block(_of_another(record, set(trained))))
     if record.title.trust:
         content.append(paragraph(text(record.title.trust)))
     return Section("trust", "Trust", "How far the ranking can be trusted", content)
+
+
+def _of_another(record: Record, trained: Set[str]) -> str:
+    """The command that trains the first network of the front that has not been, as the best was trained."""
+    best = set() if record.best is None else {record.best.architecture.digest()}
+    numbers = [n for n, one in enumerate(record.front, 1) if one.architecture.digest() not in trained | best]
+    leading, _ = trained_beside(record)
+    flags = (record.place(leading).command or "").removeprefix(shlex.join(RETRAINING))
+    network = f" --network {numbers[0] if numbers else 1}"
+    return f"python retrain.py {shlex.quote(str(record.folder))}{network}{'' if '--network' in flags else flags}"

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from foundation.metric import ACCURACY
-from reports.html.answer import FOUND, trained_beside
 from reports.html.embedded_picture import embedded, scrolled
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.kept_tests import EXAMPLES, KeptTest
 from reports.notation import listed
 from reports.record import Record
+from reports.verdict import FOUND, trained_beside
 from training.task import ByClass
 
 MOST_EMBEDDED = 400_000

@@ -1,12 +1,12 @@
 """How the networks were trained that were trained by themselves: by what, and their curves."""
 
 from foundation.metric import ACCURACY
-from reports.html.answer import FOUND
 from reports.html.charts import Format, Series, line_chart
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, pair, paragraph, table, titled
 from reports.notation import plural
 from reports.record import Record
+from reports.verdict import FOUND
 
 OTHER = "other"
 

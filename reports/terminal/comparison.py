@@ -98,6 +98,7 @@ def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
     """Trained networks in the order given: mean test value (± standard deviation over seeds), costs, seconds.
 
     Beside all but the first: how far the first is ahead of it (of shares, in points), with the 95% interval and p.
+    Where the first is not the best, a line below says so.
     """
     leads = [None, *(lead(rows[0], other) for other in rows[1:])]
     compared = ("first ahead by", "p") if len(rows) > 1 else ()
@@ -118,7 +119,23 @@ def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
             f"{statistics.mean(row.seconds):.0f}",
             attention_by_stage(row.architecture),
         )
+    table.caption, table.caption_justify = _beaten(rows, leads), "left"
     return table
+
+
+def _beaten(rows: Sequence[ComparedNetwork], leads: Sequence[Lead | None]) -> str | None:
+    """Which network does better than the first, and whether they are told apart; None where none does."""
+    ahead, name = max(
+        ((-one.difference, row.name) for row, one in zip(rows, leads, strict=True) if one), default=(0, "")
+    )
+    if ahead <= 0:
+        return None
+    metric, first = rows[0].metric, rows[0].name
+    lead = next(one for row, one in zip(rows, leads, strict=True) if one and row.name == name)
+    said = f"{name} does better than {first} by {metric.difference(ahead)}"
+    if lead.half_width is None or ahead <= lead.half_width:
+        return f"{said}, which is not told apart: --seeds 3 trains more of each"
+    return f"{said}: the comparison contradicts the search" if first == "found" else said
 
 
 def _lead_cells(ahead: Lead | None, metric: Metric) -> tuple[str, str]:
