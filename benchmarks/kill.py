@@ -23,7 +23,6 @@ from typing import Any
 import optuna
 
 from studies.runs.run_folder import BEST, CONFIG, FRONT, STUDY
-from studies.storage.optuna_study import STUDY_NAME
 
 COMMAND = (sys.executable, "search.py", "--evaluator", "tabular", "--startup", "10", "--quiet")
 
@@ -44,7 +43,7 @@ def run(command: Sequence[str], folder: Path, kill_after: float | None = None) -
 
 def outcome(folder: Path) -> dict[str, Any]:
     """What a run ended with."""
-    study = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{folder / STUDY}")
+    study = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / STUDY}")
     trials = [
         (trial.number, trial.state.name, trial.values, trial.params, trial.user_attrs, trial.constraints)
         for trial in study.get_trials(deepcopy=False)
@@ -96,7 +95,7 @@ def _told(folder: Path) -> int:
     if not (folder / STUDY).exists():
         return 0
     try:
-        return len(optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{folder / STUDY}").get_trials())
+        return len(optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / STUDY}").get_trials())
     except KeyError:
         return 0
 

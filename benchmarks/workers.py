@@ -30,8 +30,9 @@ from search_space.cost.cost import Budget, Cost
 from search_space.spaces import priced_space
 from studies.loop import search
 from studies.samplers import Goal, make_sampler
-from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
+from studies.storage.optuna_study import OptunaStudy
 from studies.storage.storages import close_storage, open_storage
+from studies.storage.study_names import FORMER
 
 BUDGET = Budget(max_macs=1_200_000)
 STARTUP = 40
@@ -85,7 +86,7 @@ def started(count: int, *arguments: Any) -> list[Any]:
 def faults(url: str, path: Path, trials: int) -> dict[str, int]:
     """What went wrong in a search that has ended: nothing should."""
     storage = open_storage(url)
-    stored = optuna.load_study(study_name=STUDY_NAME, storage=storage).get_trials(deepcopy=False)
+    stored = optuna.load_study(study_name=FORMER, storage=storage).get_trials(deepcopy=False)
     close_storage(storage)
     complete = [trial for trial in stored if trial.state == TrialState.COMPLETE]
     digests = Counter(trial.user_attrs["digest"] for trial in complete)

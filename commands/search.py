@@ -53,8 +53,9 @@ from studies.nni.tuners import of_framework
 from studies.runs import run_folder
 from studies.runs.identity import FILES
 from studies.samplers import Goal, Sampler, make_sampler, sampler_class
-from studies.storage.optuna_study import STUDY_NAME, OptunaStudy
+from studies.storage.optuna_study import OptunaStudy
 from studies.storage.storages import without_password
+from studies.storage.study_names import name_of_run
 from studies.trials import Candidate
 from training.lanes import use_threads
 from training.sizing import told_apart
@@ -63,11 +64,16 @@ from training.task import prepare as prepare_task
 
 
 class _Found(NamedTuple):
-    """The candidates, their front where an earlier command has finished with it, and whether hours ended the search."""
+    """The candidates, their front where an earlier command has finished with it, and whether hours ended the search.
+
+    Attributes:
+        numbers: of their trials, by digest.
+    """
 
     candidates: list[Candidate]
     front: list[Candidate] | None
     stopped: bool
+    numbers: dict[str, int]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -226,7 +232,8 @@ def _candidates(
         study = OptunaStudy(
             sampler,
             _storage(settings, folder),
-            name=STUDY_NAME if settings.storage is None else f"{STUDY_NAME}-{folder.resolve().name}",
+            name=name_of_run(folder, shared=settings.storage is not None),
+            own=settings.storage is None,
             identity=identity,
             shared=is_shared(settings),
             say=reporter.say,
@@ -261,10 +268,11 @@ def _candidates(
             f"--max-hours {settings.max_hours:g}: over after {len(candidates)} of {settings.trials} candidates; "
             "the same command goes on"
         )
+    numbers = {} if is_helper() else study.numbers()
     study.close()
     if not candidates and not stopped and not is_helper():
         raise InputError(f"{folder}: not one architecture within {setup.priced.budget} could be evaluated")
-    return _Found(candidates, front, stopped)
+    return _Found(candidates, front, stopped, numbers)
 
 
 def _finished_front(
@@ -296,7 +304,7 @@ def _finish(
 ) -> None:
     """Writes the front and the best, unless they are there, and the report; shows the front."""
     folder, reporter = setup.folder, setup.reporter
-    candidates, front, stopped = found
+    candidates, front, stopped, numbers = found
     if stopped and finals:
         reporter.say("the finalists are trained once all candidates are there; until then the best score is the best")
         finals = None
@@ -311,10 +319,10 @@ def _finish(
                 run_folder.write_results(folder, front, len(candidates), budget, setup.data, setup.task.name, best)
     metric, pictures = evaluator.metric, setup.data.count("validation")
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
-    reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric))
+    reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric, numbers))
     decided = read_finalists(folder, metric) if finals else None
     if decided is not None:
-        reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric))
+        reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric, numbers))
     with run_folder.turn(folder, "report", reporter):
         write_report(folder, reporter, storage=_storage(settings, folder))
 

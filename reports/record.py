@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,10 +32,10 @@ from search_space.head import Head, read_head
 from studies.finalists import Decided, read_finalists
 from studies.runs.run_folder import BEST, CONFIG, FRONT, RESULTS, STUDY
 from studies.storage.bulk_reading import read_trials
-from studies.storage.optuna_study import STUDY_NAME
 from studies.storage.own_study import own_study
 from studies.storage.records import read_briefs, read_candidate
 from studies.storage.storages import cause_of, close_storage, open_storage, without_password
+from studies.storage.study_names import name_of_run, name_there
 from studies.trials import Candidate
 
 MOST_REASON = 80  # characters of why a proposal was rejected
@@ -81,6 +82,19 @@ class Record:
     without_study: str | None = None
     storage: str = ""
     study_id: int | None = None
+
+    @cached_property
+    def trials(self) -> dict[str, int]:
+        """The number of each candidate's trial in the study, by digest: how it is found in the dashboard."""
+        return {one.candidate.architecture.digest(): one.number for one in reversed(self.evaluated)}
+
+    @cached_property
+    def scored_again(self) -> dict[int, Candidate]:
+        """The candidates that came to another value when they were looked at thoroughly, by their trials' numbers."""
+        finals = [final.candidate for final in self.decided.finals] if self.decided else []
+        later = {one.architecture.digest(): one for one in (*finals, *self.front, *filter(None, [self.best]))}
+        pairs = [(one, later.get(one.candidate.architecture.digest())) for one in self.evaluated]
+        return {one.number: now for one, now in pairs if now is not None and now.measured != one.candidate.measured}
 
     @property
     def name(self) -> str:
@@ -149,9 +163,8 @@ def read_record(folder: Path, storage: str | None = None, retrained: Path | None
     classes = best.get("classes")
     shared = free.get("storage")
     own = f"sqlite:///{folder / STUDY}"
-    name = f"{STUDY_NAME}-{folder.resolve().name}" if isinstance(shared, str) else STUDY_NAME
     kept = shared if isinstance(shared, str) else own
-    trials, study_id, why = _stored(folder, storage, name, shared if isinstance(shared, str) else None)
+    trials, study_id, why = _stored(folder, storage, shared if isinstance(shared, str) else None)
     evaluated, rejected, failed = _told(trials, metric)
     places = [path.parent for path in folder.glob(f"{RETRAIN}*/{RESULTS}")]
     if retrained is not None and retrained.resolve() not in [place.resolve() for place in places]:
@@ -215,7 +228,7 @@ def _candidate(entry: Any, metric: Metric, path: Path) -> Candidate:
 
 
 def _stored(
-    folder: Path, given: str | None, name: str, recorded: str | None
+    folder: Path, given: str | None, recorded: str | None
 ) -> tuple[Sequence[FrozenTrial], int | None, str | None]:
     """The study's trials and its number in the storage, or why there are none."""
     own = folder / STUDY
@@ -230,7 +243,8 @@ def _stored(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with own_study(own) if given is None else _given(given) as storage:
-            study_id = storage.get_study_id_from_name(name)
+            name = name_of_run(folder, shared=recorded is not None)
+            study_id = storage.get_study_id_from_name(name if recorded else name_there(storage, name))
             return read_trials(storage, study_id), study_id, None
     except Exception as error:  # whatever a storage out of reach raises: a report does without
         return (), None, f"the study cannot be read from here ({cause_of(error)})"

@@ -295,7 +295,7 @@ def test_other_evaluators(
     front, best = (json.loads((tmp_path / "run" / name).read_text()) for name in ("front.json", "best.json"))
     assert front["evaluated"] == evaluated
     assert best["metrics"][objective] == max(entry["metrics"][objective] for entry in front["front"])
-    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{tmp_path}/run/study.db")
+    study = optuna.load_study(study_name="run", storage=f"sqlite:///{tmp_path}/run/study.db")
     assert study.metric_names == [objective, "MACs"]
     assert all(objective in trial.user_attrs for trial in study.best_trials)
 

@@ -14,7 +14,8 @@ from optuna_dashboard._note import get_note_from_system_attrs
 from evaluators.base import Metrics
 from foundation.progress import Reporter
 from reports import dashboard
-from reports.dashboard import ATTENTION_PLOT, FRONT_PLOT, drawn_in_text, study_note, trial_note, write_notes
+from reports.dashboard import write_notes
+from reports.dashboard_notes import ATTENTION_PLOT, FRONT_PLOT, drawn_in_text, study_note, trial_note
 from reports.record import Evaluated, Record
 from search_space.architecture import Attention
 from search_space.cost.priced_space import PricedSpace
@@ -79,6 +80,31 @@ def test_every_trial_gets_its_note_and_the_study_too(study: optuna.Study, record
     assert f"Trial {COUNT - 1} is the best: 61.00 %" in get_note(study)
     assert "**accuracy**: validation accuracy, a share (0 to 1), higher is better" in get_note(study)
     assert "**MACs**: multiply-accumulates for one picture, lower is better" in get_note(study)
+
+
+def test_what_was_scored_again_is_told_apart(study: optuna.Study, record: Record, url: str) -> None:
+    """The best trial had one accuracy in the study's note, another in its own, and a third in Optuna's plots."""
+    write_notes(record, url, QUIET)
+    assert not record.scored_again
+    assert "scored again" not in get_note(study) + _trial_note(study, COUNT - 1)
+    save_note(optuna.Trial(study, study.trials[2]._trial_id), "mine")
+    later = {one.architecture.digest(): replace(one, measured=Metrics(one.score - 0.02, 0.1)) for one in record.front}
+    assert record.best is not None
+    best = later[record.best.architecture.digest()]
+    again = replace(record, best=best, front=tuple(later.values()))
+    write_notes(again, url, QUIET)
+    assert f"Trial {COUNT - 1} is the best: 59.00 %, scored again" in get_note(study)
+    numbers = [again.trials[digest] for digest in later]
+    front = f"front has {len(numbers)} networks, the cheapest first: trials {', '.join(map(str, numbers))}."
+    assert front in get_note(study)
+    note = _trial_note(study, COUNT - 1)
+    assert note.startswith("#### 59.00 % accuracy, scored again (61.00 % in the search) · ")
+    assert note.count("####") == 1
+    assert _trial_note(study, 2) == "mine"
+    shown = study._storage.get_study_user_attrs(study._study_id)
+    assert shown["best"] == f"trial {COUNT - 1}: 59.00 %, scored again; 61.00 % in the search"
+    assert shown["scored again"][f"trial {COUNT - 1}"] == "59.00 %"
+    assert shown["run"] == "mine"
 
 
 def test_a_note_draws_its_network(record: Record) -> None:

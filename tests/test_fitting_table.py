@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from reports.terminal.tables import plain_table
+from evaluators.base import Metrics
+from foundation.metric import ACCURACY
+from reports.terminal.tables import finalists_table, front_table, plain_table
+from search_space.cost.priced_space import PricedSpace
+from studies.finalists import Final
+from studies.trials import Candidate
 
 COLUMNS = ("network", "test accuracy", "first ahead by", "p", "MACs", "params", "seconds", "attention by stage")
 ROWS = (
@@ -94,3 +99,14 @@ def test_no_word_is_cut_or_lost(columns: list[str], data: st.DataObject, width: 
     said = " ".join(lines).replace(",", " ").split()
     for word in (word for row in rows for cell in row for word in cell.split()):
         assert word in said
+
+
+def test_trials_stand_first_where_they_are_known(tiny_space: PricedSpace) -> None:
+    candidate = Candidate(tiny_space.smallest, tiny_space.cost(tiny_space.smallest), Metrics(0.5, 1.0))
+    numbers = {candidate.architecture.digest(): 225}
+    of_front = front_table([candidate], "a front", ACCURACY, numbers)
+    of_finalists = finalists_table([Final(candidate, (0.5,))], [8], ACCURACY, numbers)
+    for table in (of_front, of_finalists):
+        assert table.columns[0].header == "trial"
+        assert list(table.columns[0].cells) == ["225"]
+    assert "trial" not in [column.header for column in front_table([candidate], "a front").columns]

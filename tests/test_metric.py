@@ -117,7 +117,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_the_lowest_is_the_best(finished: tuple[Path, str]) -> None:
     folder, printed = finished
     front, best = (json.loads((folder / "run" / name).read_text()) for name in ("front.json", "best.json"))
-    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{folder}/run/study.db")
+    study = optuna.load_study(study_name="run", storage=f"sqlite:///{folder}/run/study.db")
     errors = [trial.values[0] for trial in study.get_trials()]
     assert best["metrics"] == {"error": min(errors), "worst": 2 * min(errors)}
     assert best["metric"] == front["metric"] == json.loads(json.dumps(described(ERROR)["metric"]))
@@ -134,7 +134,7 @@ def test_the_lowest_is_the_best(finished: tuple[Path, str]) -> None:
 
 
 def test_a_search_for_less_finds_less(finished: tuple[Path, str]) -> None:
-    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{finished[0]}/run/study.db")
+    study = optuna.load_study(study_name="run", storage=f"sqlite:///{finished[0]}/run/study.db")
     errors = [trial.values[0] for trial in study.get_trials()]
     assert min(errors[12:]) < min(errors[:12])
 

@@ -293,7 +293,7 @@ def test_a_record_is_what_the_folder_holds(run: Path) -> None:
     record = read_record(run)
     front = json.loads((run / "front.json").read_text())["front"]
     assert [one.architecture.to_dict() for one in record.front] == [entry["architecture"] for entry in front]
-    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{run}/study.db")
+    study = optuna.load_study(study_name="tabular", storage=f"sqlite:///{run}/study.db")
     assert [one.candidate.score for one in record.evaluated] == [trial.values[0] for trial in study.trials]
     assert record.bounds == {"macs": 1_200_000}
     assert record.without_study is None

@@ -77,7 +77,10 @@ def _what_won(record: Record, best: Candidate, against: Rival | None) -> Markup:
     told_kinds = [f"{short(kind)} at {_stages(numbers)}" for kind, numbers in where.items()]
     attention = f"It has {'; '.join(told_kinds)}." if told_kinds else "It has no attention anywhere."
     evaluated = len(record.evaluated)
-    this = "This one" if against is None else "The search says this one"
+    trial = record.trials.get(best.architecture.digest())
+    this = (
+        f"{'This one' if against is None else 'The search says this one'}{'' if trial is None else f' (trial {trial})'}"
+    )
     among = f"{this}: the best of {evaluated:,} evaluated" if evaluated else this
     finals = record.decided.finals if record.decided else ()
     last = f", and of {len(finals)} finalists trained by themselves" if len(finals) > 1 else ""

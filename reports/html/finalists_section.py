@@ -1,6 +1,7 @@
 """The finalists: what the search's best came to when they were trained by themselves."""
 
 from foundation.amounts import human
+from reports.html.front_section import trial_cells, trial_columns
 from reports.html.markup import text
 from reports.html.page import Cell, Section, TableRow, paragraph, table
 from reports.notation import attention_by_stage
@@ -22,6 +23,7 @@ def finalists(record: Record) -> Section | None:
             TableRow(
                 (
                     Cell(str(number), number),
+                    *trial_cells(record, candidate),
                     *values,
                     Cell(record.metric.written(candidate.score), candidate.score),
                     Cell(human(candidate.cost.macs), candidate.cost.macs),
@@ -42,6 +44,7 @@ def finalists(record: Record) -> Section | None:
     )
     columns = (
         "finalist",
+        *trial_columns(record),
         *(f"after epoch {number}" for number in epochs),
         record.title.number,
         "MACs",

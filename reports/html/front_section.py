@@ -63,6 +63,7 @@ def front(record: Record) -> Section | None:
             TableRow(
                 (
                     Cell(str(number), number),
+                    *trial_cells(record, candidate),
                     Cell(record.metric.written(candidate.score), candidate.score),
                     *_cost_cells(candidate.cost, timed),
                     Cell(str(candidate.architecture.resolution), candidate.architecture.resolution),
@@ -74,6 +75,7 @@ def front(record: Record) -> Section | None:
         )
     columns = (
         "network",
+        *trial_columns(record),
         record.metric.column,
         "MACs",
         "params",
@@ -104,6 +106,17 @@ def cost_axis(record: Record) -> str:
     return next((cost for cost in costs if cost in COST_NAMES), "macs")
 
 
+def trial_columns(record: Record) -> tuple[str, ...]:
+    """The heading of the trials' numbers, where the study says them."""
+    return ("trial",) if record.trials else ()
+
+
+def trial_cells(record: Record, candidate: Candidate) -> list[Cell]:
+    """The number of its trial, by which the dashboard finds it."""
+    number = record.trials.get(candidate.architecture.digest())
+    return [Cell("" if number is None else str(number), number)] if record.trials else []
+
+
 def _told(record: Record, candidate: Candidate) -> str:
     costs = [with_unit("macs", candidate.cost.macs), with_unit("params", candidate.cost.params)]
     if candidate.cost.latency_ns:
@@ -118,7 +131,9 @@ def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
 
 
 def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Markup:
-    title = f"Network {number}{', the best' if won else ''}"
+    trial = record.trials.get(candidate.architecture.digest())
+    of_study = "" if trial is None else f" · trial {trial}"
+    title = f"Network {number}{', the best' if won else ''}{of_study}"
     numbers = [(record.metric.name, record.metric.written(candidate.score))]
     numbers += [(name, f"{value:.3f}") for name, value in candidate.measured.beside.items()]
     numbers += [("MACs", f"{candidate.cost.macs:,}"), ("params", f"{candidate.cost.params:,}")]

@@ -48,10 +48,9 @@ from studies.storage.records import (
 )
 from studies.storage.storages import close_storage, collecting_later, is_away, open_storage, patiently, without_password
 from studies.storage.storing import end_trial, store
+from studies.storage.study_names import FORMER, FORMER_IDENTITY, IDENTITY, in_short, name_there
 from studies.trials import Candidate, Claim
 
-STUDY_NAME = "coordnas"
-IDENTITY = "identity"
 MAX_RETRIES = 2
 """Times that an architecture is claimed again after its process was lost; then it may be what kills them."""
 
@@ -64,6 +63,7 @@ class OptunaStudy:
     Args:
         sampler: proposes; its goal says for what.
         name: of the study in its storage.
+        own: whether the storage is the run's own, where a study by another name is the run's too.
         identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
         shared: whether other processes may work on the study as well.
         lease: seconds without a sign after which another process's trial counts as lost.
@@ -75,7 +75,8 @@ class OptunaStudy:
         sampler: Sampler,
         storage: str,
         *,
-        name: str = STUDY_NAME,
+        name: str = FORMER,
+        own: bool = False,
         identity: Mapping[str, Any] | None = None,
         shared: bool = False,
         lease: float = SECONDS,
@@ -99,7 +100,7 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             with collecting_later():
-                self._open(storage, name, identity)
+                self._open(storage, name, identity, own)
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
                 raise InputError(f"{without_password(storage)}: {error}; use another `out`") from None
@@ -131,9 +132,10 @@ class OptunaStudy:
         """Proposals in a row that may be rejected, before one is drawn from the budget."""
         return self.sampler.asks
 
-    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None) -> None:
+    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None, own: bool) -> None:
         wanted = directions(self.goal)
         self._storage = open_storage(url)
+        name = name_there(self._storage, name) if own else name
         study = optuna.create_study(study_name=name, storage=self._storage, directions=wanted, load_if_exists=True)
         self._storage, self._study_id = study._storage, study._study_id
         if study.directions != wanted:
@@ -142,11 +144,14 @@ class OptunaStudy:
                 f"this search {len(wanted)}; use another `out`, or give the same settings"
             )
         if identity is not None:
-            own = json.loads(json.dumps(identity))
-            found = study.user_attrs.get(IDENTITY)
+            here = json.loads(json.dumps(identity))
+            there = self._storage.get_study_system_attrs(self._study_id)
+            found = there.get(IDENTITY, study.user_attrs.get(FORMER_IDENTITY))
             if found is None:
-                study.set_user_attr(IDENTITY, own)
-            elif other := difference(found, own):
+                self._storage.set_study_system_attr(self._study_id, IDENTITY, here)
+                for label, value in in_short(here).items():
+                    study.set_user_attr(label, value)
+            elif other := difference(found, here):
                 raise InputError(f"{without_password(url)}: study {name!r} is of another run: {other.told()}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -189,6 +194,11 @@ class OptunaStudy:
     def candidates(self) -> list[Candidate]:
         """Every evaluated candidate, in the order they were told."""
         return list(self._candidates)
+
+    def numbers(self) -> dict[str, int]:
+        """The numbers of the evaluated trials, by their architectures' digests."""
+        trials = patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False))
+        return {t.user_attrs["digest"]: t.number for t in trials if t.state == TrialState.COMPLETE and is_ours(t)}
 
     def told(self) -> int:
         """Number of proposals told so far, evaluated or not."""
