@@ -1,13 +1,36 @@
-"""Charts as small SVG: drawn once, without a script; the page's script adds what happens under the pointer."""
+"""Charts as small SVG: drawn once, without a script; the page's script adds what happens under the pointer.
 
+A chart keeps its numbers with it, for who saves them. One that may be zoomed says what its axes mean.
+"""
+
+import csv
+import io
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from reports.html.markup import Markup, element, text
 
 Format = Callable[[float], str]
 Point = tuple[float, float]
+
+WIDE = 640  # units across a chart that has the page's width
+X_TICKS, Y_TICKS = 5, 4  # about so many numbers beside an axis
+EDGE = 8  # pixels around the marks, so that those at the ends are whole
+
+
+class Unit(NamedTuple):
+    """How the page's script writes the numbers beside an axis when it is zoomed.
+
+    Attributes:
+        scale: the number that is written, of one.
+        short: whether with k, M and G.
+    """
+
+    scale: float = 1.0
+    unit: str = ""
+    short: bool = False
 
 
 class Axis(NamedTuple):
@@ -53,6 +76,7 @@ class Frame:
     Args:
         xs, ys: all values that are to lie within.
         counts: whether x counts something.
+        units: of x and of y, for a chart that may be zoomed.
     """
 
     def __init__(
@@ -67,22 +91,26 @@ class Frame:
         counts: bool = False,
         width: int = 460,
         height: int = 300,
+        units: tuple[Unit, Unit] | None = None,
     ):
-        self.width, self.height = width, height
-        self.x, x_ticks = rounded_axis(xs, 62, width - 14, ticks=5, counts=counts)
-        self.y, y_ticks = rounded_axis(ys, height - 46, 26, ticks=4)
+        self.width, self.height, self.units = width, height, units
+        self.x, x_ticks = rounded_axis(xs, 72, width - 16, ticks=X_TICKS, counts=counts)
+        self.y, y_ticks = rounded_axis(ys, height - 54, 34, ticks=Y_TICKS)
         drawn = []
         for value in y_ticks:
             y = self.y.at(value)
             drawn.append(element("line", x1=self.x.start, x2=self.x.end, y1=y, y2=y, class_="grid"))
-            drawn.append(element("text", text(y_format(value)), x=self.x.start - 8, y=y + 4, text_anchor="end"))
+            drawn.append(element("text", text(y_format(value)), x=self.x.start - 8, y=y, dy=".35em", text_anchor="end"))
         for value in x_ticks:
             x = self.x.at(value)
-            drawn.append(element("text", text(x_format(value)), x=x, y=self.y.start + 18, text_anchor="middle"))
-        end = {"x": self.x.end, "y": height - 8, "text_anchor": "end", "class_": "label"}
-        drawn.append(element("text", text(x_label), **end))
-        drawn.append(element("text", text(y_label), x=self.x.start - 54, y=14, class_="label"))
-        self.axes = drawn
+            below = {"x": x, "y": self.y.start + 7, "dy": ".9em"}  # in letters: these may be larger on a small screen
+            drawn.append(element("text", text(x_format(value)), **below, text_anchor="middle"))
+        end = {"x": self.x.end, "y": height - 6, "text_anchor": "end"}
+        self.axes = [
+            element("g", *drawn, class_="ticks"),
+            element("text", text(x_label), **end),
+            element("text", text(y_label), x=4, y=16),
+        ]
 
     def path(self, points: Sequence[Point], **attributes: object) -> Markup:
         """A line through points."""
@@ -107,19 +135,44 @@ class Frame:
             return Markup("")
         at = self.x.at(x)
         line = element("line", x1=at, x2=at, y1=self.y.end - 4, y2=self.y.start, class_="bound")
-        return Markup(line + element("text", text(words), x=at - 5, y=self.y.end + 2, text_anchor="end"))
+        return Markup(line + element("text", text(words), x=at - 5, y=self.y.start - 8, text_anchor="end"))
 
-    def chart(self, *content: Markup, told: str) -> Markup:
-        """The whole chart; `told` is for those who cannot see it."""
+    def chart(self, *content: Markup, told: str, numbers: str | None = None, group: bool = False) -> Markup:
+        """The whole chart.
+
+        Args:
+            told: for those who cannot see it.
+            numbers: what is drawn, as CSV.
+            group: whether there are buttons in it.
+        """
+        left, top = self.x.start - EDGE, self.y.end - EDGE
+        wide, high = self.x.end - left + EDGE, self.y.start - top + EDGE
+        box = {"x": left, "y": top, "width": wide, "height": high, "viewBox": f"{left:g} {top:g} {wide:g} {high:g}"}
         return element(
             "svg",
             *self.axes,
-            *content,
+            element("svg", *content, **box, class_="marks"),
             viewBox=f"0 0 {self.width} {self.height}",
-            role="img",
+            role="group" if group else "img",
             aria_label=told,
-            class_="chart",
+            class_="chart wide" if self.width >= WIDE else "chart",
+            data_csv=numbers,
+            **self._zoomed(),
         )
+
+    def _zoomed(self) -> dict[str, str]:
+        if self.units is None:
+            return {}
+        axes = zip((self.x, self.y), self.units, (X_TICKS, Y_TICKS), strict=True)
+        x, y = (json.dumps({**axis._asdict(), **unit._asdict(), "count": count}) for axis, unit, count in axes)
+        return {"data_x": x, "data_y": y}
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of numbers as CSV, with a line of names first."""
+    text = io.StringIO()
+    csv.writer(text).writerows([columns, *rows])
+    return text.getvalue()
 
 
 class Series(NamedTuple):
@@ -152,13 +205,15 @@ def line_chart(
         for x, y in [*line.points[:: every or 1], line.points[-1]]:
             said = f"{line.name}: {y_format(y)}, {x_label} {x_format(x)}".lstrip(": ")
             drawn.append(frame.dot((x, y), 5, said, class_=f"spot{alone} {line.look}"))
-    return frame.chart(*drawn, told=told)
+    rows = [(line.name, x, y) for line in lines for x, y in line.points]
+    return frame.chart(*drawn, told=told, numbers=as_csv(("line", x_label, y_label or "value"), rows))
 
 
 class DrawnInterval(NamedTuple):
     """A value with its interval, and the CSS colour of its kind."""
 
     label: str
+    name: str
     value: float
     low: float
     high: float
@@ -167,24 +222,26 @@ class DrawnInterval(NamedTuple):
 
 
 def interval_chart(
-    rows: Sequence[DrawnInterval], reach: tuple[float, float], value_format: Format, told: str
+    rows: Sequence[DrawnInterval], reach: tuple[float, float], value_format: Format, x_label: str, told: str
 ) -> Markup:
     """A row for each value with its interval beside zero; `reach` is the same for all charts that are compared."""
     width, line, left = 460, 24, 96
     axis, ticks = rounded_axis([*reach, 0.0], left, width - 18, ticks=4)
-    height = line * len(rows) + 30
+    height = line * len(rows) + 50
     drawn = []
     for value in ticks:
         x = axis.at(value)
-        drawn.append(element("line", x1=x, x2=x, y1=4, y2=height - 24, class_="zero" if value == 0 else "grid"))
-        drawn.append(element("text", text(value_format(value)), x=x, y=height - 6, text_anchor="middle"))
+        drawn.append(element("line", x1=x, x2=x, y1=4, y2=height - 44, class_="zero" if value == 0 else "grid"))
+        below = {"x": x, "y": height - 39, "dy": ".9em", "text_anchor": "middle"}
+        drawn.append(element("text", text(value_format(value)), **below))
+    drawn.append(element("text", text(x_label), x=width - 18, y=height - 4, text_anchor="end"))
     for number, row in enumerate(rows):
         y = line * number + 16
         low, high = (axis.at(min(max(value, axis.low), axis.high)) for value in (row.low, row.high))
         certain = row.low > 0 or row.high < 0
         colour = f"color:{row.colour}"
         drawn += [
-            element("text", text(row.label), x=left - 12, y=y + 4, text_anchor="end", class_="name"),
+            element("text", text(row.label), x=left - 12, y=y, dy=".35em", text_anchor="end", class_="name"),
             element("line", x1=low, x2=high, y1=y, y2=y, class_="interval", style=colour),
             element(
                 "circle",
@@ -196,4 +253,13 @@ def interval_chart(
                 class_="effect" if certain else "effect open",
             ),
         ]
-    return element("svg", *drawn, viewBox=f"0 0 {width} {height}", role="img", aria_label=told, class_="chart")
+    numbers = as_csv(("", "value", "low", "high"), [(row.name, row.value, row.low, row.high) for row in rows])
+    return element(
+        "svg",
+        *drawn,
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label=told,
+        class_="chart",
+        data_csv=numbers,
+    )

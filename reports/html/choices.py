@@ -6,10 +6,10 @@ from reports import analysis
 from reports.html.charts import DrawnInterval, interval_chart
 from reports.html.markup import Markup, element, text
 from reports.html.page import Section, pair, paragraph, titled
-from reports.html.palette import short, strength
+from reports.html.palette import short
+from reports.html.shares_chart import SharesBar, shares_chart
 from reports.notation import signed
 from reports.record import Record
-from search_space.architecture import Attention
 from studies.trials import Candidate
 
 
@@ -19,17 +19,12 @@ def attention(record: Record) -> Section | None:
     if len(candidates) < 2 or not analysis.have_attention(candidates):
         return None
     good = analysis.top(candidates)
-    bars = []
-    for index in range(len(candidates[0].architecture.stage_rows())):
-        if index:
-            bars.append(element("div", class_="between"))
-        bars.append(element("div", text(f"stage {index + 1}"), class_="stage"))
-        for who, some, look in (
-            (f"best {len(good)}", good, "bar"),
-            (f"all {len(candidates):,}", candidates, "bar all"),
-        ):
-            bars.append(element("div", text(who), class_="who"))
-            bars.append(_bar(analysis.attention_shares(some, index), look))
+    groups = ((f"best {len(good)}", good), (f"all {len(candidates):,}", candidates))
+    bars = [
+        SharesBar(index + 1, who, analysis.attention_shares(some, index))
+        for index in range(len(candidates[0].architecture.stage_rows()))
+        for who, some in groups
+    ]
     content = [
         paragraph(
             text(
@@ -38,22 +33,10 @@ def attention(record: Record) -> Section | None:
                 "believed in early; what follows below takes the other decisions into account."
             )
         ),
-        element("div", *bars, class_="bars"),
+        shares_chart(bars, "attention by stage, of the best candidates and of all"),
     ]
     content += _worth(record, candidates)
     return Section("attention", "Attention", "Which attention the good architectures choose", content)
-
-
-def _bar(shares: dict[Attention, float], look: str) -> Markup:
-    fields = []
-    for attention, share in shares.items():
-        name = "none" if attention.kind == "none" else short(attention.kind)
-        ratio = f" /{attention.reduction}" if attention.reduction else ""
-        style = f"flex:{share:.4f} 0 0;--kind:var(--kind-{attention.kind});--strong:{strength(attention.reduction):.2f}"
-        told = f"{name}{ratio}: {100 * share:.0f} % of the blocks"
-        kind = "none" if attention.kind == "none" else None
-        fields.append(element("span", element("b", text(f"{name}{ratio}")), style=style, class_=kind, data_tip=told))
-    return element("div", *fields, class_=look)
 
 
 def _worth(record: Record, candidates: Sequence[Candidate]) -> list[Markup]:
@@ -78,7 +61,8 @@ def _worth(record: Record, candidates: Sequence[Candidate]) -> list[Markup]:
                     rows.append(_interval(ratio, f"ratio {ratio.label.rpartition('/')[2]}", factor, unit))
         if rows:
             limits = (factor * min(reach[0], 0.0), factor * max(reach[1], 0.0))
-            chart = interval_chart(rows, limits, lambda value: signed(value) if value else "0", f"stage {index}")
+            told = f"what attention is worth at stage {index}"
+            chart = interval_chart(rows, limits, lambda value: signed(value) if value else "0", counted, told)
             panels.append(titled(f"Stage {index}", chart))
     said = (
         f"What a stage's attention is worth against none there, in {counted}, with all other decisions held equal: a "
@@ -95,7 +79,7 @@ def _spread(values: Sequence[float], share: float) -> float:
 def _interval(effect: analysis.Effect, label: str, factor: float, unit: str) -> DrawnInterval:
     value, low, high = (factor * number for number in (effect.value, effect.low, effect.high))
     told = f"{effect.label}: {signed(value)} {unit}\n95 %: {signed(low)} to {signed(high)}\nin {effect.seen} candidates"
-    return DrawnInterval(label, value, low, high, f"var(--kind-{effect.kind})", told)
+    return DrawnInterval(label, effect.label, value, low, high, f"var(--kind-{effect.kind})", told)
 
 
 def decisions_section(record: Record) -> Section | None:
@@ -122,7 +106,7 @@ def _matrix(found: Sequence[analysis.Importance], field: str) -> Markup:
     most = max(values.values()) or 1.0
     stages = sorted({one.stage for one in found})
     names = list(dict.fromkeys(one.decision for one in found))
-    heads = ["", *(f"stage {stage}" if stage else "input" for stage in stages), "all"]
+    heads = ["decision", *(f"stage {stage}" if stage else "input" for stage in stages), "all"]
     rows = []
     for name in names:
         cells = [element("td", text(name), class_="words")]
@@ -132,7 +116,7 @@ def _matrix(found: Sequence[analysis.Importance], field: str) -> Markup:
                 cells.append(element("td"))
                 continue
             cells.append(
-                element("td", text(f"{100 * value:.1f}"), class_="heat", style=f"--heat:{55 * value / most:.0f}")
+                element("td", text(f"{100 * value:.1f}"), class_="heat", style=f"--heat:{50 * value / most:.0f}")
             )
         total = sum(value for (_, decision), value in values.items() if decision == name)
         rows.append(element("tr", *cells, element("td", element("b", text(f"{100 * total:.1f} %")))))

@@ -28,7 +28,7 @@ _FACTS = 74  # pixels below the towers
 _WIDEST, _END = 128, 0.72  # a stage's column at most, and an end's beside it
 _MOST_COLUMNS = 11
 _LEGEND = 640  # a page's legend is as wide
-_SMALL = 10.5
+_SMALL = 12
 _MARKS = (
     "/4: ratio, the darker the smaller",
     "16: channels",
@@ -37,6 +37,7 @@ _MARKS = (
     "s: stride",
     "8²: map",
 )
+_KEYS = "the drawings' marks: kinds of attention; " + ", ".join(_MARKS)
 _NARROW = 0.56  # of a font's size, as wide as the letters of a line of words are on average
 _LETTER = 0.66  # the same of labels in capitals
 
@@ -118,7 +119,7 @@ def scrolled(architecture: Architecture, title: str, head: Head | int | None) ->
 def legend(kinds: Sequence[str]) -> Markup:
     """What the marks mean, as a drawing of its own for a page."""
     drawn, height = _legend(kinds, 0, 2, _LEGEND)
-    return element("svg", drawn, viewBox=f"0 0 {_LEGEND} {height:.0f}", role="img", class_="legend")
+    return element("svg", drawn, viewBox=f"0 0 {_LEGEND} {height:.0f}", role="img", aria_label=_KEYS, class_="legend")
 
 
 def _columns(architecture: Architecture, head: Head | None) -> list[_Column]:
@@ -186,26 +187,34 @@ def _column(column: _Column, x: float, floor: float, width: float, filled: float
     return element("g", *drawn)
 
 
-def _block(attention: Attention | None, x: float, y: float, width: float) -> Markup:
+def field(attention: Attention, x: float, y: float, width: float) -> Markup:
+    """The field of a kind of attention and its ratio, 26 pixels high, without words."""
     box = {"x": x, "y": y, "width": width, "height": _BLOCK, "rx": 3}
-    if attention is None:
-        return element("rect", **box, class_="f-rule", fill="#dfe2e6", fill_opacity=0.55)
     if attention.kind == NO_KIND:
-        outline = element("rect", **box, fill="none", stroke="#a8adb4", class_="l-muted", stroke_dasharray="3 3")
-        return concatenated(outline, _text(x + width / 2, y + 17.5, "none", 11.5, muted=True))
+        return element("rect", **box, fill="none", stroke="#646b74", class_="l-muted", stroke_dasharray="3 3")
     kind = f"k-{attention.kind}"
     colour = look(attention.kind).light
+    edge = {**box, "width": min(_EDGE, width)}
+    return concatenated(
+        element("rect", **box, class_=f"{kind} field", fill=colour, fill_opacity=strength(attention.reduction)),
+        element("rect", **edge, class_=kind, fill=colour),
+        element("rect", **edge, fill=f"url(#pattern-{look(attention.kind).pattern})"),
+    )
+
+
+def _block(attention: Attention | None, x: float, y: float, width: float) -> Markup:
+    if attention is None:
+        box = {"x": x, "y": y, "width": width, "height": _BLOCK, "rx": 3}
+        return element("rect", **box, class_="f-rule", fill="#dfe2e6", fill_opacity=0.55)
+    if attention.kind == NO_KIND:
+        return concatenated(field(attention, x, y, width), _text(x + width / 2, y + 17.5, "none", 11.5, muted=True))
     ratio = "" if attention.reduction is None else f" /{attention.reduction}"
     words = f"{short(attention.kind)}{ratio}"
     room = (width - _EDGE - 4) / _LETTER
     size = max(8.5, min(12.5, room / len(words)))
     name = _fitted(short(attention.kind), room / size - len(ratio))
-    edge = {"x": x, "y": y, "width": _EDGE, "height": _BLOCK, "rx": 3}
     return concatenated(
-        element("rect", **box, class_=kind, fill=colour, fill_opacity=strength(attention.reduction)),
-        element("rect", **edge, class_=kind, fill=colour),
-        element("rect", **edge, fill=f"url(#pattern-{look(attention.kind).pattern})"),
-        _text(x + _EDGE / 2 + width / 2, y + 17.5, f"{name}{ratio}", size, weight=600),
+        field(attention, x, y, width), _text(x + _EDGE / 2 + width / 2, y + 17.5, f"{name}{ratio}", size, weight=600)
     )
 
 

@@ -1,7 +1,11 @@
 """The front: every evaluated candidate as a point, and the networks that none is both better and cheaper than."""
 
-from foundation.amounts import human, milliseconds, with_unit
-from reports.html.charts import Frame
+import json
+from collections.abc import Sequence
+
+from foundation.amounts import human, milliseconds
+from reports.html.candidate_points import COST_AXES, candidates_csv, cost_unit, member_dot, metric_unit, told_of
+from reports.html.charts import WIDE, Frame
 from reports.html.drawing import kinds_of, legend, scrolled
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
@@ -26,17 +30,18 @@ def front(record: Record) -> Section | None:
     frame = Frame(
         [getattr(candidate.cost, cost) for candidate in everything],
         [candidate.score for candidate in everything],
-        x_label=COST_NAMES[cost],
+        x_label=COST_AXES[cost],
         y_label=record.title.number,
         x_format=lambda value: amount(cost, value),
         y_format=record.metric.tick,
-        width=640,
-        height=380,
+        width=WIDE,
+        height=400,
+        units=(cost_unit(cost), metric_unit(record)),
     )
     drawn = [frame.upright(record.bounds[cost], "budget")] if cost in record.bounds else []
     for candidate in rest[-MAX_POINTS:]:
         at = (getattr(candidate.cost, cost), candidate.score)
-        drawn.append(frame.dot(at, 3.4, _told(record, candidate), class_="faint"))
+        drawn.append(frame.dot(at, 3.4, told_of(record, candidate), class_="faint"))
     drawn.append(frame.path(sorted((getattr(c.cost, cost), c.score) for c in members), class_="stairs"))
     timed = any(candidate.cost.latency_ns for candidate in members)
     panels = []
@@ -47,17 +52,7 @@ def front(record: Record) -> Section | None:
         won = candidate.architecture.digest() == best
         chosen = name if won else chosen
         at = (getattr(candidate.cost, cost), candidate.score)
-        mark = frame.dot(
-            at,
-            6.5,
-            _told(record, candidate),
-            class_="member",
-            data_show=name,
-            tabindex=0,
-            role="button",
-            aria_label=f"network {number}: {_told(record, candidate)}",
-        )
-        drawn.append(mark)
+        drawn.append(member_dot(frame, at, record, candidate, number))
         panels.append(_panel(record, candidate, number, won))
         rows.append(
             TableRow(
@@ -90,14 +85,28 @@ def front(record: Record) -> Section | None:
     )
     if record.title.front:
         said += f" {record.title.front}"
-    chart = frame.chart(*drawn, told=f"{record.metric.name} against {COST_NAMES[cost]} of all candidates")
+    told = f"{record.metric.name} against {COST_NAMES[cost]} of all candidates"
+    kinds = kinds_of([candidate.architecture for candidate in members])
     content = [
         paragraph(text(said)),
-        element("div", chart, element("div", *panels, data_chosen=chosen), class_="front"),
-        element("div", legend(kinds_of([candidate.architecture for candidate in members])), class_="scroll"),
-        titled("Networks of the front", table(columns, rows, words=("attention by stage", "digest"))),
+        element(
+            "div",
+            frame.chart(*drawn, told=told, numbers=candidates_csv(record), group=True),
+            element("div", *panels, data_chosen=chosen, class_="chosen"),
+            element("div", legend(kinds), class_="scroll"),
+            titled("Networks of the front", _best_first(record, columns, rows)),
+            class_="front",
+        ),
     ]
     return Section("front", "Front", f"What {record.metric.name} costs", content)
+
+
+def _best_first(record: Record, columns: Sequence[str], rows: Sequence[TableRow]) -> Markup:
+    """The front's table: the best on top, though networks keep the numbers of their file."""
+    best_first = [row for _, row in sorted(zip(record.front, rows, strict=True), key=lambda pair: pair[0].merit)]
+    score = record.metric.column
+    falling, rising = (score, None) if record.metric.higher_is_better else (None, score)
+    return table(columns, best_first, words=("attention by stage", "digest"), falling=falling, rising=rising)
 
 
 def cost_axis(record: Record) -> str:
@@ -117,14 +126,6 @@ def trial_cells(record: Record, candidate: Candidate) -> list[Cell]:
     return [Cell("" if number is None else str(number), number)] if record.trials else []
 
 
-def _told(record: Record, candidate: Candidate) -> str:
-    costs = [with_unit("macs", candidate.cost.macs), with_unit("params", candidate.cost.params)]
-    if candidate.cost.latency_ns:
-        costs.append(milliseconds(candidate.cost.latency_ns))
-    numbers = f"{record.metric.written(candidate.score)} · {' · '.join(costs)}"
-    return f"{numbers}\n{attention_by_stage(candidate.architecture)}"
-
-
 def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
     cells = [Cell(human(cost.macs), cost.macs), Cell(human(cost.params), cost.params)]
     return [*cells, Cell(milliseconds(cost.latency_ns), cost.latency_ns)] if timed else cells
@@ -134,17 +135,39 @@ def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Mark
     trial = record.trials.get(candidate.architecture.digest())
     of_study = "" if trial is None else f" · trial {trial}"
     title = f"Network {number}{', the best' if won else ''}{of_study}"
-    numbers = [(record.metric.name, record.metric.written(candidate.score))]
-    numbers += [(name, f"{value:.3f}") for name, value in candidate.measured.beside.items()]
-    numbers += [("MACs", f"{candidate.cost.macs:,}"), ("params", f"{candidate.cost.params:,}")]
-    if candidate.cost.latency_ns:
-        numbers.append(("latency", milliseconds(candidate.cost.latency_ns)))
-    pairs = [element("div", element("dt", text(name)), element("dd", text(value))) for name, value in numbers]
+    metric, cost = record.metric, candidate.cost
+    decimals = 3 if metric.decimals is None else metric.decimals
+    steps = {"data_scale": metric.scale, "data_decimals": decimals, "data_step": metric.step or metric.unit}
+    numbers = [_fact(metric.name, metric.written(candidate.score), candidate.score, **steps)]
+    numbers += [_fact(name, f"{value:.3f}") for name, value in candidate.measured.beside.items()]
+    numbers += [_fact("MACs", f"{cost.macs:,}", cost.macs), _fact("params", f"{cost.params:,}", cost.params)]
+    if cost.latency_ns:
+        numbers.append(_fact("latency", milliseconds(cost.latency_ns), cost.latency_ns))
     return element(
         "article",
         element("h3", text(title)),
-        element("dl", *pairs),
+        element("dl", *numbers),
         scrolled(candidate.architecture, title, record.head),
+        _buttons(candidate),
         class_="network",
         id=f"network-{number}",
+    )
+
+
+def _fact(name: str, shown: str, value: float | None = None, **attributes: object) -> Markup:
+    """A number of a network; with a value the page says how that of another one differs."""
+    own = {} if value is None else {"data_name": name, "data_value": f"{value!r}", **attributes}
+    return element("div", element("dt", text(name)), element("dd", text(shown), **own))
+
+
+def _buttons(candidate: Candidate) -> Markup:
+    """Of a network: keep it beside the next, and copy what names it and what it is."""
+    architecture = candidate.architecture
+    digest = architecture.digest()
+    return element(
+        "div",
+        element("button", "keep beside the next", type="button", data_keep=True),
+        element("button", text(f"copy digest {digest[:12]}"), type="button", data_copy=digest),
+        element("button", "copy JSON", type="button", data_copy=json.dumps(architecture.to_dict(), indent=2)),
+        class_="tools",
     )

@@ -9,11 +9,8 @@ from reports.html.markup import Markup, concatenated, element, text
 from reports.html.palette import fills, patterns, variables
 
 ASSETS = Path(__file__).parent / "assets"
-
-
-MANY = 16
-"""Rows from which a table scrolls by itself."""
-
+SCRIPTS = ("tips", "choosing", "tables", "zoom", "saving")
+"""Of the page's one script, in their order: later ones use what earlier ones define."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 """Browsers refuse to load anything that is not in the page."""
@@ -61,7 +58,7 @@ def page(
         element("header", element("span", top), element("nav", *contents), class_="top"),
         element("main", *first, *(_section(section) for section in sections)),
         element("footer", text(foot)),
-        element("script", (ASSETS / "report.js").read_text(encoding="utf-8")),
+        element("script", "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)),
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
@@ -96,23 +93,38 @@ class TableRow(NamedTuple):
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[TableRow], words: Sequence[str] = (), *, sortable: bool = True
+    columns: Sequence[str],
+    rows: Iterable[TableRow],
+    words: Sequence[str] = (),
+    *,
+    sortable: bool = True,
+    falling: str | None = None,
+    rising: str | None = None,
 ) -> Markup:
-    """A table; columns named in `words` hold words, the others numbers."""
+    """A table; columns named in `words` hold words, the others numbers.
+
+    Args:
+        falling, rising: the column that the rows are sorted by as they come.
+    """
     heads = []
+    sorts = {falling: "descending", rising: "ascending"}
     for name in columns:
         label = element("button", text(name), type="button") if sortable else text(name)
-        heads.append(element("th", label, scope="col", class_="words" if name in words else None))
+        own = {"class_": "words" if name in words else None, "aria_sort": sorts.get(name)}
+        heads.append(element("th", label, scope="col", **own))
     body = []
     for row in rows:
-        cells = []
+        cells: list[Markup] = []
         for name, cell in zip(columns, row.cells, strict=True):
             cell = cell if isinstance(cell, Cell) else Cell(cell)
             value = None if cell.value is None else f"{cell.value!r}"
-            cells.append(element("td", text(cell.shown), data_value=value, class_="words" if name in words else None))
+            shown = text(cell.shown)
+            if row.shows and not cells:  # a row that can be chosen can be so from the keyboard
+                shown = element("button", shown, type="button", class_="choose")
+            cells.append(element("td", shown, data_value=value, class_="words" if name in words else None))
         body.append(element("tr", *cells, data_show=row.shows, class_=row.look))
     whole = element("table", element("thead", element("tr", *heads)), element("tbody", *body))
-    return element("div", whole, class_="scroll long" if len(body) > MANY else "scroll")
+    return element("div", whole, class_="scroll")
 
 
 def figures(pairs: Iterable[tuple[str, str]]) -> Markup:

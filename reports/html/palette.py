@@ -20,7 +20,7 @@ class Look(NamedTuple):
     pattern: str
 
 
-NONE = Look("#a8adb4", "#6d747d", "plain")
+NONE = Look("#7f868e", "#858c95", "plain")
 
 _LOOKS = {
     "none": NONE,
@@ -56,6 +56,8 @@ _PATTERNS = {
 INK = {"ink": ("#1b1f24", "#e8e9eb"), "muted": ("#646b74", "#9aa1aa"), "rule": ("#dfe2e6", "#31363d")}
 PAPER = ("#ffffff", "#16191d")
 ACCENT = ("#0b63a5", "#6bb4ea")
+DEEP = (1.0, 0.6)
+"""How dense fields with words on them are: on a dark page the words are light, so fields are darker."""
 
 
 def look(kind: str) -> Look:
@@ -74,10 +76,17 @@ def short(kind: str) -> str:
 
 
 def strength(reduction: int | None) -> float:
-    """How dark a kind's field is: from .75 at a ratio of 1 down to .18 at 64 and beyond; .5 without a ratio."""
+    """How dark a kind's field is: from .75 at a ratio of 1 down to .15 at 32 and beyond; .5 without a ratio."""
     if reduction is None:
         return 0.5
-    return max(0.18, 0.75 - 0.095 * (reduction.bit_length() - 1))
+    return max(0.15, 0.75 - 0.12 * (reduction.bit_length() - 1))
+
+
+def shade(kind: str, reduction: int | None) -> str:
+    """The colour of a kind's field on white paper."""
+    strong = strength(reduction)
+    channels = (int(look(kind).light[start : start + 2], 16) for start in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + strong * (channel - 255)):02x}" for channel in channels)
 
 
 def variables(kinds: Iterable[str]) -> str:
@@ -87,15 +96,18 @@ def variables(kinds: Iterable[str]) -> str:
         own = {"paper": PAPER, "accent": ACCENT, **INK}
         colours = {name: pair[side] for name, pair in own.items()}
         colours |= {f"kind-{kind}": look(kind)[side] for kind in sorted(set(kinds))}
-        return ";".join(f"--{name}:{colour}" for name, colour in colours.items())
+        return ";".join([f"--{name}:{colour}" for name, colour in colours.items()] + [f"--deep:{DEEP[side]:g}"])
 
-    return f":root{{color-scheme:light dark;{rules(0)}}}@media(prefers-color-scheme:dark){{:root{{{rules(1)}}}}}"
+    # What is saved of a page is saved as on a light one: the page's script says so by a class meanwhile.
+    dark = f"@media(prefers-color-scheme:dark){{:root:not(.light){{{rules(1)}}}}}"
+    return f":root{{color-scheme:light dark;{rules(0)}}}{dark}"
 
 
 def fills(kinds: Iterable[str]) -> str:
     """CSS of what drawings use. Each colour stands twice, for programs that know no variables."""
     css = [f".f-{name}{{fill:{pair[0]};fill:var(--{name})}}" for name, pair in {"paper": PAPER, **INK}.items()]
     css += [f".l-{name}{{stroke:{pair[0]};stroke:var(--{name})}}" for name, pair in {"paper": PAPER, **INK}.items()]
+    css.append(".field{opacity:var(--deep)}")
     css += [f".k-{kind}{{fill:{look(kind).light};fill:var(--kind-{kind})}}" for kind in sorted(set(kinds))]
     return "".join(css)
 

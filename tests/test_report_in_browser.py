@@ -1,0 +1,203 @@
+"""report.html in a real browser: silent, within its width, readable, and reached from the keyboard."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reports.html.training_curves import FOUND
+from reports.record import Record
+from reports.report import report
+from search_space.cost.priced_space import PricedSpace
+from tests.report_records import candidates, record_of, retrained
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path: apt-get install chromium")
+
+NETWORKS = (FOUND, "uniform none", "uniform se", "random")
+RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]},
+    "resultTypes": ["violations"],
+}
+LEAST_CONTRAST = 4.5
+WIDE, MIDDLE, PHONE = (1280, 900), (900, 900), (400, 800)
+
+
+@pytest.fixture(scope="module")
+def record(tiny_space: PricedSpace) -> Record:
+    found = record_of(tiny_space, candidates(tiny_space, 60))
+    return replace(found, **retrained(found, NETWORKS))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def address(record: Record, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(report(record))
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Opened:
+    """The page in a window of its own; it fails where the browser complains."""
+
+    def __init__(self, browser: Any, address: str, size: tuple[int, int], scheme: str = "light"):
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.asked: list[str] = []
+        self.page.goto(address)
+
+    def __enter__(self) -> Any:
+        return self.page
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.context.close()
+        if kind is None:
+            assert not self.complaints
+            assert [url for url in self.asked if not url.startswith("data:")][1:] == []
+
+
+@pytest.mark.parametrize("size", [WIDE, MIDDLE, PHONE])
+def test_nothing_reaches_beyond_the_window(browser: Any, address: str, size: tuple[int, int]) -> None:
+    with Opened(browser, address, size) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+
+
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const light = colour => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(value => value / 255)
+      .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  return [...document.querySelectorAll("svg text")].map(one => {
+    const own = light(getComputedStyle(one).fill);
+    return [one.textContent, (Math.max(own, paper) + 0.05) / (Math.min(own, paper) + 0.05)];
+  });
+}"""
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
+def test_everything_can_be_read(browser: Any, address: str, size: tuple[int, int], scheme: str) -> None:
+    """By axe-core; and the words in drawings, which it leaves out (those on fields: `test_drawing.py`)."""
+    with Opened(browser, address, size, scheme) as page:
+        found = axe.Axe().run(page, options=RULES).response["violations"]
+        assert [(one["id"], node["html"][:200], node["failureSummary"]) for one in found for node in one["nodes"]] == []
+        contrasts = page.evaluate(CONTRAST)
+        assert "none" in [words for words, _ in contrasts]
+        assert [(words, value) for words, value in contrasts if value < LEAST_CONTRAST] == []
+
+
+def _shown(page: Any) -> list[str]:
+    return page.evaluate("[...document.querySelectorAll('.network')].filter(one => !one.hidden).map(one => one.id)")
+
+
+def _in_view(page: Any, selector: str) -> bool:
+    return page.evaluate(
+        """selector => {
+          const {top, bottom} = document.querySelector(selector).getBoundingClientRect();
+          return top >= 0 && bottom <= innerHeight;
+        }""",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+def test_the_best_is_on_top_and_what_is_chosen_in_view(
+    browser: Any, address: str, record: Record, size: tuple[int, int]
+) -> None:
+    with Opened(browser, address, size) as page:
+        scores = page.locator("#front table td:nth-child(2)")
+        values = [float(scores.nth(row).get_attribute("data-value")) for row in range(scores.count())]
+        assert values == sorted((one.score for one in record.front), reverse=True)
+        assert page.evaluate(
+            "[...document.querySelectorAll('.scroll')].every(one => one.scrollHeight == one.clientHeight)"
+        )
+        assert scores.first.is_visible()
+        # From the table, far below its drawing.
+        row = page.locator("#front tbody tr").last
+        row.scroll_into_view_if_needed()
+        row.click()
+        name = row.get_attribute("data-show")
+        assert _shown(page) == [name]
+        assert _in_view(page, f"#{name} h3")
+        # From the chart.
+        page.locator("#front svg.chart").evaluate("one => one.scrollIntoView()")
+        other = page.locator("#front circle.member").last
+        other.click()
+        assert _shown(page) == [other.get_attribute("data-show")]
+        assert _in_view(page, f"#{other.get_attribute('data-show')} h3")
+
+
+def test_networks_are_chosen_and_held_side_by_side_from_the_keyboard(browser: Any, address: str) -> None:
+    with Opened(browser, address, WIDE) as page:
+        (best,) = _shown(page)
+        page.locator("#front circle.chosen").focus()
+        page.keyboard.press("ArrowLeft")
+        (chosen,) = _shown(page)
+        assert chosen != best
+        page.locator(f"#{chosen} [data-keep]").focus()
+        page.keyboard.press("Enter")
+        row = page.locator(f"tr[data-show={best}] button")
+        row.focus()
+        page.keyboard.press("Enter")
+        assert set(_shown(page)) == {best, chosen}
+        differences = page.locator(f"#{best} small").all_text_contents()
+        assert len(differences) == 3
+        assert differences[0].endswith("points")
+        assert differences[1].endswith("%")
+        page.locator(f"#{chosen} [data-keep]").click()
+        assert _shown(page) == [best]
+
+
+REACHABLE = """[...document.querySelectorAll("a,button,[tabindex='0'],summary")]
+  .filter(one => one.checkVisibility() && !window.reached?.has(one)).map(one => one.outerHTML)"""
+
+
+def test_everything_is_reached_by_the_tabulator_key(browser: Any, address: str) -> None:
+    with Opened(browser, address, PHONE) as page:
+        wanted = page.evaluate(REACHABLE)
+        assert len(wanted) > 50
+        page.evaluate("window.reached = new Set(); addEventListener('focusin', event => reached.add(event.target))")
+        for _ in range(len(wanted) + 5):
+            page.keyboard.press("Tab")
+        assert page.evaluate(REACHABLE) == []
+
+
+def test_points_that_overlap_are_told_apart(browser: Any, address: str) -> None:
+    with Opened(browser, address, WIDE) as page:
+        chart = page.locator("#front svg.chart")
+        chart.evaluate("one => one.scrollIntoView()")
+        first, second = page.locator("#front circle.member").nth(0), page.locator("#front circle.member").nth(1)
+        for name in ("cx", "cy"):
+            second.evaluate("(one, [name, value]) => one.setAttribute(name, value)", [name, first.get_attribute(name)])
+        box = first.bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.move(*middle)
+        told = page.locator("#tip").text_content()
+        assert all(one.get_attribute("data-tip") in told for one in (first, second))
+        chosen = []
+        for _ in range(2):
+            page.mouse.click(*middle)
+            chosen += _shown(page)
+        assert set(chosen) == {first.get_attribute("data-show"), second.get_attribute("data-show")}
