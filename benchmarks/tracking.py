@@ -19,7 +19,6 @@ from rich.console import Console
 
 from benchmarks.intervals import ahead, told
 from deployment.tracking.appearance import looks
-from deployment.tracking.detections import JITTER, worse
 from deployment.tracking.footage import truth_of
 from deployment.tracking.measures import all_followed
 from deployment.tracking.optical_flow import flow_between
@@ -33,6 +32,7 @@ from reports.terminal.tables import plain_table
 from tasks.pose.keypoints import Posed, average_precision
 from training.data.people.clip import Array, Clip
 from training.data.people.clips import clip
+from training.data.people.made_worse import JITTER, worse
 from training.data.people.mot_text import Tracked
 
 PLACE, LOOK = "place", "+ appearance"

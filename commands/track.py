@@ -7,7 +7,7 @@ from typing import Any
 from commands.output_folder import make
 from commands.settings import TRACK, TrackSettings
 from deployment.model_source import find_model, read_model
-from deployment.tracking.detections import FALSE, JITTER, MISSED, Detections, by_detector, by_file, disturbed
+from deployment.tracking.detections import Detections, by_detector, by_file, disturbed
 from deployment.tracking.footage import Footage, find_footage, truth_of
 from deployment.tracking.measures import check_installed, followed
 from deployment.tracking.pose_tracking import (
@@ -25,6 +25,7 @@ from foundation.files import write_json
 from foundation.progress import Reporter
 from reports.terminal.strip_picture import draw_strip
 from training.data.people.joints import JOINTS
+from training.data.people.made_worse import FALSE, JITTER, MISSED
 from training.data.people.mot_text import Tracked, read_tracks, write_tracks
 from training.lanes import use_threads
 

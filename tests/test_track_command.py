@@ -11,7 +11,7 @@ from PIL import Image
 from commands import ending, track
 from deployment.answers import Seen
 from deployment.model_source import Model
-from deployment.tracking.detections import FALSE, JITTER, MISSED, by_detector, disturbed
+from deployment.tracking.detections import by_detector, disturbed
 from deployment.tracking.footage import find_footage, truth_of
 from search_space import Architecture, Attention, Stage, build
 from tasks.choice import task
@@ -21,6 +21,7 @@ from training.data.people import clips
 from training.data.people.clips import clip
 from training.data.people.hieve import write_video
 from training.data.people.joints import JOINTS
+from training.data.people.made_worse import FALSE, JITTER, MISSED
 from training.data.people.mot_text import read_tracks, write_tracks
 from training.model_file import ModelInfo, save_model
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,10 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from training.data.dataset import Dataset, Wanted
 from training.data.division import divided_by
-from training.data.held import HeldSplit
 from training.data.people import clips
 from training.data.people.clip import Array, Clip, People
 from training.data.people.crops import crops, into, squares
+from training.data.people.film import Film, FilmedSplit, evenly
 from training.data.people.hieve import Video, read_video
 from training.data.people.joints import JOINTS
 from training.data.pictures import Pictures
@@ -55,14 +55,16 @@ def load_people(wanted: Wanted) -> Dataset:
     if wanted.spec != "scenes:people":
         raise InputError(f"`data` {wanted.spec}: unknown to task pose; known: {SPECS}")
 
-    def load(split: str) -> HeldSplit:
+    def load(split: str) -> FilmedSplit:
         shown = range(0, clips.FRAMES, EVERY)
         frames = (
             (picture, people, number)
             for number, clip in enumerate(_made(split, clips.COUNTS[split], wanted.reporter, shown))
             for picture, people in zip(clip.pictures, clip.frames, strict=True)
         )
-        return HeldSplit(_pictures(frames, wanted.side), MEAN, STD, wanted.device)
+        return FilmedSplit(
+            _pictures(frames, wanted.side), MEAN, STD, wanted.device, lambda: _film_of_clip(split, wanted.side)
+        )
 
     return Dataset("scenes:people", "scenes people crops", JOINTS, MEAN, STD, load, wanted.device)
 
@@ -76,23 +78,35 @@ def _made(split: str, count: int, reporter: Reporter, shown: range) -> Iterable[
 
 def _of_videos(wanted: Wanted) -> Dataset:
     """The videos in a folder, each in a folder of its own."""
-    root = wanted.rest
+    videos = read_videos(wanted.rest, wanted.spec)
+    parts = divided(videos, wanted.reporter)
+
+    def load(split: str) -> FilmedSplit:
+        pictures = _pictures(_frames(parts[split]), wanted.side)
+        return FilmedSplit(pictures, MEAN, STD, wanted.device, lambda: _film_of(parts[split][0], wanted.side))
+
+    return Dataset("hieve", f"hieve {identity_of(videos)}", JOINTS, MEAN, STD, load, wanted.device)
+
+
+def read_videos(root: str, spec: str) -> list[Video]:
+    """The videos of a folder in the order of their names. Raises InputError for too few, and what cannot be read."""
     if not root or not os.path.isdir(root):
-        raise InputError(f"`data` {wanted.spec}: no such folder: {root or '(empty)'}; give one that is there")
+        raise InputError(f"`data` {spec}: no such folder: {root or '(empty)'}; give one that is there")
     videos = [read_video(Path(root, name)) for name in sorted(os.listdir(root)) if os.path.isdir(Path(root, name))]
     if len(videos) < len(SHARES):
         raise InputError(
-            f"`data` {wanted.spec}: {len(videos)} videos, too few to hold two parts out; give {len(SHARES)} or more"
+            f"`data` {spec}: {len(videos)} videos, too few to hold two parts out; give {len(SHARES)} or more"
         )
+    return videos
+
+
+def divided(videos: list[Video], reporter: Reporter) -> dict[str, list[Video]]:
+    """Whole videos for each split, and a line on how many they are."""
     parts = dict(zip(("train", "validation", "test"), divided_by(videos, SHARES), strict=True))
-    wanted.reporter.say_once(
+    reporter.say_once(
         f"hieve: {len(videos)} videos; training, validation and test: {', '.join(str(len(p)) for p in parts.values())}"
     )
-
-    def load(split: str) -> HeldSplit:
-        return HeldSplit(_pictures(_frames(parts[split]), wanted.side), MEAN, STD, wanted.device)
-
-    return Dataset("hieve", f"hieve {_digest(videos)}", JOINTS, MEAN, STD, load, wanted.device)
+    return parts
 
 
 def _frames(videos: list[Video]) -> Iterable[tuple[Array, People, int]]:
@@ -112,13 +126,30 @@ def read_frame(path: str) -> Array:
         raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from None
 
 
-def _digest(videos: list[Video]) -> str:
+def identity_of(videos: list[Video]) -> str:
+    """What tells videos apart, by their frames' names, sizes and joints."""
     lines = [
         f"{video.name} {os.path.basename(path)} {os.path.getsize(path)} {people.joints.tobytes().hex()}"
         for video in videos
         for path, people in zip(video.pictures, video.frames, strict=True)
     ]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _film_of_clip(split: str, side: int) -> Film:
+    """A few frames of the first clip."""
+    made = clips.clip(split, 0, frames=evenly(clips.FRAMES))
+    return _film(list(made.pictures), made.frames, side)
+
+
+def _film_of(video: Video, side: int) -> Film:
+    places = evenly(len(video.frames))
+    return _film([read_frame(video.pictures[at]) for at in places], [video.frames[at] for at in places], side)
+
+
+def _film(pictures: Sequence[Array], people: Sequence[People], side: int) -> Film:
+    pairs = zip(pictures, people, strict=True)
+    return Film(pictures, people, [crops(picture, squares(there.boxes), side) for picture, there in pairs])
 
 
 def _pictures(frames: Iterable[tuple[Array, People, int]], side: int) -> Pictures:

@@ -8,7 +8,8 @@ What a person does depends on the scene: with a probability (`AGREEMENT`) it is 
 """
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from foundation.errors import InputError
 from foundation.seeds import derive
 from training.data.people.clip import NOBODY, Clip, People
 from training.data.people.joints import ABSENT, HIDDEN, VISIBLE
-from training.data.people.motion import ACTIONS, Motion, moving
+from training.data.people.motion import ACTIONS, ALIKE, Motion, moving
 from training.data.people.painting import Look, painted
 from training.data.scenes import photographs, tiles
 
@@ -27,6 +28,32 @@ SCENES = ("temple", "flower", "portrait")
 
 OWN = {"temple": ("walking", "falling"), "flower": ("running", "waving"), "portrait": ("sitting", "waving")}
 """The actions that are frequent in each scene."""
+
+
+@dataclass(frozen=True)
+class Repertoire:
+    """What people do.
+
+    Attributes:
+        actions: all of it.
+        own: the actions that are frequent in each scene.
+    """
+
+    actions: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]]
+
+
+TOLD_BY_MOTION = Repertoire(ACTIONS, OWN)
+
+WITH_A_PAIR = Repertoire(
+    (*ACTIONS, *ALIKE),
+    {
+        "temple": (*OWN["temple"], "standing"),
+        "flower": OWN["flower"],
+        "portrait": (*OWN["portrait"], "queuing"),
+    },
+)
+"""With two more actions that look alike: where the clip is says which of the two is likelier."""
 
 AGREEMENT = 0.8
 
@@ -74,6 +101,7 @@ def clip(
     seed: int = 0,
     *,
     agreement: float = AGREEMENT,
+    repertoire: Repertoire = TOLD_BY_MOTION,
     frames: Sequence[int] | None = None,
     length: int = FRAMES,
 ) -> Clip:
@@ -82,6 +110,7 @@ def clip(
     Args:
         number: from 0 on, without an end.
         agreement: probability that an action is one of the scene's own; 1 minus the usual one reverses what scenes say.
+        repertoire: what people may do.
         frames: numbers of those that are painted, of `length`; None for all.
     """
     rng = np.random.default_rng(derive(seed, "people", split, number))
@@ -89,7 +118,9 @@ def clip(
     background = _background(split, scene, rng)
     people = []
     for _ in range(int(rng.integers(*_PEOPLE))):
-        own = OWN[scene] if rng.random() < agreement else tuple(one for one in ACTIONS if one not in OWN[scene])
+        own = repertoire.own[scene]
+        if rng.random() >= agreement:
+            own = tuple(one for one in repertoire.actions if one not in own)
         action = own[int(rng.integers(len(own)))]
         people.append(_Person(action, length, _tile(split, int(rng.integers(len(SCENES))), rng), rng))
     shown = [_frame(background, people, number) for number in (range(length) if frames is None else frames)]

@@ -102,15 +102,28 @@ def _falling(steps: Floats, rng: np.random.Generator) -> _Angles:
     )
 
 
+def _standing(steps: Floats, rng: np.random.Generator) -> _Angles:
+    """Nearly still, from the side, with the arms down."""
+    both = np.ones((2, len(steps)))
+    sway = 0.03 * np.sin(0.3 * steps + rng.uniform(0, 2 * np.pi))
+    return _Angles(sway, both * rng.uniform(0.0, 0.25), both * rng.uniform(0.1, 0.4), 0.05 * both, -0.02 * both)
+
+
 _MOTIONS: dict[str, tuple[Callable[[Floats, np.random.Generator], _Angles], float, bool]] = {
     "walking": (_walking, WALK, False),
     "running": (_running, RUN, False),
     "waving": (_waving, 0.0, True),
     "falling": (_falling, 0.0, False),
     "sitting": (_sitting, 0.0, False),
+    "standing": (_standing, 0.0, False),
+    "queuing": (_standing, 0.0, False),
 }
 
-ACTIONS = tuple(_MOTIONS)
+ALIKE = ("standing", "queuing")
+"""Two actions of the same motion: nothing of a figure tells them apart."""
+
+ACTIONS = tuple(name for name in _MOTIONS if name not in ALIKE)
+"""Those that the motion tells."""
 
 
 def moving(action: str, frames: int, rng: np.random.Generator) -> Motion:

@@ -1,0 +1,1 @@
+"""The task `actions`: what each person of a video does."""
