@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from commands.attacked import AttackPlan, planned, show_robustness, under_attack
+from commands.contrasted import Contrast, contrasted, show_contrasts, to_dict
 from commands.neurons import FILES, NeuronPlan, beside_neurons, neurons_planned, show_neurons
 from commands.output_folder import make
 from commands.settings import EVALUATE, EvaluateSettings
@@ -29,7 +31,7 @@ from training.recorded_data import recorded_data
 from training.resize import resized_batch
 from training.targets import Batch
 
-PATHED = ("folder", "imagenet", *WHOLE)
+PATHED = ("folder", "imagenet", "hieve", *WHOLE)
 """Kinds of data that weights name without their paths."""
 
 
@@ -67,11 +69,12 @@ def _evaluate(
     if settings.data is None:
         reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
     sets: dict[tuple[str, str, int], Dataset] = {}
-    for name, model in models.items():
-        key = _key(model, specs[name])
+
+    def load(model: Model, spec: str) -> Dataset:
+        key = _key(model, spec)
         if key not in sets:
             sets[key] = model.task.data(
-                specs[name],
+                spec,
                 model.info.architecture.resolution,
                 device,
                 reporter,
@@ -79,12 +82,18 @@ def _evaluate(
                 loaders=settings.loaders,
                 download=settings.data is not None,
             )
+        return sets[key]
+
+    for name, model in models.items():
+        key = _key(model, specs[name])
+        load(model, specs[name])
         check_classes(model, sets[key])
         if neurons is not None:
             check_pictures(getattr(sets[key], settings.split))
     evaluations: list[tuple[str, Model, Evaluation]] = []
     robust: list[tuple[str, Robustness]] = []
     studies: list[tuple[str, Study]] = []
+    contrasts: list[Contrast] = []
     hidden: dict[tuple[str, str, int], Hidden] = {}
     for name, model in models.items():
         data = sets[_key(model, specs[name])]
@@ -96,6 +105,17 @@ def _evaluate(
         evaluation = _tested(name, model, data, settings, reporter)
         evaluations.append((name, model, evaluation))
         results = {"data": data.name, "split": settings.split, **evaluation.to_dict()}
+        contrast = contrasted(
+            name,
+            model,
+            specs[name],
+            evaluation,
+            partial(load, model),
+            partial(_tested, name, model, settings=settings, reporter=reporter),
+        )
+        if contrast is not None:
+            contrasts.append(contrast)
+            results["contrasts"] = to_dict(contrast)
         if attacking is not None:
             robust.append((name, under_attack(name, model, data, attacking, settings, reporter)))
             results["robustness"] = robust[-1][1].to_dict()
@@ -120,7 +140,8 @@ def _evaluate(
                 f"{len(evaluation.classes)} names ({by_number[0]}, …); those classes are shown by their numbers in "
                 "evaluation.json"
             )
-    of = ", ".join(dict.fromkeys(data.name for data in sets.values()))
+    tested = [sets[_key(model, specs[name])] for name, model in models.items()]
+    of = ", ".join(dict.fromkeys(data.name for data in tested))
     counts = ", ".join(dict.fromkeys(str(evaluation.pictures) for _, _, evaluation in evaluations))
     title = f"{of}: {counts} {settings.split} pictures"
     rows = [
@@ -130,6 +151,7 @@ def _evaluate(
     if len(evaluations) == 1 and evaluation.by_class is not None:
         reporter.show(class_table(evaluation))
     reporter.show(evaluation_table(rows, title))
+    show_contrasts(contrasts, reporter)
     if attacking is not None:
         show_robustness(robust, of, attacking, settings, reporter)
     show_neurons(studies, of, settings.split, reporter)

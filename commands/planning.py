@@ -13,7 +13,7 @@ from search_space.first_weights import SCRATCH, FirstWeights
 from studies.runs import run_folder
 from training.recipe import Recipe
 from training.sizing import PLANNED, planned, told
-from training.specs import CONTROL, TASK
+from training.specs import ACTIONS, CONTROL, CROWDED, TASK
 
 BEFORE = 0.75
 """The front's share of the proposals in searches that do not say it: all that began before there was a choice."""
@@ -64,8 +64,11 @@ def nothing_written(folder: Path) -> str:
 
 def suits(preset: str | None, family: str | None = None, task: str = TASK) -> str:
     """The recipe for what a search with that preset found, or for a network of a family that none found."""
-    if task.partition(":")[0] == CONTROL:
+    kind = task.partition(":")[0]
+    if kind == CONTROL:
         return CONTROL
+    if kind in (ACTIONS, CROWDED):
+        return PRESETS[ACTIONS].retraining
     if preset in PRESETS:
         return PRESETS[preset].retraining
     return PRESETS[TOKENS].retraining if family == "t2t" else "quick"

@@ -18,7 +18,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, FRONT_SHARE, STORAGES
 from training.recipe import Recipe
-from training.specs import CONTROL, DATA, JUDGES, TASK
+from training.specs import ACTIONS, CONTROL, CROWDED, DATA, JUDGES, TASK
 
 
 def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "digits, cifar10, photos, imagenet, segmentation, detection, pose, control, tokens",
+        "digits, cifar10, photos, imagenet, segmentation, detection, pose, actions, control, tokens",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
@@ -156,8 +156,8 @@ class SearchSettings:
     finalists: int | None = flag(
         None,
         "of the best, trained by themselves at the end, as by retrain.py; the best is the run's answer (default: 8 "
-        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation, detection, pose, tokens: 4, "
-        "imagenet: 0)",
+        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation, detection, pose, actions, "
+        "tokens: 4, imagenet: 0)",
         whole(0, 1000),
         group="scoring",
     )
@@ -359,6 +359,27 @@ PRESETS = {
         ),
         learning_rate=0.2,
     ),
+    # For clips of people, each twice as many training pictures as there are people: they are there mirrored as well.
+    ACTIONS: Preset(
+        settings=SearchSettings(
+            preset=ACTIONS, task=ACTIONS, space="mobile-96", data="scenes:actions", max_macs=4_000_000, trials=120
+        ),
+        pictures=4_000,
+        recipe=SupernetRecipe(
+            epochs=6, batch_size=32, learning_rate=0.1, weight_decay=1e-4, random_networks=1, distillation=False
+        ),
+        scoring=Scoring(calibration=256, validation=250, batch_size=64),
+        proxy=ProxySettings(
+            recipe=Recipe(batch_size=32, learning_rate=0.1, weight_decay=1e-4),
+            halving=Halving(generation=27, epochs=(1, 2, 4), eta=3, bins=3),
+            pictures=0.5,
+            resolution=1.0,
+        ),
+        anchor=Recipe(epochs=4, batch_size=32, learning_rate=0.1, weight_decay=1e-4),
+        rescored=16,
+        retraining="clips",
+        finalists=4,
+    ),
     # For networks that act. Its supernet is of no use: none learns from pictures.
     CONTROL: Preset(
         settings=SearchSettings(
@@ -459,6 +480,7 @@ def usual(given: Mapping[str, Any]) -> SearchSettings:
     project are of networks of `mobilenetv2-32`, so that is where they are searched.
     """
     task = given.get("task", TASK).partition(":")[0]
+    task = ACTIONS if task == CROWDED else task
     of_task = task if task in PRESETS else "digits"
     suited = TOKENS if any(family_of(name) == "t2t" for name in given.get("space", "").split(",")) else of_task
     settings = preset(given.get("preset", suited)).settings

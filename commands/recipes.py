@@ -48,6 +48,8 @@ RECIPES = {
     ),
     # For scenes and the like, of which every place counts: masks and boxes.
     "dense": Recipe(epochs=20, batch_size=32, learning_rate=0.2, weight_decay=1e-4),
+    # For clips of people, thousands of pictures that are much alike.
+    "clips": Recipe(epochs=10, batch_size=32, learning_rate=0.1, weight_decay=1e-4),
     # What CIFS was trained with on CIFAR-10 (arXiv:2102.05311, section 5), by attacked pictures.
     "adversarial": Recipe(
         epochs=120,
@@ -114,10 +116,11 @@ MADE_FOR = dict.fromkeys(RECIPES, OF_IMAGENET) | {
     "tokens": 12_000,
     "photos": 2_000,
     "dense": 2_000,
+    "clips": 4_000,
     "adversarial": 50_000,
     "control": 1,
 }
-"""Training pictures that each recipe's epochs are for: of ImageNet, `digits`, `photos`, `scenes`, CIFAR-10.
+"""Training pictures that each recipe's epochs are for: of ImageNet, `digits`, `photos`, `scenes`, its clips, CIFAR-10.
 
 Of `control` any number: its epochs do not follow the levels.
 """

@@ -8,7 +8,7 @@ from evaluators.choice import traits_of
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric
 from studies.storage.storages import check_address
-from training.specs import ADAPTED, JUDGES, ROBUST, TASK, TO
+from training.specs import ACTIONS, ADAPTED, CROWDED, JUDGES, ROBUST, TASK, TO, WEIGHED
 
 
 def without_effect(settings: SearchSettings) -> list[str]:
@@ -50,8 +50,11 @@ def as_task(settings: SearchSettings) -> SearchSettings:
 
     Raises InputError for a score that does not go with the task or the evaluator, or pictures that it has no use for.
     """
-    if (settings.objectives or ("",))[0] == ROBUST and settings.task == TASK:
+    first = (settings.objectives or ("",))[0]
+    if first == ROBUST and settings.task == TASK:
         settings = replace(settings, task=ROBUST)
+    if first == WEIGHED and settings.task.partition(":")[0] == ACTIONS:
+        settings = replace(settings, task=settings.task.replace(ACTIONS, CROWDED, 1))
     if settings.score in JUDGES:
         settings = _judged(settings, settings.score)
     if settings.target is None:

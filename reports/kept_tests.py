@@ -22,10 +22,12 @@ from foundation.json_files import MAX_OF_A_RUN, read_json, shown
 from foundation.progress import Reporter
 from reports.terminal.confusion_picture import draw_confusion
 from reports.terminal.examples_picture import answers_alone, draw_examples, draw_whole, examples
+from reports.terminal.film_picture import draw_film
 from training.data.dataset import Dataset
+from training.data.people.film import FilmedSplit
 from training.model_file import load_model
 from training.standalone import WEIGHTS
-from training.task import Acting, Attacking, ByClass, Drawing, Entry, Examination, Preparing, Task
+from training.task import Acting, Attacking, ByClass, Drawing, Entry, Examination, Filming, Preparing, Task
 
 TEST, CONFUSION, EXAMPLES = "test.json", "confusion.png", "examples.png"
 MOST_BYTES, MOST_PIXELS = 32 << 20, 1 << 25  # of a picture
@@ -80,7 +82,11 @@ def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: 
     remove_leftovers(folder, (TEST, CONFUSION, EXAMPLES))
     # Of several processes each knows its own pictures by class.
     known = test.by_class() if test.by_class is not None and distributed.world() == 1 else None
+    film = data.test if isinstance(task, Filming) and isinstance(data.test, FilmedSplit) else None
     caption = {"caption": task.drawn_as} if isinstance(task, Acting) else {}
+    if film is not None:
+        assert isinstance(task, Filming)
+        caption = {"caption": task.filmed_as}
     write_json(folder / TEST, {**_told(test, data.classes, known), **caption})
     if known is not None and known.confusion is not None:
         metric = test.measured.metric
@@ -94,7 +100,10 @@ def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: 
     if isinstance(task, Acting):
         network, info = load_model(folder / WEIGHTS)
         draw_whole(task.drawn(network.to(data.device), info.architecture.resolution), folder / EXAMPLES)
-    if isinstance(task, Drawing):
+    if film is not None:
+        assert isinstance(task, Filming)
+        draw_film(task, read_model(folder / WEIGHTS, data.device), film, data.classes, name, folder / EXAMPLES)
+    elif isinstance(task, Drawing):
         found = examples(task, read_model(folder / WEIGHTS, data.device), data)
         draw_examples(found, data.classes, name, folder / EXAMPLES)
 

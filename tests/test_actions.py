@@ -1,6 +1,7 @@
 """The task actions: clips as tiles, the scene, options of the data, the head, and the task's measure."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -10,16 +11,19 @@ import numpy as np
 import pytest
 import torch
 
+from commands import evaluate, retrain, search
 from foundation.errors import InputError
 from search_space import build
 from search_space.cost.cost import measure
 from search_space.head import read_head
 from search_space.spaces import priced_space
 from tasks.actions.data import OPTIONS, contrasts, read_spec
+from tasks.actions.drawing import FILMED_AS
 from tasks.actions.head import Temporal, TemporalHead, TemporalPart
 from tasks.actions.room import ACTIONS
 from tasks.actions.tiles import FRAMES, mirrored, scene_of, tiled, window, with_scenes
 from tasks.choice import task
+from tests.small_spaces import SMALL_96
 from training.augmentation.recipe import Augmentation
 from training.data.people import clips
 from training.data.people.clip import Clip
@@ -276,3 +280,34 @@ def test_augmentation_that_moves_pictures_is_refused() -> None:
     _, targets = next(data.train.batches(8, seed=3, augmentation=Augmentation("crop-flip")))
     with pytest.raises(InputError, match="`augmentation`: it moves pictures, and those of task actions are of tiles"):
         ACTIONS.loss(torch.zeros(8, 7), targets)
+
+
+# Commands
+
+
+@pytest.mark.usefixtures("few_references", "short_recipes")
+def test_a_search_a_training_and_a_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(SMALL_96)
+    sizes = ["--trials", "4", "--startup", "2", "--supernet-epochs", "1", "--batch-size", "16", "--finalists", "0"]
+    space = ["--space", "small.toml", "--max-macs", "4M", "--objectives", "wf_map,macs"]
+    search.main(["actions", *space, "--out", "run", *sizes, "--quiet"])
+    best = json.loads(Path("run/best.json").read_text())
+    assert best["task"] == "crowded-actions"
+    retrain.main(["run", "--epochs", "1"])
+    assert "test wf_map" in capsys.readouterr().out
+    (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
+    assert set(found["test"]) == {"accuracy", "f_map", "loss", "wf_map"}
+    section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]
+    assert "<img " in section
+    assert FILMED_AS[:40] in section
+    assert all(f'<td class="words">{name}</td>' in section for name in WITH_A_PAIR.actions)
+    evaluate.main(["run/retrain/found-0"])
+    said = capsys.readouterr().out
+    assert "scene of another clip" in said
+    told = json.loads(Path("run/retrain/found-0/evaluation/weights-test/evaluation.json").read_text())
+    assert told["wf_map"] == pytest.approx(found["test"]["wf_map"])
+    assert set(told["contrasts"]) == {"scene of another clip", "no scene", "scene and action reversed"}
+    assert set(told["classes"][0]) == {"number", "name", "people", "ap", "weighed by crowding"}

@@ -36,6 +36,9 @@ OF_CLASSES = (TASK, ROBUST, *JUDGES)
 
 TO = "->"
 """Between the pictures that are learnt from and those that are adapted to."""
+ACTIONS, CROWDED, WEIGHED = "actions", "crowded-actions", "wf_map"
+"""The task of what people do, the same judged by the metric in which crowded frames count more, and that metric."""
+
 CONTROL, PPO = "control", "ppo"
 """The task of networks that act, and the method that trains them."""
 

@@ -18,6 +18,7 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
 from training.data.dataset import Dataset
+from training.data.people.clip import People
 from training.targets import Batch, Targets
 
 
@@ -236,6 +237,37 @@ class Drawing(Answering, Protocol):
             picture: what the network saw, 3×H×W (uint8), at any size.
             answers: for pictures of `size`, one row or dictionary of them, on the CPU.
         """
+        ...
+
+
+@runtime_checkable
+class Filming(Answering, Protocol):
+    """A task of people in video: what it answers is shown on frames, where a split has a film of them.
+
+    Attributes:
+        filmed_as: what such a picture shows, in a sentence or two.
+    """
+
+    @property
+    def filmed_as(self) -> str: ...
+
+    def on_frame(
+        self, picture: Tensor, people: People, answers: Answers | None, resolution: int, classes: Sequence[str]
+    ) -> Tensor:
+        """A frame, 3×H×W (uint8), with what was answered of each of its people, or with the truth for None.
+
+        Args:
+            answers: K rows, for inputs of `resolution` pixels, on the CPU.
+        """
+        ...
+
+
+@runtime_checkable
+class Contrasting(Answering, Protocol):
+    """A task whose networks are given something beside, of which a test tells what it adds."""
+
+    def contrasts(self, spec: str) -> Mapping[str, str]:
+        """Specs of the pictures of `spec` with something different in them, by what that is."""
         ...
 
 

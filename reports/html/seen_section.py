@@ -57,7 +57,8 @@ def _pictures(name: str, network: KeptTest, others: Mapping[str, KeptTest]) -> l
     beside, outside = [], []
     for label, picture in ((label, one.examples) for label, one in others.items() if one.examples is not None):
         said = f"What {label} says of the same pictures, one below the other."
-        shown = embedded(picture.opened(answers=True), said, COLUMN_WIDE)
+        alone = picture.opened(answers=True)
+        shown = embedded(alone, said, COLUMN_WIDE) if alone.height > alone.width else embedded(alone, said)
         left -= len(shown)
         if left >= 0:
             beside.append(shown)

@@ -112,11 +112,15 @@ def draw_examples(rows: Sequence[Example], classes: Sequence[str], name: str, pa
     write_atomically(path, lambda temporary: canvas.print_figure(temporary, dpi=DOTS, format="png", metadata=texts))
 
 
-def draw_whole(picture: Tensor, path: Path) -> None:
-    """Writes 3×H×W (uint8) as a PNG that is shown as a whole wherever examples are."""
+def draw_whole(picture: Tensor, path: Path, begins: int = 0) -> None:
+    """Writes 3×H×W (uint8) as a PNG that is shown as a whole wherever examples are.
+
+    Args:
+        begins: the row from which on it is what the network says.
+    """
     image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
     texts = PngInfo()
-    texts.add_text(PLACE, f"0 0 {image.width} {image.height}")
+    texts.add_text(PLACE, f"0 {begins} {image.width} {image.height}")
     write_atomically(path, lambda temporary: image.save(temporary, format="PNG", pnginfo=texts))
 
 

@@ -141,10 +141,8 @@ def _of_videos(wanted: Wanted, root: str, options: frozenset[str]) -> Dataset:
         own = [_read(video) for video in parts[split]]
         return FilmedSplit(_pictures(own, making), MEAN, STD, wanted.device, lambda: _film(own[0], making))
 
-    name = ",".join(("hieve", *sorted(options)))
-    return Dataset(
-        name, f"{name} {identity_of(videos)} {_digest(videos)} clips", classes, MEAN, STD, load, wanted.device
-    )
+    identity = f"hieve {identity_of(videos)} {_digest(videos)} clips {','.join(sorted(options))}".rstrip()
+    return Dataset("hieve", identity, classes, MEAN, STD, load, wanted.device)
 
 
 def _digest(videos: Sequence[Video]) -> str:

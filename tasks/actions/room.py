@@ -18,11 +18,13 @@ from search_space.architecture import Architecture
 from search_space.head import Head
 from tasks.actions import data as clips
 from tasks.actions.data import NOBODY, load_clips
+from tasks.actions.drawing import FILMED_AS, actions_drawn
 from tasks.actions.frame_ap import Boxes, average_precisions, crowd_weights, mean_of
 from tasks.actions.head import TemporalHead
 from tasks.actions.tiles import ACROSS
 from tasks.registry import TASKS, name_and_channels
 from training.data.dataset import Dataset, Wanted
+from training.data.people.clip import People
 from training.evaluation import seen
 from training.targets import Batch, Target, Targets
 from training.task import Answers, ByClass, Entry, Examination
@@ -53,6 +55,7 @@ class Actions:
     answer = ("logits",)
     heads: Mapping[str, type[TemporalHead]] = MappingProxyType({"temporal": TemporalHead})
     kind: ClassVar[str] = "actions"
+    filmed_as: ClassVar[str] = FILMED_AS
 
     def __init__(self, head: str = ""):
         """Takes a head as `NAME` or `NAME/CHANNELS`."""
@@ -168,6 +171,12 @@ class Actions:
             [(classes[label], share) for label, share in zip(labels, shares, strict=True)]
             for labels, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
+
+    def on_frame(
+        self, picture: Tensor, people: People, answers: Answers | None, resolution: int, classes: Sequence[str]
+    ) -> Tensor:
+        """Boxes with actions."""
+        return actions_drawn(picture, people, answers, classes)
 
     def described(self, data: Dataset) -> dict[str, Any]:
         """The actions' names, in the order of the logits."""

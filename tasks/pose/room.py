@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +14,13 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
 from tasks.pose.data import load_people
-from tasks.pose.drawing import skeleton
+from tasks.pose.drawing import FILMED_AS, poses_drawn, skeleton
 from tasks.pose.head import HeatmapHead
 from tasks.pose.heatmaps import aimed, found
 from tasks.pose.keypoints import Posed, average_precision, check_installed, similarities
 from tasks.registry import TASKS, name_and_channels
 from training.data.dataset import Dataset, Wanted
+from training.data.people.clip import People
 from training.data.people.joints import ABSENT, JOINTS, OTHER_SIDE
 from training.evaluation import seen
 from training.targets import Batch, Target, Targets
@@ -50,6 +51,7 @@ class Pose:
     class_labels = False
     answer = ("joints",)
     heads = (HeatmapHead.name,)
+    filmed_as: ClassVar[str] = FILMED_AS
 
     def __init__(self, head: str = ""):
         """Takes a head as `NAME` or `NAME/CHANNELS`; the first of `heads` where none is said."""
@@ -184,6 +186,12 @@ class Pose:
     def drawn(self, picture: Tensor, answers: Answers, size: tuple[int, int], classes: Sequence[str]) -> Drawn:
         """A figure of lines."""
         return skeleton(picture, answers, size)
+
+    def on_frame(
+        self, picture: Tensor, people: People, answers: Answers | None, resolution: int, classes: Sequence[str]
+    ) -> Tensor:
+        """Boxes, and a figure of lines in each."""
+        return poses_drawn(picture, people, answers, resolution)
 
     def described(self, data: Dataset) -> dict[str, Any]:
         """The joints' names, in the order of the maps."""

@@ -1,0 +1,75 @@
+"""What a part of a network's input adds: the same test on pictures that differ in it alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+from deployment.evaluation import Evaluation
+from deployment.model_source import Model
+from foundation.metric import Metric
+from foundation.progress import Reporter
+from reports.terminal.tables import plain_table
+from training.data.dataset import Dataset
+from training.task import Contrasting
+
+
+class Contrast(NamedTuple):
+    """A network's test beside others: what is different in them, and what each comes to."""
+
+    name: str
+    usual: Evaluation
+    others: Mapping[str, Evaluation]
+
+
+def contrasted(
+    name: str,
+    model: Model,
+    spec: str,
+    usual: Evaluation,
+    load: Callable[[str], Dataset],
+    test: Callable[[Dataset], Evaluation],
+) -> Contrast | None:
+    """The network on what its task sets beside these pictures; None for a task that sets nothing beside.
+
+    Args:
+        load: the pictures of a spec.
+        test: the network on such.
+    """
+    if not isinstance(model.task, Contrasting):
+        return None
+    return Contrast(name, usual, {what: test(load(other)) for what, other in model.task.contrasts(spec).items()})
+
+
+def to_dict(contrast: Contrast) -> dict[str, dict[str, float | None]]:
+    """For JSON: the numbers of each test, by what is different in it."""
+    return {
+        what: {entry.name: entry.value for entry in other.examination.entries}
+        for what, other in contrast.others.items()
+    }
+
+
+def show_contrasts(found: Sequence[Contrast], reporter: Reporter) -> None:
+    """A table of each network: what the test comes to otherwise, and by how much it is lower or higher then."""
+    for contrast in found:
+        if contrast.others:
+            reporter.show(_table(contrast))
+
+
+def _table(contrast: Contrast) -> Table:
+    metric = contrast.usual.measured.metric
+    entry = next(entry for entry in contrast.usual.examination.entries if entry.name == metric.name)
+    title = f"{contrast.name}: what the test comes to otherwise"
+    table = plain_table(title, ("pictures", entry.heading, "difference"), words=("pictures",))
+    value = contrast.usual.measured.value
+    table.add_row("as they are", metric.written(value), "")
+    for what, other in contrast.others.items():
+        now = other.measured.value
+        table.add_row(Text(what), metric.written(now), _apart(metric, now - value))
+    return table
+
+
+def _apart(metric: Metric, difference: float) -> str:
+    decimals = 2 if metric.decimals is None else metric.decimals
+    return f"{metric.scale * difference:+.{decimals}f} {metric.step or metric.unit}".rstrip()
