@@ -24,6 +24,7 @@ from foundation.errors import InputError
 from foundation.files import write_json
 from foundation.progress import Reporter
 from reports.terminal.strip_picture import draw_strip
+from reports.terminal.tracking_table import tracking_table
 from training.data.people.joints import JOINTS
 from training.data.people.made_worse import FALSE, JITTER, MISSED
 from training.data.people.mot_text import Tracked, read_tracks, write_tracks
@@ -55,9 +56,10 @@ def main(arguments: Sequence[str]) -> None:
     write_json(out / JOINTS_FILE, _joints(result))
     draw_strip(footage, result, out / STRIP)
     identities = {identity for one in tracks.values() for identity in one.identities.tolist()}
-    print(f"{footage.name}: {footage.length} frames, {len(identities)} people followed; {out / TRACKS}, {out / STRIP}")
     if truth is not None:
-        _tell(settings, footage, result, truth, out)
+        _tell(settings, footage, result, truth, out, reporter)
+    files = ", ".join([TRACKS, JOINTS_FILE, STRIP, *([MEASURES] if truth is not None else [])])
+    reporter.say(f"{out}: {files}; {len(identities)} people in {footage.length} frames")
 
 
 def _truth(settings: TrackSettings, footage: Footage) -> dict[int, Tracked] | None:
@@ -96,16 +98,18 @@ def _joints(result: Followed) -> dict[str, Any]:
     return {"joints": list(JOINTS), "frames": frames}
 
 
-def _tell(settings: TrackSettings, footage: Footage, result: Followed, truth: dict[int, Tracked], out: Path) -> None:
-    """The measures, printed and kept."""
+def _tell(
+    settings: TrackSettings,
+    footage: Footage,
+    result: Followed,
+    truth: dict[int, Tracked],
+    out: Path,
+    reporter: Reporter,
+) -> None:
+    """The measures, shown and kept."""
     measures = followed(truth, result.tracks)
     kept: dict[str, Any] = dict(measures._asdict())
-    print(
-        f"MOTA {100 * measures.mota:.2f} %   IDF1 {100 * measures.idf1:.2f} %   HOTA {100 * measures.hota:.2f} %   "
-        f"of {measures.boxes} boxes {measures.misses} missed, {measures.false_alarms} false, "
-        f"{measures.switches} switches"
-    )
     if footage.people is not None and settings.truth is None:
         kept["oks_ap"] = joints_precision(result, footage.people)
-        print(f"OKS-AP {100 * kept['oks_ap']:.2f} %")
+    reporter.show(tracking_table(measures, kept.get("oks_ap"), f"{footage.name}: people followed, against the truth"))
     write_json(out / MEASURES, kept)

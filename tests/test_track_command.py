@@ -84,8 +84,9 @@ def test_frames_in_files_with_boxes_in_a_file(weights: str, tmp_path: Path, caps
     one = clip("test", 0, frames=range(8))
     write_video(tmp_path / "video", one)
     write_tracks(tmp_path / "boxes.txt", truth_of(tuple(one.frames)))
-    boxes = ["--boxes", str(tmp_path / "boxes.txt"), "--quiet"]
-    track.main([weights, str(tmp_path / "video"), *boxes, "--out", str(tmp_path / "known")])
+    boxes = ["--boxes", str(tmp_path / "boxes.txt")]
+    track.main([weights, str(tmp_path / "video"), *boxes, "--out", str(tmp_path / "known"), "--quiet"])
+    assert capsys.readouterr().out == ""
     assert json.loads((tmp_path / "known/tracking.json").read_text())["false_alarms"] == 0
     for file in (tmp_path / "video").glob("*.xml"):
         file.unlink()

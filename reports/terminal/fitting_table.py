@@ -1,12 +1,16 @@
 """A table that fits its terminal: no name and no number is cut; less important columns go to a line of their own."""
 
+import copy
 from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
+
+from foundation.printed import printable
 
 GIVE_WAY = ("attention by stage", "file", "elementwise", "quartiles", "seconds", "also taken for", "params", "loss")
 """Columns that go first, in this order, and after them what stands furthest right."""
@@ -17,18 +21,33 @@ class FittingTable(Table):
     """As any of rich's where it is wide enough for the longest cells.
 
     Where it is not, whole columns move below: each row is followed by a line that names their values. The first column
-    stays. What is too long even so is wrapped at words.
+    stays. What is too long even so is wrapped at words. Texts are as they are: what would be markup or the name of an
+    emoji elsewhere is a part of a name here.
     """
 
     def __init__(self, title: str | None, columns: Sequence[str], words: Sequence[str]):
-        super().__init__(title=title, title_justify="left", box=SIMPLE_HEAD)
+        super().__init__(title=None if title is None else _text(title), title_justify="left", box=SIMPLE_HEAD)
         for name in columns:
-            self.add_column(name, justify="left" if name in words else "right", no_wrap=True)
+            self.add_column(_text(name), justify="left" if name in words else "right", no_wrap=True)
+
+    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
+        """As of any table, of texts."""
+        super().add_row(*map(_text, cells), style=style, end_section=end_section)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        if self.title is not None:
+            yield from _wrapped(_plain(self.title).split(), width, 0, "table.title")
+        yield from self._body(console, options)
+        if self.caption is not None:
+            yield from _wrapped(_plain(self.caption).split(), width, 0, "table.caption")
+
+    def _body(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = [max(map(cell_len, (heading, *cells))) for heading, cells in self._told()]
         if _wide(widths) <= options.max_width:
-            yield from super().__rich_console__(console, options)
+            body = copy.copy(self)
+            body.title = body.caption = None  # rich breaks them at the table's width, words too
+            yield from super(FittingTable, body).__rich_console__(console, options)
             return
         kept = list(range(len(widths)))
         for column in self._leaving():
@@ -50,8 +69,6 @@ class FittingTable(Table):
     def _lines(self, kept: Sequence[int], widths: Sequence[int], width: int) -> Iterator[Text]:
         told = self._told()
         below = [place for place in range(len(told)) if place not in kept]
-        if self.title is not None:
-            yield from _wrapped(_plain(self.title).split(), width, 0, "table.title")
         yield Text()
         yield self._line([told[place][0] for place in kept], kept, widths, "table.header")
         yield Text(f" {'─' * (min(_wide([widths[place] for place in kept]), width) - 2)}")
@@ -63,8 +80,6 @@ class FittingTable(Table):
             if self.rows[number].end_section:
                 yield Text()
         yield Text()
-        if self.caption is not None:
-            yield from _wrapped(_plain(self.caption).split(), width, 0, "table.caption")
 
     def _row(self, cells: Sequence[str], kept: Sequence[int], widths: Sequence[int], width: int) -> Iterator[Text]:
         if len(kept) == 1 and MARGIN + cell_len(cells[0]) > width:  # a name that no terminal line of this width holds
@@ -83,6 +98,11 @@ class FittingTable(Table):
 def _wide(widths: Sequence[int]) -> int:
     """Of a table with columns that are so wide, margins included."""
     return sum(widths) + BETWEEN * (len(widths) - 1) + 2 * MARGIN
+
+
+def _text(cell: object) -> Text:
+    """What a cell says, as long as it will be when it is shown."""
+    return Text(printable(_plain(cell)))
 
 
 def _plain(cell: object) -> str:

@@ -13,7 +13,7 @@ from foundation.progress import Reporter, duration
 from foundation.seeds import derive
 from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
-from search_space.cost.cost import measure
+from search_space.cost.cost import Cost, measure
 from search_space.cost.priced_space import PricedSpace
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
@@ -63,17 +63,15 @@ def show_retraining(
         sized: the pictures at each network's side.
         adapt: whether a step that runs out of memory is taken in smaller parts.
     """
-    table = plain_table("networks to train", ("network", "pixels", "MACs", "params", "a training"))
-    total = 0.0
+    rows: list[tuple[str, Architecture, Cost, float]] = []
     for name, architecture in networks.items():
         side = architecture.resolution
         data = sized[side]
         training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt, task, method)
         each = recipe.epochs * (training + validation)
-        total += seeds * each
-        cost = measure(architecture, task.head(data.num_classes, architecture))
-        table.add_row(name, str(side), human(cost.macs), human(cost.params), duration(each))
-    reporter.show(table)
+        rows.append((name, architecture, measure(architecture, task.head(data.num_classes, architecture)), each))
+    reporter.show(trainings_table(rows))
+    total = seeds * sum(each for *_, each in rows)
     trainings = len(networks) * seeds
     each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
     steps = "" if isinstance(task, Acting) else f" of {epoch_steps(len(data.train), recipe.batch_size)} steps"
@@ -81,6 +79,14 @@ def show_retraining(
         f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs{steps}), without the test"
     )
     reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
+
+
+def trainings_table(rows: Sequence[tuple[str, Architecture, Cost, float]]) -> Table:
+    """By name the networks that a retraining trains: side, costs, and the seconds of a training."""
+    table = plain_table("networks to train", ("network", "pixels", "MACs", "params", "a training"))
+    for name, architecture, cost, seconds in rows:
+        table.add_row(name, str(architecture.resolution), human(cost.macs), human(cost.params), duration(seconds))
+    return table
 
 
 def cost_table(priced: PricedSpace, seed: int) -> Table:
