@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from commands.adaptations import ADAPT, check_data, chosen
+from commands.another_run import ADAPTED
 from deployment.model_source import find_model
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     free = {"data": spec, "device": str(device), "threads": default_threads()}
     adapting = Adapting(network.to(device), info, target, losses, recipe, settings.seed, out, reporter)
-    with run_folder.opened(out, identity, free, keeps=KEPT) as recorded:
+    with run_folder.opened(out, identity, free, keeps=KEPT, asked=ADAPTED) as recorded:
         use_threads(recorded["threads"], lanes=False)
         stands = [adapting.stand(SOURCE, adapting.network), adapting.stand(STATISTICS, adapting.normalised())]
         adapted = adapting.shot()

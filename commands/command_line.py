@@ -42,6 +42,7 @@ def flag(
     choices: Collection[str] = (),
     only_for: tuple[str, str] | None = None,
     place: str | None = None,
+    overrides: Setting | None = None,
     reproduced: bool = True,
     shown: Callable[[str, Any], str] | None = None,
 ) -> Any:
@@ -53,6 +54,7 @@ def flag(
         choices: the values that it may have, where no plugin can add to them.
         only_for: another field and the value of it that this one is for, see `for_one_alone`.
         place: where what it overrides is in another value, such as `proxy.pictures`.
+        overrides: what is overridden there.
         reproduced: whether the command that makes the same results again has it.
         shown: makes what the help says of the default, when it is asked for, from the field's name and the settings
             that the flags override (None where these are the fields' own defaults).
@@ -64,6 +66,7 @@ def flag(
         "choices": choices,
         "only_for": only_for,
         "place": place,
+        "overrides": overrides,
         "reproduced": reproduced,
         "shown": shown,
     }
@@ -87,7 +90,17 @@ def overriding(
     told: Setting = field.metadata["setting"]
     text = f"yes or no: {told.text}" if field.type is bool else told.text
     parse = _parser_of(field.type, told)
-    return flag(None, text, parse, group=group, choices=told.choices, only_for=only_for, place=place, shown=shown)
+    return flag(
+        None,
+        text,
+        parse,
+        group=group,
+        choices=told.choices,
+        only_for=only_for,
+        place=place,
+        overrides=told,
+        shown=shown,
+    )
 
 
 def _parser_of(kind: Any, told: Setting) -> Callable[[str], Any]:

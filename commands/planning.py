@@ -2,17 +2,15 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from commands.presets import PRESETS, TOKENS, Preset, SearchSettings, overridden
 from commands.recipes import MADE_FOR, RetrainSettings, recipe, resolved
-from commands.values import typed
 from evaluators.choice import Planned, traits_of
 from evaluators.finalists import FinalistSettings
 from search_space.first_weights import SCRATCH, FirstWeights
 from studies.runs import run_folder
 from training.recipe import Recipe
-from training.sizing import PLANNED, planned, told
+from training.sizing import planned, told
 from training.specs import ACTIONS, CONTROL, CROWDED, TASK
 
 BEFORE = 0.75
@@ -72,60 +70,3 @@ def suits(preset: str | None, family: str | None = None, task: str = TASK) -> st
     if preset in PRESETS:
         return PRESETS[preset].retraining
     return PRESETS[TOKENS].retraining if family == "t2t" else "quick"
-
-
-def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
-    """What to type so that a search goes on that was planned otherwise, or whose preset is not the pictures'.
-
-    Args:
-        recorded: what the search is, as its folder says.
-        identity: what the command line asks for now.
-    """
-    there, here = (_scored_by(plain) for plain in (recorded, identity))
-    if _at(there, "name") != _at(here, "name"):
-        return ""
-    words: list[Any] = []
-    space = _at(recorded, "space", "name")
-    if space != _at(identity, "space", "name"):
-        words += [name for name, preset in PRESETS.items() if preset.settings.space == space][:1]
-    if any(_at(there, "recipe", name) != _at(here, "recipe", name) for name in PLANNED):
-        words += ["--supernet-epochs", _at(there, "recipe", "epochs")]
-        words += ["--batch-size", _at(there, "recipe", "batch_size")]
-    rungs = _at(there, "settings", "halving", "epochs")
-    if isinstance(rungs, list) and rungs != _at(here, "settings", "halving", "epochs"):
-        words += ["--proxy-epochs", ",".join(map(str, rungs))]
-    if (share := _at(recorded, "sampler", "front_share")) != _at(identity, "sampler", "front_share"):
-        words += ["--front-share", BEFORE if share is None else share]
-    if _at(there, "init") != _at(here, "init"):
-        words += _init_flag(_at(there, "init"))
-    return " ".join(map(str, words))
-
-
-def _scored_by(identity: dict[str, Any]) -> Any:
-    return _at(identity, "evaluator", "supernet") or _at(identity, "evaluator")
-
-
-def _at(plain: Any, *names: str) -> Any:
-    """What stands there in a plain value from a file; None for nothing."""
-    for name in names:
-        plain = plain.get(name) if isinstance(plain, dict) else None
-    return plain
-
-
-def flags_of_retraining(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
-    """What to type so that a retraining goes on whose recipe was planned otherwise, or that found other weights."""
-    was, now = recorded.get("recipe"), identity["recipe"]
-    if not isinstance(was, dict):
-        return ""
-    words: list[str] = []
-    if any(was.get(name) != now[name] for name in PLANNED):
-        for name in PLANNED:
-            words += [f"--{name.replace('_', '-')}", typed(was.get(name))]
-    if recorded.get("init") != identity["init"]:
-        words += _init_flag(recorded.get("init"))
-    return " ".join(words)
-
-
-def _init_flag(name: object) -> list[str]:
-    """What to type for first weights of that name; nothing for those that only their digest names."""
-    return [] if " " in str(name) else ["--init", str(name)]

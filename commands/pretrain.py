@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands.planning import flags_of_retraining, nothing_written
+from commands.another_run import PRETRAINED
+from commands.planning import nothing_written
 from commands.pretraining import MADE_FOR, PRETRAIN, given_of_recipe, method, recipe
 from evaluators.weight_sources import first_weights
 from foundation import distributed
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         **init.recorded,
     }
     if settings.dry_run:
-        run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
+        run_folder.check_same(out, identity, free, KEPT, PRETRAINED)
         use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             sized = {architecture.resolution: data}
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
             )
         reporter.say(nothing_written(out))
         return
-    opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
+    opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=PRETRAINED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         result = train_standalone(

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from commands.another_run import RETRAINED
 from commands.compare import Best, Contest, beside, check_comparable, middle, ratios
-from commands.planning import flags_of_retraining, nothing_written, plan_retraining, suits
+from commands.planning import nothing_written, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, acting_method, chosen_method, recipe, resolved
 from commands.same_training import same_training
 from deployment.export import calibration_pictures, check_exported, check_installed, export
@@ -179,7 +180,7 @@ def main(arguments: Sequence[str]) -> None:
         **init.recorded,
     }
     if settings.dry_run:
-        run_folder.check_same(out, identity, free, KEPT, flags_of_retraining)
+        run_folder.check_same(out, identity, free, KEPT, RETRAINED)
         use_threads(default_threads(), lanes=device.type == "cpu")
         with TemporaryDirectory() as temporary:
             prepare(what_for, Path(temporary), data, reporter)
@@ -202,7 +203,7 @@ def main(arguments: Sequence[str]) -> None:
             reporter.say(f"before:  {count} trainings of {first} epochs each, to choose the ratio of each attention")
         reporter.say(nothing_written(out))
         return
-    opened = run_folder.opened(out, identity, free, keeps=KEPT, flags=flags_of_retraining)
+    opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=RETRAINED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         prepare(what_for, out, data, reporter)

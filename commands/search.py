@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from commands.another_run import SEARCHED
 from commands.finalists import Finalists, finalists_of
-from commands.planning import BEFORE, flags_of_search, nothing_written, plan_search
+from commands.planning import BEFORE, nothing_written, plan_search
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import (
     as_task,
@@ -124,13 +125,13 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
     }
     finals = finalists_of(settings, setup, metric, own is not None and own.data is not None)
     if settings.dry_run:
-        run_folder.check_same(setup.folder, identity, free, flags=flags_of_search)
+        run_folder.check_same(setup.folder, identity, free, asked=SEARCHED)
         use_threads(threads, lanes=device.type == "cpu")
         with TemporaryDirectory() as folder:
             prepare_task(setup.task, Path(folder), setup.data, reporter)
         _show_plan(settings, setup, evaluator, finals)
         return
-    opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), flags=flags_of_search)
+    opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), asked=SEARCHED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         _announce(settings, setup, evaluator, finals)
@@ -235,6 +236,7 @@ def _candidates(
             name=name_of_run(folder, shared=settings.storage is not None),
             own=settings.storage is None,
             identity=identity,
+            asked=SEARCHED,
             shared=is_shared(settings),
             say=reporter.say,
         )

@@ -90,7 +90,7 @@ def adopted(evaluator: Any) -> Evaluator:
             object.__setattr__(evaluator, "metric", metric(evaluator.objective))  # also of a frozen dataclass
         except AttributeError:
             kind = type(evaluator).__name__
-            raise InputError(f"evaluator {kind}: says no `metric`; give it one (docs/evaluator.md)") from None
+            raise InputError(f"evaluator {kind}: says no metric; give it one (docs/evaluator.md)") from None
     return cast(Evaluator, evaluator)
 
 

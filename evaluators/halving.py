@@ -17,15 +17,15 @@ class Halving:
 
     generation: int = setting(27, "candidates that compete for the proxy's later rungs", 1, 100_000)
     epochs: tuple[int, ...] = setting(
-        (1, 3, 9), "passes of the proxy training by the end of each rung, e.g. 1,3,9", 1, 100_000
+        (1, 3, 9), "passes of the proxy training by the end of each rung, e.g. 1,3,9", 1, 100_000, called="proxy_epochs"
     )
     eta: int = setting(3, "one of so many goes on to the next rung", 2, 1000)
     bins: int = setting(3, "parts of equal size, by MACs, within which candidates are ranked", 1, 1000)
 
     def __post_init__(self) -> None:
-        check(self, "proxy ")
+        check(self)
         if list(self.epochs) != sorted(set(self.epochs)):
-            raise InputError(f"proxy epochs: expected more by the end of each rung, such as 1,3,9, got {self.epochs}")
+            raise InputError(f"`proxy_epochs`: expected more by the end of each rung, such as 1,3,9, got {self.epochs}")
 
 
 def entrants_by_rung(halving: Halving) -> list[int]:

@@ -38,10 +38,10 @@ class Metric:
 
     def __post_init__(self) -> None:
         if not isinstance(self.beside, tuple):
-            raise InputError(f"metric {shown(self.name)}: `beside`: expected a tuple, got {shown(self.beside)}")
+            raise InputError(f"metric {shown(self.name)}: beside: expected a tuple, got {shown(self.beside)}")
         names = (self.name, *self.beside)
         if self.step is not None and not isinstance(self.step, str):
-            raise InputError(f"metric {shown(self.name)}: `step`: expected a unit or none, got {shown(self.step)}")
+            raise InputError(f"metric {shown(self.name)}: step: expected a unit or none, got {shown(self.step)}")
         texts = (*names, self.unit, self.step or "")
         if not all(isinstance(text, str) and len(text) <= MOST_CHARACTERS for text in texts) or not all(names):
             most = f"expected names, and units of at most {MOST_CHARACTERS} letters"
@@ -49,16 +49,16 @@ class Metric:
         if any(text.splitlines() not in ([], [text]) for text in texts):
             raise InputError(f"metric {shown(self.name)}: expected names and units without line breaks")
         if len(set(names)) < len(names):
-            raise InputError(f"metric {self.name}: `beside`: expected other names, each once, got {shown(self.beside)}")
+            raise InputError(f"metric {self.name}: beside: expected other names, each once, got {shown(self.beside)}")
         if type(self.scale) not in (int, float) or not 1 / MOST_SCALE <= self.scale <= MOST_SCALE:
-            raise InputError(f"metric {self.name}: `scale`: expected a number above 0, got {shown(self.scale)}")
+            raise InputError(f"metric {self.name}: scale: expected a number above 0, got {shown(self.scale)}")
         if self.decimals is not None and (type(self.decimals) is not int or not 0 <= self.decimals <= MOST_DECIMALS):
             raise InputError(
-                f"metric {self.name}: `decimals`: expected 0 to {MOST_DECIMALS}, or none, got {shown(self.decimals)}"
+                f"metric {self.name}: decimals: expected 0 to {MOST_DECIMALS}, or none, got {shown(self.decimals)}"
             )
         if type(self.higher_is_better) is not bool:
             raise InputError(
-                f"metric {self.name}: `higher_is_better`: expected true or false, got {shown(self.higher_is_better)}"
+                f"metric {self.name}: higher_is_better: expected true or false, got {shown(self.higher_is_better)}"
             )
 
     @property

@@ -143,5 +143,5 @@ def test_the_command(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "validation accuracy, as expected of own training" in page
     flags_told = "--supernet-epochs 1 --batch-size 16 --anchors 10"
     assert flags_told in page
-    with pytest.raises(InputError, match=r"holds another run: evaluator\.count is 10 there and 11 here"):
+    with pytest.raises(InputError, match=r"holds another run: `anchors` is 10 there and 11 here"):
         search.main(["--data", f"folder:{picture_folder}", "--anchors", "11", "--out", "run", *flags])

@@ -263,7 +263,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
         (["--sampler", "magic"], "--sampler magic: unknown; known: "),
         (["--evaluator", "oracle"], "--evaluator oracle: unknown; known: proxy, supernet, tabular, zero-cost"),
         (["--score", "oracle"], "--score oracle: unknown; known: az_nas, consensus, macs"),
-        (["--proxy-epochs", "3,1"], "proxy epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),
+        (["--proxy-epochs", "3,1"], "--proxy-epochs: expected more by the end of each rung, such as 1,3,9, got (3, 1)"),
         (["--data", "mnist"], "--data mnist: unknown; known: digits[:VARIANT], cifar10"),
         (["--data", "folder:/absent"], "no such folder: /absent"),
         (["--trials", "0"], "argument --trials: '0': expected an integer from 1"),
@@ -303,9 +303,9 @@ def test_other_evaluators(
 def test_another_configuration_is_refused(finished: tuple[Path, str], small: list[str], launched: Launched) -> None:
     for more in ([], ["--dry-run"]):
         message = _refused(launched, finished[0], "search.py", *small, "--seed", "1", *more)
-        assert "runs/digits: holds another run: seed is 0 there and 1 here" in message
+        assert "runs/digits: holds another run: --seed is 0 there and 1 here" in message
     message = _refused(launched, finished[0], "search.py", *small, "--evaluator", "zero-cost")
-    assert "evaluator.name is 'supernet' there and 'zero-cost' here" in message
+    assert "--evaluator is 'supernet' there and 'zero-cost' here" in message
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_method_of_other_tasks_and_settings_without_use_are_refused(control: t
     assert isinstance(what_for, Acting)
     with pytest.raises(InputError, match=r"`mixobs` 0\.1: not with `mixreg` 0\.2"):
         PPOSettings(mixreg=0.2, mixobs=0.1)
-    with pytest.raises(InputError, match="ppo: mixreg: expected 0"):
+    with pytest.raises(InputError, match="ppo: `mixreg`: expected 0"):
         PPOSettings(mixreg=-1.0)
     assert ChosenMethod("ppo").own == SMALL()
 

@@ -323,7 +323,7 @@ def test_a_killed_training_ends_with_the_same_bits(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--contrast", "101"], "core-tuning: contrast: expected 0.0 to 100.0, got 101.0"),
+        (["--contrast", "101"], "core-tuning: --contrast: expected 0.0 to 100.0, got 101.0"),
         (
             ["--method", "labels", "--contrast", "0.1"],
             "--contrast 0.1: it is for --method core-tuning alone",

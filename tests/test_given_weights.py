@@ -95,7 +95,7 @@ def test_it_goes_on_with_the_same_weights_alone(small: list[str]) -> None:
     search.main([*small, "--supernet", "first", *more])
     before = {file: file.read_bytes() for file in Path("second").iterdir()}
     for given, message in (
-        ([], "evaluator.weights is given there and none here; use another `out`, or give the same settings"),
+        ([], "`supernet` is given there and none here; use another `out`, or give the same settings"),
         (["--supernet", "else"], "the shared weights are not those that it began with; use another `out`, or give"),
     ):
         with pytest.raises(InputError, match=f"`out` second: holds another run: {message}"):

@@ -223,7 +223,7 @@ def test_an_annotation_as_the_formats_page_shows_it(tmp_path: Path, content: str
         ('"747"', '"1747"', "a box without area"),
         ('"0.jpg"', '"../0.jpg"', "expected a plain name"),
         ('"0.jpg"', '"1.jpg"', "add the picture"),
-        ('{"annotation"', '{"annotations"', "expected an object `annotation`"),
+        ('{"annotation"', '{"annotations"', "expected an object 'annotation'"),
         ('{"annotation"', '"annotation"', "JSON text"),
     ],
 )

@@ -277,7 +277,10 @@ def test_bad_pictures_are_told_by_name(command: list[str], tmp_path: Path) -> No
     for folder, message in (("absent", "no such folder"), ("few", "no pictures below")):
         with pytest.raises(InputError, match=message):
             pretrain.main([*command, "--data", f"folder:{tmp_path / folder}", "--out", str(tmp_path / "out")])
-    for flag, message in (("--colour", "simclr: colour: expected"), ("--temperature", "simclr: temperature: expected")):
+    for flag, message in (
+        ("--colour", "simclr: --colour: expected"),
+        ("--temperature", "simclr: --temperature: expected"),
+    ):
         with pytest.raises(InputError, match=message):
             pretrain.main([*command, flag, "11", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

@@ -256,17 +256,17 @@ def test_a_generation_that_the_space_cannot_fill(tiny_space: PricedSpace, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": ()}, "proxy epochs: expected 1 to 100000 for each"),
-        ({"epochs": (0, 1)}, "proxy epochs: expected 1 to 100000 for each"),
-        ({"epochs": (1, 3, 3)}, "proxy epochs: expected more by the end of each rung, such as 1,3,9"),
-        ({"eta": 1}, "proxy eta: expected 2 to 1000, got 1"),
-        ({"generation": 0}, "proxy generation: expected 1 to 100000, got 0"),
+        ({"epochs": ()}, "`proxy_epochs`: expected 1 to 100000 for each"),
+        ({"epochs": (0, 1)}, "`proxy_epochs`: expected 1 to 100000 for each"),
+        ({"epochs": (1, 3, 3)}, "`proxy_epochs`: expected more by the end of each rung, such as 1,3,9"),
+        ({"eta": 1}, "`eta`: expected 2 to 1000, got 1"),
+        ({"generation": 0}, "`generation`: expected 1 to 100000, got 0"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Halving(**settings)
-    with pytest.raises(InputError, match="proxy pictures: expected a share above 0 and up to 1, got 0"):
+    with pytest.raises(InputError, match="`proxy_pictures`: expected a share above 0 and up to 1, got 0"):
         ProxySettings(pictures=0)
 
 

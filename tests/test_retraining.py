@@ -346,7 +346,7 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
     before = (folder / "config.json").read_bytes()
 
     def refused() -> None:
-        with pytest.raises(InputError, match=r"holds another run: recipe\.micro_batch is 8 there and 4 here"):
+        with pytest.raises(InputError, match=r"holds another run: `micro_batch` is 8 there and 4 here"):
             retrain.main([*flags, "--micro-batch", "4"])
         assert (folder / "config.json").read_bytes() == before
 

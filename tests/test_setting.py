@@ -54,12 +54,12 @@ class _Bake:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"loaves": 13}, "oven loaves: expected 1 to 12, got 13"),
-        ({"heat": float("nan")}, r"oven heat: expected 50\.0 to 300\.0, got nan"),
-        ({"steam": 0.0}, r"oven steam: expected a share above 0 and up to 1, got 0\.0"),
-        ({"grain": "corn"}, "oven grain: 'corn' is unknown; known: rye, oat"),
-        ({"turns": (1, 10)}, r"oven turns: expected 0 to 9 for each, got \(1, 10\)"),
-        ({"turns": ()}, r"oven turns: expected 0 to 9 for each, got \(\)"),
+        ({"loaves": 13}, "oven `loaves`: expected 1 to 12, got 13"),
+        ({"heat": float("nan")}, r"oven `heat`: expected 50\.0 to 300\.0, got nan"),
+        ({"steam": 0.0}, r"oven `steam`: expected a share above 0 and up to 1, got 0\.0"),
+        ({"grain": "corn"}, "oven `grain`: 'corn' is unknown; known: rye, oat"),
+        ({"turns": (1, 10)}, r"oven `turns`: expected 0 to 9 for each, got \(1, 10\)"),
+        ({"turns": ()}, r"oven `turns`: expected 0 to 9 for each, got \(\)"),
     ],
 )
 def test_what_is_out_of_a_settings_range_is_named(given: dict[str, Any], message: str) -> None:

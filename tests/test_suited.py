@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from commands import retrain, search
-from commands.planning import flags_of_retraining, flags_of_search
+from commands.another_run import flags_of_retraining, flags_of_search
 from commands.presets import PRESETS
 from commands.recipes import RECIPES, RetrainSettings, resolved
 from commands.suited import suited

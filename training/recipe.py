@@ -62,7 +62,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check(self)
         if self.micro_batch == 1:
-            raise InputError("micro_batch: expected 0, or at least 2 for batch statistics, got 1")
+            raise InputError("`micro_batch`: expected 0, or at least 2 for batch statistics, got 1")
 
     def lasting(self, epochs: int) -> Self:
         """The same training over so many epochs."""

@@ -20,6 +20,7 @@ class Setting:
         low, high: the range, both included; None where there is none.
         share: whether it is a share above 0 and up to 1.
         choices: the values that a text may have; empty where any may be.
+        called: what a command's settings call it; None for as the field.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Setting:
     high: float | None = None
     share: bool = False
     choices: tuple[str, ...] = ()
+    called: str | None = None
 
     def refusal(self, value: Any) -> str | None:
         """What is wrong with a value; None for a good one."""
@@ -52,9 +54,10 @@ def setting(
     *,
     share: bool = False,
     choices: tuple[str, ...] = (),
+    called: str | None = None,
 ) -> Any:
     """A dataclass's field that is a setting, see `Setting`."""
-    return dataclasses.field(default=default, metadata={"setting": Setting(text, low, high, share, choices)})
+    return dataclasses.field(default=default, metadata={"setting": Setting(text, low, high, share, choices, called)})
 
 
 def same(settings: type, name: str) -> Any:
@@ -73,10 +76,11 @@ def check(settings: Any, what: str = "") -> None:
     """Raises InputError naming the first setting of a dataclass that is out of its range.
 
     Args:
-        what: before the field's name, such as `proxy `.
+        what: before the field's name, such as `core-tuning: `.
     """
     for field in dataclasses.fields(settings):
         if "setting" in field.metadata:
-            refusal = field.metadata["setting"].refusal(getattr(settings, field.name))
+            told: Setting = field.metadata["setting"]
+            refusal = told.refusal(getattr(settings, field.name))
             if refusal is not None:
-                raise InputError(f"{what}{field.name}: {refusal}")
+                raise InputError(f"{what}`{told.called or field.name}`: {refusal}")

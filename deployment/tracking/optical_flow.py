@@ -47,6 +47,6 @@ def _opencv() -> Any:
         import cv2
     except ImportError as error:
         raise InputError(
-            f"smoothing: OpenCV cannot be loaded ({error}); get it by: pip install opencv-python-headless"
+            f"`smoothing`: OpenCV cannot be loaded ({error}); get it by: pip install opencv-python-headless"
         ) from None
     return cv2

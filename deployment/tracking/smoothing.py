@@ -31,7 +31,7 @@ def smoothed(
         window: frames before and after that say something, all the same much.
     """
     if not 0 <= weight <= 1 or window < 0:
-        raise InputError(f"smoothing: expected a weight of 0 to 1 and a window of 0 or more, got {weight}, {window}")
+        raise InputError(f"`smoothing`: expected a weight of 0 to 1 and a window of 0 or more, got {weight}, {window}")
     votes = _votes(frames, flow, window)
     return [
         {

@@ -21,8 +21,12 @@ class ProxySettings:
 
     recipe: Recipe = field(default_factory=Recipe)
     halving: Halving = field(default_factory=Halving)
-    pictures: float = setting(0.5, "share of the training pictures that a proxy training sees", share=True)
-    resolution: float = setting(1.0, "share of its resolution that a proxy training has", share=True)
+    pictures: float = setting(
+        0.5, "share of the training pictures that a proxy training sees", share=True, called="proxy_pictures"
+    )
+    resolution: float = setting(
+        1.0, "share of its resolution that a proxy training has", share=True, called="proxy_resolution"
+    )
 
     def __post_init__(self) -> None:
-        check(self, "proxy ")
+        check(self)

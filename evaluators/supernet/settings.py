@@ -21,7 +21,9 @@ class SupernetRecipe(Recipe):
             with τ .19 instead of -.11, see docs/ranking.md (`python -m benchmarks.rank_correlation`).
     """
 
-    epochs: int = setting(10, "passes over the training pictures for the shared weights", 1, 10_000)
+    epochs: int = setting(
+        10, "passes over the training pictures for the shared weights", 1, 10_000, called="supernet_epochs"
+    )
     batch_size: int = setting(128, "pictures a step of the supernet", 2, 65_536)
     largest: bool = setting(True, "whether every step trains the space's largest network, on the labels")
     smallest: bool = setting(True, "whether every step trains the space's smallest network")

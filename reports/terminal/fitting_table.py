@@ -1,12 +1,10 @@
 """A table that fits its terminal: no name and no number is cut; less important columns go to a line of their own."""
 
-import copy
 from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.style import StyleType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -26,13 +24,9 @@ class FittingTable(Table):
     """
 
     def __init__(self, title: str | None, columns: Sequence[str], words: Sequence[str]):
-        super().__init__(title=None if title is None else _text(title), title_justify="left", box=SIMPLE_HEAD)
+        super().__init__(title=title, title_justify="left", box=SIMPLE_HEAD)
         for name in columns:
-            self.add_column(_text(name), justify="left" if name in words else "right", no_wrap=True)
-
-    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
-        """As of any table, of texts."""
-        super().add_row(*map(_text, cells), style=style, end_section=end_section)
+            self.add_column(name, justify="left" if name in words else "right", no_wrap=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
@@ -45,9 +39,7 @@ class FittingTable(Table):
     def _body(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = [max(map(cell_len, (heading, *cells))) for heading, cells in self._told()]
         if _wide(widths) <= options.max_width:
-            body = copy.copy(self)
-            body.title = body.caption = None  # rich breaks them at the table's width, words too
-            yield from super(FittingTable, body).__rich_console__(console, options)
+            yield self._as_it_is()
             return
         kept = list(range(len(widths)))
         for column in self._leaving():
@@ -55,6 +47,16 @@ class FittingTable(Table):
             if _wide([widths[one] for one in kept]) <= options.max_width:
                 break
         yield from self._lines(kept, widths, options.max_width)
+
+    def _as_it_is(self) -> Table:
+        """Without title and caption: rich breaks them at the table's width, words too."""
+        table = Table(box=self.box)
+        told = self._told()
+        for column, (heading, _) in zip(self.columns, told, strict=True):
+            table.add_column(Text(heading), justify=column.justify, no_wrap=True)
+        for row, cells in zip(self.rows, zip(*(cells for _, cells in told), strict=True), strict=True):
+            table.add_row(*map(Text, cells), end_section=row.end_section)
+        return table
 
     def _told(self) -> list[tuple[str, list[str]]]:
         """Of each column its heading and its cells, as they are read."""
@@ -100,13 +102,9 @@ def _wide(widths: Sequence[int]) -> int:
     return sum(widths) + BETWEEN * (len(widths) - 1) + 2 * MARGIN
 
 
-def _text(cell: object) -> Text:
-    """What a cell says, as long as it will be when it is shown."""
-    return Text(printable(_plain(cell)))
-
-
 def _plain(cell: object) -> str:
-    return cell.plain if isinstance(cell, Text) else str(cell)
+    """What it says, as long as it will be when it is shown."""
+    return printable(cell.plain if isinstance(cell, Text) else cell)
 
 
 def _wrapped(items: Sequence[str], width: int, indent: int, style: str) -> Iterator[Text]:

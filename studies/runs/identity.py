@@ -1,10 +1,11 @@
 """What makes two runs the same, compared, and said in words where the values are digests."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from foundation.amounts import milliseconds
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.metric import Metric, read_metric
@@ -33,6 +34,22 @@ _CHANGED = {
 """What happened, and what to do, where only a digest tells two values apart: by the last part of the place."""
 
 
+class Asked(NamedTuple):
+    """How a run was asked for, in the words of what asks: a command has flags.
+
+    Attributes:
+        flags: from a recorded identity and another: the flags that make the recorded one of it, or nothing.
+        named: what messages call a place in an identity, such as `budget.max_macs`.
+    """
+
+    flags: Callable[[dict[str, Any], dict[str, Any]], str] = lambda recorded, identity: ""
+    named: Callable[[str], str] = str
+
+
+IN_PLACES = Asked()
+"""What asks calls things as identities do."""
+
+
 def ranked_by(identity: Mapping[str, Any]) -> Metric:
     """The metric that a run's candidates are ranked by. Raises InputError, naming the field, for what is none."""
     sampler = identity.get("sampler")
@@ -50,20 +67,21 @@ class Difference:
     there: Any
     here: Any
 
-    def told(self, there: object = None, here: object = None) -> str:
+    def told(self, there: object = None, here: object = None, asked: Asked = IN_PLACES) -> str:
         """What differs, and what to do about it.
 
         Args:
             there, here: how many files each split has, by its name; None where that is not known.
         """
         if self.place == "data" and isinstance(self.there, str) and isinstance(self.here, str):
-            return self._of_data(there, here)
+            return self._of_data(there, here, asked.named(self.place))
         changed = _CHANGED.get(self.place.rpartition(".")[2])
         if changed and _without_digest(self.there) == _without_digest(self.here) is not None:
             return "; ".join(changed)
-        return f"{self.place} is {_shown(self.there)} there and {_shown(self.here)} here; {_OTHERWISE}"
+        was, now = (_shown(value, self.place) for value in (self.there, self.here))
+        return f"{asked.named(self.place)} is {was} there and {now} here; {_OTHERWISE}"
 
-    def _of_data(self, there: object, here: object) -> str:
+    def _of_data(self, there: object, here: object, named: str) -> str:
         if self.here == f"{self.there} {PREPARED}":
             return (
                 "data: begun when pictures were decoded and scaled otherwise (see CHANGELOG.md), so to other pixels; "
@@ -73,7 +91,7 @@ class Difference:
         before, now = _without_digest(was), _without_digest(given)
         kinds = [text.partition(" ")[0] for text in (was, given)]
         if before is None or now is None or kinds[0] != kinds[1]:
-            return f"data is {before or was!r} there and {now or given!r} here; {_OTHERWISE}"
+            return f"{named} is {before or was!r} there and {now or given!r} here; {_OTHERWISE}"
         if was.rpartition(" ")[2] == given.rpartition(" ")[2]:
             return f"its pictures are prepared otherwise: {before!r} there and {now!r} here; {_OTHERWISE}"
         counts = f": {_counted(there)} then, {_counted(here)} now" if there and here and there != here else ""
@@ -83,10 +101,14 @@ class Difference:
         )
 
 
+FIRST = ("name", "weights", "score")
+"""What others follow from."""
+
+
 def difference(old: Any, new: Any, place: str = "") -> Difference | None:
-    """The first place where two plain values differ; a name, and given weights, before what may follow from them."""
+    """The first place where two plain values differ: a name and the like before what may follow from them."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys(), key=lambda name: (name != "name", name != "weights", name)):
+        for name in sorted(old.keys() | new.keys(), key=lambda name: (*(name != first for first in FIRST), name)):
             found = difference(old.get(name), new.get(name), f"{place}.{name}" if place else name)
             if found:
                 return found
@@ -106,10 +128,12 @@ def _without_digest(value: object) -> str | None:
     return found[1] if found else None
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, place: str) -> str:
     """A value in a line; of a digest what stands before it."""
     if value is None:
         return "none"
+    if isinstance(value, int) and place.endswith("_ns"):
+        return milliseconds(value)
     named = _without_digest(value)
     return f"{value!r:.200}" if named is None else f"{named!r:.200}" if named else "given"
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.latency import LatencyTable
-from studies.runs.identity import FILES, difference
+from studies.runs.identity import FILES, IN_PLACES, Asked, difference
 from studies.trials import Candidate
 from training.data.datasets import Dataset
 from training.specs import TASK, named
@@ -29,9 +29,6 @@ LATENCY = "latency.json"
 MIN_FREE_BYTES = 64 << 20
 MAX_NAME, MAX_PATH = 255, 3500  # bytes, on Linux; what lies in the folder has a path as well
 MOST_SHOWN = 100  # characters of a path that is too long
-
-Flags = Callable[[dict[str, Any], dict[str, Any]], str]
-"""From a recorded identity and another: the flags that make the recorded one of it, or nothing."""
 
 
 def check_name(folder: Path) -> None:
@@ -57,12 +54,12 @@ def check_same(
     identity: dict[str, Any],
     free: dict[str, Any],
     keeps: tuple[str, ...] = ("*",),
-    flags: Flags | None = None,
+    asked: Asked = IN_PLACES,
 ) -> None:
     """Raises InputError, as `opened` would, if the folder holds another run."""
     if begun(folder):
         config = _configuration(folder / CONFIG)
-        _refuse_another(folder, config, json.loads(json.dumps(identity)), free, keeps, flags)
+        _refuse_another(folder, config, json.loads(json.dumps(identity)), free, keeps, asked)
 
 
 def kept_identity(folder: Path, keeps: tuple[str, ...]) -> dict[str, Any]:
@@ -123,7 +120,7 @@ def opened(
     *,
     shared: bool = False,
     keeps: tuple[str, ...] = ("*",),
-    flags: Flags | None = None,
+    asked: Asked = IN_PLACES,
 ) -> Iterator[dict[str, Any]]:
     """Makes or continues the run in `folder`, alone; yields the recorded `free` settings.
 
@@ -132,25 +129,25 @@ def opened(
         identity: what makes two runs the same. A folder with another identity is refused, naming the first difference.
         keeps: patterns of what a run is worth keeping for; where nothing is like any, another identity takes its place.
         free: what may change between starts; `threads` is kept as first recorded, since results depend on it.
-        flags: named where another identity is refused.
+        asked: in whose words another identity is refused.
     """
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
     with locked(folder, shared=shared):
         path = folder / CONFIG
         with turn(folder, "configuration", Reporter(quiet=True)):
-            free = _configured(path, identity, free, keeps, flags)
+            free = _configured(path, identity, free, keeps, asked)
             if not shared:  # else another process may be writing just now
                 remove_leftovers(folder, (FRONT, BEST, RESULTS))
         yield free
 
 
 def _configured(
-    path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...], flags: Flags | None
+    path: Path, identity: dict[str, Any], free: dict[str, Any], keeps: tuple[str, ...], asked: Asked
 ) -> dict[str, Any]:
     """Compares with the configuration that is there, or writes it."""
     if path.exists():
         config = _configuration(path)
-        if not _refuse_another(path.parent, config, identity, free, keeps, flags):
+        if not _refuse_another(path.parent, config, identity, free, keeps, asked):
             free = {**free, "threads": _threads(path, config.get("free"))}
     remove_leftovers(path.parent, (CONFIG,))
     write_json(path, {"identity": identity, "free": free})
@@ -170,15 +167,15 @@ def _refuse_another(
     identity: dict[str, Any],
     free: dict[str, Any],
     keeps: tuple[str, ...],
-    flags: Flags | None,
+    asked: Asked,
 ) -> bool:
     """Whether the configuration is another run's, which has left nothing to keep. Raises InputError if it has."""
     found = difference(config["identity"], identity)
     if found and _is_kept(folder, keeps):
         recorded = config.get("free")
         there = recorded.get(FILES) if isinstance(recorded, dict) else None
-        such = flags(config["identity"], identity) if flags else ""
-        told = found.told(there, free.get(FILES))
+        such = asked.flags(config["identity"], identity)
+        told = found.told(there, free.get(FILES), asked)
         raise InputError(f"`out` {folder}: holds another run: {told}{f', here {such}' if such else ''}")
     return bool(found)
 

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from foundation.errors import InputError, first_line
 from foundation.files import no_room_left
 from search_space.architecture import Architecture
-from studies.runs.identity import difference
+from studies.runs.identity import IN_PLACES, Asked, difference
 from studies.samplers.base import REJECTIONS, Goal, Proposal, Sampler, Told
 from studies.storage.bulk_reading import read_trials
 from studies.storage.enqueued import Enqueued
@@ -65,6 +65,7 @@ class OptunaStudy:
         name: of the study in its storage.
         own: whether the storage is the run's own, where a study by another name is the run's too.
         identity: what makes two runs the same; a study of another identity is refused, naming the first difference.
+        asked: in whose words.
         shared: whether other processes may work on the study as well.
         lease: seconds without a sign after which another process's trial counts as lost.
         say: is told, in a line, what was queued by a user and is not evaluated.
@@ -78,6 +79,7 @@ class OptunaStudy:
         name: str = FORMER,
         own: bool = False,
         identity: Mapping[str, Any] | None = None,
+        asked: Asked = IN_PLACES,
         shared: bool = False,
         lease: float = SECONDS,
         say: Callable[[str], None] = lambda line: None,
@@ -100,7 +102,7 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             with collecting_later():
-                self._open(storage, name, identity, own)
+                self._open(storage, name, identity, own, asked)
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
                 raise InputError(f"{without_password(storage)}: {error}; use another `out`") from None
@@ -132,7 +134,7 @@ class OptunaStudy:
         """Proposals in a row that may be rejected, before one is drawn from the budget."""
         return self.sampler.asks
 
-    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None, own: bool) -> None:
+    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None, own: bool, asked: Asked) -> None:
         wanted = directions(self.goal)
         self._storage = open_storage(url)
         name = name_there(self._storage, name) if own else name
@@ -152,7 +154,9 @@ class OptunaStudy:
                 for label, value in in_short(here).items():
                     study.set_user_attr(label, value)
             elif other := difference(found, here):
-                raise InputError(f"{without_password(url)}: study {name!r} is of another run: {other.told()}")
+                raise InputError(
+                    f"{without_password(url)}: study {name!r} is of another run: {other.told(asked=asked)}"
+                )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names is None:

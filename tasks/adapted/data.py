@@ -95,6 +95,6 @@ def check_target(data: Dataset) -> None:
     """Raises InputError for pictures without others to adapt to."""
     if not isinstance(data, WithTarget):
         raise InputError(
-            f"`task` adapted: {data.name} says no pictures to adapt to; give --target folder:PATH as well, or "
-            f"--data 'SOURCE{TO}TARGET'"
+            f"`task` adapted: {data.name} says no pictures to adapt to; give `target` folder:PATH as well, or "
+            f"`data` 'SOURCE{TO}TARGET'"
         )

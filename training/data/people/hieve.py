@@ -145,7 +145,7 @@ def _annotation(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path}: {error}; mend it, or give the right file") from None
     annotation = said.get("annotation") if isinstance(said, dict) else None
     if not isinstance(annotation, dict):
-        raise InputError(f"{path}: expected an object `annotation`, got {shown(said)}; give HiEve's format")
+        raise InputError(f"{path}: expected an object 'annotation', got {shown(said)}; give HiEve's format")
     return annotation
 
 
