@@ -35,7 +35,7 @@ from search_space.cost.cost import Cost, measure
 from search_space.first_weights import FirstWeights, check_init
 from search_space.head import Head
 from studies.runs import run_folder
-from studies.runs.identity import FILES
+from studies.runs.identity import FILES, PICTURES
 from studies.runs.source import Source, check_former, read_source
 from studies.storage.storages import check_address, without_password
 from tasks.choice import task
@@ -177,6 +177,7 @@ def main(arguments: Sequence[str]) -> None:
         "processes": distributed.world(),
         "seeds": settings.seeds,
         FILES: dict(data.files),
+        PICTURES: {"test": len(data.test)},
         **init.recorded,
     }
     if settings.dry_run:

@@ -35,14 +35,16 @@ from foundation import distributed
 from foundation.amounts import about
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
-from foundation.metric import Metric, described
+from foundation.metric import Metric, described, is_corrected
 from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
 from foundation.started_as import as_typed
+from reports.remarks import few_steps
 from reports.report import write_report
 from reports.terminal.description import head_alone
 from reports.terminal.plan import show_plan
 from reports.terminal.tables import finalists_table, front_table, front_title
+from reports.uncertainty import MEASURING
 from search_space.first_weights import check_init
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
@@ -52,7 +54,7 @@ from studies.loop import search
 from studies.nni.experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.nni.tuners import of_framework
 from studies.runs import run_folder
-from studies.runs.identity import FILES
+from studies.runs.identity import FILES, PICTURES
 from studies.samplers import Goal, Sampler, make_sampler, sampler_class
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.storages import without_password
@@ -120,6 +122,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         "storage": settings.storage and without_password(settings.storage),
         "processes": distributed.world(),
         FILES: dict(setup.data.files),
+        PICTURES: {split: setup.data.count(split) for split in ("train", "validation")},
         **recorded_title(evaluator),
         **setup.init.recorded,
     }
@@ -320,11 +323,12 @@ def _finish(
                 best = finals.winner(again, len(candidates)) if finals else None
                 run_folder.write_results(folder, front, len(candidates), budget, setup.data, setup.task.name, best)
     metric, pictures = evaluator.metric, setup.data.count("validation")
+    measured = pictures if evaluator.identity().get("name") in MEASURING else None
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
-    reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), metric, numbers))
+    reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), numbers, measured))
     decided = read_finalists(folder, metric) if finals else None
     if decided is not None:
-        reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric, numbers))
+        reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric, numbers, pictures))
     with run_folder.turn(folder, "report", reporter):
         write_report(folder, reporter, storage=_storage(settings, folder))
 
@@ -340,8 +344,11 @@ def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, fina
     say(f"data {data.name}: {training} training, {validation} validation pictures")
     if planned := plan_search(preset(settings.preset), settings, training).said:
         say(planned)
-    if evaluator.metric.is_share and (few := told_apart(validation, "validation")):
+    measures = setup.task.metric.is_share and (evaluator.metric.is_share or is_corrected(evaluator.metric))
+    if measures and (few := told_apart(validation, "validation")):
         say(few)
+    if short := few_steps(evaluator.identity(), training):
+        say(short)
     if unused := without_effect(settings):
         say(f"without effect: {', '.join(unused)}")
     ending = f"; then {finals.planned.about()}" if finals else ""

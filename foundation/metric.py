@@ -157,6 +157,25 @@ ACCURACY = METRICS.register("accuracy")(Metric("accuracy", "%", 100.0, 2, "point
 """Top-1 accuracy, a share from 0 to 1, and mean cross-entropy in nats: what classification is judged by."""
 
 
+CORRECTED = "score"
+"""What a metric is called to which something else was added: it is no accuracy any more, and no percentage."""
+CORRECTED_DECIMALS = 4  # of what was a share
+
+
+def corrected(measure: Metric) -> Metric:
+    """What a metric with a correction is ranked by: a score; the metric as it was measured stands beside it."""
+    decimals = CORRECTED_DECIMALS if measure.is_share else measure.decimals
+    scale = 1.0 if measure.is_share else measure.scale
+    beside = (measure.name, *measure.beside)
+    name = CORRECTED if CORRECTED not in beside else f"corrected {measure.name}"
+    return Metric(name, "", scale, decimals, None, measure.higher_is_better, beside)
+
+
+def is_corrected(measure: Metric) -> bool:
+    """Whether it is what `corrected` makes."""
+    return measure.beside[:1] != () and measure.name in (CORRECTED, f"corrected {measure.beside[0]}")
+
+
 def described(measure: Metric) -> dict[str, Any]:
     """The metric as a file has it, for `read_metric`; nothing where every program knows it by its name."""
     if measure in (ACCURACY, Metric(measure.name)):

@@ -23,8 +23,9 @@ from evaluators.titles import Title, title_of
 from foundation.errors import InputError
 from foundation.json_files import shown
 from foundation.metric import ACCURACY, Metric, read_measured
-from reports.run_objects import check_kinds, inner, metric_of, read_object
+from reports.run_objects import check_kinds, inner, metric_of, pictures_of, read_object
 from reports.trainings import RETRAIN, Place, Retrained, place_name, read_curves, read_place, read_retrained
+from reports.uncertainty import MEASURING
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
@@ -82,6 +83,22 @@ class Record:
     without_study: str | None = None
     storage: str = ""
     study_id: int | None = None
+
+    def pictures(self, split: str) -> int | None:
+        """How many pictures the split has, where the run says it."""
+        return pictures_of(self.free, split)
+
+    @property
+    def scored_pictures(self) -> int | None:
+        """How many pictures the front's scores are of; None where it is not known, or they are of none."""
+        measuring = (self.identity.get("evaluator") or {}).get("name") in MEASURING
+        return self.pictures("validation") if measuring else None
+
+    @property
+    def num_classes(self) -> int | None:
+        """Of the data, where they are known."""
+        count = len(self.classes) or (self.identity.get("space") or {}).get("num_classes")
+        return count if type(count) is int and count > 0 else None
 
     @cached_property
     def trials(self) -> dict[str, int]:

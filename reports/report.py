@@ -19,6 +19,7 @@ from reports.html.seen_section import seen
 from reports.html.times import times
 from reports.html.training_curves import training
 from reports.record import Record, read_record
+from reports.remarks import remarks
 
 REPORT = "report.html"
 PROGRAM = Path(__file__).parent
@@ -56,6 +57,9 @@ def write_report(
     except (InputError, OSError) as error:
         reporter.say(f"no report: {error}")
         return None
+    if retrained is None:  # of a search, not of what a retraining adds to its report
+        for said in remarks(record):
+            reporter.say(said)
     without = f" (without the search's candidates: {record.without_study})" if record.without_study else ""
     reporter.say(f"report: {path}{without}")
     return path

@@ -7,7 +7,7 @@ from typing import Any
 from foundation.errors import InputError
 from foundation.json_files import MAX_OF_A_RUN, read_json, shown
 from foundation.metric import Metric
-from studies.runs.identity import ranked_by
+from studies.runs.identity import PICTURES, ranked_by
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -40,3 +40,9 @@ def check_kinds(path: Path, content: Mapping[str, Any], **kinds: type) -> None:
     for name, kind in kinds.items():
         if content.get(name) is not None and not isinstance(content[name], kind):
             raise InputError(f"{path}: {name}: expected {words[kind]}, got {shown(content[name])}")
+
+
+def pictures_of(free: Mapping[str, Any], split: str) -> int | None:
+    """How many pictures a configuration says that the split has; None where it does not."""
+    count = inner(free, PICTURES).get(split)
+    return count if type(count) is int and count > 0 else None

@@ -11,7 +11,7 @@ from foundation.json_files import MAX_OF_A_RUN, parse_json, read_json, read_text
 from foundation.metric import ACCURACY, Metric
 from reports.kept_tests import KeptTest, read_test
 from reports.recorded_command import RETRAINING, recorded_command
-from reports.run_objects import inner, metric_of, read_object
+from reports.run_objects import inner, metric_of, pictures_of, read_object
 from reports.terminal.comparison import Lead
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
@@ -49,6 +49,7 @@ class Place:
         leads: how far the best network is ahead of those trained beside it, by name, where that was tested.
         metric: of its results.
         method, method_settings: by which they were trained, and what was set of it alone.
+        pictures: to test on; None if unknown.
         command: the flags that make these trainings again, but for the run and the folder; None if unknown.
     """
 
@@ -60,6 +61,7 @@ class Place:
     method: str = METHOD
     method_settings: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
+    pictures: int | None = None
 
     @property
     def shares_weights(self) -> bool:
@@ -96,7 +98,17 @@ def read_place(place: Path, digest: object) -> Place:
         raise InputError(f"{place / CONFIG}: identity.method: expected a name, got {shown(method)}")
     metric, leads = metric_of(place / CONFIG, identity), _leads(place / COMPARISON, digest)
     own = inner(identity, "method_settings")
-    return Place(recipe, epochs, written, leads, metric, method, own, recorded_command(free, RETRAINING))
+    return Place(
+        recipe,
+        epochs,
+        written,
+        leads,
+        metric,
+        method,
+        own,
+        recorded_command(free, RETRAINING),
+        pictures_of(free, "test"),
+    )
 
 
 def read_retrained(path: Path, place: str, metric: Metric) -> tuple[Retrained, ...]:

@@ -104,7 +104,7 @@ def test_no_word_is_cut_or_lost(columns: list[str], data: st.DataObject, width: 
 def test_trials_stand_first_where_they_are_known(tiny_space: PricedSpace) -> None:
     candidate = Candidate(tiny_space.smallest, tiny_space.cost(tiny_space.smallest), Metrics(0.5, 1.0))
     numbers = {candidate.architecture.digest(): 225}
-    of_front = front_table([candidate], "a front", ACCURACY, numbers)
+    of_front = front_table([candidate], "a front", numbers)
     of_finalists = finalists_table([Final(candidate, (0.5,))], [8], ACCURACY, numbers)
     for table in (of_front, of_finalists):
         assert table.columns[0].header == "trial"

@@ -314,7 +314,7 @@ def test_a_score_goes_through_a_search(scorer: Scorer, tiny_space: PricedSpace, 
     assert best["metrics"] == {name: max(candidate.score for candidate in candidates)}
     assert run_folder.finished_front(tmp_path, candidates, ACCURACY, *told) is None
     scored = title_of({"name": "zero-cost"}, metric(name)).scored
-    table = front_table(candidates, front_title(5, Budget(), scored), metric(name))
+    table = front_table(candidates, front_title(5, Budget(), scored))
     assert table.columns[0].header == name
     assert str(table.title).endswith(f"ranked untrained by {name}")
 

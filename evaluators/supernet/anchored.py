@@ -8,7 +8,7 @@ either ranks and how both do, for how many anchors.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -108,7 +108,7 @@ class AnchoredEvaluator:
 
     def __init__(self, supernet: SupernetEvaluator, settings: AnchorSettings):
         self.supernet = supernet
-        self.metric = supernet.metric
+        self.metric = supernet.task.metric
         self.settings = settings
         if supernet.init.source is None and supernet.init != SCRATCH:
             raise InputError(
@@ -180,7 +180,8 @@ class AnchoredEvaluator:
     def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
         """What the architecture is expected to come to by itself; what is beside it is the shared weights'."""
         shared = self.supernet.evaluate(architecture, thorough=thorough)
-        return replace(shared, value=float(self._anchoring.predict([architecture], [shared.value])[0]))
+        expected = float(self._anchoring.predict([architecture], [shared.value])[0])
+        return Measured(self.metric, expected, {name: shared.beside[name] for name in self.metric.beside})
 
     def seconds(self, search: Search) -> dict[str, float]:
         """See `evaluators.forecast`."""

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from evaluators.supernet.store import WeightStore
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.files import remove_leftovers
-from foundation.metric import Measured
+from foundation.metric import Measured, corrected
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -48,7 +48,8 @@ class SupernetEvaluator:
     them. What each comes to is remembered by digest.
 
     Args:
-        prior: corrects the values, if given.
+        prior: corrects the values, if given: what candidates are ranked by is a score then, and the metric beside it.
+        as_before: whether the corrected value has the metric's own name, as in runs that began so.
         given: finished weights of another run, which are used instead: with their recipe and init.
     """
 
@@ -66,10 +67,12 @@ class SupernetEvaluator:
         prior: Prior | None = None,
         given: GivenWeights | None = None,
         task: Task = CLASSIFICATION,
+        as_before: bool = False,
     ):
         self.priced = priced
         self.data = data
-        self.task, self.metric = task, task.metric
+        self.task = task
+        self.metric = task.metric if prior is None or as_before else corrected(task.metric)
         self.recipe = recipe if given is None else given.recipe
         self.scoring = scoring
         self.seed = seed
@@ -186,7 +189,9 @@ class SupernetEvaluator:
             works.append(partial(prior.score, architecture))
         side_by_side(works)
         shared = self._shared(architecture, thorough)
-        return replace(shared, value=prior.corrected(architecture, shared.value))
+        told = shared.numbers()
+        value = prior.corrected(architecture, shared.value)
+        return Measured(self.metric, value, {name: told[name] for name in self.metric.beside})
 
     def _shared(self, architecture: Architecture, thorough: bool = False) -> Measured:
         key = (architecture.digest(), thorough)

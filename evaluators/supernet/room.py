@@ -12,6 +12,7 @@ from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import given_weights
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
+from foundation.json_files import read_json
 from training.sizing import planned, told
 
 PRIOR_BATCH = Batch(reference=32, draws=4)
@@ -61,8 +62,18 @@ def _supernet(setup: Setup) -> Evaluator:
         prior=None if own.prior == NONE else _prior(setup, own),
         given=given_weights(own.given, setup.folder, setup.priced, setup.data, setup.task) if own.given else None,
         task=setup.task,
+        as_before=_named_as_before(setup),
     )
     return AnchoredEvaluator(supernet, own.anchors) if own.anchors.count else supernet
+
+
+def _named_as_before(setup: Setup) -> bool:
+    """Whether the folder has a run whose corrected scores are called by the task's metric: it goes on so."""
+    path = setup.folder / "config.json"
+    recorded = read_json(path) if path.exists() else None
+    sampler = recorded.get("identity", {}).get("sampler") if isinstance(recorded, dict) else None
+    objectives = sampler.get("objectives") if isinstance(sampler, dict) else None
+    return isinstance(objectives, list) and objectives[:1] == [setup.task.metric.name]
 
 
 def _prior(setup: Setup, own: SupernetSettings) -> Prior:

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluators.titles import Title, on_validation
-from foundation.metric import Metric
+from foundation.metric import Metric, is_corrected
 
 
 def _supernet(identity: Mapping[str, Any], metric: Metric, pictures: int | None) -> Title:
     prior = identity.get("prior")
     corrected = f"corrected by {prior['score']}" if isinstance(prior, dict) and "score" in prior else ""
+    what = f"validation {metric.beside[0]} with shared weights, {corrected}" if is_corrected(metric) else ""
     return Title(
-        _number(metric, corrected),
+        metric.column if what else _number(metric, corrected),
         on_validation(pictures, corrected, _weights(identity)),
+        meaning=what,
+        figure=f"{metric.column} in the search, from {what}" if what else "",
         front="The front's networks were scored again on all validation pictures, the faint ones on some of them.",
         trust=(
             "How far a ranking can be trusted is measured in docs/ranking.md: on networks that were each trained by "

@@ -12,7 +12,9 @@ from reports.html.page import figures, paragraph
 from reports.html.palette import short
 from reports.notation import listed, plural
 from reports.record import Record
+from reports.remarks import remarks
 from reports.trainings import Retrained
+from reports.uncertainty import error_of, error_of_measured, with_error
 from reports.verdict import FOUND, Rival, finalist_epochs, is_early, rival, told, trained_beside
 from search_space.cost.cost import Budget
 from studies.trials import Candidate
@@ -43,6 +45,7 @@ def answer(record: Record) -> list[Markup]:
     if against is not None:
         parts.append(element("div", paragraph(text(told(record, against))), class_="note"))
     parts.append(figures(_figures(record, best, place, found)))
+    parts += [paragraph(text(f"{said[0].upper()}{said[1:]}.")) for said in remarks(record)]
     parts.append(scrolled(best.architecture, "The best architecture", record.head))
     parts.append(element("div", legend(kinds_of([best.architecture])), class_="scroll"))
     parts.append(beside(record, place, found))
@@ -57,11 +60,13 @@ def _figures(record: Record, best: Candidate, place: str, found: dict[str, list[
     elif record.decided is not None:  # what it comes to by itself says more than a score does
         epochs, metric = finalist_epochs(record), record.decided.metric
         by_itself = f"validation {metric.column} by itself, {epochs} {plural('epoch', epochs)}"
-        shown.append((by_itself, metric.written(record.decided.finals[0].rungs[-1])))
+        value = record.decided.finals[0].rungs[-1]
+        shown.append((by_itself, with_error(metric, value, error_of(metric, value, record.pictures("validation")))))
     by = record.title.figure or f"{record.title.number} in the search"
     cost, bound = best.cost, record.bounds.get("macs")
     of_budget = f" · {100 * cost.macs / bound:.0f} % of the budget" if bound else ""
-    shown += [(by, record.metric.written(best.score)), (f"MACs{of_budget}", human(cost.macs))]
+    scored = with_error(record.metric, best.score, error_of_measured(best.measured, record.scored_pictures))
+    shown += [(by, scored), (f"MACs{of_budget}", human(cost.macs))]
     shown.append(("parameters", human(cost.params)))
     if cost.latency_ns:
         shown.append(("latency", milliseconds(cost.latency_ns)))

@@ -10,6 +10,7 @@ from reports.notation import attention_by_stage, mean, plural
 from reports.record import Record
 from reports.terminal.comparison import Lead
 from reports.trainings import Place, Retrained
+from reports.uncertainty import error_of, with_error
 from reports.verdict import FOUND, RANDOM, comparing, is_early, means, networks, places
 
 MOST_DIFFERENCES = 4
@@ -65,8 +66,11 @@ def _recipe(place: Place) -> str:
 
 
 def mean_of(record: Record, place: str, runs: Sequence[Retrained]) -> str:
-    """The mean over the seeds, as people read it."""
-    return mean(record.place(place).metric, [one.value for one in runs])
+    """The mean over the seeds, with their standard deviation; of one seed, with the standard error of the pictures."""
+    metric, pictures = record.place(place).metric, record.place(place).pictures
+    if len(runs) == 1:
+        return with_error(metric, runs[0].value, error_of(metric, runs[0].value, pictures))
+    return mean(metric, [one.value for one in runs])
 
 
 def beside(record: Record, place: str, found: dict[str, list[Retrained]]) -> Markup:

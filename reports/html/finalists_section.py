@@ -1,11 +1,12 @@
 """The finalists: what the search's best came to when they were trained by themselves."""
 
 from foundation.amounts import human
-from reports.html.front_section import trial_cells, trial_columns
+from reports.html.front_section import score_cell, trial_cells, trial_columns
 from reports.html.markup import text
 from reports.html.page import Cell, Section, TableRow, paragraph, table
 from reports.notation import attention_by_stage
 from reports.record import Record
+from reports.uncertainty import error_of, with_error
 
 
 def finalists(record: Record) -> Section | None:
@@ -17,7 +18,8 @@ def finalists(record: Record) -> Section | None:
     rows = []
     for number, final in enumerate(decided.finals, 1):
         candidate = final.candidate
-        values = [Cell(metric.written(value), value) for value in final.rungs]
+        errors = [error_of(metric, value, record.pictures("validation")) for value in final.rungs]
+        values = [Cell(with_error(metric, *pair), pair[0]) for pair in zip(final.rungs, errors, strict=True)]
         values += [Cell("", None)] * (len(epochs) - len(values))
         rows.append(
             TableRow(
@@ -25,7 +27,7 @@ def finalists(record: Record) -> Section | None:
                     Cell(str(number), number),
                     *trial_cells(record, candidate),
                     *values,
-                    Cell(record.metric.written(candidate.score), candidate.score),
+                    score_cell(record, candidate),
                     Cell(human(candidate.cost.macs), candidate.cost.macs),
                     Cell(human(candidate.cost.params), candidate.cost.params),
                     attention_by_stage(candidate.architecture),

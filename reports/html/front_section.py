@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from foundation.amounts import human, milliseconds
+from foundation.metric import is_corrected
 from reports.html.candidate_points import COST_AXES, candidates_csv, cost_unit, member_dot, metric_unit, told_of
 from reports.html.charts import WIDE, Frame
 from reports.html.drawing import kinds_of, legend, scrolled
@@ -11,10 +12,12 @@ from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.notation import COST_NAMES, amount, attention_by_stage
 from reports.record import Record
+from reports.uncertainty import Draw, draw, error_of_measured, with_error
 from search_space.cost.cost import Cost
 from studies.trials import Candidate
 
 MAX_POINTS = 5000
+WORDS = ("beside the best", "attention by stage", "digest")
 
 
 def front(record: Record) -> Section | None:
@@ -44,6 +47,7 @@ def front(record: Record) -> Section | None:
         drawn.append(frame.dot(at, 3.4, told_of(record, candidate), class_="faint"))
     drawn.append(frame.path(sorted((getattr(c.cost, cost), c.score) for c in members), class_="stairs"))
     timed = any(candidate.cost.latency_ns for candidate in members)
+    drawn_out = draw(members, record.scored_pictures)
     panels = []
     rows = []
     chosen = "network-1"
@@ -59,7 +63,8 @@ def front(record: Record) -> Section | None:
                 (
                     Cell(str(number), number),
                     *trial_cells(record, candidate),
-                    Cell(record.metric.written(candidate.score), candidate.score),
+                    score_cell(record, candidate),
+                    *draw_cells(drawn_out, candidate),
                     *_cost_cells(candidate.cost, timed),
                     Cell(str(candidate.architecture.resolution), candidate.architecture.resolution),
                     attention_by_stage(candidate.architecture),
@@ -72,6 +77,7 @@ def front(record: Record) -> Section | None:
         "network",
         *trial_columns(record),
         record.metric.column,
+        *(("beside the best",) if drawn_out else ()),
         "MACs",
         "params",
         *(("latency",) if timed else ()),
@@ -85,6 +91,8 @@ def front(record: Record) -> Section | None:
     )
     if record.title.front:
         said += f" {record.title.front}"
+    if drawn_out:
+        said += f" {_said_of(drawn_out, members)}"
     told = f"{record.metric.name} against {COST_NAMES[cost]} of all candidates"
     kinds = kinds_of([candidate.architecture for candidate in members])
     content = [
@@ -98,7 +106,8 @@ def front(record: Record) -> Section | None:
             class_="front",
         ),
     ]
-    return Section("front", "Front", f"What {record.metric.name} costs", content)
+    better = "a better " if is_corrected(record.metric) else ""
+    return Section("front", "Front", f"What {better}{record.metric.name} costs", content)
 
 
 def _best_first(record: Record, columns: Sequence[str], rows: Sequence[TableRow]) -> Markup:
@@ -106,7 +115,8 @@ def _best_first(record: Record, columns: Sequence[str], rows: Sequence[TableRow]
     best_first = [row for _, row in sorted(zip(record.front, rows, strict=True), key=lambda pair: pair[0].merit)]
     score = record.metric.column
     falling, rising = (score, None) if record.metric.higher_is_better else (None, score)
-    return table(columns, best_first, words=("attention by stage", "digest"), falling=falling, rising=rising)
+    words = ("beside the best", "attention by stage", "digest")
+    return table(columns, best_first, words=words, falling=falling, rising=rising)
 
 
 def cost_axis(record: Record) -> str:
@@ -124,6 +134,34 @@ def trial_cells(record: Record, candidate: Candidate) -> list[Cell]:
     """The number of its trial, by which the dashboard finds it."""
     number = record.trials.get(candidate.architecture.digest())
     return [Cell("" if number is None else str(number), number)] if record.trials else []
+
+
+def score_cell(record: Record, candidate: Candidate) -> Cell:
+    """What a member of the front or a finalist scored, on all validation pictures, with its standard error."""
+    error = error_of_measured(candidate.measured, record.scored_pictures)
+    return Cell(with_error(record.metric, candidate.score, error), candidate.score)
+
+
+def draw_cells(drawn_out: Draw | None, candidate: Candidate) -> list[Cell]:
+    """How a member of the front stands beside the best, where the scores do not tell all from it."""
+    digest = candidate.architecture.digest()
+    if drawn_out is None:
+        return []
+    if digest == drawn_out.best:
+        return [Cell("the best score", 0.0)]
+    if digest not in drawn_out.digests:
+        return [Cell("", 3.0)]
+    smallest = digest == drawn_out.smallest
+    return [Cell("a draw, the smallest" if smallest else "a draw", 1.0 if smallest else 2.0)]
+
+
+def _said_of(drawn_out: Draw, members: Sequence[Candidate]) -> str:
+    number = next(n for n, one in enumerate(members, 1) if one.architecture.digest() == drawn_out.smallest)
+    return (
+        f"{len(drawn_out.digests)} of them cannot be told from the best score: they lie within the standard error of "
+        "the difference, reckoned as if each had pictures of its own, which is cautious as all had the same. The "
+        f"smallest of these is network {number}."
+    )
 
 
 def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:

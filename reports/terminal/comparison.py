@@ -16,6 +16,7 @@ from foundation.files import write_atomically
 from foundation.metric import ACCURACY, Metric
 from reports.notation import attention_by_stage
 from reports.terminal.tables import plain_table
+from reports.uncertainty import error_of
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 
@@ -97,6 +98,8 @@ def lead(first: ComparedNetwork, other: ComparedNetwork) -> Lead:
 def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
     """Trained networks in the order given: mean test value (± standard deviation over seeds), costs, seconds.
 
+    Of one seed ± is the standard error of the test pictures, where it is known which were classified rightly.
+
     Beside all but the first: how far the first is ahead of it (of shares, in points), with the 95% interval and p.
     Where the first is not the best, a line below says so.
     """
@@ -110,6 +113,8 @@ def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
         told = metric.written(statistics.mean(row.values))
         if len(row.values) > 1:
             told += f" ± {metric.number(statistics.stdev(row.values))}"
+        elif row.right and (error := error_of(metric, row.values[0], len(row.right[0]))) is not None:
+            told += f" ± {metric.number(error)}"
         table.add_row(
             row.name,
             told,

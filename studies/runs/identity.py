@@ -11,6 +11,7 @@ from foundation.json_files import shown
 from foundation.metric import Metric, read_metric
 from training.data.dataset import PREPARED
 
+PICTURES = "pictures"  # the numbers of them, by split, as a configuration records them beside its identity
 FILES = "files"  # of each split, as a run's configuration records them beside its identity
 
 _OTHERWISE = "use another `out`, or give the same settings"
