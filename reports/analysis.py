@@ -174,10 +174,10 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     candidates = candidates[:: -(-len(candidates) // MOST_IMPORTANT) or 1]
     if len(candidates) < LEAST_CANDIDATES or len({candidate.score for candidate in candidates}) < 2:
         return []
-    decided = [_decided(candidate.architecture) for candidate in candidates]
+    found = [decided(candidate.architecture) for candidate in candidates]
     # A stage that is left out has neither kernel nor expansion.
-    names = dict.fromkeys(name for row in decided for name in row)
-    rows = [{name: row.get(name, "–") for name in names} for row in decided]
+    names = dict.fromkeys(name for row in found for name in row)
+    rows = [{name: row.get(name, "–") for name in names} for row in found]
     options = {name: sorted({row[name] for row in rows}) for name in names}
     varied = {name: CategoricalDistribution(found) for name, found in options.items() if len(found) > 1}
     if not varied:
@@ -192,17 +192,17 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
 
     fanova = get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=24, seed=0))
     ped = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    found = []
+    importances = []
     for name in varied:
         stage, _, decision = name.partition(" ")
         values = (fanova.get(name, 0.0), ped.get(name, 0.0))
         shares = [value if math.isfinite(value) else 0.0 for value in values]
-        found.append(Importance(int(stage), decision, *shares))
+        importances.append(Importance(int(stage), decision, *shares))
     order = list(dict.fromkeys(name.partition(" ")[2] for name in rows[0]))
-    return sorted(found, key=lambda one: order.index(one.decision))
+    return sorted(importances, key=lambda one: order.index(one.decision))
 
 
-def _decided(architecture: Architecture) -> dict[str, str]:
+def decided(architecture: Architecture) -> dict[str, str]:
     """Each stage's decisions, `1 kernel` and so on; the resolution as stage 0's."""
     row = {"0 resolution": f"{architecture.resolution}"}
     for stage in architecture.stage_rows():

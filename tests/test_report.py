@@ -122,9 +122,12 @@ def test_each_network_of_the_front_is_drawn(record: Record) -> None:
     tree = _checked(html)
     names = [f"network-{number}" for number in range(1, len(record.front) + 1)]
     assert [name for name in tree.identities if name.startswith("network-")] == names
-    assert {name: tree.shown.count(name) for name in names} == dict.fromkeys(names, 2)  # its point and its row
+    assert {name: tree.shown.count(name) for name in names} == dict.fromkeys(
+        names, 4
+    )  # its points, its line and its row
     assert html.count('class="drawing"') == len(names) + 1
-    assert html.count('class="faint"') == len(record.evaluated) - len(names)
+    # By their cost, and by their trial.
+    assert html.count('class="faint"') == 2 * (len(record.evaluated) - len(names))
     won = [index for index, one in enumerate(record.front, 1) if one.architecture == record.best.architecture]  # type: ignore[union-attr]
     assert f'data-chosen="network-{won[0]}"' in html
 

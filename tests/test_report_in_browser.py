@@ -1,15 +1,23 @@
 """report.html in a real browser: silent, within its width, readable, and reached from the keyboard."""
 
+import csv
+import io
+import json
+import re
 import shutil
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from reports.html.training_curves import FOUND
 from reports.record import Record
 from reports.report import report
+from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from tests.report_records import candidates, record_of, retrained
 
@@ -201,3 +209,114 @@ def test_points_that_overlap_are_told_apart(browser: Any, address: str) -> None:
             page.mouse.click(*middle)
             chosen += _shown(page)
         assert set(chosen) == {first.get_attribute("data-show"), second.get_attribute("data-show")}
+
+
+def _saved(page: Any, section: str, name: str) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_label(f"save mine-{section}-{name}", exact=True).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def test_plots_and_tables_are_saved(browser: Any, address: str, record: Record) -> None:
+    with Opened(browser, address, WIDE, "dark") as page:
+        drawn = ElementTree.fromstring(_saved(page, "front", "1.svg"))
+        assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == len(record.evaluated)
+        assert not [node for node in drawn.iter() if {"class", "style", "data-tip"} & set(node.attrib)]
+        assert drawn[0].attrib["fill"] == "#fff"  # on a light page, whatever this one is
+        words = next(drawn.iter("{http://www.w3.org/2000/svg}text")).attrib
+        assert (words["fill"], words["font-size"]) == ("rgb(100, 107, 116)", "13px")
+        with Image.open(io.BytesIO(_saved(page, "front", "1.png"))) as picture:
+            assert picture.size == (3 * 668, 3 * 428)
+        points = list(csv.DictReader(io.StringIO(_saved(page, "front", "1.csv").decode())))
+        assert sorted(float(row["accuracy"]) for row in points) == sorted(
+            one.candidate.score for one in record.evaluated
+        )
+        table = list(csv.DictReader(io.StringIO(_saved(page, "front", "2.csv").decode())))
+        assert [float(row["accuracy"]) for row in table] == sorted((one.score for one in record.front), reverse=True)
+        # Patterns travel with what they fill.
+        (name,) = _shown(page)
+        network = _saved(page, *f"{name}.svg".split("-")).decode()
+        assert set(re.findall(r"url\(.?#([\w-]+)", network)) <= set(re.findall(r'id="(.*?)"', network))
+
+
+def test_commands_and_networks_are_copied(browser: Any, address: str, record: Record) -> None:
+    with Opened(browser, address, WIDE) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        (name,) = _shown(page)
+        member = record.front[int(name.rpartition("-")[2]) - 1]
+        copied = []
+        for words in ("copy digest", "copy JSON"):
+            button = page.locator(f"#{name}").get_by_role("button", name=words)
+            button.click()
+            page.locator(f"#{name}").get_by_role("button", name="copied").first.wait_for()
+            button.wait_for()  # says again what it is for
+            copied.append(page.evaluate("navigator.clipboard.readText()"))
+        assert copied[0] == member.architecture.digest()
+        assert Architecture.from_dict(json.loads(copied[1])) == member.architecture
+        page.locator("#reproduce").get_by_role("button", name="copy").first.click()
+        page.locator("#reproduce").get_by_role("button", name="copied").wait_for()
+        assert "python retrain.py runs/mine --compare" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_front_is_zoomed(browser: Any, address: str) -> None:
+    with Opened(browser, address, WIDE) as page:
+        chart = page.locator("#front svg.chart")
+        ticks = chart.locator(".ticks")
+        before = ticks.text_content()
+        places = "[...document.querySelectorAll('#front .marks circle')].map(one => +one.getAttribute('cx'))"
+        whole = page.evaluate(places)
+        tools = page.locator("#front .figure").first
+        tools.get_by_role("button", name="zoom in").click()
+        nearer = page.evaluate(places)
+        assert max(nearer) - min(nearer) == pytest.approx(2 * (max(whole) - min(whole)))
+        assert ticks.text_content() != before
+        tools.get_by_role("button", name="show the whole chart").click()
+        assert page.evaluate(places) == pytest.approx(whole)
+        assert ticks.text_content() == before
+        # A rectangle drawn over it is what is shown then.
+        chart.evaluate("one => one.scrollIntoView()")
+        box = chart.bounding_box()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.3 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.6 * box["height"], steps=3)
+        page.mouse.up()
+        assert ticks.text_content() != before
+        factor = (max(page.evaluate(places)) - min(page.evaluate(places))) / (max(whole) - min(whole))
+        assert factor == pytest.approx((640 - 16 - 72) / (0.25 * 640), rel=0.05)
+
+
+def test_lines_are_left_that_pass_a_stretch_of_an_axis(browser: Any, address: str) -> None:
+    with Opened(browser, address, WIDE) as page:
+        score = page.locator("#decisions .axis").last.locator(".reach")
+        score.scroll_into_view_if_needed()
+        box = score.bounding_box()
+        page.mouse.move(box["x"] + 12, box["y"] + 1)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 12, box["y"] + 0.5 * box["height"], steps=3)
+        page.mouse.up()
+        ways = page.locator("#decisions .way")
+        left = page.locator("#decisions .way:not(.out)").count()
+        assert 0 < left < ways.count()
+        assert page.get_by_role("status").text_content() == f"{left} of {ways.count()} candidates"
+        page.mouse.click(box["x"] + 12, box["y"] + 0.9 * box["height"])
+        assert page.locator("#decisions .way.out").count() == 0
+
+
+TARGETS = """[...document.querySelectorAll("a,button")].filter(one => one.checkVisibility())
+  .map(one => [one.outerHTML, one.getBoundingClientRect()])
+  .filter(([, box]) => box.width < 24 || box.height < 24).map(([words]) => words)"""
+
+
+def test_a_phone_has_room_for_fingers_and_says_where_there_is_more(browser: Any, address: str) -> None:
+    with Opened(browser, address, PHONE) as page:
+        assert page.evaluate(TARGETS) == []
+        hidden = page.locator(".scroll.right").first
+        assert page.evaluate("one => one.scrollWidth > one.clientWidth", hidden.element_handle())
+        hidden.evaluate("one => one.scrollTo(one.scrollWidth, 0)")
+        page.wait_for_function("document.querySelector('.scroll').matches('.left:not(.right)')")
+        sizes = page.evaluate(
+            """[...document.querySelectorAll("svg.chart text:not(.inside)")].filter(one => one.checkVisibility())
+              .map(one => parseFloat(getComputedStyle(one).fontSize) * one.ownerSVGElement.getScreenCTM().a)"""
+        )
+        assert max(sizes) - min(sizes) < 1.1
+        assert min(sizes) > 11.8

@@ -7,6 +7,9 @@ from reports.notation import attention_by_stage
 from reports.record import Record
 from studies.trials import Candidate
 
+MAX_POINTS = 5000
+"""Candidates that a chart draws: the latest, and all of the front."""
+
 COST_AXES = {"macs": "MACs for one picture", "params": "parameters", "latency_ns": "latency for one picture"}
 
 

@@ -7,6 +7,7 @@ from reports.html.charts import DrawnInterval, interval_chart
 from reports.html.markup import Markup, element, text
 from reports.html.page import Section, pair, paragraph, titled
 from reports.html.palette import short
+from reports.html.parallel_chart import parallel_chart
 from reports.html.shares_chart import SharesBar, shares_chart
 from reports.notation import signed
 from reports.record import Record
@@ -84,7 +85,8 @@ def _interval(effect: analysis.Effect, label: str, factor: float, unit: str) -> 
 
 def decisions_section(record: Record) -> Section | None:
     """How much each decision matters, by Optuna's importances."""
-    found = analysis.importances(analysis.alike([one.candidate for one in record.evaluated]))
+    candidates = analysis.alike([one.candidate for one in record.evaluated])
+    found = analysis.importances(candidates)
     if not found:
         return None
     content = [
@@ -97,6 +99,13 @@ def decisions_section(record: Record) -> Section | None:
     ]
     for name, field in (("fANOVA", "fanova"), ("PED-ANOVA", "ped_anova")):
         content.append(titled(name, _matrix(found, field)))
+    said = (
+        "A line for each candidate, through the decisions that matter most by fANOVA; those of the best tenth stand "
+        "out. Draw along an axis to see only the candidates that pass there; a line of the front's is chosen like its "
+        "point."
+    )
+    chart = element("div", parallel_chart(record, candidates, found), class_="scroll")
+    content.append(titled("What the best decide", paragraph(text(said)), chart))
     return Section("decisions", "Decisions", "How much each decision matters", content)
 
 
@@ -120,6 +129,8 @@ def _matrix(found: Sequence[analysis.Importance], field: str) -> Markup:
             )
         total = sum(value for (_, decision), value in values.items() if decision == name)
         rows.append(element("tr", *cells, element("td", element("b", text(f"{100 * total:.1f} %")))))
-    head = element("tr", *(element("th", text(name), scope="col") for name in heads))
+    looks = ("words", *(None for _ in heads[1:]))
+    named = [element("th", text(name), scope="col", class_=look) for name, look in zip(heads, looks, strict=True)]
+    head = element("tr", *named)
     whole = element("table", element("thead", head), element("tbody", *rows), class_="matrix")
     return element("div", whole, class_="scroll")

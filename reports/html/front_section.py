@@ -5,7 +5,15 @@ from collections.abc import Sequence
 
 from foundation.amounts import human, milliseconds
 from foundation.metric import is_corrected
-from reports.html.candidate_points import COST_AXES, candidates_csv, cost_unit, member_dot, metric_unit, told_of
+from reports.html.candidate_points import (
+    COST_AXES,
+    MAX_POINTS,
+    candidates_csv,
+    cost_unit,
+    member_dot,
+    metric_unit,
+    told_of,
+)
 from reports.html.charts import WIDE, Frame
 from reports.html.drawing import kinds_of, legend, scrolled
 from reports.html.markup import Markup, element, text
@@ -16,7 +24,6 @@ from reports.uncertainty import Draw, draw, error_of_measured, with_error
 from search_space.cost.cost import Cost
 from studies.trials import Candidate
 
-MAX_POINTS = 5000
 WORDS = ("beside the best", "attention by stage", "digest")
 
 
@@ -115,8 +122,7 @@ def _best_first(record: Record, columns: Sequence[str], rows: Sequence[TableRow]
     best_first = [row for _, row in sorted(zip(record.front, rows, strict=True), key=lambda pair: pair[0].merit)]
     score = record.metric.column
     falling, rising = (score, None) if record.metric.higher_is_better else (None, score)
-    words = ("beside the best", "attention by stage", "digest")
-    return table(columns, best_first, words=words, falling=falling, rising=rising)
+    return table(columns, best_first, words=WORDS, falling=falling, rising=rising)
 
 
 def cost_axis(record: Record) -> str:

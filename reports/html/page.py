@@ -9,7 +9,7 @@ from reports.html.markup import Markup, concatenated, element, text
 from reports.html.palette import fills, patterns, variables
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("tips", "choosing", "tables", "zoom", "saving")
+SCRIPTS = ("tips", "choosing", "tables", "zoom", "saving", "parallel")
 """Of the page's one script, in their order: later ones use what earlier ones define."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

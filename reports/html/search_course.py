@@ -10,7 +10,8 @@ from reports import analysis
 from reports.html.charts import Frame, Series, line_chart
 from reports.html.front_section import cost_axis
 from reports.html.markup import Markup, text
-from reports.html.page import Section, command_block, pair, paragraph
+from reports.html.page import Section, command_block, pair, paragraph, titled
+from reports.html.scores_chart import scores_chart
 from reports.notation import COST_NAMES, plural
 from reports.record import Record
 from reports.recorded_command import RETRAINING
@@ -42,10 +43,11 @@ def progress(record: Record) -> Section | None:
             text(
                 f"{len(steps):,} candidates were evaluated.{refused}{failed}{reached} The area (hypervolume) is that "
                 f"under the front of {record.metric.name} and {COST_NAMES[cost]}: it grows whenever a candidate is "
-                "better or cheaper than all before."
+                "better or cheaper than all before. Beside it every candidate's score by the number of its trial, with "
+                "the best until then."
             )
         ),
-        pair(chart),
+        pair(titled("Front's area", chart), titled("Scores", scores_chart(record))),
     ]
     return Section("search", "Search", "How the search went", content)
 

@@ -4,6 +4,7 @@ const LOOKS = {
   "stroke-dasharray": "none", "stroke-linecap": "butt", "stroke-linejoin": "miter", opacity: "1",
   "font-size": "", "font-family": "", "font-weight": "400", "text-anchor": "start", display: "inline",
 };
+const MARGIN = 14; // words may reach beyond a chart
 const DOTS = 3; // of a PNG to a pixel of the page: about 300 an inch
 
 function pictureOf(svg) {
@@ -14,7 +15,8 @@ function pictureOf(svg) {
   if (/url\(/.test(copy.outerHTML)) copy.prepend(styled(document.querySelector("defs")));
   if (scale) svg.style.setProperty("--scale", scale);
   root.classList.remove("light");
-  const {x, y, width, height} = svg.viewBox.baseVal;
+  const {x: left, y: top, width: wide, height: high} = svg.viewBox.baseVal;
+  const [x, y, width, height] = [left - MARGIN, top - MARGIN, wide + 2 * MARGIN, high + 2 * MARGIN];
   copy.prepend(drawing("rect", {x, y, width, height, fill: "#fff"}));
   for (const [name, value] of Object.entries({xmlns: "http://www.w3.org/2000/svg", viewBox: `${x} ${y} ${width} ${height}`, width, height}))
     copy.setAttribute(name, value);
@@ -73,13 +75,13 @@ function button(words, label, action) {
   return made;
 }
 
-// Files are named by the run, the part of the page and their number in it.
+// Files are named by the run, and the part of the page and their number in it, or the network.
 const run = document.title.split(" · ")[0].replace(/[^\w.-]+/g, "-");
 const counts = {};
 for (const one of document.querySelectorAll("svg.chart, svg.drawing, .scroll > table")) {
-  const part = one.closest("section")?.id ?? "answer", isTable = one.localName === "table";
+  const part = one.closest(".network, section")?.id ?? "answer", isTable = one.localName === "table";
   counts[part] = (counts[part] ?? 0) + 1;
-  const name = `${run}-${part}-${counts[part]}`;
+  const name = one.closest(".network") ? `${run}-${part}` : `${run}-${part}-${counts[part]}`;
   const buttons = [];
   const zoom = zooms.get(one);
   if (zoom) buttons.push(
