@@ -111,7 +111,7 @@ async function copy(words, from) {
   setTimeout(() => (from.textContent = before), 1200);
 }
 for (const block of document.querySelectorAll("pre")) {
-  const made = button("copy", "copy the commands", () => copy(block.textContent, made));
+  const made = button("copy", null, () => copy(block.textContent, made));
   made.className = "copy";
   const frame = Object.assign(document.createElement("div"), {className: "command"});
   block.replaceWith(frame);
