@@ -1,6 +1,7 @@
 """Adapt a trained network to pictures without labels: see docs/adaptation.md, and `python adapt.py --help`."""
 
 import hashlib
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside, write_json, write_text
 from foundation.progress import Reporter, duration
+from foundation.started_as import as_typed
 from reports.html.adaptation_page import REPORT, adaptation_page
 from reports.terminal.adaptation_table import shares_table, stands_table
 from studies.runs import run_folder
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str]) -> None:
         written = ["shot", *(["labelling-transfer"] if settings.labelling_transfer else [])]
         files = ", ".join([*(f"{part}/{WEIGHTS}" for part in written), RESULTS, REPORT])
         reporter.say(f"{out}: {files}; done in {duration(time.monotonic() - started)}")
+        adapted_to = shlex.quote(str(out / written[-1]))
+        reporter.say_command("next:", as_typed(f"python predict.py {adapted_to} PICTURES"))
 
 
 def _target(spec: str, info: ModelInfo, device: torch.device, reporter: Reporter, *, skip_corrupt: bool) -> Target:

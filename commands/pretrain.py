@@ -1,5 +1,6 @@
 """Train a backbone on pictures without labels: see docs/core-tuning.md, and `python pretrain.py --help`."""
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
 from foundation.files import check_inside
 from foundation.progress import Reporter, duration
+from foundation.started_as import as_typed
 from reports.terminal.plan import show_retraining
 from search_space.cost.cost import measure
 from search_space.first_weights import check_init
@@ -120,6 +122,8 @@ def main(arguments: Sequence[str]) -> None:
             run_folder.merge_results(out, [row])
         reporter.say(
             f"{PRETRAINING.metric.written(measured.value)} of {len(data.test)} test pictures have their own other view "
-            f"nearest, of a batch; begin from these weights by: python retrain.py {settings.source} --init {out}"
+            "nearest, of a batch"
         )
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+        begun, own = shlex.quote(settings.source), shlex.quote(str(out))
+        reporter.say_command("next:", as_typed(f"python retrain.py {begun} --init {own}"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from commands.afterwards import say_next
 from commands.another_run import RETRAINED
 from commands.compare import Best, Contest, beside, check_comparable, middle, ratios
 from commands.planning import nothing_written, plan_retraining, suits
@@ -259,6 +260,8 @@ def main(arguments: Sequence[str]) -> None:
         if distributed.rank() == 0 and settings.export:
             _export(settings, out / folder_name(next(iter(networks)), settings.seed), data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
+        best = out / folder_name(next(iter(networks)), settings.seed)
+        say_next(what_for, out, best, arguments, reporter, exported=bool(settings.export))
 
 
 def _beside(source: Source, what_for: Task, head: Head, best: Best) -> dict[str, Architecture]:

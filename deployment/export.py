@@ -82,7 +82,10 @@ def check_installed(formats: Sequence[str]) -> None:
     """Raises InputError naming the first package that the formats need and that is not installed."""
     for name in formats:
         for package in _FORMATS[name].packages:
-            onnx_module(package)
+            try:
+                onnx_module(package)
+            except InputError as error:
+                raise InputError(f"`export` {name}: {error}") from None
 
 
 def check_exported(task: Task, formats: Sequence[str]) -> None:
