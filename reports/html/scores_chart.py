@@ -26,7 +26,11 @@ def scores_chart(record: Record) -> Markup:
     )
     members = {one.architecture.digest(): number for number, one in enumerate(record.front, 1)}
     values = [one.candidate.score for one in record.evaluated]
-    best = itertools.accumulate(values, lambda one, other: max(one, other, key=record.metric.merit))
+
+    def better(one: float, other: float) -> float:
+        return max(one, other, key=record.metric.merit)
+
+    best = itertools.accumulate(values, better)
     reached = [(x, y) for (x, _), y in zip(points, best, strict=True)]
     dots, buttons = [], []
     for place, (one, at) in enumerate(zip(record.evaluated, points, strict=True), MAX_POINTS - len(points)):
