@@ -3,14 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from rich.table import Table
-from rich.text import Text
-
 from deployment.evaluation import Evaluation
 from deployment.model_source import Model
-from foundation.metric import Metric
 from foundation.progress import Reporter
-from reports.terminal.tables import plain_table
+from reports.terminal.contrast_table import contrast_table
 from training.data.dataset import Dataset
 from training.task import Contrasting
 
@@ -54,22 +50,4 @@ def show_contrasts(found: Sequence[Contrast], reporter: Reporter) -> None:
     """A table of each network: what the test comes to otherwise, and by how much it is lower or higher then."""
     for contrast in found:
         if contrast.others:
-            reporter.show(_table(contrast))
-
-
-def _table(contrast: Contrast) -> Table:
-    metric = contrast.usual.measured.metric
-    entry = next(entry for entry in contrast.usual.examination.entries if entry.name == metric.name)
-    title = f"{contrast.name}: what the test comes to otherwise"
-    table = plain_table(title, ("pictures", entry.heading, "difference"), words=("pictures",))
-    value = contrast.usual.measured.value
-    table.add_row("as they are", metric.written(value), "")
-    for what, other in contrast.others.items():
-        now = other.measured.value
-        table.add_row(Text(what), metric.written(now), _apart(metric, now - value))
-    return table
-
-
-def _apart(metric: Metric, difference: float) -> str:
-    decimals = 2 if metric.decimals is None else metric.decimals
-    return f"{metric.scale * difference:+.{decimals}f} {metric.step or metric.unit}".rstrip()
+            reporter.show(contrast_table(contrast.name, contrast.usual, contrast.others))

@@ -36,6 +36,7 @@ from reports.terminal import (
     tables,
     tracking_table,
 )
+from reports.terminal.contrast_table import contrast_table
 from reports.terminal.fitting_table import FittingTable
 from search_space.architecture import Architecture
 from search_space.backbones import hand_designed
@@ -98,7 +99,7 @@ def _front(count: int, metric: Metric, *, timed: bool) -> Table:
         for place, (one, cost) in enumerate(zip(DRAWN * count, COSTS * count, strict=True))
     ]
     title = tables.front_title(1_234, SPACE.budget, "scored by 4096 validation pictures with shared weights")
-    return tables.front_table(found, title, metric)
+    return tables.front_table(found, title, {one.architecture.digest(): 1234 for one in found}, 4096)
 
 
 def _finalists() -> Table:
@@ -106,7 +107,7 @@ def _finalists() -> Table:
         Final(Candidate(one, cost, Measured(ACCURACY, 0.9)), (0.8123, 0.9123, 0.9456)[: place + 1])
         for place, (one, cost) in enumerate(zip(DRAWN[:3], COSTS, strict=False))
     ]
-    return tables.finalists_table(finals, (10, 30, 100), ACCURACY)
+    return tables.finalists_table(finals, (10, 30, 100), ACCURACY, {DRAWN[0].digest(): 1234}, 4096)
 
 
 def _timed_plan() -> Table:
@@ -214,6 +215,9 @@ MADE: dict[str, list[Callable[[], Table]]] = {
         lambda: deployed_tables.robustness_table(
             [(name, _robustness()) for name in NAMES], f"{LONG}: 300 test pictures, each value changed by at most 8/255"
         )
+    ],
+    "contrast_table": [
+        lambda: contrast_table(LONG, _evaluation(ENTRIES), dict.fromkeys(("another scene",), _evaluation(ENTRIES)))
     ],
     "neurons_table": [lambda: deployed_tables.neurons_table(_study(), f"simulated neurons (no animal's), {LONG}")],
     "latency_table": [_latencies],
