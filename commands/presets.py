@@ -41,7 +41,7 @@ class SearchSettings:
     """Search for the best architectures within a budget. Its defaults are a preset's."""
 
     preset: str = positional(
-        "digits, cifar10, photos, imagenet, segmentation, detection, pose, actions, control, tokens",
+        "digits, cifar10, photos, imagenet, segmentation, pose, detection, actions, control, tokens",
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")

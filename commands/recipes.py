@@ -63,17 +63,6 @@ RECIPES = {
     ),
     # For networks that act: an epoch is so many rollouts, a batch so many steps of them.
     "control": Recipe(epochs=10, batch_size=256, learning_rate=2e-3, clip_norm=0.5),
-    # For transformers on small pictures.
-    "tokens": Recipe(
-        epochs=20,
-        batch_size=128,
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        clip_norm=1.0,
-        label_smoothing=0.1,
-        drop_path=0.05,
-        optimiser="adamw",
-    ),
     # What the CA paper's networks were trained with (arXiv:2103.02907, section 4.1); the batch and the weight
     # decay are those of its family's published training.
     "paper": Recipe(
@@ -102,6 +91,17 @@ RECIPES = {
         mixup=0.1,
         cutmix=1.0,
         drop_path=0.05,
+    ),
+    # For transformers on small pictures.
+    "tokens": Recipe(
+        epochs=20,
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        clip_norm=1.0,
+        label_smoothing=0.1,
+        drop_path=0.05,
+        optimiser="adamw",
     ),
     # What T2T-ViT-7, 10 and 12 were trained with (arXiv:2101.11986, section 4.1, and the authors' code): 300 epochs
     # and 10 more at the end, where the rate has fallen.

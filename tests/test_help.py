@@ -87,8 +87,8 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
     text = " ".join(_help(capsys, recipes.RetrainSettings, "all").split())
     paper = recipes.RECIPES["paper"]
     assert (
-        f"(default: quick 12, photos 40, dense/tokens 20, adversarial 120, control 10, paper {paper.epochs}, "
-        "modern 300, t2t-small/t2t 310)" in text
+        f"(default: quick 12, photos 40, dense/tokens 20, clips/control 10, adversarial 120, "
+        f"paper {paper.epochs}, modern 300, t2t-small/t2t 310)" in text
     )
     assert f"momentum of SGD, β₁ of AdamW (default: {paper.momentum})" in text
     assert "(default: yes, adversarial/paper no)" in text

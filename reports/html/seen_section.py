@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from PIL import Image
+
 from foundation.metric import ACCURACY
-from reports.html.embedded_picture import embedded, scrolled
+from reports.html.embedded_picture import WIDE, embedded, scrolled
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.kept_tests import EXAMPLES, KeptTest
@@ -15,7 +17,7 @@ from training.task import ByClass
 MOST_EMBEDDED = 400_000
 """Characters of pictures; what is more is left in the folders."""
 
-COLUMN_WIDE = 220  # pixels, as the page shows it
+COLUMN_WIDE, STRIP_WIDE = 220, 1300  # pixels, as the page shows them
 
 
 def seen(record: Record) -> Section | None:
@@ -51,14 +53,14 @@ def _pictures(name: str, network: KeptTest, others: Mapping[str, KeptTest]) -> l
         "class a colour stands for is below."
     )
     alt = network.caption or f"Test pictures in rows: the picture, the truth, what {name} says."
-    first = embedded(network.examples.opened(), alt)
+    first = _embedded(network.examples.opened(), alt, WIDE)
     content = [paragraph(text(network.caption or told)), scrolled(first)]
     left = MOST_EMBEDDED - len(first)
     beside, outside = [], []
     for label, picture in ((label, one.examples) for label, one in others.items() if one.examples is not None):
         said = f"What {label} says of the same pictures, one below the other."
         alone = picture.opened(answers=True)
-        shown = embedded(alone, said, COLUMN_WIDE) if alone.height > alone.width else embedded(alone, said)
+        shown = _embedded(alone, said, COLUMN_WIDE)
         left -= len(shown)
         if left >= 0:
             beside.append(shown)
@@ -71,6 +73,11 @@ def _pictures(name: str, network: KeptTest, others: Mapping[str, KeptTest]) -> l
         where = f"More pictures than this page holds are in the folders of {listed(outside)}: {EXAMPLES}."
         content.append(paragraph(text(where), quiet=True))
     return content
+
+
+def _embedded(image: Image.Image, told: str, wide: int) -> Markup:
+    """The picture, a strip of frames as wide as its words can be read at."""
+    return embedded(image, told, STRIP_WIDE if image.width > 2 * image.height else wide)
 
 
 def _classes(names: tuple[str, ...], known: ByClass) -> Markup:

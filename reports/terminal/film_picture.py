@@ -16,7 +16,7 @@ from training.data.people.film import FilmedSplit
 from training.resize import resized
 from training.task import Filming
 
-HEIGHT = 240  # pixels of a frame
+HEIGHT = 192  # pixels of a frame
 GAP, TITLE = 4, 16
 
 

@@ -48,7 +48,7 @@ TOLD_BY_MOTION = Repertoire(ACTIONS, OWN)
 WITH_A_PAIR = Repertoire(
     (*ACTIONS, *ALIKE),
     {
-        "temple": (*OWN["temple"], "standing"),
+        "temple": (*OWN["temple"], "standing-alone"),
         "flower": OWN["flower"],
         "portrait": (*OWN["portrait"], "queuing"),
     },

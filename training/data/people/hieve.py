@@ -25,8 +25,8 @@ from foundation.errors import InputError, one_line
 from foundation.files import write_atomically, write_json
 from foundation.json_files import parse_json, read_text, shown
 from training.data.people.clip import NOBODY, Array, Clip, People
-from training.data.people.clips import WITH_A_PAIR
 from training.data.people.joints import ABSENT, HIDDEN, JOINTS, VISIBLE
+from training.data.people.motion import ACTIONS as MADE
 
 ACTIONS = (
     "walking-alone",
@@ -45,9 +45,6 @@ ACTIONS = (
     "crouching-bowing",
 )
 """In the order of the format's table 2."""
-
-MADE = WITH_A_PAIR.actions
-"""Those of clips that are made, which are read as well."""
 
 LONGEST = 1 << 24  # characters of a file that are read
 

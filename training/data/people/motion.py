@@ -115,12 +115,12 @@ _MOTIONS: dict[str, tuple[Callable[[Floats, np.random.Generator], _Angles], floa
     "waving": (_waving, 0.0, True),
     "falling": (_falling, 0.0, False),
     "sitting": (_sitting, 0.0, False),
-    "standing": (_standing, 0.0, False),
+    "standing-alone": (_standing, 0.0, False),
     "queuing": (_standing, 0.0, False),
 }
 
-ALIKE = ("standing", "queuing")
-"""Two actions of the same motion: nothing of a figure tells them apart."""
+ALIKE = ("standing-alone", "queuing")
+"""Two actions of the same motion, by HiEve's names: nothing of a figure tells them apart."""
 
 ACTIONS = tuple(name for name in _MOTIONS if name not in ALIKE)
 """Those that the motion tells."""
