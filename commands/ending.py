@@ -41,7 +41,6 @@ def run(
         with _together():
             if first is not None:
                 first(arguments)
-            _keep_freed_memory()
             main(arguments)
     except InputError as error:
         complain_once(f"error: {error}")
@@ -98,12 +97,6 @@ def _together() -> AbstractContextManager[None]:
 def _is_first_to_complain() -> bool:
     distributed = sys.modules.get("foundation.distributed")
     return distributed is None or distributed.is_first_to_complain()
-
-
-def _keep_freed_memory() -> None:
-    from foundation.memory import keep_freed_memory
-
-    keep_freed_memory()
 
 
 def _is_told(error: Exception) -> bool:

@@ -73,15 +73,16 @@ def _evaluate(
     def load(model: Model, spec: str) -> Dataset:
         key = _key(model, spec)
         if key not in sets:
-            sets[key] = model.task.data(
-                spec,
-                model.info.architecture.resolution,
-                device,
-                reporter,
-                skip_corrupt=settings.skip_corrupt,
-                loaders=settings.loaders,
-                download=settings.data is not None,
-            )
+            with reporter.doing("reading pictures"):
+                sets[key] = model.task.data(
+                    spec,
+                    model.info.architecture.resolution,
+                    device,
+                    reporter,
+                    skip_corrupt=settings.skip_corrupt,
+                    loaders=settings.loaders,
+                    download=settings.data is not None,
+                )
         return sets[key]
 
     for name, model in models.items():

@@ -1,7 +1,9 @@
 """A command from its launcher at the root to its body: the command line is read before torch is imported."""
 
 import importlib
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from commands.command_line import Command
@@ -16,6 +18,24 @@ def launch(command: Command[Any], arguments: Sequence[str] | None = None) -> NoR
     """
 
     def body(arguments: Sequence[str]) -> None:
-        importlib.import_module(f"commands.{command.name}").main(arguments)
+        with _sign_of_life("starting", arguments):
+            _keep_freed_memory()
+            main = importlib.import_module(f"commands.{command.name}").main
+        with _sign_of_life("working", arguments):
+            main(arguments)
 
     run(body, continues=command.continues, first=command.check, arguments=arguments)
+
+
+def _sign_of_life(what: str, arguments: Sequence[str]) -> AbstractContextManager[None]:
+    """At the foot of a terminal, wherever nothing else says what is being done: of several processes the first's."""
+    from foundation.progress import Reporter
+
+    reporter = Reporter("--quiet" in arguments or os.environ.get("RANK", "0") != "0")
+    return reporter.doing(what) if reporter.console.is_terminal else nullcontext()
+
+
+def _keep_freed_memory() -> None:
+    from foundation.memory import keep_freed_memory  # imports torch, which takes seconds
+
+    keep_freed_memory()

@@ -44,16 +44,17 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
     architecture = source.architecture
-    data = PRETRAINING.data(
-        source.data,
-        architecture.resolution,
-        device,
-        reporter,
-        streamed=usual.streamed,
-        skip_corrupt=settings.skip_corrupt,
-        loaders=settings.loaders,
-        download=not source.recorded,
-    )
+    with reporter.doing("reading pictures"):
+        data = PRETRAINING.data(
+            source.data,
+            architecture.resolution,
+            device,
+            reporter,
+            streamed=usual.streamed,
+            skip_corrupt=settings.skip_corrupt,
+            loaders=settings.loaders,
+            download=not source.recorded,
+        )
     head = PRETRAINING.head(0, architecture)
     try:
         check(architecture, head)

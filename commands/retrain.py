@@ -113,7 +113,8 @@ def main(arguments: Sequence[str]) -> None:
             download=not source.recorded,
         )
 
-    data = load(source.architecture.resolution)
+    with reporter.doing("reading pictures"):
+        data = load(source.architecture.resolution)
     what_for = on(what_for, data)
     head = what_for.head(data.num_classes, source.architecture)
     source.check(data, head)
@@ -135,11 +136,12 @@ def main(arguments: Sequence[str]) -> None:
     distributed.from_first(lambda: init.check(head, *networks.values()))
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     sized = {source.architecture.resolution: data}
-    for architecture in networks.values():
-        if architecture.resolution not in sized:
-            sized[architecture.resolution] = load(architecture.resolution)
-    for pictures in sized.values():
-        len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
+    with reporter.doing("reading pictures"):
+        for architecture in networks.values():
+            if architecture.resolution not in sized:
+                sized[architecture.resolution] = load(architecture.resolution)
+        for pictures in sized.values():
+            len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     chosen, said = plan_retraining(settings, len(data.train))
     few = told_apart(len(data.test), "test") if what_for.metric.is_share else None
     for line in (said, few):
@@ -253,7 +255,8 @@ def main(arguments: Sequence[str]) -> None:
                 write_json(out / COMPARISON, comparison(rows))
                 plot_comparison(rows, title, out / PLOT)
             if source.run is not None:
-                write_report(source.run, reporter, storage=settings.storage, retrained=out)
+                with reporter.doing("writing the report"):
+                    write_report(source.run, reporter, storage=settings.storage, retrained=out)
         reporter.show(comparison_table(rows, title))
         if isinstance(what_for, Acting):
             reporter.show(numbers_table(numbers, what_for.metric, "on unseen levels, and on those trained on"))
@@ -334,7 +337,9 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
     for path in export(network, info, settings.export, folder, reporter, calibration):
         reporter.say(f"export: {path}")
     if {"onnx", "int8"} <= set(settings.export):
-        reporter.show(precision_table(compare_precisions(folder, data), "float32 and int8 in ONNX Runtime, one thread"))
+        with reporter.doing("comparing float32 and int8"):
+            compared = compare_precisions(folder, data)
+        reporter.show(precision_table(compared, "float32 and int8 in ONNX Runtime, one thread"))
 
 
 def _row(

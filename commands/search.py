@@ -329,15 +329,17 @@ def _finish(
     decided = read_finalists(folder, metric) if finals else None
     if decided is not None:
         reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric, numbers, pictures))
-    with run_folder.turn(folder, "report", reporter):
+    with run_folder.turn(folder, "report", reporter), reporter.doing("writing the report"):
         write_report(folder, reporter, storage=_storage(settings, folder))
 
 
 def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
     """Says what is searched, and how."""
     priced, data, say = setup.priced, setup.data, setup.reporter.say
-    say(f"space {priced.space.name}: {about(*priced.unbounded.count())} architectures")
-    say(f"within {priced.budget}: {about(*priced.count())} architectures")
+    with setup.reporter.doing("counting architectures"):
+        every, allowed = priced.unbounded.count(), priced.count()
+    say(f"space {priced.space.name}: {about(*every)} architectures")
+    say(f"within {priced.budget}: {about(*allowed)} architectures")
     if not setup.task.class_labels:
         say(f"smallest: {head_alone(priced.smallest, priced.head)}")
     training, validation = data.count("train"), data.count("validation")

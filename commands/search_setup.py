@@ -67,7 +67,8 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     if own.data is not None:
         check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")
     side = max(space.resolution)
-    data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
+    with reporter.doing("reading pictures"):
+        data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
     what_for = on(what_for, data)
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written
         _ = data.train, data.validation
@@ -75,7 +76,8 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
         reporter.say(f"counting the architectures of {space.name}: about {duration(seconds)}")
     head = head_of_space(what_for, data.num_classes, space)
     untimed = PricedSpace(space, head, budget=Budget(settings.max_macs, settings.max_params))
-    _ = untimed.table  # refuses a budget below the smallest network
+    with reporter.doing("counting what networks cost"):
+        _ = untimed.table  # refuses a budget below the smallest network
     init = _init(settings, untimed, reporter)
     max_latency_ms = settings.max_latency_ms
     if settings.dry_run and settings.latency_table is None and not run_folder.begun(folder):
@@ -86,7 +88,8 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     known = distributed.from_first(lambda: _latency(measured, untimed, folder, reporter))
     budget = Budget(settings.max_macs, settings.max_params, nanoseconds(max_latency_ms))
     priced = PricedSpace(space, head, None if known is None else LatencyTable.from_dict(known), budget)
-    _ = priced.table  # refuses a budget that nothing meets
+    with reporter.doing("counting what networks cost"):
+        _ = priced.table  # refuses a budget that nothing meets
     return Setup(
         priced=priced,
         data=data,

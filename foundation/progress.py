@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
+"""Progress of long work: a bar or its name on a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
 import sys
 import time
@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from foundation.doing import FOOT, PLAIN_INTERVAL, in_lines
 from foundation.printed import at_words, message, printable
-
-PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
 Advance = Callable[[str], None]
 
@@ -20,9 +19,7 @@ class Reporter:
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
-        # Where the output is no terminal, nothing has to fit in 80 columns.
-        width = None if sys.stdout.isatty() else 200
-        self.console = Console(highlight=False, soft_wrap=True, width=width)
+        self.console = _console()
         self.seconds: dict[str, float] = {}
         self._said: set[str] = set()
 
@@ -53,6 +50,18 @@ class Reporter:
         return ", ".join(f"{what} {duration(seconds)}" for what, seconds in self.seconds.items())
 
     @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Says what is being done where nothing of it is counted: at once on a terminal, elsewhere if it takes long."""
+        if self.quiet:
+            yield
+        elif self.console.is_terminal:
+            with FOOT.shown(printable(what), self.console):
+                yield
+        else:
+            with in_lines(what, lambda line: print(printable(line), flush=True)):
+                yield
+
+    @contextmanager
     def track(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Shows `done` of `total` units of work. Yields a function to call after each unit, with a short note."""
         start = time.monotonic()
@@ -74,7 +83,8 @@ class Reporter:
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=self.console, transient=False, refresh_per_second=4) as progress:
+        bar = Progress(*columns, console=self.console, transient=False, refresh_per_second=4)
+        with FOOT.hidden(self.console), bar as progress:
             task = progress.add_task(printable(what), total=total, completed=done, note="", rate="")
             start = time.monotonic()
             finished = 0
@@ -104,6 +114,20 @@ class Reporter:
         yield advance
 
 
+_consoles: dict[bool, Console] = {}
+
+
+def _console() -> Console:
+    """The one of this process: what moves at its foot makes room for whatever else it prints.
+
+    Where the output is no terminal, nothing has to fit in 80 columns.
+    """
+    terminal = sys.stdout.isatty()
+    if terminal not in _consoles:
+        _consoles[terminal] = Console(highlight=False, soft_wrap=True, width=None if terminal else 200)
+    return _consoles[terminal]
+
+
 class PartReporter(Reporter):
     """The reporter of a part of a tracked work: what advances there advances the whole."""
 
@@ -114,6 +138,10 @@ class PartReporter(Reporter):
 
     def show(self, what: RenderableType) -> None:
         self._whole.show(what)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        yield  # the bar of the whole is there
 
     @contextmanager
     def track(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:

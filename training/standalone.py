@@ -126,7 +126,8 @@ def train_standalone(
     )
     tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
     network.load_state_dict(tensors)
-    test = _examine(network, architecture, data.test, recipe, task)
+    with reporter.doing(f"{what}: test"):
+        test = _examine(network, architecture, data.test, recipe, task)
     if distributed.world() == 1 and test.predictions:
         save_weights(folder / PREDICTIONS, dict(test.predictions), {})
     return Trained(test, sum(entry["seconds"] for entry in history))

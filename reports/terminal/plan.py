@@ -37,10 +37,13 @@ def show_plan(
     Args:
         finalists: seconds of their trainings, from some architectures.
     """
-    reporter.show(cost_table(search.priced, search.seed))
-    expected = forecast(evaluator, search)
-    if finalists is not None:
-        expected.seconds["finalists"] = finalists(search.drawn(2))
+    with reporter.doing("drawing networks within the budget"):
+        table = cost_table(search.priced, search.seed)
+    reporter.show(table)
+    with reporter.doing("timing what a search does"):
+        expected = forecast(evaluator, search)
+        if finalists is not None:
+            expected.seconds["finalists"] = finalists(search.drawn(2))
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
     reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
     reporter.say(f"memory:  about {expected.memory / 2**30:.1f} GiB a process")
@@ -67,7 +70,10 @@ def show_retraining(
     for name, architecture in networks.items():
         side = architecture.resolution
         data = sized[side]
-        training, validation = epoch_seconds(architecture, side, data, data.train, recipe, teacher, adapt, task, method)
+        with reporter.doing(f"timing the training of {name}"):
+            training, validation = epoch_seconds(
+                architecture, side, data, data.train, recipe, teacher, adapt, task, method
+            )
         each = recipe.epochs * (training + validation)
         rows.append((name, architecture, measure(architecture, task.head(data.num_classes, architecture)), each))
     reporter.show(trainings_table(rows))
