@@ -68,6 +68,11 @@ def on_validation(pictures: int | None, *more: str) -> str:
     return ", ".join(filter(None, (f"{count}validation pictures", *more)))
 
 
+def corrected_by(prior: str) -> str:
+    """What a zero-cost score does to others, in words for people who do not know its name."""
+    return f"corrected by a score of the untrained network ({prior})"
+
+
 def recorded_title(evaluator: object) -> dict[str, Any]:
     """What a run records of an evaluator that says its title itself; nothing of any other."""
     title = getattr(evaluator, "title", None)

@@ -78,7 +78,7 @@ def rescore(
     chosen, wanted = promising(candidates, count, costs, budget), evaluator.metric
     rescored = []
     failed = ""
-    with reporter.track("best again", len(chosen), "candidates") as advance:
+    with reporter.track("scoring the best again", len(chosen), "candidates") as advance:
         for candidate in chosen:
             try:
                 measured = checked(evaluator.evaluate(candidate.architecture, thorough=True), wanted)

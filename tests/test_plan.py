@@ -59,7 +59,7 @@ def test_every_evaluator_is_planned(
     assert "time:    about " in printed
     corrects = "--supernet-epochs" in flags  # by default a supernet is
     assert (", prior " in printed) == corrects
-    assert ("scores corrected by progressivity" in printed) == corrects
+    assert ("scores corrected by a score of the untrained network (progressivity)" in printed) == corrects
     assert "memory:  about " in printed
     assert "dry run: nothing was written; without --dry-run the results go to runs/digits" in printed
 
@@ -210,5 +210,5 @@ def test_a_planned_retraining_is_refused_as_it_would_be(
     retrain.main([*flags, "--epochs", "1"])
     retrain.main([*flags, "--epochs", "1", "--dry-run"])
     for also in ([], ["--dry-run"]):
-        with pytest.raises(InputError, match="holds another run: recipe"):
+        with pytest.raises(InputError, match="holds another run: `epochs` is 1 there and 2 here"):
             retrain.main([*flags, "--epochs", "2", *also])

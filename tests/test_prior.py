@@ -187,7 +187,7 @@ def test_a_supernets_scores(tiny_space: PricedSpace, data: Dataset, scorer: Scor
         assert found.beside == shared.beside
         assert found.value == corrected.prior.corrected(network, shared.value)
     assert plain.identity() != corrected.identity()
-    assert "corrected by progressivity" in corrected.about()
+    assert "corrected by a score of the untrained network (progressivity)" in corrected.about()
 
 
 @pytest.mark.parametrize("prior", ["progressivity", "none"])
@@ -202,9 +202,9 @@ def test_the_command(
     flags = ["--supernet-epochs", "1", "--batch-size", "16", "--trials", "3", "--startup", "3", "--prior", prior]
     search.main(["--data", f"folder:{picture_folder}", "--out", "run", *flags])
     told, corrected = capsys.readouterr().out, prior != "none"
-    assert ("validation pictures, corrected by progressivity" in told) == corrected
+    assert ("validation pictures, corrected by a score of the untrained network (progressivity)" in told) == corrected
     page = (tmp_path / "run" / "report.html").read_text()
-    assert ("validation accuracy, corrected by progressivity" in page) == corrected
+    assert ("validation accuracy, corrected by a score of the untrained network (progressivity)" in page) == corrected
     # The command at the page's head leaves out what is the default anyway.
     assert ("--prior none" in page) != corrected
     assert (tmp_path / "run" / REFERENCE).exists() == corrected

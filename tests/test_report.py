@@ -481,7 +481,7 @@ def test_the_places_of_a_folder_say_their_recipes(run: Path, tmp_path: Path) -> 
     }
     words = " ".join(_checked(report(record)).words)
     assert "for 25 epochs" in words
-    assert f"Trained apart in {tmp_path / 'retrain'} for 3 epochs, so not averaged" in words
+    assert f"The folder {tmp_path / 'retrain'} has other trainings for 3 epochs" in words
 
 
 def test_trainings_by_several_methods_stand_side_by_side(run: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_corrected_score_is_no_accuracy() -> None:
     assert read_metric(json.loads(json.dumps(described(SCORE)))) == SCORE
     title = title_of({"name": "supernet", "prior": {"score": "progressivity"}}, SCORE)
     assert title.number == "score"
-    assert "accuracy with shared weights, corrected by progressivity" in title.figure
+    assert "accuracy with shared weights, corrected by a score of the untrained network (progressivity)" in title.figure
     errors = corrected(Metric("error", "px", decimals=1, higher_is_better=False))
     assert (errors.name, errors.unit, errors.higher_is_better) == ("score", "", False)
     assert corrected(Metric("score")).name == "corrected score"

@@ -106,7 +106,7 @@ def test_a_short_look_is_no_headline(record: Record) -> None:
     )
     words = _words(longer)
     assert "test accuracy, trained from scratch for 12 epochs 94.00 %" in words
-    assert "Trained apart in retrain-look for 2 epochs" in words
+    assert "The folder retrain-look has other trainings for 2 epochs" in words
 
 
 def test_the_command_is_of_the_training_it_speaks_of(record: Record) -> None:

@@ -17,6 +17,7 @@ from evaluators.supernet.given import WEIGHTS, GivenWeights
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.supernet.store import WeightStore
+from evaluators.titles import corrected_by
 from foundation import distributed
 from foundation.errors import InputError
 from foundation.files import remove_leftovers
@@ -93,7 +94,7 @@ class SupernetEvaluator:
 
     def about(self) -> str:
         """What is done before candidates are scored."""
-        corrected = f", scores corrected by {self.prior.name}" if self.prior else ""
+        corrected = f", scores {corrected_by(self.prior.name)}" if self.prior else ""
         weights = f"{self.recipe.epochs} epochs" if self.given is None else str(self.given)
         recipe = self.recipe
         plain = recipe.largest and recipe.distillation and not self.task.class_labels and self.given is None

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluators.titles import Title, on_validation
+from evaluators.titles import Title, corrected_by, on_validation
 from foundation.metric import Metric, is_corrected
 
 
 def _supernet(identity: Mapping[str, Any], metric: Metric, pictures: int | None) -> Title:
     prior = identity.get("prior")
-    corrected = f"corrected by {prior['score']}" if isinstance(prior, dict) and "score" in prior else ""
+    corrected = corrected_by(prior["score"]) if isinstance(prior, dict) and "score" in prior else ""
     what = f"validation {metric.beside[0]} with shared weights, {corrected}" if is_corrected(metric) else ""
     return Title(
         metric.column if what else _number(metric, corrected),

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
-from foundation.amounts import human, milliseconds
+from foundation.amounts import about, human, milliseconds
 from foundation.errors import InputError
 from reports.html.beside import beside, for_epochs, mean_of
 from reports.html.drawing import kinds_of, legend, scrolled
@@ -20,11 +21,18 @@ from search_space.cost.cost import Budget
 from studies.trials import Candidate
 
 
+def _pictures(record: Record) -> str:
+    """The data in words: of a folder of a user's own its name, since it has no other."""
+    kind, _, path = str(record.free.get("data") or "").partition(":")
+    own = Path(path).name if record.data == kind == "folder" else ""
+    return f"the pictures in {own}" if own else str(record.data)
+
+
 def question(record: Record) -> str:
     """What the run was to find."""
     bounds = Budget(**{f"max_{name}": bound for name, bound in record.bounds.items()})
     within = f" within {bounds}".replace(" MACs", "\N{NO-BREAK SPACE}MACs") if record.bounds else ""
-    data = f" for {record.data}" if record.data else ""
+    data = f" for {_pictures(record)}" if record.data else ""
     if record.identity:
         return f"Which network{within} is best{data}?"
     return f"What do these networks come to{data}?"
@@ -104,8 +112,7 @@ def _of_how_many(record: Record) -> str:
         low, high = space.within(Budget(record.bounds.get("macs"), record.bounds.get("params"))).count()
     except InputError:
         return ""
-    exact = f"{low:,}" if low == high < 10**6 else f"about {human(high)}"
-    return f", out of {exact} within the budget"
+    return f", out of {about(low, high)} within the budget"
 
 
 def _trained(record: Record, place: str) -> str:

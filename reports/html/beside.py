@@ -36,8 +36,8 @@ def _elsewhere(record: Record, place: str) -> list[Markup]:
         lines.append(
             paragraph(
                 text(
-                    f"Trained apart in {other}{for_epochs(record, other)}{f' ({changed})' if changed else ''}, so not "
-                    f"averaged with these: {', '.join(told)}."
+                    f"The folder {other} has other trainings{for_epochs(record, other)}"
+                    f"{f' ({changed})' if changed else ''}, which the numbers above leave out: {', '.join(told)}."
                 )
             )
         )

@@ -104,7 +104,7 @@ def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
     Where the first is not the best, a line below says so.
     """
     leads = [None, *(lead(rows[0], other) for other in rows[1:])]
-    compared = ("first ahead by", "p") if len(rows) > 1 else ()
+    compared = (f"{rows[0].name} is ahead by", "p") if len(rows) > 1 else ()
     metric = rows[0].metric
     table = plain_table(
         title, ("network", f"test {metric.column}", *compared, "MACs", "params", "seconds", "attention by stage")

@@ -45,7 +45,7 @@ def show_plan(
         if finalists is not None:
             expected.seconds["finalists"] = finalists(search.drawn(2))
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
-    reporter.say(f"time:    about {duration(expected.total)} ({parts}), without the sampler's own")
+    reporter.say(f"time:    about {duration(expected.total)} ({parts}); what the sampler needs comes on top")
     reporter.say(f"memory:  about {expected.memory / 2**30:.1f} GiB a process")
 
 
