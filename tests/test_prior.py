@@ -184,7 +184,7 @@ def test_a_supernets_scores(tiny_space: PricedSpace, data: Dataset, scorer: Scor
     assert corrected.prior is not None
     for network in (tiny_space.smallest, tiny_space.largest):
         shared, found = plain.evaluate(network), corrected.evaluate(network)
-        assert found.beside == shared.beside
+        assert found.beside == {"accuracy": shared.value, **shared.beside}
         assert found.value == corrected.prior.corrected(network, shared.value)
     assert plain.identity() != corrected.identity()
     assert "corrected by a score of the untrained network (progressivity)" in corrected.about()
@@ -204,7 +204,8 @@ def test_the_command(
     told, corrected = capsys.readouterr().out, prior != "none"
     assert ("validation pictures, corrected by a score of the untrained network (progressivity)" in told) == corrected
     page = (tmp_path / "run" / "report.html").read_text()
-    assert ("validation accuracy, corrected by a score of the untrained network (progressivity)" in page) == corrected
+    told = "validation accuracy with shared weights, corrected by a score of the untrained network (progressivity)"
+    assert (told in page) == corrected
     # The command at the page's head leaves out what is the default anyway.
     assert ("--prior none" in page) != corrected
     assert (tmp_path / "run" / REFERENCE).exists() == corrected
