@@ -26,7 +26,8 @@ from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
 from reports.kept_tests import keep_test
 from reports.report import write_report
-from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, plot_comparison
+from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table
+from reports.terminal.comparison_plot import plot_comparison
 from reports.terminal.deployed_tables import precision_table
 from reports.terminal.description import head_alone
 from reports.terminal.numbers_table import numbers_table

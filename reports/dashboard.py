@@ -21,8 +21,8 @@ from foundation.errors import InputError, first_line
 from foundation.progress import Reporter
 from reports import analysis
 from reports.dashboard_notes import ATTENTION_PLOT, FRONT_PLOT, study_attributes, study_note, trial_note
-from reports.html.palette import look, short, strength
 from reports.notation import attention_by_stage
+from reports.palette import ACCENT, INK, look, shade, short
 from reports.record import Record
 from search_space.architecture import Attention
 from studies.front import promising
@@ -41,7 +41,7 @@ ALL_NOTED, NOTED = 250, 100
 dashboard opens the slower the more notes there are."""
 
 PLOTTED = 2000
-GREY, ACCENT = "#9aa1aa", "#0b63a5"
+MUTED, ACCENTED = INK["muted"][0], ACCENT[0]
 
 
 def write_notes(record: Record, storage: str, reporter: Reporter) -> bool:
@@ -139,15 +139,15 @@ def front_figure(record: Record) -> dict[str, Any]:
             "text": [attention_by_stage(candidate.architecture) for candidate in some],
             "hovertemplate": "%{y} · %{x:.4s} MACs<br>%{text}<extra></extra>",
             "marker": marker,
-            "line": {"color": ACCENT},
+            "line": {"color": ACCENTED},
         }
 
     rest = [one.candidate for one in record.evaluated if one.candidate.architecture.digest() not in front]
     members = sorted(record.front, key=lambda candidate: candidate.cost.macs)
     return {
         "data": [
-            trace("evaluated", rest[-PLOTTED:], {"color": GREY, "opacity": 0.45, "size": 6}, "markers"),
-            trace("front", members, {"color": ACCENT, "size": 9}, "lines+markers"),
+            trace("evaluated", rest[-PLOTTED:], {"color": MUTED, "opacity": 0.35, "size": 6}, "markers"),
+            trace("front", members, {"color": ACCENTED, "size": 9}, "lines+markers"),
         ],
         "layout": {
             "title": {"text": "Front"},
@@ -176,7 +176,10 @@ def attention_figure(record: Record) -> dict[str, Any]:
                 "name": name if option.reduction is None else f"{name} /{option.reduction}",
                 "x": [round(100 * row.get(option, 0.0), 2) for row in shares],
                 "y": rows,
-                "marker": {"color": look(option.kind).light, "opacity": strength(option.reduction) + 0.2},
+                "marker": {
+                    "color": shade(option.kind, option.reduction),
+                    "line": {"color": look(option.kind).light, "width": 1},
+                },
             }
         )
     return {

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from reports.palette import FOUND
 from reports.record import Record
 from reports.recorded_command import RETRAINING
 from reports.terminal.comparison import Lead
 from reports.trainings import RETRAIN, Retrained
 
-FOUND, RANDOM = "found", "random"
+RANDOM = "random"
 
 
 class Rival(NamedTuple):

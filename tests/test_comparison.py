@@ -13,7 +13,8 @@ from rich.console import Console
 from scipy import stats
 
 from commands.compare import beside
-from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, lead, plot_comparison
+from reports.terminal.comparison import ComparedNetwork, comparison, comparison_table, lead
+from reports.terminal.comparison_plot import plot_comparison
 from search_space.architecture import Architecture, Attention
 from search_space.backbones import mobilenetv2
 from search_space.baselines import TOLERANCE, compared
@@ -137,6 +138,10 @@ def test_table_plot_and_file_say_the_same(tmp_path: Path) -> None:
     plot_comparison(rows, "title", tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         assert image.width > 900
+    vector = (tmp_path / "plot.svg").read_text()
+    assert all(f">{words}</text>" in vector for words in ("found", "uniform none", "test accuracy, %"))
+    plot_comparison(rows, "title", tmp_path / "again.png")
+    assert (tmp_path / "again.svg").read_text() == vector
     alone = Console(file=io.StringIO(), width=140)
     alone.print(comparison_table(rows[:1], "title"))
     assert "ahead" not in alone.file.getvalue()  # type: ignore[attr-defined]

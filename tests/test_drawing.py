@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.html.drawing import WIDTH, draw, kinds_of, legend
-from reports.html.palette import look, patterns, short, strength
+from reports.html.palette import patterns
 from reports.notation import short_number
+from reports.palette import DEEP, INK, PAPER, PATTERNS, look, short, strength
 from search_space import attention
 from search_space.architecture import Architecture, Attention
 from search_space.backbones import BACKBONES, COMPARED_ATTENTIONS
@@ -76,6 +77,38 @@ def test_a_kind_of_the_users_own_looks_the_same_in_every_run() -> None:
     assert look("my_own_op") == ("#4d5fc1", "#97a4ee", "grid")
     stage = Stage("inverted_residual", 24, 1, 4, 3, (Attention("my_own_op"),))
     assert "my_own_op" in draw(Architecture(32, 8, 2, (stage,), None, "relu6"), "", standalone=True)
+
+
+def _light(colour: Sequence[float]) -> float:
+    """Relative luminance of sRGB in 0 to 1, as WCAG 2.2 has it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _rgb(colour: str) -> list[float]:
+    return [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+
+
+def _contrast(one: Sequence[float], other: Sequence[float]) -> float:
+    dark, light = sorted((_light(one), _light(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["light", "dark"])
+def test_words_on_fields_can_be_read(side: int) -> None:
+    paper, ink = _rgb(PAPER[side]), _rgb(INK["ink"][side])
+    assert _contrast(_rgb(INK["muted"][side]), paper) >= 4.5  # the word none, whose field is empty
+    assert _contrast(_rgb(look("none")[side]), paper) >= 3  # a line
+    for kind in ("ca", "se", "eca", "cbam", "ela", "simam", "triplet", *(f"own_{number}" for number in range(40))):
+        for ratio in (None, 1, 2, 4, 16, 64):
+            dense = strength(ratio) * DEEP[side]
+            mixed = zip(_rgb(look(kind)[side]), paper, strict=True)
+            field = [dense * own + (1 - dense) * behind for own, behind in mixed]
+            assert _contrast(field, ink) >= 4.5, (kind, ratio)
+
+
+def test_patterns_are_those_of_the_palette() -> None:
+    assert set(re.findall(r'id="pattern-(.*?)"', patterns())) == set(PATTERNS)
 
 
 def test_smaller_ratios_are_darker() -> None:

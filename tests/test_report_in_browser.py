@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from reports.html.training_curves import FOUND
+from reports.palette import FOUND
 from reports.record import Record
 from reports.report import report
 from search_space.architecture import Architecture

@@ -10,13 +10,13 @@ from reports.html.beside import beside, for_epochs, mean_of
 from reports.html.drawing import kinds_of, legend, scrolled
 from reports.html.markup import Markup, concatenated, element, text
 from reports.html.page import figures, paragraph
-from reports.html.palette import short
 from reports.notation import listed, plural
+from reports.palette import FOUND, short
 from reports.record import Record
 from reports.remarks import remarks
 from reports.trainings import Retrained
 from reports.uncertainty import error_of, error_of_measured, with_error
-from reports.verdict import FOUND, Rival, finalist_epochs, is_early, rival, told, trained_beside
+from reports.verdict import Rival, finalist_epochs, is_early, rival, told, trained_beside
 from search_space.cost.cost import Budget
 from studies.trials import Candidate
 

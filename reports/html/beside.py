@@ -7,11 +7,12 @@ from foundation.metric import Metric
 from reports.html.markup import Markup, concatenated, element, text
 from reports.html.page import Cell, TableRow, command_block, paragraph, table, titled
 from reports.notation import attention_by_stage, mean, plural
+from reports.palette import FOUND
 from reports.record import Record
 from reports.terminal.comparison import Lead
 from reports.trainings import Place, Retrained
 from reports.uncertainty import error_of, with_error
-from reports.verdict import FOUND, RANDOM, comparing, is_early, means, networks, places
+from reports.verdict import RANDOM, comparing, is_early, means, networks, places
 
 MOST_DIFFERENCES = 4
 

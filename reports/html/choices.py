@@ -6,10 +6,10 @@ from reports import analysis
 from reports.html.charts import DrawnInterval, interval_chart
 from reports.html.markup import Markup, element, text
 from reports.html.page import Section, pair, paragraph, titled
-from reports.html.palette import short
 from reports.html.parallel_chart import parallel_chart
 from reports.html.shares_chart import SharesBar, shares_chart
 from reports.notation import signed
+from reports.palette import short
 from reports.record import Record
 from studies.trials import Candidate
 

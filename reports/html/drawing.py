@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from reports.html.markup import Markup, concatenated, element, text
-from reports.html.palette import fills, look, patterns, short, strength, variables
+from reports.html.palette import fills, patterns, variables
 from reports.notation import number, short_number
+from reports.palette import look, short, strength
 from search_space.architecture import Architecture, Attention, Row
 from search_space.head import ClassifierHead, Head, as_head
 from search_space.parts import strided

@@ -26,11 +26,8 @@ def scores_chart(record: Record) -> Markup:
     )
     members = {one.architecture.digest(): number for number, one in enumerate(record.front, 1)}
     values = [one.candidate.score for one in record.evaluated]
-
-    def better(one: float, other: float) -> float:
-        return max(one, other, key=record.metric.merit)
-
-    best = itertools.accumulate(values, better)
+    merits = itertools.accumulate(map(record.metric.merit, values), max)
+    best = [record.metric.merit(merit) for merit in merits]  # of a merit the value, as of a value the merit
     reached = [(x, y) for (x, _), y in zip(points, best, strict=True)]
     dots, buttons = [], []
     for place, (one, at) in enumerate(zip(record.evaluated, points, strict=True), MAX_POINTS - len(points)):

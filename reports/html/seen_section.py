@@ -10,8 +10,9 @@ from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.kept_tests import EXAMPLES, KeptTest
 from reports.notation import listed
+from reports.palette import FOUND
 from reports.record import Record
-from reports.verdict import FOUND, trained_beside
+from reports.verdict import trained_beside
 from training.task import ByClass
 
 MOST_EMBEDDED = 400_000

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from reports.html.charts import WIDE, as_csv
 from reports.html.drawing import field
 from reports.html.markup import Markup, element, text
-from reports.html.palette import short
+from reports.palette import short
 from search_space.architecture import Attention
 
 _LEFT, _RIGHT = 176, WIDE - 4

@@ -5,10 +5,8 @@ from reports.html.charts import Format, Series, line_chart
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, pair, paragraph, table, titled
 from reports.notation import plural
+from reports.palette import FOUND, OTHER, group
 from reports.record import Record
-from reports.verdict import FOUND
-
-OTHER = "other"
 
 
 def training(record: Record) -> Section | None:
@@ -47,8 +45,8 @@ def training(record: Record) -> Section | None:
     looks = {_look(folder) for folder in record.curves}
     others = {_network_name(folder) for folder in record.curves if _look(folder) == OTHER}
     keys = [
-        element("li", text(_key(look, others)), style=f"--key:{_stroke(look)}")
-        for look in sorted(looks, key=lambda look: (look != FOUND, look == OTHER, look))
+        element("li", text(_key(one, others)), style=f"--key:{_stroke(one)}", class_="dashed" if one == OTHER else None)
+        for one in sorted(looks, key=lambda look: (look != FOUND, look == OTHER, look))
     ]
     css = "".join(_rules(look) for look in sorted(looks))
     epochs = max(len(entries) for entries in record.curves.values())
@@ -96,12 +94,8 @@ def _network_name(folder: str) -> str:
 
 def _look(folder: str) -> str:
     """A name for CSS: of the found network, of a kind of attention, or of anything else."""
-    name = _network_name(folder)
-    if name == FOUND:
-        return FOUND
-    first, _, rest = name.partition(" ")
-    kind = rest.partition(" ")[0]
-    return f"kind-{kind}" if first == "uniform" and kind.isidentifier() and kind.isascii() else OTHER
+    found = group(_network_name(folder))
+    return found if found in (FOUND, OTHER) else f"kind-{found}"
 
 
 def _key(look: str, others: set[str]) -> str:
@@ -112,11 +106,13 @@ def _key(look: str, others: set[str]) -> str:
 
 
 def _stroke(look: str) -> str:
-    return {FOUND: "var(--ink)", OTHER: "var(--muted)"}.get(look, f"var(--{look})")
+    return {FOUND: "var(--ink)", OTHER: "var(--ink)"}.get(look, f"var(--{look})")
 
 
 def _rules(look: str) -> str:
     name, stroke = f"line-{look}", _stroke(look)
-    width = "stroke-width:3" if look == FOUND else "opacity:.85"
+    # Another network's is unlike any kind's, and above all unlike none's.
+    widths = {FOUND: "stroke-width:3", OTHER: "stroke-width:1.6;stroke-dasharray:7 4"}
+    width = widths.get(look, "opacity:.85")
     dots = f"circle.{name}{{stroke:none}}circle.alone.{name}{{fill:{stroke}}}"
     return f".{name}{{stroke:{stroke};{width}}}{dots}"

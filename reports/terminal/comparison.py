@@ -1,10 +1,9 @@
-"""A found network beside others that were trained alike: the table, paired tests, and the plot."""
+"""A found network beside others that were trained alike: the table and paired tests."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from foundation.amounts import human
-from foundation.files import write_atomically
 from foundation.metric import ACCURACY, Metric
 from reports.notation import attention_by_stage
 from reports.terminal.tables import plain_table
@@ -167,33 +165,3 @@ def comparison(rows: Sequence[ComparedNetwork]) -> list[dict[str, Any]]:
             entry["first_ahead"] = lead(rows[0], row)._asdict()
         described.append(entry)
     return described
-
-
-def plot_comparison(rows: Sequence[ComparedNetwork], title: str, path: Path) -> None:
-    """Writes a PNG: the metric on the test pictures against MACs, a point a network, a small one a seed."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    metric, scale = rows[0].metric, rows[0].metric.scale
-    with pyplot.rc_context({"font.size": 10, "svg.hashsalt": "coordnas"}):
-        figure, axes = pyplot.subplots(figsize=(7.2, 4.4), dpi=150, layout="constrained")
-        for index, row in enumerate(rows):
-            mean = scale * statistics.mean(row.values)
-            macs = row.cost.macs / 1e6
-            marker, colour = ("D", "#b3412a") if index == 0 else ("o", "#33527a")
-            if len(row.values) > 1:
-                axes.scatter(
-                    [macs] * len(row.values), [scale * value for value in row.values], s=9, c=colour, alpha=0.4
-                )
-            axes.scatter([macs], [mean], s=52, c=colour, marker=marker, zorder=3)
-            axes.annotate(row.name, (macs, mean), (7, 0), textcoords="offset points", va="center", fontsize=9)
-        axes.set_xlabel("MACs a picture, millions")
-        axes.set_ylabel(f"test {metric.axis}")
-        axes.set_title(title, loc="left", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25, linewidth=0.6)
-        axes.margins(x=0.25, y=0.12)
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
-        pyplot.close(figure)

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 
 from deployment.evaluation import Evaluation
 from foundation.amounts import human
 from foundation.files import write_atomically
 from reports.fonts import families
+from reports.palette import ACCENT, PAPER
 
 COUNTED = 20  # classes up to which every cell has its number
 NAMED = 200  # classes up to which every row and column has its name
@@ -37,7 +38,8 @@ def draw_confusion(evaluation: Evaluation, title: str, path: Path) -> list[str]:
     side = min(22.0, max(5.0, 2.0 + (0.42 if number <= COUNTED else 0.12) * number))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1), interpolation="nearest")
+    shades = LinearSegmentedColormap.from_list("page", [PAPER[0], ACCENT[0]])
+    image = axes.imshow(shares, cmap=shades, norm=PowerNorm(0.4, 0, 1), interpolation="nearest")
     axes.set_title(plain("".join("?" if letter in missing else letter for letter in title)), family=fonts)
     axes.set_xlabel("taken for")
     axes.set_ylabel("class")
