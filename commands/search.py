@@ -44,7 +44,7 @@ from reports.report import write_report
 from reports.terminal.description import head_alone
 from reports.terminal.plan import show_plan
 from reports.terminal.tables import finalists_table, front_table, front_title
-from reports.uncertainty import MEASURING
+from reports.uncertainty import measured_on
 from search_space.first_weights import check_init
 from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
@@ -323,7 +323,7 @@ def _finish(
                 best = finals.winner(again, len(candidates)) if finals else None
                 run_folder.write_results(folder, front, len(candidates), budget, setup.data, setup.task.name, best)
     metric, pictures = evaluator.metric, setup.data.count("validation")
-    measured = pictures if evaluator.identity().get("name") in MEASURING else None
+    measured = measured_on(evaluator.identity(), metric, pictures)
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
     reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), numbers, measured))
     decided = read_finalists(folder, metric) if finals else None

@@ -25,7 +25,7 @@ from foundation.json_files import shown
 from foundation.metric import ACCURACY, Metric, read_measured
 from reports.run_objects import check_kinds, inner, metric_of, pictures_of, read_object
 from reports.trainings import RETRAIN, Place, Retrained, place_name, read_curves, read_place, read_retrained
-from reports.uncertainty import MEASURING
+from reports.uncertainty import measured_on
 from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.cost.priced_space import PricedSpace
@@ -91,8 +91,7 @@ class Record:
     @property
     def scored_pictures(self) -> int | None:
         """How many pictures the front's scores are of; None where it is not known, or they are of none."""
-        measuring = (self.identity.get("evaluator") or {}).get("name") in MEASURING
-        return self.pictures("validation") if measuring else None
+        return measured_on(self.identity.get("evaluator") or {}, self.metric, self.pictures("validation"))
 
     @property
     def num_classes(self) -> int | None:

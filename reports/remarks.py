@@ -12,6 +12,9 @@ from training.sizing import FEWEST_STEPS, epoch_steps
 FAR_BELOW = 0.85
 """A winner that takes less of the bound that it is nearest to is far below its budget."""
 
+LONGER = 4
+"""Times as many epochs are advised where shared weights have learnt nothing."""
+
 
 def remarks(record: Record) -> list[str]:
     """A sentence or two for each thing that stands out; nothing for a search that has not finished."""
@@ -66,8 +69,13 @@ def _of_chance(record: Record) -> str | None:
         f"the best accuracy of the front, {with_error(ACCURACY, best, error)} of {pictures} pictures, is not told from "
         f"guessing one of {classes} classes ({ACCURACY.written(1 / classes)}): such scores rank nothing"
     )
-    epochs, _ = _training(record.identity.get("evaluator") or {})
-    return f"{said}; --supernet-epochs {4 * epochs} trains the shared weights four times as long" if epochs else said
+    epochs, batch = _training(record.identity.get("evaluator") or {})
+    if not epochs:
+        return said
+    wanted = max(
+        LONGER * epochs, -(-FEWEST_STEPS // epoch_steps(record.pictures("train") or FEWEST_STEPS * batch, batch))
+    )
+    return f"{said}; --supernet-epochs {wanted} trains the shared weights for longer (now {epochs})"
 
 
 def _accuracy(measured: Measured) -> float | None:

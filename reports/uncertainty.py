@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from foundation.metric import ACCURACY, Measured, Metric, is_corrected
 from studies.trials import Candidate
@@ -13,6 +13,19 @@ SHARES = (ACCURACY.name, ROBUST)
 
 MEASURING = ("supernet", "proxy")
 """Evaluators whose thorough scores are measured on all validation pictures; others look up, predict or do their own."""
+
+
+def measured_on(evaluator: Mapping[str, Any], metric: Metric, pictures: int | None) -> int | None:
+    """How many pictures an evaluator's thorough scores are of; None where they are of none, or are no plain metric.
+
+    Runs that began before call a corrected score by the metric's name: of such no error is known.
+
+    Args:
+        evaluator: its identity.
+        pictures: that there are to validate on.
+    """
+    plain = evaluator.get("prior") is None or is_corrected(metric)
+    return pictures if evaluator.get("name") in MEASURING and plain else None
 
 
 def of_share(share: float, pictures: int) -> float:

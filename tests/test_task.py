@@ -273,9 +273,9 @@ def test_the_commands_from_search_to_retraining(run: Run, tmp_path: Path) -> Non
     small = ["--data", "squares", "--supernet-epochs", "1", "--batch-size", "32", "--trials", "4", "--startup", "2"]
     result = run("search.py", *PLUGIN, "--task", "centre", *small, "--out", "run")
     assert result.returncode == 0, result.stderr
-    assert "error (lower is better)" in result.stdout
+    assert "score (lower is better)" in result.stdout  # an error, corrected
     best = json.loads((tmp_path / "run" / "best.json").read_text())
-    assert best["metrics"].keys() == {"error", "loss"}
+    assert best["metrics"].keys() == {"score", "error", "loss"}
     identity = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]
     assert identity["task"] == "centre"
     again = run("search.py", "--task", "classification", "--data", "digits", "--out", "run", *small[2:])

@@ -95,6 +95,9 @@ def test_no_error_is_guessed(metric: Metric) -> None:
 def test_what_is_measured_on_no_pictures_has_no_error(tiny_space: PricedSpace) -> None:
     assert _record(tiny_space, [(0.8, 5)]).scored_pictures == 4_000
     assert _record(tiny_space, [(0.8, 5)], "tabular").scored_pictures is None
+    before = _record(tiny_space, [(0.8, 5)])  # a corrected score that is called accuracy, as runs had it before
+    evaluator = {"name": "supernet", "prior": {"score": "progressivity"}}
+    assert replace(before, identity={**before.identity, "evaluator": evaluator}).scored_pictures is None
     for broken in (None, {"validation": "4000"}, {"validation": -1}, 3):
         assert _record(tiny_space, [(0.8, 5)], free={"pictures": broken}).scored_pictures is None, shown(broken)
 
@@ -107,7 +110,9 @@ def test_a_corrected_score_is_no_accuracy() -> None:
     assert read_metric(json.loads(json.dumps(described(SCORE)))) == SCORE
     title = title_of({"name": "supernet", "prior": {"score": "progressivity"}}, SCORE)
     assert title.number == "score"
-    assert "accuracy with shared weights, corrected by a score of the untrained network (progressivity)" in title.figure
+    words = "corrected by a score of the untrained network (progressivity)"
+    assert title.figure == f"score in the search: accuracy {words}"
+    assert title.meaning == f"validation accuracy with shared weights, {words}"
     errors = corrected(Metric("error", "px", decimals=1, higher_is_better=False))
     assert (errors.name, errors.unit, errors.higher_is_better) == ("score", "", False)
     assert corrected(Metric("score")).name == "corrected score"
@@ -123,12 +128,12 @@ def test_what_cannot_be_told_from_the_best_is_marked(tiny_space: PricedSpace) ->
     assert found.digests == frozenset(digests[1:])
     assert found.smallest == digests[1]
     page = _page(record)
-    assert "3 of them cannot be told from the best score" in page
+    assert "2 of them cannot be told from the best score" in page
     assert "smallest of these is network 2." in page
     assert page.count("a draw, the smallest") == 1
     assert "88.40 ± 0.51 %" in page
     table = front_table(record.front, "a front", {digest: 10 + i for i, digest in enumerate(digests)}, 4_000)
-    assert "3 of them cannot be told from the best" in str(table.caption)
+    assert "2 cannot be told from the best" in str(table.caption)
     assert "trial 11, 300 MACs" in str(table.caption)
     assert "88.40 ± 0.51 %" in list(table.columns[1].cells)
     alone = _record(tiny_space, [(0.80, 100), (0.884, 900)])

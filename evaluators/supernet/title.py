@@ -15,7 +15,7 @@ def _supernet(identity: Mapping[str, Any], metric: Metric, pictures: int | None)
         metric.column if what else _number(metric, corrected),
         on_validation(pictures, corrected, _weights(identity)),
         meaning=what,
-        figure=f"{metric.column} in the search, from {what}" if what else "",
+        figure=f"{metric.column} in the search: {metric.beside[0]} {corrected}" if what else "",
         front="The front's networks were scored again on all validation pictures, the faint ones on some of them.",
         trust=(
             "How far a ranking can be trusted is measured in docs/ranking.md: on networks that were each trained by "

@@ -164,8 +164,8 @@ def draw_cells(drawn_out: Draw | None, candidate: Candidate) -> list[Cell]:
 def _said_of(drawn_out: Draw, members: Sequence[Candidate]) -> str:
     number = next(n for n, one in enumerate(members, 1) if one.architecture.digest() == drawn_out.smallest)
     return (
-        f"{len(drawn_out.digests)} of them cannot be told from the best score: they lie within the standard error of "
-        "the difference, reckoned as if each had pictures of its own, which is cautious as all had the same. The "
+        f"{len(drawn_out.digests) - 1} of them cannot be told from the best score: they lie within the standard error "
+        "of the difference, reckoned as if each had pictures of its own, which is cautious as all had the same. The "
         f"smallest of these is network {number}."
     )
 

@@ -62,7 +62,7 @@ def _drawn(front: Sequence[Candidate], trials: Mapping[str, int], pictures: int 
     smallest = next(one for one in front if one.architecture.digest() == found.smallest)
     named = f"trial {trials[found.smallest]}, {human(smallest.cost.macs)} MACs" if found.smallest in trials else ""
     return (
-        f"{len(found.digests)} of them cannot be told from the best (within the standard error of the difference); the "
+        f"{len(found.digests) - 1} cannot be told from the best (within the standard error of the difference); the "
         f"smallest of these: {named or f'{human(smallest.cost.macs)} MACs'}"
     )
 
