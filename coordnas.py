@@ -71,7 +71,7 @@ class Found:
     Attributes:
         cost: for one picture: `macs`, `params`, `latency_ns` (0 without a latency table).
         metrics: what the search scored it by, by name: `accuracy` (a share) and `loss` (nats), or one score; the run's
-            metric is among them.
+            metric is among them, such as the `score` that a prior made of the accuracy.
     """
 
     architecture: "Architecture"
