@@ -79,6 +79,10 @@ class Metric:
         """As people read it: `92.47 %`."""
         return f"{self.number(value)} {self.unit}".rstrip()
 
+    def told(self, value: float) -> str:
+        """As people read it, with its name: `accuracy 92.47 %`."""
+        return f"{self.name} {self.written(value)}"
+
     def number(self, value: float) -> str:
         """As people read it, without its unit."""
         scaled = self.scale * value

@@ -2,14 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from foundation.doing import FOOT, PLAIN_INTERVAL, in_lines
 from foundation.printed import at_words, message, printable
+
+WIDE = 110  # columns from which on a bar's note stands beside it
 
 Advance = Callable[[str], None]
 
@@ -74,16 +78,18 @@ class Reporter:
         self.seconds[what] = time.monotonic() - start
 
     def _bar(self, what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+        columns = [
+            TextColumn("{task.description}", markup=False, table_column=Column()),  # in two lines, rather than cut
+            BarColumn(bar_width=max(4, min(24, self.console.width - 96))),
             MofNCompleteColumn(),
-            TextColumn(unit),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn(unit, markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[note]}"),
-        )
-        bar = Progress(*columns, console=self.console, transient=False, refresh_per_second=4)
+        ]
+        if beside := self.console.width >= WIDE:
+            columns.append(TextColumn("{task.fields[note]}", markup=False, table_column=Column()))
+        kind = Progress if beside else _NoteBelow
+        bar = kind(*columns, console=self.console, transient=False, refresh_per_second=4)
         with FOOT.hidden(self.console), bar as progress:
             task = progress.add_task(printable(what), total=total, completed=done, note="", rate="")
             start = time.monotonic()
@@ -112,6 +118,14 @@ class Reporter:
                 print(printable(f"{line}  {note}".rstrip()), flush=True)
 
         yield advance
+
+
+class _NoteBelow(Progress):
+    """A bar whose note has a line of its own."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield from (Text(f"  {task.fields['note']}") for task in self.tasks if task.fields["note"])
 
 
 _consoles: dict[bool, Console] = {}

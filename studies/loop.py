@@ -53,7 +53,8 @@ def search(
             study.refresh()
             evaluated = study.candidates()
             for _ in range(shown, len(evaluated)):
-                advance(f"best {min(evaluated, key=lambda candidate: candidate.merit).score:.3f}")
+                best = min(evaluated, key=lambda candidate: candidate.merit)
+                advance(f"best {best.measured.metric.told(best.score)}")
             shown = len(evaluated)
             if len(evaluated) >= trials and not evaluation.busy():
                 if study.waiting():

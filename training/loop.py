@@ -21,7 +21,7 @@ from training.data.datasets import Split
 from training.diverged import DivergedError, History
 from training.methods.base import Method, Practice
 from training.optimisers import optimiser, rate
-from training.practice import practised
+from training.practice import beside_bar, practised
 from training.recipe import Recipe
 from training.sizing import epoch_steps
 from training.within_epoch import Due, Within
@@ -46,7 +46,7 @@ def fit(
     reporter: Reporter,
     what: str,
     networks: Networks = lambda number: (),
-    after_epoch: Callable[[nn.Module, History], None] = lambda model, history: None,
+    after_epoch: Callable[[nn.Module, History], str | None] = lambda model, history: None,
     until: int | None = None,
     smoothed: AveragedModel | None = None,
 ) -> tuple[nn.Module, History]:
@@ -66,7 +66,7 @@ def fit(
         identity: plain values that say what is trained; a checkpoint of another training is refused.
         after_epoch: is given the model to use (the average, if there is one) and the history, to whose last entry it
             may add. Called before the checkpoint is written, so again after a kill between the two. Called on every
-            rank: what it writes, only the first may write.
+            rank: what it writes, only the first may write. What it returns stands beside the bar.
         until: the epoch after which it stops, and is gone on with later; None for the recipe's last. The learning rate
             is the recipe's: a training in parts has the same bits as one in a piece.
         smoothed: an average of the method's evaluated model that is kept beside the training and changes nothing of it;
@@ -171,6 +171,7 @@ def fit(
             "if that is too few, lower `batch_size` or raise the epochs"
         )
     done = first * steps_per_epoch + (0 if within is None else within.steps)
+    judged, note = "", ""
     with reporter.track(what, last * steps_per_epoch, "steps", done) as advance:
         for epoch in range(first, last):
             torch.manual_seed(derive(seed, "epoch", epoch, distributed.rank()))
@@ -205,8 +206,11 @@ def fit(
                     smoothed.update_parameters(evaluated)
                 total += loss
                 speed = (index + 1) * pictures_per_step / max(1e-9, time.monotonic() - started)
-                advance(f"loss {loss:.3f}, {speed:,.0f} images/s")
-                if index + 1 < steps_per_epoch and due(index + 1):
+                note = f"loss {loss:.3f}, {speed:,.0f} images/s"
+                if index + 1 == steps_per_epoch:
+                    continue  # it is told once the epoch is judged
+                advance(beside_bar(judged, note))
+                if due(index + 1):
                     keep(Within.now(index + 1, total, time.monotonic() - started, (model, usable)))
             seconds = time.monotonic() - started
             speed = steps_per_epoch * pictures_per_step / max(1e-9, seconds)
@@ -215,8 +219,9 @@ def fit(
             for kept in {id(module): module for module in (model, usable)}.values():
                 # Batch statistics of every rank's pictures.
                 distributed.average([buffer for buffer in kept.buffers() if buffer.is_floating_point()])
-            after_epoch(usable, history)
+            judged = after_epoch(usable, history) or judged
             keep()
+            advance(beside_bar(judged, note))
     return usable, history
 
 

@@ -28,7 +28,7 @@ def practised(
     identity: dict[str, Any],
     reporter: Reporter,
     what: str,
-    after_epoch: Callable[[nn.Module, History], None] = lambda model, history: None,
+    after_epoch: Callable[[nn.Module, History], str | None] = lambda model, history: None,
     until: int | None = None,
 ) -> tuple[nn.Module, History]:
     """Trains the method's model for so many epochs, from the checkpoint's epoch if there is one.
@@ -54,12 +54,17 @@ def practised(
     first, last = len(history), epochs if until is None else min(until, epochs)
     if first >= last:
         return method.evaluated(), history
+    judged = ""
     with reporter.track(what, last * method.steps, method.unit, first * method.steps) as advance:
+
+        def tell(note: str) -> None:
+            advance(beside_bar(judged, note))
+
         for epoch in range(first, last):
             torch.manual_seed(derive(seed, "epoch", epoch))
             np.random.seed(derive(seed, "epoch", epoch) % 2**32)  # stable-baselines3 shuffles by it
             started = time.monotonic()
-            told = method.practise(epoch, seed, advance)
+            told = method.practise(epoch, seed, tell)
             for name, value in told.items():
                 if not math.isfinite(value):
                     raise DivergedError(
@@ -67,7 +72,7 @@ def practised(
                         "epoch is kept; lower the learning rate, with another `out`"
                     )
             history.append({"epoch": epoch + 1, **told, "seconds": time.monotonic() - started})
-            after_epoch(method.evaluated(), history)
+            judged = after_epoch(method.evaluated(), history) or judged
             save_checkpoint(
                 checkpoint,
                 {
@@ -79,3 +84,8 @@ def practised(
                 },
             )
     return method.evaluated(), history
+
+
+def beside_bar(judged: str, note: str) -> str:
+    """What the last judged epoch came to, and what the step did."""
+    return ", ".join(part for part in (judged, note) if part)

@@ -234,14 +234,15 @@ def _trained(
         usable, raw = (merit if math.isfinite(merit) else -math.inf for merit in merits)
         return usable, raw
 
-    def after_epoch(model: nn.Module, history: History) -> None:
+    def after_epoch(model: nn.Module, history: History) -> str:
         entry = history[-1]
         best = max((max(best_of(earlier)) for earlier in history[:-1]), default=-math.inf)
         entry |= {f"validation_{name}": value for name, value in validated(model).items()}
         if model is not network:
             entry |= {f"raw_validation_{name}": value for name, value in validated(network).items()}
+        told = f"validation {task.metric.told(entry[f'validation_{task.metric.name}'])}"
         if not first:
-            return
+            return told
         usable, raw = best_of(entry)
         if step.keeps_last or len(history) == 1 or max(usable, raw) > best:  # some are kept whatever they come to
             averaged = step.keeps_last or usable >= raw
@@ -249,6 +250,7 @@ def _trained(
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
         write_atomically(folder / METRICS, lambda temporary: _write(temporary, lines))
         _to_tensorboard(folder / EVENTS, entry)
+        return told
 
     history = (
         finished

@@ -168,7 +168,7 @@ class AnchoredEvaluator:
                 except DivergedError as error:
                     reporter.say(f"anchor {architecture.digest()[:12]} is left out: {error}")
                 else:
-                    advance(f"{self.metric.name} {values[architecture]:.3f}")
+                    advance(self.metric.told(values[architecture]))
         if len(values) < FEWEST:
             raise InputError(
                 f"`anchors` {self.settings.count}: {len(values)} of them could be trained, and at least {FEWEST} "

@@ -88,7 +88,7 @@ class _Counting(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        self.advance(f"return {self.mean:.3f}" if self.ended else "")
+        self.advance(f"return on training levels {self.mean:.3f}" if self.ended else "")
 
 
 def agent(
