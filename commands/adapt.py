@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"{path}: of task {info.task}; only a classifier of pictures ({TASK}) can be adapted")
     if len(info.classes) < 2:
         raise InputError(f"{path}: knows one class ({info.classes[0]}), so there is nothing to be sure of")
-    with reporter.doing("reading pictures"):
+    with reporter.doing("reading data"):
         target = _target(spec, info, device, reporter, skip_corrupt=settings.skip_corrupt)
     out = Path(settings.out) if settings.out else path.parent / "adapted"
     if not settings.out:

@@ -151,6 +151,7 @@ class Command(Generic[_Settings]):
         settings: a dataclass of flags; its docstring is the help's first line.
         example: shown before it.
         continues: whether the same command again goes on where it stopped.
+        continues_with: a flag with which it does, where it does not else.
         defaults: makes the settings that flags override, for presets, from what was given of them.
     """
 
@@ -159,6 +160,7 @@ class Command(Generic[_Settings]):
     example: str
     continues: bool
     defaults: Callable[[Mapping[str, Any]], _Settings] | None = None
+    continues_with: str | None = None
 
     def check(self, arguments: Sequence[str]) -> None:
         """Ends where the arguments ask for help or cannot be read. Runs no plugin."""

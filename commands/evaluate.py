@@ -73,7 +73,7 @@ def _evaluate(
     def load(model: Model, spec: str) -> Dataset:
         key = _key(model, spec)
         if key not in sets:
-            with reporter.doing("reading pictures"):
+            with reporter.doing("reading data"):
                 sets[key] = model.task.data(
                     spec,
                     model.info.architecture.resolution,

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
@@ -24,7 +25,9 @@ def launch(command: Command[Any], arguments: Sequence[str] | None = None) -> NoR
         with _sign_of_life("working", arguments):
             main(arguments)
 
-    run(body, continues=command.continues, first=command.check, arguments=arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    continues = command.continues or command.continues_with in given
+    run(body, continues=continues, first=command.check, arguments=arguments)
 
 
 def _sign_of_life(what: str, arguments: Sequence[str]) -> AbstractContextManager[None]:

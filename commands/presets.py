@@ -18,7 +18,7 @@ from evaluators.supernet.settings import Scoring, SupernetRecipe
 from foundation.errors import InputError
 from studies.choices import ENGINES, FRAMEWORKS, FRONT_SHARE, STORAGES
 from training.recipe import Recipe
-from training.specs import ACTIONS, CONTROL, CROWDED, DATA, JUDGES, TASK
+from training.specs import ACTIONS, CONTROL, CROWDED, DATA, JUDGES, OTHERS, TASK
 
 
 def of_preset(place: str, settings: type, *, evaluator: str) -> Any:
@@ -45,7 +45,7 @@ class SearchSettings:
         "digits",
     )
     space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
-    data: str = flag("digits", f"pictures: {DATA}", group="main")
+    data: str = flag("digits", f"pictures: {DATA}; {OTHERS}", group="main")
     max_macs: int | None = flag(
         1_200_000, "budget of MACs a picture, e.g. 300M; none if another is given", bound, group="main"
     )
@@ -195,7 +195,7 @@ class SearchSettings:
     )
     dry_run: bool = flag(
         False,
-        "write nothing; say how long it would take",
+        "write nothing; say how long it takes",
         group="main",
         reproduced=False,
     )

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
     architecture = source.architecture
-    with reporter.doing("reading pictures"):
+    with reporter.doing("reading data"):
         data = PRETRAINING.data(
             source.data,
             architecture.resolution,

@@ -6,7 +6,7 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, overriding, positional
-from commands.registered import backbones
+from commands.registered import backbones, told
 from commands.values import typed, whole
 from training.methods.settings import ChosenMethod, SimCLR
 from training.recipe import Recipe
@@ -15,6 +15,9 @@ from training.specs import DATA
 
 # What is done to pictures is SimCLR's for small ones; the rest is for networks of a few million MACs on two cores.
 RECIPE = Recipe(epochs=100, batch_size=256, learning_rate=0.2, weight_decay=1e-4, augmentation="random-resized-crop")
+SIMCLR = "simclr"
+"""The method, which is this command's alone."""
+
 MADE_FOR = 45_000
 """Training pictures that the recipe's epochs are for."""
 
@@ -32,7 +35,7 @@ class PretrainSettings:
     """Train a backbone by contrast, on pictures without labels. `retrain.py SOURCE --init OUT` begins from it."""
 
     source: str = positional(
-        f"a run's folder or front.json, an architecture's JSON file, or {', '.join(backbones())}, each also with "
+        f"a run's folder or front.json, an architecture's JSON file, or {told(backbones())}, each also with "
         "-none, -se, -ca"
     )
     data: str | None = flag(
@@ -62,7 +65,7 @@ class PretrainSettings:
     loaders: int | None = flags.loaders()
     device: str = flags.device()
     out: str | None = flag(None, "folder for the results (default: SOURCE/pretrain)", group="main")
-    dry_run: bool = flag(False, "write nothing; say how long it would take", group="main")
+    dry_run: bool = flag(False, "write nothing; say how long it takes", group="main")
     quiet: bool = flags.quiet()
 
 
@@ -78,7 +81,7 @@ def recipe(settings: PretrainSettings) -> Recipe:
 
 def method(settings: PretrainSettings) -> ChosenMethod:
     """The method with what the flags say. Raises InputError for bad values."""
-    return ChosenMethod("simclr", SimCLR(**_given(settings, {field.name for field in fields(SimCLR)})))
+    return ChosenMethod(SIMCLR, SimCLR(**_given(settings, {field.name for field in fields(SimCLR)})))
 
 
 def _given(settings: PretrainSettings, names: Iterable[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from commands import flags
 from commands.command_line import Command, flag, flag_name, for_one_alone, overriding, positional
+from commands.pretraining import SIMCLR
 from commands.registered import methods, tasks
 from commands.values import parser, typed, whole
 from deployment.choices import FORMATS, parse_formats
@@ -12,7 +13,7 @@ from foundation.errors import InputError
 from training.methods.settings import OWN, ChosenMethod
 from training.recipe import Recipe
 from training.setting import field_of
-from training.specs import DATA, METHOD, PPO, TASK, TEACHERS
+from training.specs import DATA, METHOD, OTHERS, PPO, TASK, TEACHERS
 
 T2T_SMALL = Recipe(
     epochs=310,
@@ -138,7 +139,7 @@ def of_method(name: str, setting: str) -> Any:
     """A flag for one method alone, which sets what its dataclass in `training.methods.settings` has."""
     usual = typed(field_of(OWN[name], setting).default)
     return overriding(
-        OWN[name], setting, group="teacher", only_for=("method", name), shown=lambda *_: f"{usual}, of method {name}"
+        OWN[name], setting, group="method", only_for=("method", name), shown=lambda *_: f"{usual}, of method {name}"
     )
 
 
@@ -167,14 +168,14 @@ class RetrainSettings:
     source: str = positional(
         "a run's folder or front.json, an architecture's JSON file, or a known network (describe.py --help names them)"
     )
-    data: str | None = flag(None, f"pictures (default: those of the run): {DATA}", group="main")
+    data: str | None = flag(None, f"pictures (default: those of the run): {DATA}; {OTHERS}", group="main")
     task: str | None = flag(
         None,
         f"what it is trained for and judged by: {', '.join(tasks())} (default: the run's, or {TASK})",
     )
     head: str | None = flags.head("the run's, or the task's first")
     output_stride: int | None = flags.output_stride()
-    method: str = flag(METHOD, f"how it is trained: {', '.join(methods())}", group="teacher")
+    method: str = flag(METHOD, f"how it is trained: {', '.join(sorted({*methods()} - {SIMCLR}))}", group="method")
     contrast: float | None = of_method("core-tuning", "contrast")
     epsilon: str | None = of_method("adversarial", "epsilon")
     attack_steps: int | None = of_method("adversarial", "attack_steps")
@@ -210,9 +211,9 @@ class RetrainSettings:
     mixup: float | None = of_recipe("mixup", group="augmentation")
     cutmix: float | None = of_recipe("cutmix", group="augmentation")
     drop_path: float | None = of_recipe("drop_path", group="training")
-    teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}", group="teacher")
-    distillation: float | None = of_recipe("distillation", group="teacher")
-    temperature: float | None = of_recipe("temperature", group="teacher")
+    teacher: str | None = flag(None, f"a network to learn from as well: {TEACHERS}", group="method")
+    distillation: float | None = of_recipe("distillation", group="method")
+    temperature: float | None = of_recipe("temperature", group="method")
     sync_batch_norm: bool | None = of_recipe("sync_batch_norm", group="device")
     precision: str | None = of_recipe("precision", group="device")
     compile: bool | None = of_recipe("compile", group="device")
@@ -249,7 +250,7 @@ class RetrainSettings:
     storage: str | None = flag(
         None, "the study that the report tells of (default: the run's own study.db)", reproduced=False
     )
-    dry_run: bool = flag(False, "write nothing; say how long it would take", group="main", reproduced=False)
+    dry_run: bool = flag(False, "write nothing; say how long it takes", group="main", reproduced=False)
     quiet: bool = flags.quiet()
 
 

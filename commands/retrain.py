@@ -60,7 +60,7 @@ from training.standalone import (
     folder_name,
     train_standalone,
 )
-from training.task import Acting, Task, check_class_labels, on, prepare
+from training.task import Acting, Task, check_class_labels, on, prepare, things
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> None:
             download=not source.recorded,
         )
 
-    with reporter.doing("reading pictures"):
+    with reporter.doing("reading data"):
         data = load(source.architecture.resolution)
     what_for = on(what_for, data)
     head = what_for.head(data.num_classes, source.architecture)
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str]) -> None:
     distributed.from_first(lambda: init.check(head, *networks.values()))
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     sized = {source.architecture.resolution: data}
-    with reporter.doing("reading pictures"):
+    with reporter.doing("reading data"):
         for architecture in networks.values():
             if architecture.resolution not in sized:
                 sized[architecture.resolution] = load(architecture.resolution)
@@ -249,7 +249,7 @@ def main(arguments: Sequence[str]) -> None:
             rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric, cost))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
-        title = f"{data.name}: {tested} test pictures, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
+        title = f"{data.name}: {tested} test {things(what_for)}, {chosen.epochs} epochs, {_seeds(settings.seeds)}"
         if distributed.rank() == 0:
             run_folder.merge_results(out, results)
             if settings.compare:

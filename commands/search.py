@@ -64,6 +64,7 @@ from training.lanes import use_threads
 from training.sizing import told_apart
 from training.specs import named
 from training.task import prepare as prepare_task
+from training.task import things
 
 
 class _Found(NamedTuple):
@@ -325,6 +326,7 @@ def _finish(
     metric, pictures = evaluator.metric, setup.data.count("validation")
     measured = measured_on(evaluator.identity(), metric, pictures)
     scored = title_of(evaluator.identity(), metric, pictures, recorded_title(evaluator).get("title")).scored
+    scored = scored.replace("pictures", things(setup.task))
     reporter.show(front_table(front, front_title(len(candidates), setup.priced.budget, scored), numbers, measured))
     decided = read_finalists(folder, metric) if finals else None
     if decided is not None:
@@ -343,7 +345,7 @@ def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, fina
     if not setup.task.class_labels:
         say(f"smallest: {head_alone(priced.smallest, priced.head)}")
     training, validation = data.count("train"), data.count("validation")
-    say(f"data {data.name}: {training} training, {validation} validation pictures")
+    say(f"data {data.name}: {training} training, {validation} validation {things(setup.task)}")
     if planned := plan_search(preset(settings.preset), settings, training).said:
         say(planned)
     measures = setup.task.metric.is_share and (evaluator.metric.is_share or is_corrected(evaluator.metric))

@@ -67,7 +67,7 @@ def search_setup(settings: SearchSettings, device: torch.device, reporter: Repor
     if own.data is not None:
         check_class_labels(what_for, "a dataset of one's own", f"leave `task` {what_for.name} out")
     side = max(space.resolution)
-    with reporter.doing("reading pictures"):
+    with reporter.doing("reading data"):
         data = own.data or what_for.data(settings.data, side, device, reporter, **how_to_read(settings))
     what_for = on(what_for, data)
     if not run_folder.begun(folder):  # a file that cannot be read ends the command before anything is written

@@ -50,7 +50,8 @@ class EvaluateSettings:
     )
     neurons: bool = flag(
         False,
-        "also predict simulated neurons, of a hidden network, and change pictures so that they take them for others",
+        "also predict simulated neurons, of a hidden network, and change pictures so that they take them for others; "
+        "goes on after a kill",
         group="main",
     )
     budgets: tuple[float, ...] | None = flag(
@@ -82,6 +83,7 @@ EVALUATE = Command(
     EvaluateSettings,
     "example: python evaluate.py runs/digits/retrain, or python evaluate.py runs/digits/retrain --latency",
     continues=False,
+    continues_with="--neurons",
 )
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from commands import launch as launching
 from commands import search
-from commands.settings import DESCRIBE
+from commands.settings import DESCRIBE, EVALUATE
 from foundation import doing, progress
 from foundation.doing import FOOT
 from foundation.progress import PartReporter, Reporter
@@ -84,18 +84,18 @@ def test_a_bar_takes_its_place(terminal: io.StringIO) -> None:
 def test_elsewhere_a_line_comes_if_it_takes_long(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Reporter().doing("reading pictures"):
+    with Reporter().doing("reading data"):
         pass
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(doing, "PLAIN_INTERVAL", 0.02)
     before = threading.active_count()
-    with Reporter().doing("reading pictures"):
+    with Reporter().doing("reading data"):
         time.sleep(0.3)
     lines = capsys.readouterr().out.splitlines()
     assert lines
     assert all(re.fullmatch(r"reading pictures: \d+ s", line) for line in lines)
     assert threading.active_count() == before
-    with Reporter(quiet=True).doing("reading pictures"):
+    with Reporter(quiet=True).doing("reading data"):
         time.sleep(0.1)
     assert capsys.readouterr().out == ""
 
@@ -139,7 +139,7 @@ def test_the_first_sign_comes_before_torch() -> None:
         "            import os; os.write(1, b'TORCH'); os._exit(0)\n"
         "sys.meta_path.insert(0, Seen())\n"
         "from commands.launch import launch\n"
-        "from commands.settings import DESCRIBE\n"
+        "from commands.settings import DESCRIBE, EVALUATE\n"
         "launch(DESCRIBE)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
@@ -170,9 +170,19 @@ def test_long_work_is_named(
     monkeypatch.chdir(narrow_space_file.parent)
     search.main(["--space", str(narrow_space_file), "--data", f"folder:{picture_folder}", "--dry-run"])
     assert list(dict.fromkeys(named)) == [
-        "reading pictures",
+        "reading data",
         "counting what networks cost",
         "counting architectures",
         "drawing networks within the budget",
         "timing what a search does",
     ]
+
+
+@pytest.mark.parametrize(("flags", "continues"), [([], False), (["--neurons"], True), (["--attack", "pgd"], False)])
+def test_a_stopped_test_beside_neurons_says_that_it_goes_on(
+    flags: list[str], continues: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(launching, "run", lambda body, *, continues, first, arguments: seen.append(continues))
+    launching.launch(EVALUATE, ["run", *flags])
+    assert seen == [continues]

@@ -12,6 +12,9 @@ def _specs() -> list[str]:
 
 
 DATA = ", ".join(_specs())
+OTHERS = "others: docs/data.md"
+"""Where it says what there is besides `DATA`, which are pictures with classes."""
+
 TEACHERS = "torchvision:NAME, timm:NAME, each also with =FILE for weights of your own, or a weights.safetensors"
 METHOD = "labels"
 """The method where none is named."""

@@ -350,6 +350,11 @@ class Acting(Knowing, Protocol):
         ...
 
 
+def things(task: Task) -> str:
+    """What there are of in its data, in a word."""
+    return "levels" if isinstance(task, Acting) else "pictures"
+
+
 def prepare(task: Task, folder: Path, data: Dataset, reporter: Reporter) -> None:
     """Has the task make what it judges by, if there is such."""
     if isinstance(task, Preparing):
