@@ -19,6 +19,7 @@ from search_space.head import read_head
 from search_space.spaces import priced_space
 from tasks.choice import task
 from tasks.pose.data import targets_of
+from tasks.pose.drawing import FILMED_AS
 from tasks.pose.head import HeatmapHead
 from tasks.pose.heatmaps import aimed, found
 from tasks.pose.keypoints import SIGMAS, Posed, average_precision, similarities
@@ -263,4 +264,5 @@ def test_a_search_and_a_training(
     assert set(found["test"]) == {"loss", "oks", "oks_ap", "oks_ap50"}
     section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]
     assert "<img " in section
+    assert FILMED_AS[:40] in section
     assert all(f'<td class="words">{name}</td>' in section for name in JOINTS)
