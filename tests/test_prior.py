@@ -204,7 +204,7 @@ def test_the_command(
     told, corrected = capsys.readouterr().out, prior != "none"
     assert ("validation pictures, corrected by a score of the untrained network (progressivity)" in told) == corrected
     page = (tmp_path / "run" / "report.html").read_text()
-    told = "validation accuracy with shared weights, corrected by a score of the untrained network (progressivity)"
+    told = "score in the search: accuracy corrected by a score of the untrained network (progressivity)"
     assert (told in page) == corrected
     # The command at the page's head leaves out what is the default anyway.
     assert ("--prior none" in page) != corrected

@@ -142,6 +142,8 @@ def test_the_best_is_on_top_and_what_is_chosen_in_view(
             "[...document.querySelectorAll('.scroll')].every(one => one.scrollHeight == one.clientHeight)"
         )
         assert scores.first.is_visible()
+        tops = "one => new Set([...one.cells].map(cell => cell.getBoundingClientRect().top)).size"
+        assert page.locator("#front tr.chosen").evaluate(tops) == 1
         # From the table, far below its drawing.
         row = page.locator("#front tbody tr").last
         row.scroll_into_view_if_needed()

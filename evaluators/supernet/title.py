@@ -10,12 +10,13 @@ from foundation.metric import Metric, is_corrected
 def _supernet(identity: Mapping[str, Any], metric: Metric, pictures: int | None) -> Title:
     prior = identity.get("prior")
     corrected = corrected_by(prior["score"]) if isinstance(prior, dict) and "score" in prior else ""
-    what = f"validation {metric.beside[0]} with shared weights, {corrected}" if is_corrected(metric) else ""
+    measured = metric.beside[0] if is_corrected(metric) else metric.column
+    number = metric.column if is_corrected(metric) else _number(metric, "corrected" if corrected else "")
     return Title(
-        metric.column if what else _number(metric, corrected),
+        number,
         on_validation(pictures, corrected, _weights(identity)),
-        meaning=what,
-        figure=f"{metric.column} in the search: {metric.beside[0]} {corrected}" if what else "",
+        meaning=f"validation {measured} with shared weights, {corrected}" if corrected else "",
+        figure=f"{metric.column} in the search: {measured} {corrected}" if corrected else "",
         front="The front's networks were scored again on all validation pictures, the faint ones on some of them.",
         trust=(
             "How far a ranking can be trusted is measured in docs/ranking.md: on networks that were each trained by "

@@ -48,7 +48,7 @@ def finalists(record: Record) -> Section | None:
         "finalist",
         *trial_columns(record),
         *(f"after epoch {number}" for number in epochs),
-        record.title.number,
+        f"{record.metric.column} in the search",
         "MACs",
         "params",
         "attention by stage",

@@ -107,7 +107,7 @@ def front(record: Record) -> Section | None:
         element(
             "div",
             frame.chart(*drawn, told=told, numbers=candidates_csv(record), group=True),
-            element("div", *panels, data_chosen=chosen, class_="chosen"),
+            element("div", *panels, data_chosen=chosen, class_="panels"),
             element("div", legend(kinds), class_="scroll"),
             titled("Networks of the front", _best_first(record, columns, rows)),
             class_="front",
