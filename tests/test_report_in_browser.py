@@ -151,6 +151,7 @@ def test_the_best_is_on_top_and_what_is_chosen_in_view(
         name = row.get_attribute("data-show")
         assert _shown(page) == [name]
         assert _in_view(page, f"#{name} h3")
+        assert row.evaluate("one => getComputedStyle(one).display") == "table-row"
         # From the chart.
         page.locator("#front svg.chart").evaluate("one => one.scrollIntoView()")
         other = page.locator("#front circle.member").last
