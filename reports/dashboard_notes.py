@@ -12,6 +12,8 @@ from foundation.started_as import as_typed
 from reports.html.answer import question
 from reports.notation import COST_NAMES, attention_by_stage, number
 from reports.record import Record
+from reports.remarks import remarks
+from reports.uncertainty import error_of_measured, with_error
 from reports.verdict import rival, told
 from search_space.architecture import Architecture
 from search_space.parts import strided
@@ -36,7 +38,7 @@ def _best(record: Record) -> str:
     assert record.best is not None
     number = record.trials.get(record.best.architecture.digest())
     named = "the best network" if number is None else f"trial {number}"
-    value = record.metric.written(record.best.score)
+    value = _known(record, record.best)
     if number not in record.scored_again:
         return f"{named}: {value}"
     quick = next(one.candidate for one in record.evaluated if one.number == number)
@@ -53,7 +55,7 @@ def trial_note(record: Record, candidate: Candidate) -> str:
     first = f"{metric.written(candidate.score)} {metric.name}"
     if later is not None:
         before = metric.written(candidate.score)
-        first = f"{metric.written(later.score)} {metric.name}, scored again ({before} in the search)"
+        first = f"{_known(record, later)} {metric.name}, scored again ({before} in the search)"
     facts = [first, f"{human(cost.macs)} MACs"]
     facts.append(f"{human(cost.params)} parameters")
     if cost.latency_ns:
@@ -114,13 +116,14 @@ def study_note(record: Record) -> str:
         named = "The best network" if number is None else f"Trial {number}"
         later = ", scored again" if number in again else ""
         lines.append(
-            f"{named} is the best: {metric.written(best.score)}{later}, {human(best.cost.macs)} MACs, "
+            f"{named} is the best: {_known(record, best)}{later}, {human(best.cost.macs)} MACs, "
             f"{human(best.cost.params)} parameters, attention {attention_by_stage(best.architecture)}."
         )
         if (against := rival(record)) is not None:
             lines.append(told(record, against))
         if again:
             lines.append(_two_values(record))
+        lines += [f"{said[0].upper()}{said[1:]}." for said in remarks(record)]
         lines.append(drawn_in_text(best.architecture))
     lines += [
         "\n".join(f"- {line}" for line in (first, *(units[cost] for cost in costs if cost in units))),
@@ -131,6 +134,11 @@ def study_note(record: Record) -> str:
         f"```\n{as_typed('python retrain.py')} {record.retraining}\n```",
     ]
     return "\n\n".join(lines)
+
+
+def _known(record: Record, candidate: Candidate) -> str:
+    """What was scored again, with its standard error."""
+    return with_error(record.metric, candidate.score, error_of_measured(candidate.measured, record.scored_pictures))
 
 
 def _two_values(record: Record) -> str:
