@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from foundation.amounts import human, milliseconds
-from foundation.metric import is_corrected
+from foundation.metric import ACCURACY, is_corrected
 from reports.html.candidate_points import (
     COST_AXES,
     MAX_POINTS,
@@ -20,7 +20,7 @@ from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
 from reports.notation import COST_NAMES, amount, attention_by_stage
 from reports.record import Record
-from reports.uncertainty import Draw, draw, error_of_measured, with_error
+from reports.uncertainty import Draw, draw, error_of, error_of_measured, with_error
 from search_space.cost.cost import Cost
 from studies.trials import Candidate
 
@@ -175,6 +175,13 @@ def _cost_cells(cost: Cost, timed: bool) -> list[Cell]:
     return [*cells, Cell(milliseconds(cost.latency_ns), cost.latency_ns)] if timed else cells
 
 
+def _beside(record: Record, name: str, value: float) -> str:
+    """What was measured beside the score: an accuracy as such, with its standard error."""
+    if name != ACCURACY.name:
+        return f"{value:.3f}"
+    return with_error(ACCURACY, value, error_of(ACCURACY, value, record.scored_pictures))
+
+
 def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Markup:
     trial = record.trials.get(candidate.architecture.digest())
     of_study = "" if trial is None else f" · trial {trial}"
@@ -182,8 +189,8 @@ def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Mark
     metric, cost = record.metric, candidate.cost
     decimals = 3 if metric.decimals is None else metric.decimals
     steps = {"data_scale": metric.scale, "data_decimals": decimals, "data_step": metric.step or metric.unit}
-    numbers = [_fact(metric.name, metric.written(candidate.score), candidate.score, **steps)]
-    numbers += [_fact(name, f"{value:.3f}") for name, value in candidate.measured.beside.items()]
+    numbers = [_fact(metric.name, score_cell(record, candidate).shown, candidate.score, **steps)]
+    numbers += [_fact(name, _beside(record, name, value)) for name, value in candidate.measured.beside.items()]
     numbers += [_fact("MACs", f"{cost.macs:,}", cost.macs), _fact("params", f"{cost.params:,}", cost.params)]
     if cost.latency_ns:
         numbers.append(_fact("latency", milliseconds(cost.latency_ns), cost.latency_ns))
