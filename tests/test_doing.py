@@ -93,7 +93,7 @@ def test_elsewhere_a_line_comes_if_it_takes_long(
         time.sleep(0.3)
     lines = capsys.readouterr().out.splitlines()
     assert lines
-    assert all(re.fullmatch(r"reading pictures: \d+ s", line) for line in lines)
+    assert all(re.fullmatch(r"reading data: \d+ s", line) for line in lines)
     assert threading.active_count() == before
     with Reporter(quiet=True).doing("reading data"):
         time.sleep(0.1)
