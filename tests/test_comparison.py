@@ -131,7 +131,7 @@ def test_table_plot_and_file_say_the_same(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=140)
     console.print(comparison_table(rows, "title"))
     printed = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "92.74 % ± 0.37" in printed
+    assert "92.74 ± 0.37 %" in printed
     assert "+1.24" in printed
     described = comparison(rows)
     assert described[1]["first_ahead"]["difference"] == pytest.approx(0.0124)

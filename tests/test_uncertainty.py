@@ -190,5 +190,5 @@ def test_a_single_seed_has_the_error_of_its_pictures(tiny_space: PricedSpace) ->
     assert "88.40 ± 0.51 %" in page
     right = np.arange(90) < 60
     row = ComparedNetwork("found", record.best.architecture, record.best.cost, (60 / 90,), (1.0,), (right,))
-    assert list(comparison_table([row], "").columns[1].cells) == ["66.67 % ± 4.97"]
+    assert list(comparison_table([row], "").columns[1].cells) == ["66.67 ± 4.97 %"]
     assert math.isclose(of_share(60 / 90, 90), 0.0497, abs_tol=1e-4)

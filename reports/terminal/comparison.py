@@ -12,9 +12,9 @@ from rich.table import Table
 
 from foundation.amounts import human
 from foundation.metric import ACCURACY, Metric
-from reports.notation import attention_by_stage
+from reports.notation import attention_by_stage, mean
 from reports.terminal.tables import plain_table
-from reports.uncertainty import error_of
+from reports.uncertainty import error_of, with_error
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 
@@ -108,11 +108,10 @@ def comparison_table(rows: Sequence[ComparedNetwork], title: str) -> Table:
         title, ("network", f"test {metric.column}", *compared, "MACs", "params", "seconds", "attention by stage")
     )
     for row, ahead in zip(rows, leads, strict=True):
-        told = metric.written(statistics.mean(row.values))
-        if len(row.values) > 1:
-            told += f" ± {metric.number(statistics.stdev(row.values))}"
-        elif row.right and (error := error_of(metric, row.values[0], len(row.right[0]))) is not None:
-            told += f" ± {metric.number(error)}"
+        if len(row.values) > 1 or not row.right:
+            told = mean(metric, row.values)
+        else:
+            told = with_error(metric, row.values[0], error_of(metric, row.values[0], len(row.right[0])))
         table.add_row(
             row.name,
             told,
