@@ -1,8 +1,11 @@
 """A supernet's accuracies corrected by a zero-cost score."""
 
+import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +15,17 @@ from commands import search
 from evaluators.prior import REFERENCE, REMEDY, Prior
 from evaluators.ranking import kendall
 from evaluators.supernet.evaluator import SupernetEvaluator
+from evaluators.supernet.room import _named_as_before
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
 from evaluators.zero_cost.registry import SCORES, ScoreFunction
 from foundation.errors import InputError
+from foundation.files import write_json
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
@@ -185,6 +191,7 @@ def test_a_supernets_scores(tiny_space: PricedSpace, data: Dataset, scorer: Scor
     for network in (tiny_space.smallest, tiny_space.largest):
         shared, found = plain.evaluate(network), corrected.evaluate(network)
         assert found.beside == {"accuracy": shared.value, **shared.beside}
+        assert (found.metric.name, found.metric.unit, corrected.metric) == ("score", "", found.metric)
         assert found.value == corrected.prior.corrected(network, shared.value)
     assert plain.identity() != corrected.identity()
     assert "corrected by a score of the untrained network (progressivity)" in corrected.about()
@@ -204,8 +211,24 @@ def test_the_command(
     told, corrected = capsys.readouterr().out, prior != "none"
     assert ("validation pictures, corrected by a score of the untrained network (progressivity)" in told) == corrected
     page = (tmp_path / "run" / "report.html").read_text()
-    told = "score in the search: accuracy corrected by a score of the untrained network (progressivity)"
-    assert (told in page) == corrected
+    words = "score in the search: accuracy corrected by a score of the untrained network (progressivity)"
+    assert (words in page) == corrected
+    assert ("accuracy in the search" in page) != corrected
+    assert re.search(rf"^ +trial +{'score' if corrected else 'accuracy'} +MACs", told, re.MULTILINE)
+    best = json.loads((tmp_path / "run" / "best.json").read_text())["metrics"]
+    assert best.keys() == ({"score", "accuracy", "loss"} if corrected else {"accuracy", "loss"})
     # The command at the page's head leaves out what is the default anyway.
     assert ("--prior none" in page) != corrected
     assert (tmp_path / "run" / REFERENCE).exists() == corrected
+
+
+def test_a_run_that_began_before_goes_on_with_its_words(tmp_path: Path) -> None:
+    """Then a corrected score was called by the metric's name, and its identity said so."""
+    (tmp_path / "run").mkdir()
+    objectives = {"identity": {"sampler": {"objectives": ["accuracy", "macs"]}}, "free": {}}
+    write_json(tmp_path / "run" / "config.json", objectives)
+    setup = SimpleNamespace(folder=tmp_path / "run", task=CLASSIFICATION)
+    assert _named_as_before(setup)  # type: ignore[arg-type]
+    for recorded in ({}, {"identity": {"sampler": {"objectives": ["score", "macs"]}}}, {"identity": {"sampler": 3}}):
+        write_json(tmp_path / "run" / "config.json", recorded)
+        assert not _named_as_before(setup)  # type: ignore[arg-type]
