@@ -134,7 +134,8 @@ def test_one_network(
     assert results["top5"] is None
     assert [entry["name"] for entry in results["classes"]] == list(CLASSES)
     assert sum(sum(row.values()) for row in results["confusion"].values()) == len(data.test)
-    assert f" {100 * expected.value:.2f} % " in printed
+    error = 100 * (expected.value * (1 - expected.value) / len(data.test)) ** 0.5
+    assert f" {100 * expected.value:.2f} ± {error:.2f} % " in printed
     for name in CLASSES:
         assert f" {name} " in printed
     assert str(picture_folder) not in json.dumps(results)
@@ -162,7 +163,7 @@ def test_several_networks_stand_in_one_table(
     for name in ("found-0", "uniform-none-0"):
         results = json.loads(Path("there", name, "evaluation.json").read_text())
         assert results["split"] == "validation"
-        assert f"{100 * results['accuracy']:.2f} %" in printed
+        assert f"{100 * results['accuracy']:.2f} ± " in printed
         assert not (retrained / name / "evaluation").exists()
     assert _ended(["run/retrain", *arguments[:-2], "--quiet"], monkeypatch) == 0
     assert capsys.readouterr().out == ""

@@ -15,6 +15,7 @@ from foundation.amounts import human, milliseconds
 from foundation.metric import ACCURACY
 from reports.notation import SIMULATED, attention_by_stage
 from reports.terminal.tables import plain_table
+from reports.uncertainty import error_of, with_error
 from search_space.architecture import Architecture
 from search_space.cost.cost import measure
 from search_space.head import Head
@@ -34,10 +35,7 @@ class EvaluationRow(NamedTuple):
 
 def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
     """Networks in the order given: what their task tells of a test where any has it, and costs."""
-    told = [
-        {entry.heading: entry.written for entry in row.evaluation.examination.entries if entry.value is not None}
-        for row in rows
-    ]
+    told = [_told(row.evaluation) for row in rows]
     headings = list(dict.fromkeys(heading for own in told for heading in own))
     table = plain_table(title, ("network", *headings, "MACs", "params", _ATTENTION))
     for row, own in zip(rows, told, strict=True):
@@ -50,6 +48,17 @@ def evaluation_table(rows: Sequence[EvaluationRow], title: str) -> Table:
             attention_by_stage(row.architecture),
         )
     return table
+
+
+def _told(evaluation: Evaluation) -> dict[str, str]:
+    """By heading what there is of it; an accuracy with the standard error that so many pictures leave."""
+    found, metric = evaluation.examination, evaluation.measured.metric
+    own = {entry.heading: entry.written for entry in found.entries if entry.value is not None}
+    measured = next((entry for entry in found.entries if entry.name == metric.name), None)
+    if measured is not None and measured.value is not None:
+        error = error_of(metric, measured.value, found.pictures)
+        own[measured.heading] = measured.written if error is None else with_error(metric, measured.value, error)
+    return own
 
 
 def robustness_table(rows: Sequence[tuple[str, Robustness]], title: str) -> Table:
