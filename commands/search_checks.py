@@ -6,7 +6,7 @@ from commands.command_line import flag_name, for_one_alone
 from commands.presets import SearchSettings, preset
 from evaluators.choice import traits_of
 from foundation.errors import InputError
-from foundation.metric import ACCURACY, Metric
+from foundation.metric import ACCURACY, Metric, is_corrected
 from studies.storage.storages import check_address
 from training.specs import ACTIONS, ADAPTED, CROWDED, JUDGES, ROBUST, TASK, TO, WEIGHED
 
@@ -82,7 +82,8 @@ def _judged(settings: SearchSettings, score: str) -> SearchSettings:
 def check_objectives(settings: SearchSettings, metric: Metric) -> None:
     """Raises InputError where the first objective is another than what the evaluator's candidates are ranked by."""
     first = (settings.objectives or (metric.name,))[0]
-    if first not in (metric.name, ACCURACY.name):  # which stands for whatever they are ranked by
+    corrects = metric.beside[:1] if is_corrected(metric) else ()
+    if first not in (metric.name, ACCURACY.name, *corrects):  # accuracy stands for whatever they are ranked by
         raise InputError(
             f"--objectives {first}: evaluator {settings.evaluator} ranks by {metric.name}; begin with that"
         )

@@ -9,7 +9,7 @@ from commands.registered import attacks, backbones, spaces, tasks, told
 from commands.values import fraction, fractions, names, number, whole
 from deployment.choices import COMPARED, NEURON_BUDGETS, NEURON_PICTURES, ROUNDS, RUNTIMES, compared_runtimes
 from training.attacks.epsilon import EPSILON
-from training.specs import DATA, TASK
+from training.specs import DATA, OTHERS, TASK
 
 SPLITS = ("test", "validation", "train")
 TOLD_BY = ("place", "appearance")
@@ -22,7 +22,9 @@ class EvaluateSettings:
     source: str = positional(
         "a network's folder, a retraining's with several (runs/digits/retrain), or a .safetensors or .onnx file"
     )
-    data: str | None = flag(None, f"pictures (default: those of the training, if it says which): {DATA}", group="main")
+    data: str | None = flag(
+        None, f"pictures (default: those of the training, if it says which): {DATA}; {OTHERS}", group="main"
+    )
     split: str = flag("test", f"which of the pictures: {', '.join(SPLITS)}", choices=SPLITS, group="main")
     out: str | None = flag(
         None, "folder for the results (default: evaluation, beside each network's file)", group="main"

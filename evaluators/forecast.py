@@ -96,7 +96,7 @@ def scored_seconds(evaluator: Evaluator, search: Search) -> dict[str, float]:
     again = median_seconds(lambda architecture: evaluator.evaluate(architecture, thorough=True), others[:2])
     return {
         "search": each * search.trials / search.workers,
-        "best scored again": again * min(search.trials, search.rescored),
+        "scoring the best again": again * min(search.trials, search.rescored),
     }
 
 

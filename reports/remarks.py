@@ -7,10 +7,14 @@ from foundation.metric import ACCURACY, Measured, is_corrected
 from reports.notation import COST_NAMES
 from reports.record import Record
 from reports.uncertainty import near_chance, of_share, with_error
+from search_space.first_weights import SCRATCH
 from training.sizing import FEWEST_STEPS, epoch_steps
 
 FAR_BELOW = 0.85
 """A winner that takes less of the bound that it is nearest to is far below its budget."""
+
+FEW = 0.75
+"""Trainings are planned for `FEWEST_STEPS` at least, in whole epochs: what is below this share was asked for."""
 
 LONGER = 4
 """Times as many epochs are advised where shared weights have learnt nothing."""
@@ -36,10 +40,11 @@ def few_steps(evaluator: Mapping[str, Any], pictures: int | None) -> str | None:
         pictures: that there are to train on.
     """
     epochs, batch = _training(evaluator)
-    if evaluator.get("weights") or not epochs or not batch or not pictures:
+    begun = evaluator.get("weights") or evaluator.get("init", SCRATCH.name) != SCRATCH.name
+    if begun or not epochs or not batch or not pictures:
         return None
     an_epoch = epoch_steps(pictures, batch)
-    if epochs * an_epoch >= FEWEST_STEPS:
+    if epochs * an_epoch >= FEW * FEWEST_STEPS:
         return None
     wanted = -(-FEWEST_STEPS // an_epoch)
     return (
@@ -88,14 +93,23 @@ def _accuracy(measured: Measured) -> float | None:
 def _unused(record: Record) -> str | None:
     """That the best takes little of its budget, and what that means."""
     assert record.best is not None
-    shares = {name: getattr(record.best.cost, name) / bound for name, bound in record.bounds.items() if bound}
-    if not shares:
+    space = record.space
+    if space is None or not record.bounds:
         return None
+    reachable = dict(record.bounds)
+    for name in reachable.keys() & {"macs", "params"}:  # a run keeps no times
+        largest = space.cost(space.cheapest(name, sign=-1))
+        reachable[name] = min(reachable[name], getattr(largest, name))
+    shares = {name: getattr(record.best.cost, name) / bound for name, bound in reachable.items()}
     nearest = max(shares, key=lambda name: shares[name])
     if shares[nearest] >= FAR_BELOW:
         return None
-    return (
+    said = (
         f"the best takes {100 * shares[nearest]:.0f} % of the budget of {COST_NAMES[nearest]}: no larger network was "
-        "found to be better, so a smaller budget does as well, or these scores flatter small networks; --finalists "
-        "trains some that fill the budget by themselves"
+    )
+    if record.decided is not None:
+        return f"{said}found to be better, nor did a larger finalist come to more, so a smaller budget does as well"
+    return (
+        f"{said}found to be better, so a smaller budget does as well, or these scores flatter small networks; "
+        "--finalists trains some that fill the budget by themselves"
     )

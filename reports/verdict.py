@@ -9,7 +9,7 @@ from typing import NamedTuple
 from reports.palette import FOUND
 from reports.record import Record
 from reports.recorded_command import RETRAINING
-from reports.terminal.comparison import Lead
+from reports.terminal.comparison import Lead, more_seeds
 from reports.trainings import RETRAIN, Retrained
 
 RANDOM = "random"
@@ -21,6 +21,7 @@ class Rival(NamedTuple):
     Attributes:
         ahead: by how much, of mean merits.
         lead: of the found network over it, as it was tested; None where it was not.
+        seeds: of the found network.
         early: whether the search itself trained the found network longer.
     """
 
@@ -30,13 +31,14 @@ class Rival(NamedTuple):
     found: float
     ahead: float
     lead: Lead | None
+    seeds: int
     early: bool
 
     @property
     def is_sure(self) -> bool:
-        """Whether a test tells the two apart."""
+        """Whether a test over several seeds tells the two apart: that of one seed speaks of two sets of weights."""
         half = None if self.lead is None else self.lead.half_width
-        return half is not None and self.ahead > half
+        return self.seeds > 1 and half is not None and self.ahead > half
 
 
 def places(record: Record) -> list[str]:
@@ -106,7 +108,7 @@ def rival(record: Record) -> Rival | None:
     if ahead <= 0:
         return None
     lead = record.place(place).leads.get(name)
-    return Rival(name, place, values[name], values[FOUND], ahead, lead, is_early(record, place))
+    return Rival(name, place, values[name], values[FOUND], ahead, lead, len(found[FOUND]), is_early(record, place))
 
 
 def means(found: Mapping[str, Sequence[Retrained]]) -> dict[str, float]:
@@ -124,7 +126,7 @@ def comparing(record: Record, place: str) -> str | None:
         out = shlex.quote(str(record.folder / f"{RETRAIN}-compared"))
         return f"python retrain.py {folder} --init scratch --compare --out {out}"
     flags = (trained.command or "").removeprefix(shlex.join(RETRAINING))
-    if place in ("", RETRAIN):
+    if place == "" or (place == RETRAIN and trained.command is not None):
         return f"python retrain.py {record.retraining}{flags}"
     if trained.command is None:
         return None
@@ -147,8 +149,9 @@ def told(record: Record, against: Rival) -> str:
         return f"{said} after a short look. The search trained this one for {longer} epochs: compare as long as that."
     if against.is_sure:
         return f"{said}. The comparison contradicts the search: of these networks take {against.name}."
-    why = "too few to tell them apart" if against.lead is None else "which does not tell them apart"
-    return f"{said}, {why}. So the comparison does not confirm the search: train more seeds (--seeds 3)."
+    untold = "too few to tell them apart" if against.lead is None else "which does not tell them apart"
+    why = "which another seed can turn" if against.seeds == 1 else untold
+    return f"{said}, {why}. So the comparison does not confirm the search: train more ({more_seeds(against.seeds)})."
 
 
 def _digest(record: Record) -> str | None:

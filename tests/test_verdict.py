@@ -72,10 +72,15 @@ def test_where_another_wins_the_headline_says_so(record: Record, half_width: flo
     leads = {} if half_width is None else {"uniform se": Lead(-0.02, half_width, 0.01, "a test")}
     compared = replace(
         record,
-        retrained=_trained(record, {"found": 0.9, "uniform se": 0.92, "random": 0.91}),
+        retrained=2 * _trained(record, {"found": 0.9, "uniform se": 0.92, "random": 0.91}),
         places={"retrain": Place(epochs=12, leads=leads)},
     )
     words = _words(compared)
+    alone = replace(compared, retrained=compared.retrained[:3])
+    assert "which another seed can turn. So the comparison does not confirm the search: train more (--seeds 3)" in (
+        _words(alone)
+    )
+    assert "train more (--seeds 4)" in words or "contradicts" in words
     assert "This one" not in words
     assert words.index("The search says this one") < words.index("uniform se comes to 92.00 %") < words.index(says)
     assert "for 12 epochs" in words
@@ -167,8 +172,12 @@ def test_a_training_records_its_command(arguments: list[str], tmp_path: Path) ->
     [
         ((0.9, 0.91), None),
         ((0.92, 0.92), None),
-        ((0.92, 0.9), "uniform se does better than found by +2.00 points, which is not told apart"),
-        (((0.92, 0.92, 0.93), (0.9, 0.9, 0.9)), "by +2.33 points: the comparison contradicts the search"),
+        (
+            (0.92, 0.9),
+            "by +2.00 points, which another seed can turn: --seeds 3 trains more of each",
+        ),
+        (((0.92, 0.92, 0.95), (0.9, 0.93, 0.9)), "which is not told apart: --seeds 6 trains more of each"),
+        (((0.92, 0.92, 0.93), (0.9, 0.9, 0.9)), "uniform se does better than found by +2.33 points"),
     ],
 )
 def test_the_terminal_says_what_the_page_says(record: Record, values: tuple[object, ...], caption: str | None) -> None:

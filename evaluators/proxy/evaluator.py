@@ -215,7 +215,7 @@ class ProxyEvaluator:
         # At most: of the promising, some have taken every rung.
         unfinished = max(0, min(search.rescored, generations * halving.generation) - generations * entrants[-1])
         again = unfinished * (training * (halving.epochs[-1] - halving.epochs[0]) + scoring * (len(epochs) - 1))
-        return {"search": generations * search_seconds, "best scored again": again}
+        return {"search": generations * search_seconds, "scoring the best again": again}
 
     def epoch_seconds(self, search: Search) -> tuple[float, float]:
         """Seconds of an epoch of a network's own training, and of its validation."""

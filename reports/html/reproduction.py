@@ -6,6 +6,7 @@ import shlex
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from foundation.metric import is_corrected
 from reports.html.markup import text
 from reports.html.page import Section, TableRow, command_block, paragraph, table, titled
 from reports.record import Record
@@ -22,12 +23,19 @@ def search_command(record: Record) -> str | None:
     return f"{said} --trials {len(record.evaluated)} --out {shlex.quote(f'{record.folder}-again')}"
 
 
+def _renamed(record: Record) -> bool:
+    """Whether the run began when corrected scores had the metric's own name: another folder has them as scores."""
+    evaluator = record.identity.get("evaluator") or {}
+    return evaluator.get("prior") is not None and not is_corrected(record.metric)
+
+
 def reproduction(record: Record) -> Section:
     """Configuration, versions, seeds and commands."""
     content = []
     again = search_command(record)
     if again is not None:
-        said = "On one CPU worker with the recorded number of threads this gives the same files, bit for bit:"
+        same = "the same networks, whose corrected scores are called so now" if _renamed(record) else "the same files"
+        said = f"On one CPU worker with the recorded number of threads this gives {same}, bit for bit:"
         content += [paragraph(text(said)), command_block(again)]
         if ".py" in again.removeprefix("python search.py"):
             content.append(paragraph(text("It runs the Python files that it names: read those of others first.")))

@@ -132,12 +132,18 @@ def _beaten(rows: Sequence[ComparedNetwork], leads: Sequence[Lead | None]) -> st
     )
     if ahead <= 0:
         return None
-    metric, first = rows[0].metric, rows[0].name
+    seeds = len(rows[0].values)
     lead = next(one for row, one in zip(rows, leads, strict=True) if one and row.name == name)
-    said = f"{name} does better than {first} by {metric.difference(ahead)}"
-    if lead.half_width is None or ahead <= lead.half_width:
-        return f"{said}, which is not told apart: --seeds 3 trains more of each"
-    return f"{said}: the comparison contradicts the search" if first == "found" else said
+    said = f"{name} does better than {rows[0].name} by {rows[0].metric.difference(ahead)}"
+    if seeds > 1 and lead.half_width is not None and ahead > lead.half_width:
+        return said
+    unsure = "which another seed can turn" if seeds == 1 else "which is not told apart"
+    return f"{said}, {unsure}: {more_seeds(seeds)} trains more of each"
+
+
+def more_seeds(seeds: int) -> str:
+    """The flag that trains more of each network than so many."""
+    return f"--seeds {max(3, 2 * seeds)}"
 
 
 def _lead_cells(ahead: Lead | None, metric: Metric) -> tuple[str, str]:
