@@ -256,7 +256,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
             ["--evaluator", "tabular", "--table", "clutter"],
             "--table clutter: its networks were trained on digits:clutter, and this search is on digits; give --data",
         ),
-        (["--sampler", "gp"], "--sampler gp: has one objective only; add --objectives accuracy"),
+        (["--sampler", "gp"], "--sampler gp: has one objective only; add --objectives score"),
         (
             ["--objectives", "macs"],
             "argument --objectives: 'macs': expected accuracy, then any of macs, params and latency",
@@ -292,7 +292,7 @@ def test_other_evaluators(
     data = ["--data", f"folder:{picture_folder}", "--max-macs", "1M", "--trials", "6", "--startup", "4"]
     result = launched(tmp_path, "search.py", *data, *flags, "--out", "run")
     assert result.returncode == 0, result.stderr
-    assert re.search(rf"^ +{objective} +MACs +params", result.stdout, re.MULTILINE)
+    assert re.search(rf"^ +trial +{objective} +MACs +params", result.stdout, re.MULTILINE)
     front, best = (json.loads((tmp_path / "run" / name).read_text()) for name in ("front.json", "best.json"))
     assert front["evaluated"] == evaluated
     assert best["metrics"][objective] == max(entry["metrics"][objective] for entry in front["front"])

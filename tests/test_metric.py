@@ -343,7 +343,7 @@ def test_a_comparison_knows_which_way_is_ahead(tiny_space: PricedSpace) -> None:
     assert lead(*rows).difference == pytest.approx(1.05)
     table = comparison_table(rows, "")
     assert [str(column.header) for column in table.columns][1] == "test error (lower is better)"
-    assert next(iter(table.columns[1].cells)) == "2.05 px ± 0.07"
+    assert next(iter(table.columns[1].cells)) == "2.05 ± 0.07 px"
     assert list(table.columns[2].cells)[1].startswith("+1.05 ± ")
     assert comparison(rows)[0]["values"] == [2.0, 2.1]
 
@@ -381,7 +381,8 @@ def test_titles_say_how_scores_came_about() -> None:
         "40 validation pictures, as expected of own training, shared weights of another run"
     )
     prior = {"name": "supernet", "prior": {"score": "az_nas"}}
-    assert title_of(prior, ACCURACY).number == "validation accuracy, corrected by az_nas"
+    assert title_of(prior, ACCURACY).number == "validation accuracy, corrected"
+    assert title_of(prior, ACCURACY).meaning.endswith("corrected by a score of the untrained network (az_nas)")
     assert title_of({"name": "tabular"}, ACCURACY).scored == "looked up in a table or predicted from it"
     assert title_of({"name": "zero-cost"}, Metric("naswot")).figure == "naswot, untrained"
     with pytest.raises(InputError, match=r"title: expected texts number, scored, .*, got \{'number': 1\}"):
