@@ -159,7 +159,7 @@ def test_a_search_and_all_that_follows(tmp_path: Path, picture_folder: Path, tar
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--score", "adapted"], "give --target folder:PATH as well"),
+        (["--score", "adapted"], "give `target` folder:PATH as well"),
         (["--target", "digits:mnist"], "--target digits:mnist: is for --score adapted; give that too, or leave it out"),
         (
             ["--score", "adapted", "--target", "digits:mnist", "--data", "digits:uci->digits:mnist"],

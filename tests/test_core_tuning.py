@@ -306,7 +306,7 @@ def test_the_command_keeps_the_network_alone(command: list[str], tmp_path: Path)
     assert kept.keys() == build(architecture, 4).state_dict().keys()
     (result,) = json.loads((out / "results.json").read_text())
     assert result["cost"] == measure(architecture, 4).to_dict()
-    with pytest.raises(InputError, match="method_settings"):
+    with pytest.raises(InputError, match=r"holds another run: `contrast` is 0\.3 there and 0\.4 here"):
         retrain.main([*command, "--contrast", "0.4", "--out", str(out)])
 
 
@@ -323,7 +323,7 @@ def test_a_killed_training_ends_with_the_same_bits(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--contrast", "101"], "core-tuning: --contrast: expected 0.0 to 100.0, got 101.0"),
+        (["--contrast", "101"], "core-tuning: `contrast`: expected 0.0 to 100.0, got 101.0"),
         (
             ["--method", "labels", "--contrast", "0.1"],
             "--contrast 0.1: it is for --method core-tuning alone",
