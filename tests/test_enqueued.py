@@ -95,11 +95,11 @@ def _search(
         study.close()
 
 
-def _opened(url: str) -> optuna.Study:
+def _opened(url: str, name: str = "coordnas") -> optuna.Study:
     if url.startswith("journal:"):
         backend = optuna.storages.journal.JournalFileBackend(url.removeprefix("journal:"))
-        return optuna.load_study(study_name="coordnas", storage=optuna.storages.JournalStorage(backend))
-    return optuna.load_study(study_name="coordnas", storage=url)
+        return optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend))
+    return optuna.load_study(study_name=name, storage=url)
 
 
 def _own(url: str) -> list[Any]:
@@ -108,9 +108,9 @@ def _own(url: str) -> list[Any]:
     return [(trial.state, trial.values, trial.params, trial.user_attrs) for trial in trials]
 
 
-def _ended(url: str) -> list[FrozenTrial]:
+def _ended(url: str, name: str = "coordnas") -> list[FrozenTrial]:
     """The trials that a user queued."""
-    return [trial for trial in _opened(url).get_trials() if "fixed_params" in trial.system_attrs]
+    return [trial for trial in _opened(url, name).get_trials() if "fixed_params" in trial.system_attrs]
 
 
 def _params(space: PricedSpace, seed: int, budget: Budget | None = None) -> tuple[dict[str, Any], Architecture]:
@@ -260,7 +260,7 @@ def test_by_the_command(
     given = ["--space", str(narrow_space_file), "--data", f"folder:{picture_folder}", "--out", "run", "--startup", "2"]
     given += ["--evaluator", "zero-cost", "--score", "params"]
     command.main([*given, "--trials", "2"])
-    study = _opened("sqlite:///run/study.db")
+    study = _opened("sqlite:///run/study.db", "run")
     known = [trial.params for trial in study.trials]
     options = (space := priced_space(str(narrow_space_file))).space.enumerate()
     wanted = next(params for params in map(space.space.choices, options) if params not in known)
@@ -269,7 +269,7 @@ def test_by_the_command(
     study.enqueue_trial({"depth": 2})
     command.main([*given, "--trials", "4"])
     assert "enqueued trial 3: not evaluated: stage0.depth is missing: one of 1, 2" in capsys.readouterr().out
-    complete, failed = _ended("sqlite:///run/study.db")
+    complete, failed = _ended("sqlite:///run/study.db", "run")
     assert (complete.state, failed.state) == (TrialState.COMPLETE, TrialState.FAIL)
     assert complete.params == wanted
     assert json.loads(Path("run/front.json").read_text())["evaluated"] == 4

@@ -185,7 +185,7 @@ def test_schedules(schedule: str, middle: float, last: float) -> None:
 def test_the_names_are_all_there() -> None:
     for schedule in SCHEDULES:
         assert rate(0, 10, replace(RECIPE, schedule=schedule)) > 0
-    with pytest.raises(InputError, match="optimiser: 'adam' is unknown; known: sgd, adamw"):
+    with pytest.raises(InputError, match="`optimiser`: 'adam' is unknown; known: sgd, adamw"):
         replace(RECIPE, optimiser="adam")
 
 

@@ -209,7 +209,7 @@ def test_a_retraining_begins_from_it(command: list[str], tmp_path: Path, picture
     data = ["--data", f"folder:{picture_folder}", "--epochs", "1", "--batch-size", "16", "--quiet"]
     retrain.main([command[0], *data, "--init", str(out), "--method", "core-tuning", "--out", str(tuned)])
     assert json.loads((tuned / "given-0" / "recipe.json").read_text())["init"].startswith("network ")
-    with pytest.raises(InputError, match="method_settings"):
+    with pytest.raises(InputError, match=r"holds another run: `temperature` is 0\.5 there and 0\.3 here"):
         pretrain.main([*command, "--temperature", "0.3", "--out", str(out)])
 
 
@@ -278,8 +278,8 @@ def test_bad_pictures_are_told_by_name(command: list[str], tmp_path: Path) -> No
         with pytest.raises(InputError, match=message):
             pretrain.main([*command, "--data", f"folder:{tmp_path / folder}", "--out", str(tmp_path / "out")])
     for flag, message in (
-        ("--colour", "simclr: --colour: expected"),
-        ("--temperature", "simclr: --temperature: expected"),
+        ("--colour", "simclr: `colour`: expected"),
+        ("--temperature", "simclr: `temperature`: expected"),
     ):
         with pytest.raises(InputError, match=message):
             pretrain.main([*command, flag, "11", "--out", str(tmp_path / "out")])

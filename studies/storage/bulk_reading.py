@@ -86,6 +86,9 @@ def read_trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
             ):
                 found[trial_id][key] = _value(trial_id, key, text)
             attributes.append(found)
+    for trial_id, number, *_ in rows:
+        if type(number) is not int:
+            raise InputError(f"trial with id {trial_id}: number: expected a whole number, got {shown(number)}")
     user, system = attributes
     return [
         FrozenTrial(

@@ -201,7 +201,7 @@ class OptunaStudy:
 
     def numbers(self) -> dict[str, int]:
         """The numbers of the evaluated trials, by their architectures' digests."""
-        trials = patiently(lambda: self._storage.get_all_trials(self._study_id, deepcopy=False))
+        trials = patiently(lambda: read_trials(self._storage, self._study_id))
         return {t.user_attrs["digest"]: t.number for t in trials if t.state == TrialState.COMPLETE and is_ours(t)}
 
     def told(self) -> int:
