@@ -201,8 +201,10 @@ class OptunaStudy:
 
     def numbers(self) -> dict[str, int]:
         """The numbers of the evaluated trials, by their architectures' digests."""
+        known = {candidate.architecture.digest() for candidate in self._candidates}
         trials = patiently(lambda: read_trials(self._storage, self._study_id))
-        return {t.user_attrs["digest"]: t.number for t in trials if t.state == TrialState.COMPLETE and is_ours(t)}
+        ended = ((t.user_attrs.get("digest"), t) for t in trials if t.state == TrialState.COMPLETE and is_ours(t))
+        return {digest: t.number for digest, t in ended if isinstance(digest, str) and digest in known}
 
     def told(self) -> int:
         """Number of proposals told so far, evaluated or not."""
