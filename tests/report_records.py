@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evaluators.base import Metrics
 from reports.record import Evaluated, Record
@@ -38,7 +39,7 @@ def record_of(space: PricedSpace, candidates: Sequence[Candidate], **more: objec
         "sampler": {"name": "predictor", "startup": 5, "objectives": ["accuracy", "macs"]},
         "seed": 0,
     }
-    fields = {
+    fields: dict[str, Any] = {
         "folder": Path("runs/mine"),
         "identity": identity,
         "free": {"data": "digits", "trials": 60},
@@ -51,10 +52,10 @@ def record_of(space: PricedSpace, candidates: Sequence[Candidate], **more: objec
         "storage": "sqlite:///runs/mine/study.db",
         **more,
     }
-    return Record(**fields)  # type: ignore[arg-type]
+    return Record(**fields)
 
 
-def retrained(record: Record, networks: Sequence[str]) -> dict[str, object]:
+def retrained(record: Record, networks: Sequence[str]) -> dict[str, Any]:
     """Results of networks that are candidates as well, so that the ranking can be held against them."""
     trained, curves = [], {}
     for number, name in enumerate(networks):

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from rich.cells import cell_len
 from rich.console import Console
 
-from evaluators.base import Metrics
+from evaluators.base import Metrics, adopted
 from foundation.metric import ACCURACY, Metric
 from foundation.progress import Reporter
 from search_space.cost.priced_space import PricedSpace
@@ -99,7 +98,7 @@ def test_a_searchs_bar_has_the_best_as_the_table_writes_it(tiny_space: PricedSpa
 
     sampler = make_sampler("random", Goal(tiny_space, seed=0, startup=1))
     reporter = Noted()
-    evaluator: Callable[..., Any] = Params()  # type: ignore[assignment]
-    found = search(OptunaStudy(sampler, f"sqlite:///{tmp_path}/study.db"), evaluator, trials=3, reporter=reporter)
+    study = OptunaStudy(sampler, f"sqlite:///{tmp_path}/study.db")
+    found = search(study, adopted(Params()), trials=3, reporter=reporter)
     best = max(candidate.score for candidate in found)
     assert reporter.notes[-1] == f"best accuracy {ACCURACY.written(best)}"

@@ -5,7 +5,6 @@ import random
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,11 +20,11 @@ from evaluators.zero_cost import Batch, Scorer
 from evaluators.zero_cost.registry import SCORES, ScoreFunction
 from foundation.errors import InputError
 from foundation.files import write_json
+from foundation.metric import ACCURACY
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
-from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
@@ -227,8 +226,8 @@ def test_a_run_that_began_before_goes_on_with_its_words(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     objectives = {"identity": {"sampler": {"objectives": ["accuracy", "macs"]}}, "free": {}}
     write_json(tmp_path / "run" / "config.json", objectives)
-    setup = SimpleNamespace(folder=tmp_path / "run", task=CLASSIFICATION)
-    assert _named_as_before(setup)  # type: ignore[arg-type]
-    for recorded in ({}, {"identity": {"sampler": {"objectives": ["score", "macs"]}}}, {"identity": {"sampler": 3}}):
+    assert _named_as_before(tmp_path / "run", ACCURACY)
+    now = {"identity": {"sampler": {"objectives": ["score", "macs"]}}}
+    for recorded in ({}, now, {"identity": [1]}, {"identity": {"sampler": 3}}):
         write_json(tmp_path / "run" / "config.json", recorded)
-        assert not _named_as_before(setup)  # type: ignore[arg-type]
+        assert not _named_as_before(tmp_path / "run", ACCURACY)

@@ -39,7 +39,7 @@ WIDE, MIDDLE, PHONE = (1280, 900), (900, 900), (400, 800)
 @pytest.fixture(scope="module")
 def record(tiny_space: PricedSpace) -> Record:
     found = record_of(tiny_space, candidates(tiny_space, 60))
-    return replace(found, **retrained(found, NETWORKS))  # type: ignore[arg-type]
+    return replace(found, **retrained(found, NETWORKS))
 
 
 @pytest.fixture(scope="module")

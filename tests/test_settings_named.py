@@ -53,7 +53,10 @@ def _read() -> Iterator[tuple[str, str]]:
         for node in ast.walk(tree):
             where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.JoinedStr):
-                yield where, "".join(part.value if isinstance(part, ast.Constant) else "{…}" for part in node.values)  # type: ignore[misc]
+                yield (
+                    where,
+                    "".join(str(part.value) if isinstance(part, ast.Constant) else "{…}" for part in node.values),
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in statements | parts:
                 yield where, node.value
 
@@ -128,18 +131,18 @@ def identity(narrow_space_file: Path, picture_folder: Path, monkeypatch: pytest.
     """Makes the identity of the search that the flags say, which goes no further."""
     monkeypatch.chdir(narrow_space_file.parent)
 
-    class Seen(Exception):  # noqa: N818 (no error)
+    class SeenError(Exception):
         pass
 
     def seen(folder: Path, identity: dict[str, Any], *arguments: Any, **more: Any) -> None:
-        raise Seen(identity)
+        raise SeenError(identity)
 
     monkeypatch.setattr(run_folder, "check_same", seen)
 
     def made(*flags: str) -> dict[str, Any]:
         given = {"--space": str(narrow_space_file), "--data": f"folder:{picture_folder}", "--init": "scratch"}
         given |= dict(zip(flags[::2], flags[1::2], strict=True))
-        with pytest.raises(Seen) as found:
+        with pytest.raises(SeenError) as found:
             search.main(["photos", *(word for pair in given.items() for word in pair), "--dry-run", "--quiet"])
         known: dict[str, Any] = found.value.args[0]
         return known

@@ -13,6 +13,7 @@ from evaluators.supernet.given import given_weights
 from evaluators.supernet.settings import Scoring, SupernetRecipe
 from evaluators.zero_cost import Batch, Scorer
 from foundation.json_files import read_json
+from foundation.metric import Metric
 from training.sizing import planned, told
 
 PRIOR_BATCH = Batch(reference=32, draws=4)
@@ -62,18 +63,18 @@ def _supernet(setup: Setup) -> Evaluator:
         prior=None if own.prior == NONE else _prior(setup, own),
         given=given_weights(own.given, setup.folder, setup.priced, setup.data, setup.task) if own.given else None,
         task=setup.task,
-        as_before=_named_as_before(setup),
+        as_before=_named_as_before(setup.folder, setup.task.metric),
     )
     return AnchoredEvaluator(supernet, own.anchors) if own.anchors.count else supernet
 
 
-def _named_as_before(setup: Setup) -> bool:
+def _named_as_before(folder: Path, metric: Metric) -> bool:
     """Whether the folder has a run whose corrected scores are called by the task's metric: it goes on so."""
-    path = setup.folder / "config.json"
-    recorded = read_json(path) if path.exists() else None
-    sampler = recorded.get("identity", {}).get("sampler") if isinstance(recorded, dict) else None
-    objectives = sampler.get("objectives") if isinstance(sampler, dict) else None
-    return isinstance(objectives, list) and objectives[:1] == [setup.task.metric.name]
+    path = folder / "config.json"
+    found = read_json(path) if path.exists() else None
+    for name in ("identity", "sampler", "objectives"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return isinstance(found, list) and found[:1] == [metric.name]
 
 
 def _prior(setup: Setup, own: SupernetSettings) -> Prior:
