@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from commands.another_run import SEARCHED
 from commands.finalists import Finalists, finalists_of
-from commands.planning import BEFORE, nothing_written, plan_search
+from commands.planning import BEFORE
 from commands.presets import SEARCH, SearchSettings, command, preset
 from commands.search_checks import (
     as_task,
@@ -20,29 +20,24 @@ from commands.search_checks import (
     check_latency,
     check_objectives,
     check_shared,
-    without_effect,
 )
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
+from commands.search_told import announce, say_plan
 from commands.suited import suited
 from evaluators.base import Evaluator, adopted, prepare
 from evaluators.choice import EVALUATORS, Setup, check_evaluator
 from evaluators.elsewhere import Elsewhere
-from evaluators.forecast import Search
 from evaluators.prior import check_prior
 from evaluators.titles import recorded_title, title_of
 from evaluators.zero_cost import check_score
 from foundation import distributed
-from foundation.amounts import about
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
-from foundation.metric import Metric, described, is_corrected
+from foundation.metric import Metric, described
 from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter, duration
 from foundation.started_as import as_typed
-from reports.remarks import few_steps
 from reports.report import write_report
-from reports.terminal.description import head_alone
-from reports.terminal.plan import show_plan
 from reports.terminal.tables import finalists_table, front_table, front_title
 from reports.uncertainty import measured_on
 from search_space.first_weights import check_init
@@ -61,7 +56,6 @@ from studies.storage.storages import without_password
 from studies.storage.study_names import name_of_run
 from studies.trials import Candidate
 from training.lanes import use_threads
-from training.sizing import told_apart
 from training.specs import named
 from training.task import prepare as prepare_task
 from training.task import things
@@ -133,12 +127,12 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         use_threads(threads, lanes=device.type == "cpu")
         with TemporaryDirectory() as folder:
             prepare_task(setup.task, Path(folder), setup.data, reporter)
-        _show_plan(settings, setup, evaluator, finals)
+        say_plan(settings, setup, evaluator, finals)
         return
     opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), asked=SEARCHED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
-        _announce(settings, setup, evaluator, finals)
+        announce(settings, setup, evaluator, finals)
         if distributed.rank() == 0 and setup.priced.latency is not None:
             run_folder.keep_times(setup.folder, setup.priced.latency)
         if distributed.rank() > 0:  # the others prepare with the first, which goes on alone
@@ -333,40 +327,6 @@ def _finish(
         reporter.show(finalists_table(decided.finals, decided.epochs, decided.metric, numbers, pictures))
     with run_folder.turn(folder, "report", reporter), reporter.doing("writing the report"):
         write_report(folder, reporter, storage=_storage(settings, folder))
-
-
-def _announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
-    """Says what is searched, and how."""
-    priced, data, say = setup.priced, setup.data, setup.reporter.say
-    with setup.reporter.doing("counting architectures"):
-        every, allowed = priced.unbounded.count(), priced.count()
-    say(f"space {priced.space.name}: {about(*every)} architectures")
-    say(f"within {priced.budget}: {about(*allowed)} architectures")
-    if not setup.task.class_labels:
-        say(f"smallest: {head_alone(priced.smallest, priced.head)}")
-    training, validation = data.count("train"), data.count("validation")
-    say(f"data {data.name}: {training} training, {validation} validation {things(setup.task)}")
-    if planned := plan_search(preset(settings.preset), settings, training).said:
-        say(planned)
-    measures = setup.task.metric.is_share and (evaluator.metric.is_share or is_corrected(evaluator.metric))
-    if measures and (few := told_apart(validation, "validation")):
-        say(few)
-    if short := few_steps(evaluator.identity(), training):
-        say(short)
-    if unused := without_effect(settings):
-        say(f"without effect: {', '.join(unused)}")
-    ending = f"; then {finals.planned.about()}" if finals else ""
-    say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}{ending}")
-
-
-def _show_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
-    """What a dry run says."""
-    _announce(settings, setup, evaluator, finals)
-    if distributed.rank() == 0:
-        rescored = preset(settings.preset).rescored
-        sought = Search(setup.priced, settings.seed, settings.trials, settings.workers, rescored)
-        show_plan(evaluator, sought, setup.reporter, finals.seconds if finals else None)
-    setup.reporter.say(nothing_written(setup.folder))
 
 
 def _actors(settings: SearchSettings, setup: Setup, metric: Metric, threads: int) -> RayActors:

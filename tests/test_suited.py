@@ -112,7 +112,7 @@ def test_the_obvious_command_says_what_it_chose(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr("commands.search.show_plan", lambda *arguments: None)
+    monkeypatch.setattr("commands.search_told.show_plan", lambda *arguments: None)
     printed = _planned(capsys, "--data", f"folder:{photographs}")
     assert printed.startswith("space photos of 96 to 160 pixels, 60.0M MACs (preset photos): the pictures' shorter")
     assert "init scratch: no published weights in " in printed
@@ -164,7 +164,7 @@ def test_a_search_of_photographs_goes_on_and_is_retrained_as_such(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr("commands.search.show_plan", lambda *arguments: None)
+    monkeypatch.setattr("commands.search_told.show_plan", lambda *arguments: None)
     arguments = ["--data", f"folder:{photographs}", *SMALL]
     search.main(arguments)
     printed = capsys.readouterr().out

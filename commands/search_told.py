@@ -1,0 +1,51 @@
+"""What a search says before it begins, and all that a dry run says."""
+
+from commands.finalists import Finalists
+from commands.planning import nothing_written, plan_search
+from commands.presets import SearchSettings, preset
+from commands.search_checks import without_effect
+from evaluators.base import Evaluator
+from evaluators.forecast import Search
+from evaluators.registry import Setup
+from foundation import distributed
+from foundation.amounts import about
+from foundation.metric import is_corrected
+from reports.remarks import few_steps
+from reports.terminal.description import head_alone
+from reports.terminal.plan import show_plan
+from training.sizing import told_apart
+from training.task import things
+
+
+def announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
+    """Says what is searched, and how."""
+    priced, data, say = setup.priced, setup.data, setup.reporter.say
+    with setup.reporter.doing("counting architectures"):
+        every, allowed = priced.unbounded.count(), priced.count()
+    say(f"space {priced.space.name}: {about(*every)} architectures")
+    say(f"within {priced.budget}: {about(*allowed)} architectures")
+    if not setup.task.class_labels:
+        say(f"smallest: {head_alone(priced.smallest, priced.head)}")
+    training, validation = data.count("train"), data.count("validation")
+    say(f"data {data.name}: {training} training, {validation} validation {things(setup.task)}")
+    if planned := plan_search(preset(settings.preset), settings, training).said:
+        say(planned)
+    measures = setup.task.metric.is_share and (evaluator.metric.is_share or is_corrected(evaluator.metric))
+    if measures and (few := told_apart(validation, "validation")):
+        say(few)
+    if short := few_steps(evaluator.identity(), training):
+        say(short)
+    if unused := without_effect(settings):
+        say(f"without effect: {', '.join(unused)}")
+    ending = f"; then {finals.planned.about()}" if finals else ""
+    say(f"{evaluator.about()}; then {settings.trials} candidates by sampler {settings.sampler}{ending}")
+
+
+def say_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
+    """What a dry run says."""
+    announce(settings, setup, evaluator, finals)
+    if distributed.rank() == 0:
+        rescored = preset(settings.preset).rescored
+        sought = Search(setup.priced, settings.seed, settings.trials, settings.workers, rescored)
+        show_plan(evaluator, sought, setup.reporter, finals.seconds if finals else None)
+    setup.reporter.say(nothing_written(setup.folder))
