@@ -11,10 +11,8 @@ evaluated, being over the budget or a repeat, is no trial of its own: the next t
 """
 
 import itertools
-import json
 import random
 import uuid
-import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -26,16 +24,16 @@ from optuna.trial import FrozenTrial, TrialState
 from foundation.errors import InputError, first_line
 from foundation.files import no_room_left
 from search_space.architecture import Architecture
-from studies.runs.identity import IN_PLACES, Asked, difference
+from studies.runs.identity import IN_PLACES, Asked
 from studies.samplers.base import REJECTIONS, Goal, Proposal, Sampler, Told
 from studies.storage.bulk_reading import read_trials
 from studies.storage.enqueued import Enqueued
 from studies.storage.leases import ATTRIBUTE as LEASE
 from studies.storage.leases import SECONDS, Leases
+from studies.storage.opening import opened_study
 from studies.storage.records import (
     brief,
     described,
-    directions,
     is_ours,
     new_trial,
     occupies,
@@ -46,15 +44,13 @@ from studies.storage.records import (
     read_told,
     stored_values,
 )
-from studies.storage.storages import close_storage, collecting_later, is_away, open_storage, patiently, without_password
+from studies.storage.storages import close_storage, collecting_later, is_away, patiently, without_password
 from studies.storage.storing import end_trial, store
-from studies.storage.study_names import FORMER, FORMER_IDENTITY, IDENTITY, in_short, name_there
+from studies.storage.study_names import FORMER
 from studies.trials import Candidate, Claim
 
 MAX_RETRIES = 2
 """Times that an architecture is claimed again after its process was lost; then it may be what kills them."""
-
-_COSTS = {"macs": "MACs", "params": "parameters", "latency_ns": "latency (ns)"}
 
 
 class OptunaStudy:
@@ -102,7 +98,9 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             with collecting_later():
-                self._open(storage, name, identity, own, asked)
+                study = opened_study(storage, name, self.goal, identity, asked, own=own)
+                self._storage, self._study_id = study._storage, study._study_id
+                self._take_in(read_trials(self._storage, self._study_id))
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
                 raise InputError(f"{without_password(storage)}: {error}; use another `out`") from None
@@ -133,36 +131,6 @@ class OptunaStudy:
     def asks(self) -> int:
         """Proposals in a row that may be rejected, before one is drawn from the budget."""
         return self.sampler.asks
-
-    def _open(self, url: str, name: str, identity: Mapping[str, Any] | None, own: bool, asked: Asked) -> None:
-        wanted = directions(self.goal)
-        self._storage = open_storage(url)
-        name = name_there(self._storage, name) if own else name
-        study = optuna.create_study(study_name=name, storage=self._storage, directions=wanted, load_if_exists=True)
-        self._storage, self._study_id = study._storage, study._study_id
-        if study.directions != wanted:
-            raise InputError(
-                f"{without_password(url)}: study {name!r} has {len(study.directions)} objectives, "
-                f"this search {len(wanted)}; use another `out`, or give the same settings"
-            )
-        if identity is not None:
-            here = json.loads(json.dumps(identity))
-            there = self._storage.get_study_system_attrs(self._study_id)
-            found = there.get(IDENTITY, study.user_attrs.get(FORMER_IDENTITY))
-            if found is None:
-                self._storage.set_study_system_attr(self._study_id, IDENTITY, here)
-                for label, value in in_short(here).items():
-                    study.set_user_attr(label, value)
-            elif other := difference(found, here):
-                raise InputError(
-                    f"{without_password(url)}: study {name!r} is of another run: {other.told(asked=asked)}"
-                )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            if study.metric_names is None:
-                named = [self.goal.metric.name, *(_COSTS[cost] for cost in self.goal.costs)]
-                study.set_metric_names(named)
-        self._take_in(read_trials(self._storage, self._study_id))
 
     def close(self) -> None:
         """Ends what runs beside the search, and gives up the storage."""
