@@ -17,35 +17,14 @@ from search_space.cost.cost import measure
 from search_space.space_file import read_space
 from tasks.detection.room import Detection
 from tasks.detection.ssdlite import SSDLiteHead
+from tests.small_spaces import small_space
 from training.data.scenes import scenes
 from training.task import Answering, Drawing
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parent.parent
 
-SPACE = """name = "small-48"
-resolution = [48]
-activation = "relu6"
-stem = { width = 8, stride = 2 }
-
-[[stage]]
-block = "inverted_residual"
-stride = 2
-width = [8, 12]
-depth = [1]
-expansion = [2]
-kernel_size = [3]
-attention = ["none", "ca/4"]
-
-[[stage]]
-block = "inverted_residual"
-stride = 2
-width = [16, 20]
-depth = [1, 2]
-expansion = [2]
-kernel_size = [3]
-attention = ["none", "se/4"]
-"""
+SPACE = small_space("small-48", 2)
 
 
 class Given(nn.Module):
