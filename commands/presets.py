@@ -1,6 +1,5 @@
 """The settings of a search, and the presets that set all of them at once."""
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -8,8 +7,9 @@ from operator import attrgetter
 from typing import Any
 
 from commands import flags
-from commands.command_line import Command, flag, flag_name, overriding, positional
+from commands.command_line import Command, flag, overriding, positional
 from commands.registered import evaluators, family_of, samplers, scores, spaces, tasks
+from commands.typed_again import typed_again
 from commands.values import bound, fraction, hours, milliseconds, nonnegative, objectives, typed, whole
 from deployment.choices import RUNTIMES
 from evaluators.halving import Halving
@@ -508,18 +508,10 @@ def _replaced(whole: Any, place: Sequence[str], value: object) -> Any:
 
 def command(settings: SearchSettings, plugins: Sequence[str]) -> str:
     """The command line that makes the same run, without its trials, its folder, and what changes no result."""
-    changed = vars(usual(vars(settings)))
-    words = ["python", "search.py", settings.preset]
-    for field in fields(settings):
-        name, value = field.name, getattr(settings, field.name)
-        if field.metadata.get("reproduced") and value != changed[name]:
-            words.append(flag_name(name))
-            if name == "objectives":  # which are kept as the names of Cost's fields
-                value = tuple(objective.removesuffix("_ns") for objective in value)
-            words += [] if value is True else [typed(value)]
-    for path in plugins:
-        words += ["--plugin", path]
-    return shlex.join(words)
+    # Objectives are kept as the names of Cost's fields.
+    objectives = tuple(objective.removesuffix("_ns") for objective in settings.objectives or ())
+    words = ("python", "search.py", settings.preset)
+    return typed_again(words, settings, vars(usual(vars(settings))), plugins, objectives=objectives)
 
 
 SEARCH = Command(
