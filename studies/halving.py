@@ -44,7 +44,7 @@ def halve(
                 failed[architecture.digest()] = Failure(architecture, failure_reason(error))
         bins = [[entrant for entrant in members if entrant[0].digest() not in failed] for members in bins]
         best = max((taken[-1].merit for taken in rungs.values() if taken), default=0.0)
-        reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {wanted.merit(best):.3f}")
+        reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {wanted.told(wanted.merit(best))}")
         if rung + 1 == len(halving.epochs):
             bins = []
         for members in bins:
