@@ -186,7 +186,7 @@ def _said(evaluation: Evaluation) -> str:
     value = measured.metric.written(measured.value)
     if known is not None and known.unit == "pictures":
         return f"{value} of {evaluation.pictures}"
-    return f"{measured.metric.name} {value}, {evaluation.pictures}"
+    return f"{measured.metric.words} {value}, {evaluation.pictures}"
 
 
 def _has_confusion(evaluation: Evaluation) -> bool:

@@ -121,8 +121,8 @@ def main(arguments: Sequence[str]) -> None:
     source.check(data, head)
     if source.changed(data):
         reporter.say(
-            f"data: the pictures of {source.data} are not those of the search any more (files were added, removed, "
-            "renamed or changed): its training pictures may be among the test pictures now"
+            f"data: {source.data} is not what the search was given any more (files were added, removed, renamed or "
+            "changed): what it trained on may be among what is tested on now"
         )
     init = _init(given_init, settings, source, reporter)
     check_exported(what_for, settings.export)

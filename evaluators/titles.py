@@ -59,7 +59,7 @@ def title_of(
         return told(evaluator, metric, pictures)
     if metric == ACCURACY:
         return Title(f"validation {metric.column}", on_validation(pictures))
-    return Title(metric.column, f"ranked by {metric.name}, {metric.direction}")
+    return Title(metric.column, f"ranked by {metric.words}, {metric.direction}")
 
 
 def on_validation(pictures: int | None, *more: str) -> str:

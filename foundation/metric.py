@@ -62,6 +62,11 @@ class Metric:
             )
 
     @property
+    def words(self) -> str:
+        """Its name as people read it: `OKS-AP` of `oks_ap`."""
+        return spelled(self.name)
+
+    @property
     def direction(self) -> str:
         """Which way is better, in words."""
         return f"{'higher' if self.higher_is_better else 'lower'} is better"
@@ -81,7 +86,7 @@ class Metric:
 
     def told(self, value: float) -> str:
         """As people read it, with its name: `accuracy 92.47 %`."""
-        return f"{self.name} {self.written(value)}"
+        return f"{self.words} {self.written(value)}"
 
     def number(self, value: float) -> str:
         """As people read it, without its unit."""
@@ -103,18 +108,18 @@ class Metric:
     @property
     def differences(self) -> str:
         """What differences are counted in, in words: `points of accuracy`."""
-        return f"{self._step} of {self.name}" if self._step else self.name
+        return f"{self._step} of {self.words}" if self._step else self.words
 
     @property
     def axis(self) -> str:
         """What an axis of bare numbers is called: `accuracy, %`; where higher is not better, it says so."""
-        named = f"{self.name}, {self.unit}" if self.unit else self.name
+        named = f"{self.words}, {self.unit}" if self.unit else self.words
         return named if self.higher_is_better else f"{named} ({self.direction})"
 
     @property
     def column(self) -> str:
         """What a table's column calls it: where higher is not better, it says so."""
-        return self.name if self.higher_is_better else f"{self.name} ({self.direction})"
+        return self.words if self.higher_is_better else f"{self.words} ({self.direction})"
 
     @property
     def _step(self) -> str:
@@ -146,6 +151,15 @@ class Measured:
     def numbers(self) -> dict[str, float]:
         """All by name, the metric first, as the files of a run have it."""
         return {self.metric.name: self.value, **self.beside}
+
+
+SPELLINGS: dict[str, str] = {}
+"""How people write what networks are measured by, where it is not the key in files: each task adds its own."""
+
+
+def spelled(name: str) -> str:
+    """A number's name as people read it: of a metric, and of what is measured beside it."""
+    return SPELLINGS.get(name, name)
 
 
 METRICS: Registry[Metric] = Registry("metric")

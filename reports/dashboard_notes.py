@@ -7,7 +7,7 @@ scored again at the end, more thoroughly, and the run's page has these values: a
 import math
 
 from foundation.amounts import human, milliseconds
-from foundation.metric import Metric
+from foundation.metric import Metric, spelled
 from foundation.started_as import as_typed
 from reports.html.answer import question
 from reports.notation import COST_NAMES, attention_by_stage, number
@@ -52,10 +52,10 @@ def trial_note(record: Record, candidate: Candidate) -> str:
     """
     cost, metric = candidate.cost, record.metric
     later = record.scored_again.get(record.trials.get(candidate.architecture.digest(), -1))
-    first = f"{metric.written(candidate.score)} {metric.name}"
+    first = f"{metric.written(candidate.score)} {metric.words}"
     if later is not None:
         before = metric.written(candidate.score)
-        first = f"{_known(record, later)} {metric.name}, scored again ({before} in the search)"
+        first = f"{_known(record, later)} {metric.words}, scored again ({before} in the search)"
     facts = [first, f"{human(cost.macs)} MACs"]
     facts.append(f"{human(cost.params)} parameters")
     if cost.latency_ns:
@@ -64,7 +64,8 @@ def trial_note(record: Record, candidate: Candidate) -> str:
         f"{100 * getattr(cost, name) / bound:.0f} % of the budget of {COST_NAMES[name]}"
         for name, bound in record.bounds.items()
     ]
-    rest += [f"{name} {value:.3f}" for name, value in candidate.measured.beside.items() if math.isfinite(value)]
+    beside = candidate.measured.beside
+    rest += [f"{spelled(name)} {value:.3f}" for name, value in beside.items() if math.isfinite(value)]
     if candidate.rungs:
         rest.append(f"rungs {', '.join(record.metric.written(rung) for rung in candidate.rungs)}")
     rest.append(f"digest `{candidate.architecture.digest()[:12]}`")
@@ -101,8 +102,8 @@ def study_note(record: Record) -> str:
     }
     metric = record.metric
     meaning = record.title.meaning or record.title.number.removesuffix(f" ({metric.direction})")
-    said = [*([meaning] if meaning != metric.name else []), _unit(metric), metric.direction]
-    first = f"**{metric.name}**: {', '.join(said)}"
+    said = [*([meaning] if meaning != metric.words else []), _unit(metric), metric.direction]
+    first = f"**{metric.words}**: {', '.join(said)}"
     evaluator = (record.identity.get("evaluator") or {}).get("name", "")
     sampler = (record.identity.get("sampler") or {}).get("name", "")
     lines = [

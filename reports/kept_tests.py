@@ -90,7 +90,7 @@ def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: 
     write_json(folder / TEST, {**_told(test, data.classes, known), **caption})
     if known is not None and known.confusion is not None:
         metric = test.measured.metric
-        title = f"{name}: {metric.name} {metric.written(test.measured.value)}, {test.pictures} test pictures"
+        title = f"{name}: {metric.words} {metric.written(test.measured.value)}, {test.pictures} test pictures"
         by_number = draw_confusion(Evaluation(data.classes, test), title, folder / CONFUSION)
         if by_number:
             reporter.say(

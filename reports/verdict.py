@@ -142,7 +142,7 @@ def told(record: Record, against: Rival) -> str:
     ahead = f"{metric.difference(against.ahead)}{interval}"
     said = (
         f"Trained beside it by the same recipe{after}, {against.name} comes to {metric.written(against.value)} "
-        f"({metric.name} on the test pictures), this one to {metric.written(against.found)}: {ahead}"
+        f"({metric.words} on the test pictures), this one to {metric.written(against.found)}: {ahead}"
     )
     if against.early:
         longer = finalist_epochs(record)

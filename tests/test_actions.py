@@ -297,7 +297,7 @@ def test_a_search_a_training_and_a_test(
     best = json.loads(Path("run/best.json").read_text())
     assert best["task"] == "crowded-actions"
     retrain.main(["run", "--epochs", "1"])
-    assert "test wf_map" in capsys.readouterr().out
+    assert "test wf-mAP" in capsys.readouterr().out
     (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
     assert set(found["test"]) == {"accuracy", "f_map", "loss", "wf_map"}
     section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]
@@ -310,4 +310,4 @@ def test_a_search_a_training_and_a_test(
     told = json.loads(Path("run/retrain/found-0/evaluation/weights-test/evaluation.json").read_text())
     assert told["wf_map"] == pytest.approx(found["test"]["wf_map"])
     assert set(told["contrasts"]) == {"scene of another clip", "no scene", "scene and action reversed"}
-    assert set(told["classes"][0]) == {"number", "name", "people", "ap", "weighed by crowding"}
+    assert set(told["classes"][0]) == {"number", "name", "people", "AP", "weighed by crowding"}

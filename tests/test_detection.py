@@ -80,7 +80,7 @@ def test_who_says_the_truth_is_right() -> None:
     assert found.by_class is not None
     by_class = found.by_class()
     assert sum(by_class.counts) == sum(len(digits) for digits in scenes("validation", 48).digits)
-    assert by_class.shares["ap"] == pytest.approx([1] * 10)
+    assert by_class.shares["AP"] == pytest.approx([1] * 10)
     assert [entry.name for entry in found.entries] == [
         "ap",
         "ap50",
@@ -142,13 +142,13 @@ def test_from_the_search_to_the_exported_file(capsys: pytest.CaptureFixture[str]
     assert measure(Architecture.from_dict(best["architecture"]), head).macs == best["cost"]["macs"]
     retrain.main(["run", "--epochs", "1", "--export", "onnx"])
     printed = capsys.readouterr().out
-    assert "test ap" in printed
+    assert "test AP" in printed
     assert "no report" not in printed
     (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
     assert list(found["test"]) == ["ap", "ap50", "loss"]
     section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]
     assert section.count("<img ") == 1
-    assert ">ap small</button>" in section
+    assert ">AP small</button>" in section
 
     # In processes of their own, in which no task was asked for.
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import coordnas; print(coordnas.load_run('run').space.name)"

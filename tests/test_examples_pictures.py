@@ -236,7 +236,7 @@ def test_boxes_are_drawn_and_told_by_size() -> None:
     assert found is not None
     assert [entry.name for entry in found.entries][3:6] == ["ap_small", "ap_medium", "ap_large"]
     assert found.by_class is not None
-    assert (found.by_class.unit, list(found.by_class.shares)) == ("boxes", ["ap"])
+    assert (found.by_class.unit, list(found.by_class.shares)) == ("boxes", ["AP"])
     assert found.classes == tuple("0123456789")
 
 
@@ -297,7 +297,7 @@ def _tested(folder: Path, name: str, *, confusion: bool = False) -> KeptTest:
     draw_examples([Example(_random(3, 64, 64), *drawn)], CLASSES, name, folder / EXAMPLES)
     if confusion:
         Image.new("RGB", (90, 60)).save(folder / CONFUSION)
-    entries = [Entry("miou", "miou", 0.5, "50.00 %")._asdict(), Entry("loss", "loss", None, "")._asdict()]
+    entries = [Entry("miou", "mIoU", 0.5, "50.00 %")._asdict(), Entry("loss", "loss", None, "")._asdict()]
     rows = [
         {"number": number, "name": name, "count": 1234 * number, "shares": {"iou": share}}
         for number, (name, share) in enumerate(zip(CLASSES, (0.25, None, 1.0), strict=True))
@@ -344,7 +344,7 @@ def test_the_report_shows_the_found_network_and_beside_it_the_others(tmp_path: P
     assert "What uniform se says of the same pictures" in _pictures(others)[0][0]
     words = _words(html)
     assert "By class: found class pixels iou a 0 25.00 % b 1,234 c 2,468 100.00 %" in words
-    assert words.endswith("The numbers of the test network miou found 50.00 % uniform se 50.00 %")  # nobody has a loss
+    assert words.endswith("The numbers of the test network mIoU found 50.00 % uniform se 50.00 %")  # nobody has a loss
 
 
 def test_of_several_seeds_the_first_is_shown() -> None:

@@ -259,7 +259,7 @@ def test_a_search_and_a_training(
     best = json.loads(Path("run/best.json").read_text())
     assert best["task"] == "pose"
     retrain.main(["run", "--epochs", "1"])
-    assert "test oks_ap" in capsys.readouterr().out
+    assert "test OKS-AP" in capsys.readouterr().out
     (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
     assert set(found["test"]) == {"loss", "oks", "oks_ap", "oks_ap50"}
     section = Path("run/report.html").read_text().split('<section id="sees">')[1].split("</section>")[0]

@@ -378,7 +378,7 @@ def test_pictures_that_changed_since_the_search(
             retrain.main([str(tmp_path), "--teacher", "absent", "--loaders", "0", *augmented, *flags])
         return capsys.readouterr().out
 
-    warning = "are not those of the search any more"
+    warning = "is not what the search was given any more"
     assert warning not in told(data.identity)
     assert warning not in told(files_of(data.identity))  # the same files, by a search that prepared them otherwise
     assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")

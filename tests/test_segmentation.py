@@ -130,7 +130,7 @@ def test_from_the_search_to_the_retraining(
     assert best["cost"]["macs"] <= 2_000_000
     retrain.main(["run", "--epochs", "1", "--compare"])
     printed = capsys.readouterr().out
-    assert "test miou" in printed
+    assert "test mIoU" in printed
     assert "uniform none full" in printed
     (found, *_) = json.loads(Path("run/retrain/results.json").read_text())
     assert list(found["test"]) == ["loss", "miou"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from foundation.amounts import human, milliseconds
-from foundation.metric import ACCURACY, is_corrected
+from foundation.metric import ACCURACY, is_corrected, spelled
 from reports.html.candidate_points import (
     COST_AXES,
     MAX_POINTS,
@@ -100,7 +100,7 @@ def front(record: Record) -> Section | None:
         said += f" {record.title.front}"
     if drawn_out:
         said += f" {_said_of(drawn_out, members)}"
-    told = f"{record.metric.name} against {COST_NAMES[cost]} of all candidates"
+    told = f"{record.metric.words} against {COST_NAMES[cost]} of all candidates"
     kinds = kinds_of([candidate.architecture for candidate in members])
     content = [
         paragraph(text(said)),
@@ -114,7 +114,7 @@ def front(record: Record) -> Section | None:
         ),
     ]
     better = "a better " if is_corrected(record.metric) else ""
-    return Section("front", "Front", f"What {better}{record.metric.name} costs", content)
+    return Section("front", "Front", f"What {better}{record.metric.words} costs", content)
 
 
 def _best_first(record: Record, columns: Sequence[str], rows: Sequence[TableRow]) -> Markup:
@@ -189,8 +189,8 @@ def _panel(record: Record, candidate: Candidate, number: int, won: bool) -> Mark
     metric, cost = record.metric, candidate.cost
     decimals = 3 if metric.decimals is None else metric.decimals
     steps = {"data_scale": metric.scale, "data_decimals": decimals, "data_step": metric.step or metric.unit}
-    numbers = [_fact(metric.name, score_cell(record, candidate).shown, candidate.score, **steps)]
-    numbers += [_fact(name, _beside(record, name, value)) for name, value in candidate.measured.beside.items()]
+    numbers = [_fact(metric.words, score_cell(record, candidate).shown, candidate.score, **steps)]
+    numbers += [_fact(spelled(name), _beside(record, name, value)) for name, value in candidate.measured.beside.items()]
     numbers += [_fact("MACs", f"{cost.macs:,}", cost.macs), _fact("params", f"{cost.params:,}", cost.params)]
     if cost.latency_ns:
         numbers.append(_fact("latency", milliseconds(cost.latency_ns), cost.latency_ns))

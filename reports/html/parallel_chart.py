@@ -42,7 +42,7 @@ def parallel_chart(record: Record, candidates: Sequence[Candidate], found: Seque
     most = sorted(found, key=lambda one: -one.fanova)[:MOST_DECISIONS]
     axes = [_decision(drawn, one) for one in sorted(most, key=lambda one: (one.stage, one.decision))]
     axes.append(_number(COST_NAMES["macs"], [one.cost.macs for one in drawn], lambda value: amount("macs", value)))
-    axes.append(_number(record.metric.name, [one.score for one in drawn], record.metric.tick))
+    axes.append(_number(record.metric.words, [one.score for one in drawn], record.metric.tick))
     best = {one.architecture.digest() for one in analysis.top(candidates)}
     members = {one.architecture.digest(): number for number, one in enumerate(record.front, 1)}
     step = (_RIGHT - _LEFT) / (len(axes) - 1)
@@ -66,7 +66,7 @@ def parallel_chart(record: Record, candidates: Sequence[Candidate], found: Seque
         *(_axis(axis, _LEFT + step * number) for number, axis in enumerate(axes)),
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",
-        aria_label=f"what was decided for each candidate, and its {record.metric.name}",
+        aria_label=f"what was decided for each candidate, and its {record.metric.words}",
         class_="chart wide parallel",
         data_csv=as_csv([*(" ".join(filter(None, axis.name)) for axis in axes), "digest"], rows),
     )

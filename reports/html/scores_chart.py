@@ -42,7 +42,7 @@ def scores_chart(record: Record) -> Markup:
         *dots,
         frame.stairs(reached, reached[-1][0], class_="stairs"),
         *buttons,
-        told=f"{record.metric.name} by trial",
+        told=f"{record.metric.words} by trial",
         numbers=as_csv(("trial", record.metric.name, "best until then"), rows),
         group=bool(buttons),
     )

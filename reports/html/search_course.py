@@ -42,7 +42,7 @@ def progress(record: Record) -> Section | None:
         paragraph(
             text(
                 f"{len(steps):,} candidates were evaluated.{refused}{failed}{reached} The area (hypervolume) is that "
-                f"under the front of {record.metric.name} and {COST_NAMES[cost]}: it grows whenever a candidate is "
+                f"under the front of {record.metric.words} and {COST_NAMES[cost]}: it grows whenever a candidate is "
                 "better or cheaper than all before. Beside it every candidate's score by the number of its trial, with "
                 "the best until then."
             )

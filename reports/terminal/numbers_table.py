@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from foundation.metric import Metric
+from foundation.metric import Metric, spelled
 from reports.terminal.tables import plain_table
 
 
@@ -16,7 +16,7 @@ def numbers_table(measured: Mapping[str, Sequence[Mapping[str, float]]], metric:
         measured: of each network its trainings' numbers by name, of which means are shown.
     """
     names = (metric.name, *metric.beside)
-    table = plain_table(title, ("network", *(name.replace("_", " ") for name in names)), words=("network",))
+    table = plain_table(title, ("network", *(spelled(name) for name in names)), words=("network",))
     for network, trainings in measured.items():
         means = (statistics.mean(one[name] for one in trainings) for name in names)
         table.add_row(network, *map(metric.written, means))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from foundation import distributed
 from foundation.errors import InputError
-from foundation.metric import Measured, Metric
+from foundation.metric import SPELLINGS, Measured, Metric, spelled
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
@@ -29,6 +29,7 @@ from training.evaluation import seen
 from training.targets import Batch, Target, Targets
 from training.task import Answers, ByClass, Entry, Examination
 
+SPELLINGS.update(f_map="f-mAP", wf_map="wf-mAP")
 F_MAP = Metric("f_map", "%", scale=100, decimals=2, step="points", beside=("wf_map", "loss"))
 WF_MAP = Metric("wf_map", "%", scale=100, decimals=2, step="points", beside=("f_map", "loss"))
 
@@ -148,14 +149,13 @@ class Actions:
         values = {"f_map": mean_of(plain), "wf_map": mean_of(weighed), "accuracy": accuracy}
         beside = {**values, **({} if mean is None else {"loss": mean})}
         value = beside.pop(self.metric.name)
-        headings = {"f_map": "f-mAP", "wf_map": "wf-mAP", "accuracy": "accuracy"}
         order = sorted(values, key=lambda name: name != self.metric.name)
-        entries = [Entry(name, headings[name], values[name], F_MAP.written(values[name])) for name in order]
+        entries = [Entry(name, spelled(name), values[name], F_MAP.written(values[name])) for name in order]
         entries.append(Entry("loss", "loss", mean, "" if mean is None else f"{mean:.4f}"))
 
         def by_class() -> ByClass:
             counts = torch.bincount(rows["label"][rows["label"] != NOBODY], minlength=classes).tolist()
-            shares = {"ap": plain, "weighed by crowding": weighed}
+            shares = {"AP": plain, "weighed by crowding": weighed}
             return ByClass("people", counts, {name: tuple(map(_number, each)) for name, each in shares.items()})
 
         return Examination(Measured(self.metric, value, beside), len(own), {"logits": own}, entries, by_class)

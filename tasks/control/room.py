@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation.errors import InputError
-from foundation.metric import METRICS, Measured, Metric
+from foundation.metric import METRICS, SPELLINGS, Measured, Metric, spelled
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -25,6 +25,7 @@ from training.data.dataset import Dataset, Wanted
 from training.targets import Batch, Targets
 from training.task import Entry, Examination
 
+SPELLINGS.update(training_return="training return")
 RETURN = METRICS.register("return")(Metric("return", decimals=3, beside=("training_return", "gap")))
 """Mean reward of an episode on unseen levels; beside it that on the training levels, and how much higher this is."""
 
@@ -111,9 +112,7 @@ class Control:
         by_level = of(unseen).view(EPISODES, -1).mean(0)
         value, trained = float(by_level.mean()), float(of(self.game.levels["train"]).mean())
         measured = Measured(RETURN, value, {"training_return": trained, "gap": trained - value})
-        entries = [
-            Entry(name, name.replace("_", " "), one, RETURN.written(one)) for name, one in measured.numbers().items()
-        ]
+        entries = [Entry(name, spelled(name), one, RETURN.written(one)) for name, one in measured.numbers().items()]
         return Examination(measured, len(by_level), {"return": by_level}, entries)
 
     def described(self, data: Dataset) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation import distributed
-from foundation.metric import Measured, Metric
+from foundation.metric import SPELLINGS, Measured, Metric, spelled
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
@@ -24,6 +24,7 @@ from training.evaluation import seen
 from training.targets import Batch, Target, Targets
 from training.task import Answers, ByClass, Drawn, Entry, Examination
 
+SPELLINGS.update({f"ap{of}": f"AP{of.replace('_', ' ')}" for of in ("", "50", "75", "_small", "_medium", "_large")})
 AP = Metric("ap", "%", scale=100, decimals=2, step="points", beside=("ap50", "loss"))
 
 COUNTED = 100
@@ -143,15 +144,15 @@ class Detection:
         known = {name: _number(value) for name, value in values.items()}
         ap = known.pop(AP.name) or 0.0
         beside = {"ap50": known["ap50"] or 0.0, **({} if mean is None else {"loss": mean})}
-        entries = [Entry(AP.name, AP.name, ap, AP.written(ap))]
+        entries = [Entry(AP.name, AP.words, ap, AP.written(ap))]
         for name, value in known.items():
-            entries.append(Entry(name, name.replace("_", " "), value, "" if value is None else AP.written(value)))
+            entries.append(Entry(name, spelled(name), value, "" if value is None else AP.written(value)))
         entries.append(Entry("loss", "loss", mean, "" if mean is None else f"{mean:.4f}"))
 
         def by_class() -> ByClass:
             labels = torch.cat([_counted(one)["labels"] for one in true])
             counts = labels.bincount(minlength=classes).tolist()
-            return ByClass("boxes", counts, {AP.name: tuple(map(_number, each))})
+            return ByClass("boxes", counts, {AP.words: tuple(map(_number, each))})
 
         return Examination(Measured(AP, ap, beside), len(own), kept(own), entries, by_class)
 

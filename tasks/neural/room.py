@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foundation import distributed
 from foundation.errors import InputError
-from foundation.metric import METRICS, Measured, Metric
+from foundation.metric import METRICS, SPELLINGS, Measured, Metric
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.network import Network
@@ -26,6 +26,7 @@ from training.precision import autocast
 from training.targets import Batch, Targets
 from training.task import Entry, Examination
 
+SPELLINGS.update(simulated_neurons="simulated neurons")
 NEURAL = METRICS.register("simulated_neurons")(
     Metric("simulated_neurons", decimals=4, beside=("explained", "ceiling", "accuracy", "loss"))
 )
@@ -110,7 +111,7 @@ class NeuralPrediction(Classification):
             "loss": known.measured.beside["loss"],
         }
         entries = (
-            Entry(NEURAL.name, "simulated neurons", value, NEURAL.written(value)),
+            Entry(NEURAL.name, NEURAL.words, value, NEURAL.written(value)),
             Entry("explained", "explained", explained, f"{explained:.4f}"),
             Entry("ceiling", "ceiling", ceiling, f"{ceiling:.4f}"),
             *known.entries,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation import distributed
-from foundation.metric import Measured, Metric
+from foundation.metric import SPELLINGS, Measured, Metric, spelled
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
@@ -26,6 +26,7 @@ from training.evaluation import seen
 from training.targets import Batch, Target, Targets
 from training.task import Answers, ByClass, Drawn, Entry, Examination
 
+SPELLINGS.update(oks_ap="OKS-AP", oks_ap50="OKS-AP at .5")
 AP = Metric("oks_ap", "%", scale=100, decimals=2, step="points", beside=("oks_ap50", "loss"))
 
 
@@ -136,8 +137,8 @@ class Pose:
         oks = float(np.nanmean(alike)) if np.isfinite(alike).any() else 0.0
         beside = {"oks_ap50": ap50, **({} if mean is None else {"loss": mean}), "oks": oks}
         entries = (
-            Entry(AP.name, "OKS-AP", ap, AP.written(ap)),
-            Entry("oks_ap50", "at .5", ap50, AP.written(ap50)),
+            Entry(AP.name, AP.words, ap, AP.written(ap)),
+            Entry("oks_ap50", spelled("oks_ap50"), ap50, AP.written(ap50)),
             Entry("oks", "mean similarity", oks, AP.written(oks)),
             Entry("loss", "loss", mean, "" if mean is None else f"{mean:.4f}"),
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation import distributed
-from foundation.metric import Measured, Metric
+from foundation.metric import SPELLINGS, Measured, Metric
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.head import Head
@@ -27,6 +27,7 @@ from training.task import Answers, ByClass, Drawn, Entry, Examination
 
 HEADS_BY_NAME: dict[str, type[DenseHead]] = {head.name: head for head in (ConvHead, DeepLabV3Head, OrdnetHead)}
 
+SPELLINGS.update(miou="mIoU")
 MIOU = Metric("miou", "%", scale=100, decimals=2, step="points", beside=("loss",))
 
 
@@ -117,7 +118,7 @@ class Segmentation:
         mean = sum(losses) / max(1.0, float(matrix.sum())) if losses else None
         measured = Measured(MIOU, value, {} if mean is None else {"loss": mean})
         entries = (
-            Entry(MIOU.name, MIOU.name, value, MIOU.written(value)),
+            Entry(MIOU.name, MIOU.words, value, MIOU.written(value)),
             Entry("loss", "loss", mean, "" if mean is None else f"{mean:.4f}"),
         )
         return Examination(measured, len(by_picture), {"confusion": by_picture}, entries, lambda: of_pixels(matrix))
