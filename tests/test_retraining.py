@@ -381,5 +381,5 @@ def test_pictures_that_changed_since_the_search(
     warning = "is not what the search was given any more"
     assert warning not in told(data.identity)
     assert warning not in told(files_of(data.identity))  # the same files, by a search that prepared them otherwise
-    assert f"data: the pictures of {free['data']} {warning}" in told("folder 0123456789abcdef")
+    assert f"data: {free['data']} {warning}" in told("folder 0123456789abcdef")
     assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")
