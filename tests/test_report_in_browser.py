@@ -305,6 +305,33 @@ def test_lines_are_left_that_pass_a_stretch_of_an_axis(browser: Any, address: st
         assert page.locator("#decisions .way.out").count() == 0
 
 
+def test_an_axis_is_filtered_from_the_keyboard(browser: Any, address: str) -> None:
+    with Opened(browser, address, WIDE) as page:
+        ways = page.locator("#decisions .way").count()
+        axis = page.locator("#decisions .axis").first
+        slider = axis.get_by_role("slider")
+        marks = axis.locator("text.on").all_text_contents()
+        assert slider.get_attribute("aria-valuetext") == "all"
+        slider.focus()
+        left = []
+        for number in range(len(marks)):
+            page.keyboard.press("ArrowUp")
+            assert slider.get_attribute("aria-valuetext") == marks[number]
+            assert slider.get_attribute("aria-valuenow") == str(number + 1)
+            left.append(page.locator("#decisions .way:not(.out)").count())
+        assert sum(left) == ways  # each line passes one option
+        assert page.get_by_role("status").text_content() == f"{left[-1]} of {ways} candidates"
+        for _ in marks:
+            page.keyboard.press("Shift+ArrowDown")
+        assert slider.get_attribute("aria-valuetext") == f"{marks[0]} to {marks[-1]}"
+        assert page.locator("#decisions .way.out").count() == 0
+        page.keyboard.press("ArrowUp")  # there is nothing beyond the last
+        assert slider.get_attribute("aria-valuetext") == f"{marks[0]} to {marks[-1]}"
+        page.keyboard.press("Escape")
+        assert slider.get_attribute("aria-valuetext") == "all"
+        assert axis.locator(".band").count() == 0
+
+
 TARGETS = """[...document.querySelectorAll("a,button")].filter(one => one.checkVisibility())
   .map(one => [one.outerHTML, one.getBoundingClientRect()])
   .filter(([, box]) => box.width < 24 || box.height < 24).map(([words]) => words)"""

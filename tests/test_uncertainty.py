@@ -132,6 +132,8 @@ def test_what_cannot_be_told_from_the_best_is_marked(tiny_space: PricedSpace) ->
     assert "smallest of these is network 2." in page
     assert page.count("a draw, the smallest") == 1
     assert "88.40 ± 0.51 %" in page
+    assert page.count('class="member alike"') == 3
+    assert page.count('class="error"') == 4
     table = front_table(record.front, "a front", {digest: 10 + i for i, digest in enumerate(digests)}, 4_000)
     assert "2 cannot be told from the best" in str(table.caption)
     assert "trial 11, 300 MACs" in str(table.caption)
@@ -140,6 +142,7 @@ def test_what_cannot_be_told_from_the_best_is_marked(tiny_space: PricedSpace) ->
     assert draw(alone.front, 4_000) is None
     assert draw(alone.front, None) is None
     assert "beside the best" not in _page(alone)
+    assert "member alike" not in _page(alone)
 
 
 @pytest.mark.parametrize(("accuracy", "near"), [(0.105, True), (0.109, True), (0.112, False), (0.5, False)])

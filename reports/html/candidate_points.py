@@ -32,14 +32,20 @@ def told_of(record: Record, candidate: Candidate) -> str:
     return f"{numbers}\n{attention_by_stage(candidate.architecture)}"
 
 
-def member_dot(frame: Frame, at: Point, record: Record, candidate: Candidate, number: int) -> Markup:
-    """A network of the front as a button; the page's script lets the tabulator key reach the chosen one alone."""
+def member_dot(
+    frame: Frame, at: Point, record: Record, candidate: Candidate, number: int, *, alike: bool = False
+) -> Markup:
+    """A network of the front as a button; the page's script lets the tabulator key reach the chosen one alone.
+
+    Args:
+        alike: whether it is the best score or cannot be told from it.
+    """
     told = f"network {number}: {told_of(record, candidate)}"
     return frame.dot(
         at,
         6,
         told,
-        class_="member",
+        class_="member alike" if alike else "member",
         data_show=f"network-{number}",
         tabindex=0,
         role="button",

@@ -37,9 +37,10 @@ def front(record: Record) -> Section | None:
     rest = [one.candidate for one in record.evaluated if one.candidate.architecture.digest() not in digests]
     best = record.best.architecture.digest() if record.best else None
     everything = [*members, *rest]
+    spans = [_span(record, candidate) for candidate in members]
     frame = Frame(
         [getattr(candidate.cost, cost) for candidate in everything],
-        [candidate.score for candidate in everything],
+        [*(candidate.score for candidate in everything), *(end for span in spans for end in span)],
         x_label=COST_AXES[cost],
         y_label=record.title.number,
         x_format=lambda value: amount(cost, value),
@@ -53,6 +54,9 @@ def front(record: Record) -> Section | None:
         at = (getattr(candidate.cost, cost), candidate.score)
         drawn.append(frame.dot(at, 3.4, told_of(record, candidate), class_="faint"))
     drawn.append(frame.path(sorted((getattr(c.cost, cost), c.score) for c in members), class_="stairs"))
+    for candidate, (low, high) in zip(members, spans, strict=True):
+        x = getattr(candidate.cost, cost)
+        drawn += [frame.path([(x, low), (x, high)], class_="error")] if high > low else []
     timed = any(candidate.cost.latency_ns for candidate in members)
     drawn_out = draw(members, record.scored_pictures)
     panels = []
@@ -63,7 +67,7 @@ def front(record: Record) -> Section | None:
         won = candidate.architecture.digest() == best
         chosen = name if won else chosen
         at = (getattr(candidate.cost, cost), candidate.score)
-        drawn.append(member_dot(frame, at, record, candidate, number))
+        drawn.append(member_dot(frame, at, record, candidate, number, alike=_is_alike(drawn_out, candidate)))
         panels.append(_panel(record, candidate, number, won))
         rows.append(
             TableRow(
@@ -96,6 +100,8 @@ def front(record: Record) -> Section | None:
         f"{len(members)} of {len(everything):,} networks are such that no other is both better and cheaper. "
         "Choose a point or a row to see its network; the faint points are all others that were evaluated."
     )
+    if any(high > low for low, high in spans):
+        said += " Upright lines are standard errors."
     if record.title.front:
         said += f" {record.title.front}"
     if drawn_out:
@@ -161,10 +167,20 @@ def draw_cells(drawn_out: Draw | None, candidate: Candidate) -> list[Cell]:
     return [Cell("a draw, the smallest" if smallest else "a draw", 1.0 if smallest else 2.0)]
 
 
+def _span(record: Record, candidate: Candidate) -> tuple[float, float]:
+    """From a standard error below the score to one above it; the score alone where none is known."""
+    error = error_of_measured(candidate.measured, record.scored_pictures) or 0.0
+    return candidate.score - error, candidate.score + error
+
+
+def _is_alike(drawn_out: Draw | None, candidate: Candidate) -> bool:
+    return drawn_out is not None and candidate.architecture.digest() in drawn_out.digests
+
+
 def _said_of(drawn_out: Draw, members: Sequence[Candidate]) -> str:
     number = next(n for n, one in enumerate(members, 1) if one.architecture.digest() == drawn_out.smallest)
     return (
-        f"{len(drawn_out.digests) - 1} of them cannot be told from the best score: they lie within the standard error "
+        f"{len(drawn_out.digests) - 1} of them cannot be told from the best score (their points are filled): they lie within the standard error "
         "of the difference, reckoned as if each had pictures of its own, which is cautious as all had the same. The "
         f"smallest of these is network {number}."
     )
