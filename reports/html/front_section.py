@@ -181,8 +181,8 @@ def _said_of(drawn_out: Draw, members: Sequence[Candidate]) -> str:
     number = next(n for n, one in enumerate(members, 1) if one.architecture.digest() == drawn_out.smallest)
     return (
         f"{len(drawn_out.digests) - 1} of them cannot be told from the best score (their points are filled): they lie "
-        "within the standard error of the difference, reckoned as if each had pictures of its own, which is cautious as "
-        f"all had the same. The smallest of these is network {number}."
+        "within the standard error of the difference, reckoned as if each had pictures of its own, which is cautious "
+        f"as all had the same. The smallest of these is network {number}."
     )
 
 
