@@ -355,7 +355,7 @@ PRESETS = {
             data="scenes:people",
             output_stride=8,
             max_macs=8_000_000,
-            trials=160,
+            trials=120,
         ),
         learning_rate=0.2,
     ),

@@ -133,7 +133,7 @@ TRACK = Command(
     "track",
     TrackSettings,
     "example: python track.py runs/pose/retrain/found-0 scenes:people",
-    continues=False,
+    continues=True,
 )
 
 

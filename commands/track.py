@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from commands.output_folder import make
 from commands.settings import TRACK, TrackSettings
 from deployment.model_source import find_model, read_model
+from deployment.tracking.answered import Answered, Ask
 from deployment.tracking.detections import Detections, by_detector, by_file, disturbed
 from deployment.tracking.footage import Footage, find_footage, truth_of
 from deployment.tracking.measures import check_installed, followed
@@ -31,6 +34,8 @@ from training.data.people.mot_text import Tracked, read_tracks, write_tracks
 from training.lanes import use_threads
 
 TRACKS, JOINTS_FILE, MEASURES, STRIP = "tracks.txt", "joints.json", "tracking.json", "strip.png"
+ANSWERED = "answered.jsonl"
+"""What networks answered so far, while the command runs or after a kill."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,12 +50,16 @@ def main(arguments: Sequence[str]) -> None:
     use_threads(default_threads(), lanes=device.type == "cpu")
     model = read_model(find_model(settings.source), device)
     check_pose(model)
-    detections = _detections(settings, footage, device, reporter)
-    following = Following(by_look=settings.by == "appearance", smoothing=settings.smoothing)
     out = Path(settings.out)
+    answered = Answered(out / ANSWERED)
+    detections = _detections(settings, footage, device, answered.of, reporter)
+    following = Following(by_look=settings.by == "appearance", smoothing=settings.smoothing)
     make(out)
-    tracks = tracks_of(footage, detections, following, reporter)
-    joints = joints_of(model, footage, tracks, reporter)
+    if answered.before:
+        reporter.say(f"{answered.path}: goes on after {answered.before} answers of networks")
+    with answered:
+        tracks = tracks_of(footage, detections, following, reporter)
+        joints = joints_of(model, footage, tracks, reporter, answered.of)
     result = Followed(tracks, smoothed_along(tracks, joints, footage, following))
     write_tracks(out / TRACKS, tracks)
     write_json(out / JOINTS_FILE, _joints(result))
@@ -68,12 +77,14 @@ def _truth(settings: TrackSettings, footage: Footage) -> dict[int, Tracked] | No
     return None if footage.people is None else truth_of(footage.people)
 
 
-def _detections(settings: TrackSettings, footage: Footage, device: Any, reporter: Reporter) -> Detections:
+def _detections(
+    settings: TrackSettings, footage: Footage, device: torch.device, ask: Ask, reporter: Reporter
+) -> Detections:
     """Where the boxes come from; one place alone."""
     if settings.detector is not None and settings.boxes is not None:
         raise InputError("--detector and --boxes: both say where people are; give one of them")
     if settings.detector is not None:
-        return by_detector(read_model(find_model(settings.detector), device), footage, settings.least_score)
+        return by_detector(read_model(find_model(settings.detector), device), footage, settings.least_score, ask)
     if settings.boxes is not None:
         return by_file(Path(settings.boxes), footage)
     if footage.people is None:

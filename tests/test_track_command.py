@@ -1,6 +1,9 @@
 """`track.py`: from the frames of a video to tracks, joints, measures and a strip of frames."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,9 @@ from PIL import Image
 
 from commands import ending, track
 from deployment.answers import Seen
-from deployment.model_source import Model
+from deployment.model_source import Model, read_model
+from deployment.tracking import answered
+from deployment.tracking.answered import Answered, asked
 from deployment.tracking.detections import by_detector, disturbed
 from deployment.tracking.footage import find_footage, truth_of
 from search_space import Architecture, Attention, Stage, build
@@ -24,6 +29,12 @@ from training.data.people.joints import JOINTS
 from training.data.people.made_worse import FALSE, JITTER, MISSED
 from training.data.people.mot_text import read_tracks, write_tracks
 from training.model_file import ModelInfo, save_model
+from training.task import Answers
+
+
+class Killed(BaseException):
+    """What ends a command as a kill does: nothing catches it."""
+
 
 STAGES = (Stage("inverted_residual", 12, 2, 2, 3, (Attention("ca", 4),)),)
 ARCHITECTURE = Architecture(48, 8, 2, STAGES, None, "relu6")
@@ -49,6 +60,13 @@ def _refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pyte
     printed = capsys.readouterr().err.strip()
     assert "\n" not in printed
     return printed
+
+
+@contextmanager
+def _killed_at_its_end(path: Path) -> Iterator[Answered]:
+    with suppress(Killed), Answered(path) as kept:
+        yield kept
+        raise Killed
 
 
 def test_a_made_clip_is_followed_and_measured(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +95,89 @@ def test_the_same_again_writes_the_same(weights: str, tmp_path: Path) -> None:
         track.main([weights, "scenes:people:1", "--by", "appearance", "--out", str(tmp_path / name), "--quiet"])
     for file in ("tracks.txt", "joints.json", "tracking.json", "strip.png"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_killed_command_goes_on_and_writes_the_same(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [weights, "scenes:people:1", "--out"]
+    track.main([*command, str(tmp_path / "whole")])
+    assert not (tmp_path / "whole" / track.ANSWERED).exists()
+    counted: list[int] = []
+
+    def answers(model: Model, images: torch.Tensor, *, most: int) -> Answers:
+        if len(counted) == most:
+            raise Killed
+        counted.append(len(images))
+        return asked(model, images)
+
+    killed = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(answered, "asked", partial(answers, most=9))
+        with pytest.raises(Killed):
+            track.main([*command, str(killed)])
+    said = (killed / track.ANSWERED).read_bytes()
+    assert said.count(b"\n") == 9
+    (killed / track.ANSWERED).write_bytes(said[:-7])  # cut off within the last
+    capsys.readouterr()
+    before, counted[:] = len(counted), []
+    with monkeypatch.context() as patch:
+        patch.setattr(answered, "asked", partial(answers, most=1000))
+        track.main([*command, str(killed)])
+    assert f"{killed / track.ANSWERED}: goes on after {before - 1} answers of networks" in capsys.readouterr().out
+    assert len(counted) == sum(1 for people in read_tracks(killed / "tracks.txt").values() if len(people.boxes)) - 8
+    for file in ("tracks.txt", "joints.json", "tracking.json", "strip.png"):
+        assert (tmp_path / "whole" / file).read_bytes() == (killed / file).read_bytes()
+    assert not (killed / track.ANSWERED).exists()
+
+
+def test_answers_of_other_networks_and_pictures_are_not_taken(weights: str, tmp_path: Path) -> None:
+    model = read_model(Path(weights), torch.device("cpu"))
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(1)
+    save_model(other, build(ARCHITECTURE, HEAD).state_dict(), model.info)
+    pictures = torch.rand(2, 3, 48, 48)
+    path = tmp_path / "answered.jsonl"
+    with _killed_at_its_end(path) as first:
+        one = first.of(model, pictures)
+    with _killed_at_its_end(path) as second:
+        assert second.before == 1
+        assert torch.equal(second.of(model, pictures), one)
+        assert path.read_bytes().count(b"\n") == 1
+        assert not torch.equal(second.of(read_model(other, torch.device("cpu")), pictures), one)
+        second.of(model, pictures.flip(0))
+    assert path.read_bytes().count(b"\n") == 3
+    lines = path.read_text().splitlines(keepends=True)
+    for hostile in (
+        "{}\n",
+        '{"key": 1, "answers": {"": {"type": "object", "shape": [], "values": []}}}\n',
+        "[[[\n",
+        "\xff\n",
+    ):
+        path.write_text(lines[0] + hostile + lines[1], encoding="latin-1")
+        assert Answered(path).before == 1
+
+
+def test_a_detector_s_answers_are_kept_as_well(tmp_path: Path) -> None:
+    answers = {"boxes": torch.rand(1, 3, 4), "labels": torch.tensor([[0, 1, -1]]), "scores": torch.rand(1, 3)}
+    calls: list[int] = []
+    path = tmp_path / "network"
+    path.write_bytes(b"its weights")
+
+    def see(images: torch.Tensor) -> Seen:
+        calls.append(len(images))
+        return Seen(answers)
+
+    info = ModelInfo(ARCHITECTURE, ("person",), MEAN, STD, "scenes:people", "detection", {}, HEAD)
+    model = Model(path, info, see)
+    file = tmp_path / "answered.jsonl"
+    for _ in range(2):
+        with _killed_at_its_end(file) as kept:
+            found = kept.of(model, torch.zeros(1, 3, 8, 8))
+        for name, each in answers.items():
+            assert torch.equal(found[name], each)
+            assert found[name].dtype == each.dtype
+    assert calls == [1]
 
 
 def test_frames_in_files_with_boxes_in_a_file(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

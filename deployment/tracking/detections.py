@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deployment.answers import mapped
 from deployment.model_source import Model
+from deployment.tracking.answered import Ask, asked
 from deployment.tracking.footage import Footage
 from foundation.errors import InputError
 from foundation.seeds import derive
@@ -23,7 +23,7 @@ Detections = Callable[[int], Tracked]
 PERSON = "person"
 
 
-def by_detector(model: Model, footage: Footage, least: float) -> Detections:
+def by_detector(model: Model, footage: Footage, least: float, ask: Ask = asked) -> Detections:
     """What a trained detector finds: of class `person`, where it has that class, else of all.
 
     Args:
@@ -39,7 +39,7 @@ def by_detector(model: Model, footage: Footage, least: float) -> Detections:
         picture = footage.picture(place)
         height, width = picture.shape[:2]
         image = normalised(crops(picture, np.array([[0, 0, width, height]]), side), model)
-        answers = mapped(model.see(image).answers, Tensor.cpu)
+        answers = ask(model, image)
         boxes, labels, scores = (answers[name][0] for name in ("boxes", "labels", "scores"))
         taken = (labels >= 0) & (scores >= least)
         if PERSON in names:

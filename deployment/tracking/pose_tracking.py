@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deployment.answers import all_finite
 from deployment.model_source import Model
+from deployment.tracking.answered import Ask, asked
 from deployment.tracking.appearance import looks
 from deployment.tracking.detections import Detections, normalised
 from deployment.tracking.footage import Footage
@@ -73,7 +74,9 @@ def tracks_of(footage: Footage, detections: Detections, following: Following, re
     return follow(frames(), following.tracker)
 
 
-def joints_of(model: Model, footage: Footage, tracks: dict[int, Tracked], reporter: Reporter) -> dict[int, Array]:
+def joints_of(
+    model: Model, footage: Footage, tracks: dict[int, Tracked], reporter: Reporter, ask: Ask = asked
+) -> dict[int, Array]:
     """Of each tracked box the joints: in a crop around it, and from there in the frame."""
     check_pose(model)
     side = model.info.architecture.resolution
@@ -84,7 +87,7 @@ def joints_of(model: Model, footage: Footage, tracks: dict[int, Tracked], report
             if len(tracked.boxes):
                 around = squares(tracked.boxes)
                 images = normalised(crops(footage.picture(number - 1), around, side), model)
-                answers: Tensor = model.see(images).answers.cpu()
+                answers: Tensor = ask(model, images)
                 if not all_finite(answers):
                     raise InputError(f"{model.path}: its joints are not finite; was it trained to the end?")
                 own = answers.numpy()
