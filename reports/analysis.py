@@ -2,13 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import create_trial
 
 from reports.record import Evaluated
@@ -29,6 +29,7 @@ LEAST_CANDIDATES = 20
 MOST_IMPORTANT = 400
 """Candidates that importances rest on at most: fANOVA's time grows with their square."""
 
+NOTHING = "–"  # what is not decided, and no attention
 LEAST_SEEN = 3  # candidates in which an option stands, for its effect to be told
 
 
@@ -169,29 +170,28 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
 
     The study's own parameters are conditional (a ratio's options depend on the width), and Optuna takes those alone
     that every trial has; so the same candidates, or of many as many as are quick, evenly over the search, are told to
-    a study of their stages' final values.
+    a study of their stages' final values. To fANOVA these are their places in order: of a decision with k names it
+    would go through up to 2^k combinations.
     """
     candidates = candidates[:: -(-len(candidates) // MOST_IMPORTANT) or 1]
     if len(candidates) < LEAST_CANDIDATES or len({candidate.score for candidate in candidates}) < 2:
         return []
-    found = [decided(candidate.architecture) for candidate in candidates]
-    # A stage that is left out has neither kernel nor expansion.
-    names = dict.fromkeys(name for row in found for name in row)
-    rows = [{name: row.get(name, "–") for name in names} for row in found]
-    options = {name: sorted({row[name] for row in rows}) for name in names}
-    varied = {name: CategoricalDistribution(found) for name, found in options.items() if len(found) > 1}
+    rows = decisions([candidate.architecture for candidate in candidates])
+    options = {name: in_order({row[name] for row in rows}) for name in rows[0]}
+    varied = {name: found for name, found in options.items() if len(found) > 1}
     if not varied:
         return []
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")  # of merits
-    for candidate, row in zip(candidates, rows, strict=True):
-        params = {name: row[name] for name in varied}
-        study.add_trial(create_trial(value=candidate.measured.merit, params=params, distributions=dict(varied)))
+    merits = [candidate.measured.merit for candidate in candidates]
+    named = {name: CategoricalDistribution(found) for name, found in varied.items()}
+    placed = {name: IntDistribution(0, len(found) - 1) for name, found in varied.items()}
+    places = [{name: found.index(row[name]) for name, found in varied.items()} for row in rows]
     # Takes two seconds to import.
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
-    fanova = get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=24, seed=0))
-    ped = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    fanova = get_param_importances(
+        _told(merits, places, placed), evaluator=FanovaImportanceEvaluator(n_trees=24, seed=0)
+    )
+    ped = get_param_importances(_told(merits, rows, named), evaluator=PedAnovaImportanceEvaluator())
     importances = []
     for name in varied:
         stage, _, decision = name.partition(" ")
@@ -202,11 +202,53 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     return sorted(importances, key=lambda one: order.index(one.decision))
 
 
-def decided(architecture: Architecture) -> dict[str, str]:
-    """Each stage's decisions, `1 kernel` and so on; the resolution as stage 0's."""
+def _told(
+    merits: Sequence[float], rows: Sequence[Mapping[str, Any]], distributions: Mapping[str, BaseDistribution]
+) -> optuna.Study:
+    """A study of the candidates, in memory."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for merit, row in zip(merits, rows, strict=True):
+        params = {name: row[name] for name in distributions}
+        study.add_trial(create_trial(value=merit, params=params, distributions=dict(distributions)))
+    return study
+
+
+def in_order(options: Iterable[str]) -> list[str]:
+    """Options of a decision: none first, numbers by their size, kinds of attention by their names and then ratios."""
+
+    def key(option: str) -> tuple[bool, str, float]:
+        kind, _, number = option.rpartition("/")
+        try:
+            return option != NOTHING, kind, float(number)
+        except ValueError:
+            return option != NOTHING, option, 0.0
+
+    return sorted(set(options), key=key)
+
+
+def decisions(architectures: Sequence[Architecture]) -> list[dict[str, str]]:
+    """Each one's decisions by stage, `1 kernel` and so on; the resolution as stage 0's. All have the same names.
+
+    A stage where blocks of an architecture differ in their attention has it by block, `4 attention of block 2`. What an
+    architecture does not decide, as the kernel of a stage that is left out, is `–`.
+    """
+    rows = [architecture.stage_rows() for architecture in architectures]
+    by_block = {stage.name for row in rows for stage in row if len(set(stage.attention)) > 1}
+    found = [_decided(architecture, row, by_block) for architecture, row in zip(architectures, rows, strict=True)]
+    names = dict.fromkeys(name for row in found for name in row)
+    return [{name: row.get(name, NOTHING) for name in names} for row in found]
+
+
+def _decided(architecture: Architecture, stages: Sequence[Row], by_block: Collection[str]) -> dict[str, str]:
     row = {"0 resolution": f"{architecture.resolution}"}
-    for stage in architecture.stage_rows():
-        attention = {"attention": stage.attention_label} if stage.attention else {}
+    for stage in stages:
+        attention: dict[str, str] = {}
+        if stage.name in by_block:
+            places = enumerate(stage.blocks, 1)
+            attention = {f"attention of block {number}": one.label for number, one in places if one is not None}
+        elif stage.attention:
+            attention = {"attention": stage.attention_label}
         own = {**attention, "kind": stage.kind, **dict(stage.numbers), "depth": stage.depth, "width": stage.width}
         row |= {f"{stage.name} {name}": str(value) for name, value in own.items()}
     return row

@@ -351,14 +351,6 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(tiny_space: PricedS
     assert 0.85 < np.mean(held) <= 1
 
 
-def test_importances_find_what_was_planted(tiny_space: PricedSpace) -> None:
-    found = analysis.importances(_candidates(tiny_space, 150))
-    for field in ("fanova", "ped_anova"):
-        shares = {(one.stage, one.decision): getattr(one, field) for one in found}
-        assert sum(shares.values()) == pytest.approx(1)
-        assert max(shares, key=lambda key: shares[key]) == (2, "attention")
-
-
 def test_the_course_ends_at_the_whole_area(tiny_space: PricedSpace) -> None:
     evaluated = [Evaluated(i, i, one, float(i)) for i, one in enumerate(_candidates(tiny_space, 50))]
     bound = 5_000_000

@@ -1,6 +1,6 @@
 """Parallel coordinates: a line for each candidate, through what was decided for it, to its score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reports import analysis
@@ -15,7 +15,6 @@ MOST_LINES = 500
 """Candidates that are drawn: the best, and of the others as many as can be told apart, evenly over the search."""
 
 MOST_DECISIONS = 6
-NOTHING = "–"
 _WIDTH, _HEIGHT, _TOP, _BOTTOM = 860, 380, 58, 360
 _LEFT, _RIGHT = 64, 800
 _APART = 7.0  # pixels that lines through the same option spread over, so that they can be told apart
@@ -39,8 +38,11 @@ def parallel_chart(record: Record, candidates: Sequence[Candidate], found: Seque
         found: how much each decision matters.
     """
     drawn = _drawn(candidates)
+    digests = [one.architecture.digest() for one in candidates]
+    all_of_them = dict(zip(digests, analysis.decisions([one.architecture for one in candidates]), strict=True))
+    decisions = [all_of_them[one.architecture.digest()] for one in drawn]
     most = sorted(found, key=lambda one: -one.fanova)[:MOST_DECISIONS]
-    axes = [_decision(drawn, one) for one in sorted(most, key=lambda one: (one.stage, one.decision))]
+    axes = [_decision(decisions, one) for one in sorted(most, key=lambda one: (one.stage, one.decision))]
     axes.append(_number(COST_NAMES["macs"], [one.cost.macs for one in drawn], lambda value: amount("macs", value)))
     axes.append(_number(record.metric.words, [one.score for one in drawn], record.metric.tick))
     best = {one.architecture.digest() for one in analysis.top(candidates)}
@@ -83,24 +85,15 @@ def _at(place: float) -> float:
     return _BOTTOM - place * (_BOTTOM - _TOP)
 
 
-def _decision(drawn: Sequence[Candidate], one: analysis.Importance) -> _Axis:
+def _decision(decisions: Sequence[Mapping[str, str]], one: analysis.Importance) -> _Axis:
     """An axis with the options of a decision, numbers by their size, evenly."""
     name = f"{one.stage} {one.decision}"
-    values = [analysis.decided(candidate.architecture).get(name, NOTHING) for candidate in drawn]
-    options = sorted(set(values), key=_order)
+    values = [row[name] for row in decisions]
+    options = analysis.in_order(values)
     places = {option: number / max(1, len(options) - 1) for number, option in enumerate(options)}
     ticks = [(place, option) for option, place in places.items()]
     stage = f"stage {one.stage}" if one.stage else "input"
     return _Axis((stage, one.decision), values, [places[value] for value in values], ticks, _APART)
-
-
-def _order(option: str) -> tuple[bool, str, float]:
-    """None first, numbers by their size, kinds of attention by their names and then their ratios."""
-    kind, _, number = option.rpartition("/")
-    try:
-        return option != NOTHING, kind, float(number)
-    except ValueError:
-        return option != NOTHING, option, 0.0
 
 
 def _number(name: str, values: Sequence[float], written: Callable[[float], str]) -> _Axis:
