@@ -249,7 +249,13 @@ def _decided(architecture: Architecture, stages: Sequence[Row], by_block: Collec
             attention = {f"attention of block {number}": one.label for number, one in places if one is not None}
         elif stage.attention:
             attention = {"attention": stage.attention_label}
-        own = {**attention, "kind": stage.kind, **dict(stage.numbers), "depth": stage.depth, "width": stage.width}
+        own = {
+            **attention,
+            "kind": stage.kind.replace("_", " "),
+            **dict(stage.numbers),
+            "depth": stage.depth,
+            "width": stage.width,
+        }
         row |= {f"{stage.name} {name}": str(value) for name, value in own.items()}
     return row
 

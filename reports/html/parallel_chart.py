@@ -16,14 +16,14 @@ MOST_LINES = 500
 
 MOST_DECISIONS = 6
 _WIDTH, _HEIGHT, _TOP, _BOTTOM = 860, 380, 58, 360
-_LEFT, _RIGHT = 64, 800
+_LEFT, _RIGHT = 96, 804
 _APART = 7.0  # pixels that lines through the same option spread over, so that they can be told apart
 
 
 class _Axis(NamedTuple):
-    """An axis: its words in two lines, each candidate's place on it (0 below to 1 on top), and words at places."""
+    """An axis: its words by line, each candidate's place on it (0 below to 1 on top), and words at places."""
 
-    name: tuple[str, str]
+    name: tuple[str, ...]
     values: Sequence[object]
     places: Sequence[float]
     ticks: Sequence[tuple[float, str]]
@@ -70,7 +70,7 @@ def parallel_chart(record: Record, candidates: Sequence[Candidate], found: Seque
         role="img",
         aria_label=f"what was decided for each candidate, and its {record.metric.words}",
         class_="chart wide parallel",
-        data_csv=as_csv([*(" ".join(filter(None, axis.name)) for axis in axes), "digest"], rows),
+        data_csv=as_csv([*(" ".join(axis.name) for axis in axes), "digest"], rows),
     )
 
 
@@ -93,24 +93,34 @@ def _decision(decisions: Sequence[Mapping[str, str]], one: analysis.Importance) 
     places = {option: number / max(1, len(options) - 1) for number, option in enumerate(options)}
     ticks = [(place, option) for option, place in places.items()]
     stage = f"stage {one.stage}" if one.stage else "input"
-    return _Axis((stage, one.decision), values, [places[value] for value in values], ticks, _APART)
+    decision, _, block = one.decision.partition(" of ")
+    return _Axis((stage, *filter(None, [block]), decision), values, [places[value] for value in values], ticks, _APART)
 
 
 def _number(name: str, values: Sequence[float], written: Callable[[float], str]) -> _Axis:
     """An axis of numbers, from a round one to a round one."""
     axis, marks = rounded_axis(values, 0.0, 1.0, ticks=4)
-    return _Axis(("", name), values, [axis.at(one) for one in values], [(axis.at(one), written(one)) for one in marks])
+    return _Axis((name,), values, [axis.at(one) for one in values], [(axis.at(one), written(one)) for one in marks])
 
 
 def _axis(axis: _Axis, x: float) -> Markup:
-    first, second = axis.name
-    parts = [
-        element("line", x1=x, x2=x, y1=_TOP - 8, y2=_BOTTOM + 8, class_="zero"),
-        element("text", text(first), x=x, y=16, text_anchor="middle"),
-        element("text", text(second), x=x, y=36, text_anchor="middle", class_="name"),
-    ]
+    parts = [element("line", x1=x, x2=x, y1=_TOP - 8, y2=_BOTTOM + 8, class_="zero")]
+    for above, words in enumerate(reversed(axis.name)):
+        last = {"class_": "name"} if above == 0 else {}
+        parts.append(element("text", text(words), x=x, y=_TOP - 14 - 15 * above, text_anchor="middle", **last))
     for place, words in axis.ticks:
         beside = {"x": x - 7, "y": _at(place), "dy": ".35em", "text_anchor": "end"}
-        parts.append(element("text", text(words), **beside, class_="on halo"))
+        parts.append(element("text", *_in_lines(words, x - 7), **beside, class_="on halo"))
     reach = {"x": x - 12, "width": 24, "y": _TOP - 8, "height": _BOTTOM - _TOP + 16}
     return element("g", *parts, element("rect", **reach, class_="reach"), class_="axis")
+
+
+def _in_lines(words: str, x: float) -> list[Markup]:
+    """Of a name a word a line, around the text's own place, with a space between for who reads it aloud."""
+    lines = words.split() if words.replace(" ", "").isalpha() else [words]  # a number and its unit stay together
+    if len(lines) < 2:
+        return [text(words)]
+    ends = [" "] * (len(lines) - 1) + [""]
+    drops = [f"{0.35 - 0.5 * (len(lines) - 1):.2f}em"] + ["1em"] * (len(lines) - 1)
+    spans = zip(lines, ends, drops, strict=True)
+    return [element("tspan", text(line + end), x=x, dy=drop) for line, end, drop in spans]
