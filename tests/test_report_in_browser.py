@@ -343,7 +343,8 @@ def test_a_phone_has_room_for_fingers_and_says_where_there_is_more(browser: Any,
         hidden = page.locator(".scroll.right").first
         assert page.evaluate("one => one.scrollWidth > one.clientWidth", hidden.element_handle())
         hidden.evaluate("one => one.scrollTo(one.scrollWidth, 0)")
-        page.wait_for_function("document.querySelector('.scroll').matches('.left:not(.right)')")
+        # A locator's wait: `wait_for_function` evaluates a string again and again, which the page's own policy forbids.
+        page.locator(".scroll.left:not(.right)").first.wait_for(state="attached")
         sizes = page.evaluate(
             """[...document.querySelectorAll("svg.chart text:not(.inside)")].filter(one => one.checkVisibility())
               .map(one => parseFloat(getComputedStyle(one).fontSize) * one.ownerSVGElement.getScreenCTM().a)"""
