@@ -130,7 +130,8 @@ def study_note(record: Record) -> str:
         "\n".join(f"- {line}" for line in (first, *(units[cost] for cost in costs if cost in units))),
         "Each trial's note draws its network. Its attributes hold the architecture as JSON, its digest, its costs and "
         "metrics; `attention` is that of each stage, such as `ca/4` (kind and reduction ratio) or – for none, with + "
-        "between a stage's blocks where they differ. The parameters `stage0.…` are the first stage's decisions.",
+        "between a stage's blocks where they differ. The parameters are what was decided, by stage, from 1; in a study "
+        "that began when they were counted from 0, `stage0.…` are the first stage's.",
         f"The run's page is `{record.folder.name}/report.html`. Next:",
         f"```\n{as_typed('python retrain.py')} {record.retraining}\n```",
     ]

@@ -20,6 +20,7 @@ from search_space.spaces import priced_space
 from studies.loop import search
 from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
+from studies.storage.parameter_names import name_in_study
 from studies.trials import Candidate
 
 QUIET = Reporter(quiet=True)
@@ -115,7 +116,12 @@ def _ended(url: str, name: str = "coordnas") -> list[FrozenTrial]:
 
 def _params(space: PricedSpace, seed: int, budget: Budget | None = None) -> tuple[dict[str, Any], Architecture]:
     architecture = space.within(budget or Budget()).sample(random.Random(seed))
-    return space.space.choices(architecture), architecture
+    return _in_study(space, architecture), architecture
+
+
+def _in_study(space: PricedSpace, architecture: Architecture) -> dict[str, Any]:
+    """Its decisions, as a study calls them."""
+    return {name_in_study(name, 1): value for name, value in space.space.choices(architecture).items()}
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -145,7 +151,7 @@ def test_it_is_evaluated(tiny_space: PricedSpace, tmp_path: Path, url: str, shar
 def test_one_that_was_evaluated_has_the_known_value(tiny_space: PricedSpace, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     first = _search(tiny_space, url, 5)
-    params = tiny_space.space.choices(first[2].architecture)
+    params = _in_study(tiny_space, first[2].architecture)
     for _ in range(2):
         _opened(url).enqueue_trial(params)
     fake = Fake()
@@ -162,13 +168,13 @@ def test_what_is_refused(tiny_space: PricedSpace, tmp_path: Path) -> None:
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.smallest).macs * 1.5))
     _search(tiny_space, url, 2, budget=budget)
     params, architecture = _params(tiny_space, 5, budget)
-    largest = tiny_space.space.choices(tiny_space.largest)
+    largest = _in_study(tiny_space, tiny_space.largest)
     over = tiny_space.cost(tiny_space.largest)
-    missing = {name: value for name, value in params.items() if name != "stage1.width"}
+    missing = {name: value for name, value in params.items() if name != "stage2.width"}
     failing, doomed = _params(tiny_space, 6, budget)
     given = [
-        (missing, "stage1.width is missing: one of 8, 16"),
-        ({**params, "stage0.width": 12}, "stage0.width is 12: expected one of 8, 16"),
+        (missing, "stage2.width is missing: one of 8, 16"),
+        ({**params, "stage1.width": 12}, "stage1.width is 12: expected one of 8, 16"),
         ({**params, "stage9.width": 8}, "stage9.width is nothing that is decided for this architecture; leave it out"),
         ({}, "resolution is missing: one of 16, 24"),
         (largest, f"{over.macs / 1000:.1f}k MACs: over the budget of {budget}"),
@@ -262,13 +268,14 @@ def test_by_the_command(
     command.main([*given, "--trials", "2"])
     study = _opened("sqlite:///run/study.db", "run")
     known = [trial.params for trial in study.trials]
-    options = (space := priced_space(str(narrow_space_file))).space.enumerate()
-    wanted = next(params for params in map(space.space.choices, options) if params not in known)
+    space = priced_space(str(narrow_space_file))
+    options = (_in_study(space, one) for one in space.space.enumerate())
+    wanted = next(params for params in options if params not in known)
     capsys.readouterr()
     study.enqueue_trial(wanted)
     study.enqueue_trial({"depth": 2})
     command.main([*given, "--trials", "4"])
-    assert "enqueued trial 3: not evaluated: stage0.depth is missing: one of 1, 2" in capsys.readouterr().out
+    assert "enqueued trial 3: not evaluated: stage1.depth is missing: one of 1, 2" in capsys.readouterr().out
     complete, failed = _ended("sqlite:///run/study.db", "run")
     assert (complete.state, failed.state) == (TrialState.COMPLETE, TrialState.FAIL)
     assert complete.params == wanted

@@ -19,8 +19,8 @@ from foundation.amounts import with_unit
 from foundation.errors import InputError
 from search_space.architecture import Architecture
 from studies.samplers.base import Goal, Proposal
-from studies.samplers.optuna_samplers import decisions
 from studies.storage.bulk_reading import Waiting, read_waiting, uncached
+from studies.storage.parameter_names import name_in_study, parameters
 from studies.storage.storages import patiently
 from studies.trials import Candidate
 
@@ -32,13 +32,15 @@ class Enqueued:
     """The queue of a study.
 
     Args:
+        first: the number of the first stage in its parameters.
         say: is told, in a line, what is not evaluated.
     """
 
-    def __init__(self, storage: BaseStorage, study_id: int, goal: Goal, say: Callable[[str], None]):
+    def __init__(self, storage: BaseStorage, study_id: int, goal: Goal, first: int, say: Callable[[str], None]):
         self._storage = uncached(storage)
         self._study_id = study_id
         self._goal = goal
+        self._first = first
         self._say = say
         self._proposals: deque[Proposal] = deque()
 
@@ -88,6 +90,7 @@ class Enqueued:
         goal, left = self._goal, dict(params)
 
         def choose(name: str, options: Sequence[Any]) -> Any:
+            name = name_in_study(name, self._first)
             if name not in left:
                 raise InputError(f"{name} is missing: one of {', '.join(map(str, options))}")
             value = left.pop(name)
@@ -112,7 +115,7 @@ class Enqueued:
         params: dict[str, Any] = {}
         distributions: dict[str, BaseDistribution] = {}
         if candidate is not None:
-            params, distributions = decisions(self._goal, candidate.architecture)
+            params, distributions = parameters(self._goal, candidate.architecture, self._first)
             values = [candidate.score, *(float(getattr(candidate.cost, name)) for name in self._goal.costs)]
             state, note = TrialState.COMPLETE, (EVALUATED_AS, candidate.architecture.digest())
 

@@ -31,6 +31,7 @@ from studies.storage.enqueued import Enqueued
 from studies.storage.leases import ATTRIBUTE as LEASE
 from studies.storage.leases import SECONDS, Leases
 from studies.storage.opening import opened_study
+from studies.storage.parameter_names import counted_from
 from studies.storage.records import (
     brief,
     described,
@@ -100,6 +101,7 @@ class OptunaStudy:
             with collecting_later():
                 study = opened_study(storage, name, self.goal, identity, asked, own=own)
                 self._storage, self._study_id = study._storage, study._study_id
+                self._first = counted_from(study)
                 self._take_in(read_trials(self._storage, self._study_id))
         except InputError as error:
             if str(error).startswith(("trial ", "attribute ")):
@@ -117,7 +119,7 @@ class OptunaStudy:
                 f"{without_password(storage)}: not this run's study ({first_line(error)}); move it away, or "
                 "use another `out`"
             ) from None
-        self._enqueued = Enqueued(self._storage, self._study_id, self.goal, say)
+        self._enqueued = Enqueued(self._storage, self._study_id, self.goal, self._first, say)
         if shared:
             self._leases = Leases(self._storage, self._study_id, lease)
             self._leases.beat()
@@ -246,7 +248,8 @@ class OptunaStudy:
         if lost:
             attributes["retries"] = 1 + max(trial.user_attrs.get("retries", 0) for trial in lost)
         trial_id = self._written(
-            new_trial(self.goal, TrialState.RUNNING, self._of(proposal, None, None), attributes), token
+            new_trial(self.goal, TrialState.RUNNING, self._of(proposal, None, None), attributes, first=self._first),
+            token,
         )
         assert self._leases is not None
         self._leases.hold(trial_id)
@@ -323,7 +326,7 @@ class OptunaStudy:
         return Told(proposal, cost, score, self.goal.budget.excess(cost), reason)
 
     def _add(self, state: TrialState, told: Told, attributes: dict[str, Any], started: datetime | None = None) -> None:
-        trial = new_trial(self.goal, state, told, attributes, started)
+        trial = new_trial(self.goal, state, told, attributes, started, first=self._first)
         if self._untold:
             if self._untold.popleft().params != trial.params:
                 raise InputError(

@@ -19,15 +19,21 @@ from foundation.metric import Metric, read_measured
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 from studies.samplers.base import REJECTIONS, Goal, Proposal, Told
-from studies.samplers.optuna_samplers import decisions
+from studies.storage.parameter_names import parameters
 from studies.trials import Candidate
 
 
 def new_trial(
-    goal: Goal, state: TrialState, told: Told, attributes: Mapping[str, Any], started: datetime | None = None
+    goal: Goal,
+    state: TrialState,
+    told: Told,
+    attributes: Mapping[str, Any],
+    started: datetime | None = None,
+    *,
+    first: int = 1,
 ) -> FrozenTrial:
-    """The trial that tells this."""
-    params, distributions = decisions(goal, told.architecture)
+    """The trial that tells this, in a study that counts stages from `first`."""
+    params, distributions = parameters(goal, told.architecture, first)
     trial = create_trial(
         state=state,
         values=stored_values(goal, told),
