@@ -2,6 +2,8 @@
 
 import json
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -210,23 +212,46 @@ def test_one_after_the_last_candidate_is_told(tiny_space: PricedSpace, tmp_path:
     assert [trial.state for trial in _ended(url)] == [TrialState.WAITING]
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "predictor", "regularized-evolution"])
+SAMPLERS = ("nsga2", "tpe", "predictor", "regularized-evolution")
+
+
+@pytest.fixture(scope="module", params=SAMPLERS)
+def begun(
+    request: pytest.FixtureRequest, tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, list[Any]]:
+    """A sampler, a study that it began and in which trials were queued since, and how that ends if nothing kills it."""
+    folder = tmp_path_factory.mktemp("begun")
+    url = f"sqlite:///{folder}/study.db"
+    _search(tiny_space, url, 6, sampler=request.param)
+    for seed in (1, 2):
+        _opened(url).enqueue_trial(_params(tiny_space, seed)[0])
+    _copy(folder / "study.db", folder / "whole.db")
+    return request.param, folder / "study.db", _end(tiny_space, f"sqlite:///{folder}/whole.db", request.param)
+
+
+def _copy(path: Path, to: Path) -> None:
+    """With what is in the database's log still."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as copy:
+        source.backup(copy)
+
+
+def _end(space: PricedSpace, url: str, sampler: str) -> list[Any]:
+    """What a search comes to that goes on there."""
+    candidates = _search(space, url, 20, sampler=sampler)
+    return [candidates, _own(url), [(trial.state, trial.values, trial.params) for trial in _ended(url)]]
+
+
 @pytest.mark.parametrize("kill_at", [0, 1, 2, 9])
-def test_a_killed_search_ends_alike(tiny_space: PricedSpace, tmp_path: Path, sampler: str, kill_at: int) -> None:
-    ends = []
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-        url = f"sqlite:///{tmp_path}/{name}/study.db"
-        _search(tiny_space, url, 6, sampler=sampler)
-        for seed in (1, 2):
-            _opened(url).enqueue_trial(_params(tiny_space, seed)[0])
-        if name == "killed":
-            with pytest.raises(Killed):
-                _search(tiny_space, url, 20, Fake(kill_at), sampler=sampler)
-        candidates = _search(tiny_space, url, 20, sampler=sampler)
-        ends.append((candidates, _own(url), [(trial.state, trial.values, trial.params) for trial in _ended(url)]))
-    assert ends[0] == ends[1]
-    assert [state for state, _, _ in ends[0][2]] == [TrialState.COMPLETE] * 2
+def test_a_killed_search_ends_alike(
+    tiny_space: PricedSpace, tmp_path: Path, begun: tuple[str, Path, list[Any]], kill_at: int
+) -> None:
+    sampler, path, whole = begun
+    _copy(path, tmp_path / "study.db")
+    url = f"sqlite:///{tmp_path}/study.db"
+    with pytest.raises(Killed):
+        _search(tiny_space, url, 20, Fake(kill_at), sampler=sampler)
+    assert _end(tiny_space, url, sampler) == whole
+    assert [state for state, _, _ in whole[2]] == [TrialState.COMPLETE] * 2
 
 
 @pytest.mark.parametrize("late", [False, True])
