@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from foundation.metric import Measured, Metric, spelled
+from evaluators.titles import title_of
+from foundation.metric import Measured, Metric, corrected, spelled
 from reports.dashboard_notes import trial_note
 from reports.report import report
 from search_space.cost.priced_space import PricedSpace
@@ -42,6 +43,12 @@ def test_every_task_s_numbers_are_spelled_for_people() -> None:
         for number in (judged.name, *judged.beside):
             assert re.fullmatch(r"[A-Za-z][A-Za-z0-9 .-]*", spelled(number)), (name, number)
     assert Metric("of_a_user").words == "of_a_user"  # a name that nobody spelled stays as it was given
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_corrected_score_says_what_it_was(name: str) -> None:
+    title = title_of({"name": "supernet", "prior": {"score": "progressivity"}}, corrected(JUDGED[name]))
+    assert f" {JUDGED[name].words} corrected by" in title.figure
 
 
 @pytest.mark.parametrize("name", JUDGED)

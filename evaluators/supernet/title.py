@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluators.titles import Title, corrected_by, on_validation
-from foundation.metric import Metric, is_corrected
+from foundation.metric import Metric, is_corrected, spelled
 
 
 def _supernet(identity: Mapping[str, Any], metric: Metric, pictures: int | None) -> Title:
     prior = identity.get("prior")
     corrected = corrected_by(prior["score"]) if isinstance(prior, dict) and "score" in prior else ""
-    measured = metric.beside[0] if is_corrected(metric) else metric.column
+    measured = spelled(metric.beside[0]) if is_corrected(metric) else metric.column
     number = metric.column if is_corrected(metric) else _number(metric, "corrected" if corrected else "")
     return Title(
         number,
