@@ -23,6 +23,7 @@ from studies.loop import search
 from studies.runs import run_folder
 from studies.samplers import Goal, Proposal, Sampler, Told, make_sampler, register
 from studies.storage.optuna_study import OptunaStudy
+from studies.storage.parameter_names import name_in_study
 from studies.storage.records import is_ours, occupies
 from studies.trials import Candidate
 from training.data.dataset import PREPARED
@@ -127,7 +128,8 @@ def test_each_trial_carries_its_record(tiny_space: PricedSpace, tmp_path: Path) 
         assert trial.user_attrs["digest"] == candidate.architecture.digest()
         assert trial.values == [candidate.score, candidate.cost.macs]
         assert trial.user_attrs["params"] == candidate.cost.params
-        assert trial.params == tiny_space.space.choices(candidate.architecture)
+        chosen = tiny_space.space.choices(candidate.architecture)
+        assert trial.params == {name_in_study(name, 1): value for name, value in chosen.items()}
         assert trial.constraints["budget"] <= 0
         for reason, decided in trial.user_attrs.get("rejected", ()):
             following = iter(decided)
