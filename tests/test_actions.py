@@ -310,4 +310,4 @@ def test_a_search_a_training_and_a_test(
     told = json.loads(Path("run/retrain/found-0/evaluation/weights-test/evaluation.json").read_text())
     assert told["wf_map"] == pytest.approx(found["test"]["wf_map"])
     assert set(told["contrasts"]) == {"scene of another clip", "no scene", "scene and action reversed"}
-    assert set(told["classes"][0]) == {"number", "name", "people", "AP", "weighed by crowding"}
+    assert set(told["classes"][0]) == {"number", "name", "people", "ap", "weighed by crowding"}

@@ -80,7 +80,7 @@ def test_who_says_the_truth_is_right() -> None:
     assert found.by_class is not None
     by_class = found.by_class()
     assert sum(by_class.counts) == sum(len(digits) for digits in scenes("validation", 48).digits)
-    assert by_class.shares["AP"] == pytest.approx([1] * 10)
+    assert by_class.shares["ap"] == pytest.approx([1] * 10)
     assert [entry.name for entry in found.entries] == [
         "ap",
         "ap50",

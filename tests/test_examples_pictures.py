@@ -236,7 +236,7 @@ def test_boxes_are_drawn_and_told_by_size() -> None:
     assert found is not None
     assert [entry.name for entry in found.entries][3:6] == ["ap_small", "ap_medium", "ap_large"]
     assert found.by_class is not None
-    assert (found.by_class.unit, list(found.by_class.shares)) == ("boxes", ["AP"])
+    assert (found.by_class.unit, list(found.by_class.shares)) == ("boxes", ["ap"])
     assert found.classes == tuple("0123456789")
 
 

@@ -26,7 +26,7 @@ from training.attacks.registry import ATTACKS
 from training.methods.choice import METHODS
 
 ROOT = Path(__file__).parent.parent
-OF_TESTS = {"pooled-32", "centre", "with-projector", "corners", "grey"}
+OF_TESTS = {"anywhere", "pooled-32", "centre", "with-projector", "corners", "grey"}
 """Registered by the tests themselves."""
 
 PLACES: dict[str, tuple[Iterable[str], tuple[tuple[str, str], ...]]] = {

@@ -301,8 +301,10 @@ def test_lines_are_left_that_pass_a_stretch_of_an_axis(browser: Any, address: st
         left = page.locator("#decisions .way:not(.out)").count()
         assert 0 < left < ways.count()
         assert page.get_by_role("status").text_content() == f"{left} of {ways.count()} candidates"
+        assert score.get_attribute("aria-valuetext") == "a stretch"
         page.mouse.click(box["x"] + 12, box["y"] + 0.9 * box["height"])
         assert page.locator("#decisions .way.out").count() == 0
+        assert score.get_attribute("aria-valuetext") == "all"
 
 
 def test_an_axis_is_filtered_from_the_keyboard(browser: Any, address: str) -> None:

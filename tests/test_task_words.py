@@ -13,8 +13,8 @@ from reports.report import report
 from search_space.cost.priced_space import PricedSpace
 from tasks.choice import TASKS, task
 from tests.report_records import candidates, record_of
+from tests.test_named_everywhere import OF_TESTS
 
-OF_TESTS = {"corners", "grey", "centre", "with-projector", "pooled-32"}
 JUDGED = {name: task(name).metric for name in sorted(set(TASKS) - OF_TESTS)}
 
 

@@ -159,7 +159,7 @@ def test_answers_of_other_networks_and_pictures_are_not_taken(weights: str, tmp_
 
 
 def test_a_detector_s_answers_are_kept_as_well(tmp_path: Path) -> None:
-    answers = {"boxes": torch.rand(1, 3, 4), "labels": torch.tensor([[0, 1, -1]]), "scores": torch.rand(1, 3)}
+    answers = {"boxes": torch.rand(1, 3, 4), "labels": torch.tensor([[0, 1, -1]]).int(), "scores": torch.rand(1, 3)}
     calls: list[int] = []
     path = tmp_path / "network"
     path.write_bytes(b"its weights")
@@ -178,6 +178,14 @@ def test_a_detector_s_answers_are_kept_as_well(tmp_path: Path) -> None:
             assert torch.equal(found[name], each)
             assert found[name].dtype == each.dtype
     assert calls == [1]
+    assert [each.dtype for each in found.values()] == [torch.float32, torch.int32, torch.float32]
+    answers["flags"] = torch.tensor([True])  # no type that the file has: asked for each time
+    file.unlink()
+    with _killed_at_its_end(file) as kept:
+        assert kept.of(model, torch.zeros(1, 3, 8, 8))["flags"]
+        kept.of(model, torch.zeros(1, 3, 8, 8))
+    assert calls == [1, 1, 1]
+    assert file.read_bytes() == b""
 
 
 def test_frames_in_files_with_boxes_in_a_file(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ Ask = Callable[[Model, Tensor], Answers]
 """What a network answers to N×3×H×W pictures, on the CPU."""
 
 LONGEST = 1 << 24  # characters of a line that are read
-_TYPES = {"float32": torch.float32, "int64": torch.int64}
+_TYPES = {str(one).removeprefix("torch."): one for one in (torch.float32, torch.float16, torch.int64, torch.int32)}
 _ONE = ""  # the name of an answer that is one tensor
 
 
@@ -68,8 +68,8 @@ class Answered:
         key = self._key(model, images)
         if key not in self._found:
             answers = asked(model, images)
-            if not all_finite(answers):
-                return answers  # no JSON has it, and nobody goes on from it
+            if not (all_finite(answers) and _can_be_written(answers)):
+                return answers
             self._found[key] = answers
             self._file.write(json.dumps({"key": key, "answers": _written(answers)}).encode() + b"\n")
             self._file.flush()
@@ -94,12 +94,20 @@ class Answered:
         return True
 
 
+def _named(answers: Answers) -> Mapping[str, Tensor]:
+    return answers if isinstance(answers, Mapping) else {_ONE: answers}
+
+
+def _can_be_written(answers: Answers) -> bool:
+    """Whether its numbers are the same after `_written` and `_read`: another program's file may have other types."""
+    return all(each.dtype in _TYPES.values() for each in _named(answers).values())
+
+
 def _written(answers: Answers) -> dict[str, Any]:
-    named = answers if isinstance(answers, Mapping) else {_ONE: answers}
     types = {dtype: name for name, dtype in _TYPES.items()}
     return {
         name: {"type": types[each.dtype], "shape": list(each.shape), "values": each.flatten().tolist()}
-        for name, each in named.items()
+        for name, each in _named(answers).items()
     }
 
 

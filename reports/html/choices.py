@@ -101,8 +101,8 @@ def decisions_section(record: Record) -> Section | None:
         content.append(titled(name, _matrix(found, field)))
     said = (
         "A line for each candidate, through the decisions that matter most by fANOVA; those of the best tenth stand "
-        "out. Draw along an axis to see only the candidates that pass there; a line of the front's is chosen like its "
-        "point."
+        "out. Draw along an axis, or use the arrow keys on it, to see only the candidates that pass there; a line of "
+        "the front's is chosen like its point."
     )
     chart = element("div", parallel_chart(record, candidates, found), class_="scroll")
     content.append(titled("What the best decide", paragraph(text(said)), chart))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from foundation.metric import ACCURACY
+from foundation.metric import ACCURACY, spelled
 from reports.html.embedded_picture import WIDE, embedded, scrolled
 from reports.html.markup import Markup, element, text
 from reports.html.page import Cell, Section, TableRow, paragraph, table, titled
@@ -87,7 +87,7 @@ def _classes(names: tuple[str, ...], known: ByClass) -> Markup:
     for number, name in enumerate(names):
         shares = [values[number] for values in known.shares.values()]
         rows.append(TableRow((name, Cell(f"{known.counts[number]:,}", known.counts[number]), *map(_share, shares))))
-    return table(("class", known.unit, *known.shares), rows, words=("class",))
+    return table(("class", known.unit, *map(spelled, known.shares)), rows, words=("class",))
 
 
 def _share(share: float | None) -> Cell:

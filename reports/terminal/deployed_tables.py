@@ -12,7 +12,7 @@ from deployment.neurons import Study
 from deployment.precisions import Precision
 from deployment.robustness import Robustness
 from foundation.amounts import human, milliseconds
-from foundation.metric import ACCURACY
+from foundation.metric import ACCURACY, spelled
 from reports.notation import SIMULATED, attention_by_stage
 from reports.terminal.tables import plain_table
 from reports.uncertainty import error_of, with_error
@@ -120,9 +120,9 @@ def class_table(evaluation: Evaluation) -> Table:
     first, *_ = known.shares
     numbers = sorted(range(len(evaluation.classes)), key=lambda index: known.shares[first][index] or 0.0)
     many = len(numbers) > CLASSES_SHOWN
-    title = f"the {CLASSES_SHOWN} of {len(numbers)} classes with the lowest {first}" if many else None
+    title = f"the {CLASSES_SHOWN} of {len(numbers)} classes with the lowest {spelled(first)}" if many else None
     taken = ("also taken for",) if known.confusion is not None else ()
-    table = plain_table(title, ("class", known.unit, *known.shares, *taken))
+    table = plain_table(title, ("class", known.unit, *map(spelled, known.shares), *taken))
     for index in numbers[:CLASSES_SHOWN] if many else sorted(numbers):
         mistaken = evaluation.mistaken(index)
         table.add_row(

@@ -48,5 +48,5 @@ def opened_study(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if study.metric_names is None:
-            study.set_metric_names([goal.metric.name, *(_COSTS[cost] for cost in goal.costs)])
+            study.set_metric_names([goal.metric.words, *(_COSTS[cost] for cost in goal.costs)])
     return study

@@ -29,7 +29,7 @@ from training.evaluation import seen
 from training.targets import Batch, Target, Targets
 from training.task import Answers, ByClass, Entry, Examination
 
-SPELLINGS.update(f_map="f-mAP", wf_map="wf-mAP")
+SPELLINGS.update(f_map="f-mAP", wf_map="wf-mAP", ap="AP")
 F_MAP = Metric("f_map", "%", scale=100, decimals=2, step="points", beside=("wf_map", "loss"))
 WF_MAP = Metric("wf_map", "%", scale=100, decimals=2, step="points", beside=("f_map", "loss"))
 
@@ -155,7 +155,7 @@ class Actions:
 
         def by_class() -> ByClass:
             counts = torch.bincount(rows["label"][rows["label"] != NOBODY], minlength=classes).tolist()
-            shares = {"AP": plain, "weighed by crowding": weighed}
+            shares = {"ap": plain, "weighed by crowding": weighed}
             return ByClass("people", counts, {name: tuple(map(_number, each)) for name, each in shares.items()})
 
         return Examination(Measured(self.metric, value, beside), len(own), {"logits": own}, entries, by_class)

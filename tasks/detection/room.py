@@ -152,7 +152,7 @@ class Detection:
         def by_class() -> ByClass:
             labels = torch.cat([_counted(one)["labels"] for one in true])
             counts = labels.bincount(minlength=classes).tolist()
-            return ByClass("boxes", counts, {AP.words: tuple(map(_number, each))})
+            return ByClass("boxes", counts, {AP.name: tuple(map(_number, each))})
 
         return Examination(Measured(AP, ap, beside), len(own), kept(own), entries, by_class)
 

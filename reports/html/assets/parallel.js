@@ -33,7 +33,7 @@ for (const chart of document.querySelectorAll("svg.parallel")) {
       bands.set(axis, [top, bottom]);
     };
     const say = () => {
-      const words = least < 0 ? "all" : [...new Set([marks[least][1], marks[most][1]])].join(" to ");
+      const words = least < 0 ? (band ? "a stretch" : "all") : [...new Set([marks[least][1], marks[most][1]])].join(" to ");
       const said = {valuemin: 0, valuemax: marks.length, valuenow: least + 1, valuetext: words, orientation: "vertical"};
       for (const [name, value] of Object.entries(said)) reach.setAttribute(`aria-${name}`, value);
     };
@@ -68,6 +68,7 @@ for (const chart of document.querySelectorAll("svg.parallel")) {
       const to = place(event);
       if (from === null || (!band && Math.abs(to - from) < 3)) return;
       stretch(Math.min(from, to), Math.max(from, to));
+      say();
       filter();
     });
     reach.addEventListener("pointerup", () => {
