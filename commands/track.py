@@ -24,7 +24,7 @@ from deployment.tracking.pose_tracking import (
 )
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
-from foundation.files import write_json
+from foundation.files import remove_leftovers, write_json
 from foundation.progress import Reporter
 from reports.terminal.strip_picture import draw_strip
 from reports.terminal.tracking_table import tracking_table
@@ -55,20 +55,21 @@ def main(arguments: Sequence[str]) -> None:
     detections = _detections(settings, footage, device, answered.of, reporter)
     following = Following(by_look=settings.by == "appearance", smoothing=settings.smoothing)
     make(out)
+    files = [TRACKS, JOINTS_FILE, STRIP, *([MEASURES] if truth is not None else [])]
+    remove_leftovers(out, files)
     if answered.before:
         reporter.say(f"{answered.path}: goes on after {answered.before} answers of networks")
     with answered:
         tracks = tracks_of(footage, detections, following, reporter)
         joints = joints_of(model, footage, tracks, reporter, answered.of)
-    result = Followed(tracks, smoothed_along(tracks, joints, footage, following))
-    write_tracks(out / TRACKS, tracks)
-    write_json(out / JOINTS_FILE, _joints(result))
-    draw_strip(footage, result, out / STRIP)
+        result = Followed(tracks, smoothed_along(tracks, joints, footage, following))
+        write_tracks(out / TRACKS, tracks)
+        write_json(out / JOINTS_FILE, _joints(result))
+        draw_strip(footage, result, out / STRIP)
+        if truth is not None:
+            _tell(settings, footage, result, truth, out, reporter)
     identities = {identity for one in tracks.values() for identity in one.identities.tolist()}
-    if truth is not None:
-        _tell(settings, footage, result, truth, out, reporter)
-    files = ", ".join([TRACKS, JOINTS_FILE, STRIP, *([MEASURES] if truth is not None else [])])
-    reporter.say(f"{out}: {files}; {len(identities)} people in {footage.length} frames")
+    reporter.say(f"{out}: {', '.join(files)}; {len(identities)} people in {footage.length} frames")
 
 
 def _truth(settings: TrackSettings, footage: Footage) -> dict[int, Tracked] | None:

@@ -119,16 +119,35 @@ def test_a_killed_command_goes_on_and_writes_the_same(
     said = (killed / track.ANSWERED).read_bytes()
     assert said.count(b"\n") == 9
     (killed / track.ANSWERED).write_bytes(said[:-7])  # cut off within the last
+    (killed / ".strip.png.abc.tmp").touch()  # as a kill leaves it
     capsys.readouterr()
     before, counted[:] = len(counted), []
     with monkeypatch.context() as patch:
         patch.setattr(answered, "asked", partial(answers, most=1000))
         track.main([*command, str(killed)])
     assert f"{killed / track.ANSWERED}: goes on after {before - 1} answers of networks" in capsys.readouterr().out
+    assert not [path.name for path in killed.iterdir() if path.name.startswith(".")]
     assert len(counted) == sum(1 for people in read_tracks(killed / "tracks.txt").values() if len(people.boxes)) - 8
     for file in ("tracks.txt", "joints.json", "tracking.json", "strip.png"):
         assert (tmp_path / "whole" / file).read_bytes() == (killed / file).read_bytes()
     assert not (killed / track.ANSWERED).exists()
+
+
+def test_killed_while_it_writes_it_asks_no_network_again(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [weights, "scenes:people:1", "--out", str(tmp_path)]
+
+    def killing(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(track, "draw_strip", killing)
+        with pytest.raises(Killed):
+            track.main(command)
+    monkeypatch.setattr(answered, "asked", killing)
+    track.main(command)
+    assert (tmp_path / "strip.png").is_file()
 
 
 def test_answers_of_other_networks_and_pictures_are_not_taken(weights: str, tmp_path: Path) -> None:
