@@ -327,6 +327,11 @@ def test_an_axis_is_filtered_from_the_keyboard(browser: Any, address: str) -> No
             page.keyboard.press("Shift+ArrowDown")
         assert slider.get_attribute("aria-valuetext") == f"{marks[0]} to {marks[-1]}"
         assert page.locator("#decisions .way.out").count() == 0
+        band, whole = (
+            axis.locator(name).evaluate("one => [+one.getAttribute('y'), +one.getAttribute('height')]")
+            for name in (".band", ".reach")
+        )
+        assert band == whole  # and no farther
         page.keyboard.press("ArrowUp")  # there is nothing beyond the last
         assert slider.get_attribute("aria-valuetext") == f"{marks[0]} to {marks[-1]}"
         page.keyboard.press("Escape")

@@ -16,7 +16,8 @@ for (const chart of document.querySelectorAll("svg.parallel")) {
     toolsOf(chart).append(told);
   };
   chart.querySelectorAll(".axis").forEach((group, axis) => {
-    const reach = group.querySelector(".reach"), {x, width} = reach;
+    const reach = group.querySelector(".reach"), {x, y, width, height} = reach;
+    const ends = [y.baseVal.value, y.baseVal.value + height.baseVal.value];
     const marks = [...group.querySelectorAll("text.on")].map(mark => [+mark.getAttribute("y"), mark.textContent]);
     let from = null, band = null, least = -1, most = -1;
     const clear = () => {
@@ -26,7 +27,8 @@ for (const chart of document.querySelectorAll("svg.parallel")) {
       bands.delete(axis);
       say();
     };
-    const stretch = (top, bottom) => {
+    const stretch = (...wanted) => {
+      const [top, bottom] = wanted.map(place => Math.min(Math.max(place, ends[0]), ends[1]));
       if (!band) group.insertBefore(band = drawing("rect", {class: "band", x: x.baseVal.value + 6, width: width.baseVal.value - 12}), reach);
       band.setAttribute("y", top);
       band.setAttribute("height", bottom - top);
