@@ -94,10 +94,8 @@ def main() -> None:
         seconds = searched(ROOT, flags, run, seed, arguments.threads)
         sources.append((read_source(str(run), arguments.data), seconds))
         contenders["search"].append(bench.trained(f"search {seed}", sources[-1][0].architecture))
-        if not uniform:
-            named = bench.uniform(sources[0][0], "space") | bench.uniform(sources[0][0], SHAPED)
-            for name, network in named.items():
-                uniform[name] = bench.trained(name, network)
+    for name, network in (bench.uniform(sources[0][0], "space") | bench.uniform(sources[0][0], SHAPED)).items():
+        uniform[name] = bench.trained(name, network)
     for seed in seeds:
         contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(*sources[seed], seed)))
     for seed in seeds if arguments.before else ():
