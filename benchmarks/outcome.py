@@ -1,7 +1,7 @@
 """What a search finds, beside what a user would take without it: test accuracy on several search seeds.
 
-    python -m benchmarks.outcome --data SPEC [--preset NAME] [--searches N] [--seeds N] [--folder FOLDER]
-                                 [--before CHECKOUT] [--threads N] [--cifar10 TRAIN]
+    python -m benchmarks.outcome --data SPEC [--preset NAME] [--searches N] [--first N] [--seeds N]
+                                 [--folder FOLDER] [--before CHECKOUT] [--threads N] [--cifar10 TRAIN]
 
 For each search seed the default `search.py` is run, and as a contender `random`: as many architectures drawn from the
 budget as the same halving trains in the same processor time, without a supernet. `--before CHECKOUT` adds the search of
@@ -15,7 +15,8 @@ by search seed where there is one. The best uniform network is the best on valid
 folder of CIFAR-10's training pictures by class, makes the data: 12,000 to train, 3,000 to validate, 10,000 to test,
 drawn by seed 0, as links in the folder.
 
-A killed run goes on where it was, and more searches or seeds can be asked for later.
+A killed run goes on where it was, and more searches or seeds can be asked for later. `--first` is the seed of the first
+search, so that several machines can share the searches.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def main() -> None:
     print(f"{arguments.data}: {len(data.train)} pictures to train, {len(data.test)} to test; {recipe.epochs} epochs")
     contenders: dict[str, list[Results]] = {"search": [], "random": [], "before": []}
     uniform: dict[str, Results] = {}
-    seeds = range(arguments.searches)
+    seeds = range(arguments.first, arguments.first + arguments.searches)
     flags = (arguments.preset, "--data", arguments.data)
     sources: list[tuple[Source, float]] = []
     for seed in seeds:
@@ -207,6 +208,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--preset", default="digits")
     parser.add_argument("--searches", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=None, help="default: runs/outcome-DATA")
