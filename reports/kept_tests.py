@@ -20,9 +20,6 @@ from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json, shown
 from foundation.progress import Reporter
-from reports.terminal.confusion_picture import draw_confusion
-from reports.terminal.examples_picture import answers_alone, draw_examples, draw_whole, examples
-from reports.terminal.film_picture import draw_film
 from training.data.dataset import Dataset
 from training.data.people.film import FilmedSplit
 from training.model_file import load_model
@@ -41,6 +38,8 @@ class Picture(NamedTuple):
 
     def opened(self, *, answers: bool = False) -> Image.Image:
         """The picture, decoded; of examples the column of answers alone, if asked. Raises InputError for another."""
+        from reports.terminal.examples_picture import answers_alone  # imports matplotlib, which takes a second
+
         try:
             with Image.open(io.BytesIO(_content(self.path)), formats=("PNG",)) as image:
                 if image.width * image.height <= MOST_PIXELS:
@@ -77,6 +76,11 @@ def keep_test(folder: Path, task: Task, data: Dataset, test: Examination, name: 
         folder: with the network's weights.
         name: what titles call the network.
     """
+    # They import matplotlib, which takes a second; a search that begins reads tests, and draws none.
+    from reports.terminal.confusion_picture import draw_confusion
+    from reports.terminal.examples_picture import draw_examples, draw_whole, examples
+    from reports.terminal.film_picture import draw_film
+
     if distributed.rank() > 0 or (task.class_labels and not isinstance(task, Attacking | Preparing)):
         return
     remove_leftovers(folder, (TEST, CONFUSION, EXAMPLES))

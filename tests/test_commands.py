@@ -88,7 +88,7 @@ def test_a_finished_run_prints_its_table_again(finished: tuple[Path, str], small
     imported = set(re.findall(r"\| +(\w+)$", result.stderr, re.MULTILINE))
     assert "torch" in imported
     # What takes seconds, and is for the report or for candidates.
-    assert not imported & {"sklearn", "scipy", "pandas", "optuna_dashboard", "torchvision"}
+    assert not imported & {"sklearn", "scipy", "pandas", "matplotlib", "optuna_dashboard", "torchvision"}
 
 
 def _table(printed: str) -> list[str]:
