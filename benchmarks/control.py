@@ -1,7 +1,7 @@
 """What mixreg is worth: return on levels never trained on, beside plain PPO and what mixreg is made of.
 
-    python -m benchmarks.control [--data SPEC] [--network impala|ca] [--macs N] [--seeds N] [--epochs N] [--arms A,B]
-                                 [--alpha A] [--crop N] [--folder FOLDER] [--threads N]
+    python -m benchmarks.control [--data SPEC] [--network impala|ca] [--macs N] [--seeds N] [--first N] [--epochs N]
+                                 [--arms A,B] [--alpha A] [--crop N] [--folder FOLDER] [--threads N]
 
 Every arm trains the same network from the same first weights, with as many steps, by the recipe `control`: plain PPO;
 observations moved by a few pixels (`crop`); observations mixed and nothing else (`mixobs`); all mixed (`mixreg`). The
@@ -10,7 +10,8 @@ network is IMPALA's encoder, or the middle network of `mobile-32` with coordinat
 The epoch is chosen on validation levels, and tested once on others. Printed are interquartile means over the seeds, of
 the return on unseen levels and on training levels and of the gap between them, and how far each arm is ahead of plain
 PPO on unseen levels: the interquartile mean of the differences, paired by seed, with its 95 % interval by the
-bootstrap. A killed run goes on where it was, and more seeds or arms can be asked for later.
+bootstrap. A killed run goes on where it was, and more seeds or arms can be asked for later. `--first` is the first seed, so that
+several processes can share the seeds of one folder; a last one prints all.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main() -> None:
     side = 32 if arguments.network == "ca" else data.train.size[0]
     network = _network(arguments.network, arguments.macs, side, control.head(data.num_classes, _middle()))
     found: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.arms}
-    for seed in range(1, arguments.seeds + 1):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         for name, rows in found.items():
             rows.append(_trained(name, network, control, data, seed, arguments))
             shown = ", ".join(f"{what} {rows[-1][what]:.3f}" for what in MEASURES)
@@ -157,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--network", choices=NETWORKS, default="impala")
     parser.add_argument("--macs", type=count, default=360_000, help="of the network, e.g. 360k")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="seed")
     parser.add_argument("--epochs", type=int, default=30, help="of 10,240 steps")
     parser.add_argument("--arms", type=some_of(ARMS), default=ARMS, help=f"default: {','.join(ARMS)}")
     parser.add_argument("--alpha", type=float, default=0.2, help="of the beta distribution")

@@ -23,7 +23,7 @@ from search_space import Architecture, Budget, InputError
 from search_space.cost.priced_space import PricedSpace
 from studies.loop import search
 from studies.nni import experiment as nni_experiment
-from studies.nni.experiment import NNIExperiment, read_parameters, run_trial
+from studies.nni.experiment import NNIExperiment, page_parameters, read_parameters, run_trial
 from studies.nni.server import NNIServer
 from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
@@ -42,7 +42,7 @@ def send(content):
 send({"type": "request_parameter"})
 given = json.loads(json.load(urllib.request.urlopen(url))["parameter"])
 chosen = given["parameters"]
-if chosen["stage0.kernel_size"] == 5 and chosen["stage1.kernel_size"] == 5:
+if chosen["stage1.kernel_size"] == 5 and chosen["stage2.kernel_size"] == 5:
     sys.exit("error: two large kernels")
 accuracy = sum(map(len, map(str, sorted(map(str, chosen.values()))))) / 100
 value = json.dumps({"default": accuracy, "accuracy": accuracy, "loss": 0.0})
@@ -142,7 +142,7 @@ def test_it_ends_as_in_process(tiny_space: PricedSpace, tmp_path: Path, trial: l
     assert not (tmp_path / "home").exists()
     assert [entry["experimentName"] for entry in known] == [tmp_path.name]  # without it the page shows an error
     assert profile["params"]["tuner"]["name"] == "TPE"
-    assert profile["params"]["searchSpace"]["stage0.kernel_size"] == {"_type": "choice", "_value": [3, 5]}
+    assert profile["params"]["searchSpace"]["stage1.kernel_size"] == {"_type": "choice", "_value": [3, 5]}
     # Each trial on the page has the parameters that it was evaluated with.
     for entry in stored:
         chosen = json.loads(entry["hyperParameters"][0])["parameters"]
@@ -246,7 +246,7 @@ class Channel:
 def test_a_trial_reports_what_it_evaluated(tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     import nni.runtime.command_channel.http as http
 
-    channel = Channel(json.loads(json.dumps(tiny_space.space.choices(tiny_space.smallest))))
+    channel = Channel(json.loads(json.dumps(page_parameters(tiny_space.space, tiny_space.smallest))))
     monkeypatch.setattr(http, "HttpChannel", channel)
     monkeypatch.setenv("NNI_TRIAL_COMMAND_CHANNEL", "http://localhost/")
     monkeypatch.setenv("NNI_TRIAL_JOB_ID", "abc")
@@ -256,8 +256,8 @@ def test_a_trial_reports_what_it_evaluated(tiny_space: PricedSpace, monkeypatch:
     accuracy = Alike(tiny_space).evaluate(tiny_space.smallest).value
     assert metric["parameter_id"] == 7
     assert json.loads(metric["value"]) == {"default": accuracy, "accuracy": accuracy, "loss": 0.0}
-    channel.parameters["stage0.kernel_size"] = True
-    with pytest.raises(InputError, match=r"^stage0.kernel_size: True; known: 3, 5$"):
+    channel.parameters["stage1.kernel_size"] = True
+    with pytest.raises(InputError, match=r"^stage1.kernel_size: True; known: 3, 5$"):
         run_trial(tiny_space.space, Alike(tiny_space))
 
 

@@ -24,6 +24,7 @@ from search_space.space import SearchSpace
 from studies.engines.evaluation import Result
 from studies.nni.server import NNIServer
 from studies.nni.tuners import every_decision, exported
+from studies.storage.parameter_names import name_in_study
 from studies.trials import Candidate, Claim, Failure, failure_reason
 
 THREADS = "COORDNAS_NNI_TRIAL"
@@ -74,7 +75,7 @@ class NNIExperiment:
             tuner["class_args"] = {"optimize_mode": "minimize"}  # by which NNI's page finds the best trials
         settings = {
             "experiment_name": folder.resolve().name,
-            "search_space": exported(every_decision(space)),
+            "search_space": exported({name_in_study(name, 1): of for name, of in every_decision(space).items()}),
             "trial_command": f"{THREADS}={threads} exec {shlex.join(command or [sys.executable, *sys.argv])}",
             "trial_code_directory": os.getcwd(),
             "trial_concurrency": count,
@@ -102,7 +103,7 @@ class NNIExperiment:
         """Sends each to NNI."""
         for claim in claims:
             self._running[self._next] = claim
-            self._server.submit(self._next, self._space.choices(claim.architecture))
+            self._server.submit(self._next, page_parameters(self._space, claim.architecture))
             self._next += 1
 
     def finished(self) -> Iterator[Result]:
@@ -246,13 +247,19 @@ def run_trial(space: SearchSpace, evaluator: Evaluator) -> None:
     channel.send({"type": "metric", "metric": json.dumps(metric)})
 
 
+def page_parameters(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
+    """The architecture's decisions as NNI's page shows them: stages and blocks are counted from 1, as in the study."""
+    return {name_in_study(name, 1): value for name, value in space.choices(architecture).items()}
+
+
 def read_parameters(space: SearchSpace, parameters: dict[str, Any]) -> Architecture:
-    """The architecture that a trial's parameters decide. Raises InputError for what the space does not offer."""
+    """The architecture that `page_parameters` made these of. Raises InputError for what the space does not offer."""
 
     def choose(name: str, options: Sequence[Any]) -> Any:
+        shown = name_in_study(name, 1)
         for option in options:
-            if type(option) is type(parameters.get(name)) and option == parameters[name]:
+            if type(option) is type(parameters.get(shown)) and option == parameters[shown]:
                 return option
-        raise InputError(f"{name}: {parameters.get(name)!r}; known: {', '.join(map(str, options))}")
+        raise InputError(f"{shown}: {parameters.get(shown)!r}; known: {', '.join(map(str, options))}")
 
     return space.assemble(choose)
