@@ -10,8 +10,8 @@ network is IMPALA's encoder, or the middle network of `mobile-32` with coordinat
 The epoch is chosen on validation levels, and tested once on others. Printed are interquartile means over the seeds, of
 the return on unseen levels and on training levels and of the gap between them, and how far each arm is ahead of plain
 PPO on unseen levels: the interquartile mean of the differences, paired by seed, with its 95 % interval by the
-bootstrap. A killed run goes on where it was, and more seeds or arms can be asked for later. `--first` is the first seed, so that
-several processes can share the seeds of one folder; a last one prints all.
+bootstrap. A killed run goes on where it was, and more seeds or arms can be asked for later. `--first` is the first
+seed, so that several processes can share the seeds of one folder; a last one prints all.
 """
 
 import argparse
