@@ -36,10 +36,12 @@ from training.resize import resized_batches
 from training.sizing import epoch_steps
 from training.standalone import EVALUATION_BATCH
 from training.targets import Batch, Targets
-from training.task import Task
+from training.task import Acting, Task
 
 MORE = 1.1  # of what a step keeps for its gradients: that, and the gradients themselves
 STEPS = 5
+LEVELS = 10
+"""On which a network that acts is timed: an episode may have hundreds of steps, and as many pictures."""
 PATIENCE = 20.0
 """Seconds after which no further step is timed."""
 
@@ -144,9 +146,10 @@ def epoch_seconds(
     else:
         training = _epoch_of_pictures(step, architecture, side, data, pictures, recipe, adapt)
     started = time.monotonic()
-    batches = itertools.islice(data.validation.batches(EVALUATION_BATCH), STEPS)
+    count, size = (1, LEVELS) if isinstance(task, Acting) else (STEPS, EVALUATION_BATCH)
+    batches = itertools.islice(data.validation.batches(size), count)
     task.measure(network, resized_batches(batches, side))
-    seen = min(1.0, STEPS * EVALUATION_BATCH / max(1, len(data.validation)))
+    seen = min(1.0, count * size / max(1, len(data.validation)))
     return training, (time.monotonic() - started) / seen
 
 

@@ -11,6 +11,7 @@ import torch
 pytest.importorskip("stable_baselines3")
 
 from commands import retrain, search
+from evaluators import forecast
 from evaluators.proxy.evaluator import ProxyEvaluator
 from evaluators.proxy.settings import ProxySettings
 from foundation.errors import InputError
@@ -19,7 +20,7 @@ from search_space.families.impala.equal import impala
 from search_space.network import build
 from search_space.spaces import priced_space
 from tasks.choice import task
-from tasks.control import games
+from tasks.control import games, room
 from tasks.control.levels import UNSEEN
 from tests.saying import Saying
 from training.acting.settings import PPOSettings
@@ -124,6 +125,21 @@ def test_the_proxy_ranks_by_the_return_on_unseen_levels(tmp_path: Path, control:
     assert evaluators[0].rung(ENCODER, 0) == first
 
 
+def test_a_forecast_plays_few_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(UNSEEN, "validation", 3 * forecast.LEVELS)
+    data = task("control").data("gridworld:4", 32, CPU)
+    counts: list[int] = []
+
+    def played(network: object, game: object, levels: object, count: int, *others: object) -> torch.Tensor:
+        counts.append(count)
+        return torch.zeros(count)
+
+    monkeypatch.setattr(room, "played", played)
+    method = ChosenMethod("ppo", SMALL())
+    forecast.epoch_seconds(ENCODER, 32, data, data.train, RECIPE, task=on(task("control"), data), method=method)
+    assert counts == 2 * [room.EPISODES * forecast.LEVELS]  # unseen levels, and those trained on
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
@@ -141,7 +157,7 @@ def test_other_data_are_refused(spec: str, said: str) -> None:
     ("spec", "missing", "remedy"),
     [
         ("gridworld", "stable_baselines3", "pip install 'coordnas"),
-        ("procgen:coinrun", "envpool", "pip install envpool"),
+        ("procgen:coinrun", "envpool", r"pip install 'coordnas\[procgen"),
     ],
 )
 def test_what_is_not_installed_is_named(spec: str, missing: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:

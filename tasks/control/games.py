@@ -91,9 +91,7 @@ def _gridworld(wanted: Wanted) -> Game:
 
 def _procgen(wanted: Wanted) -> Game:
     _check_installed(wanted.spec, "gymnasium", "stable_baselines3", remedy=INSTALL)
-    _check_installed(
-        wanted.spec, "envpool", remedy="pip install envpool envpool-assets, with Debian's libqt5gui5 beside it"
-    )
+    _check_installed(wanted.spec, "envpool", remedy="pip install 'coordnas[procgen]'")
     from tasks.control import procgen  # by envpool
 
     if wanted.rest not in procgen.GAMES:

@@ -1,14 +1,19 @@
 """Procgen (arXiv:1912.01588) by envpool, in its easy mode: worlds made by a seed, of which some are trained on.
 
-Envpool draws the level of each episode by itself, from a range that it is told.
+Envpool draws the level of each episode by itself, from a range that it is told. Its games are linked against Qt 5,
+which it does not bring: they find the system's, or that of the package PyQt5-Qt5.
 """
 
+import ctypes
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from foundation.errors import InputError
 from tasks.control.levels import Levels
 
 GAMES = (
@@ -33,6 +38,7 @@ ACTIONS = tuple(f"action {number}" for number in range(15))
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 TRAINING = 200
 MOST_STEPS = 1000
+QT = ("libQt5Core.so.5", "libQt5Gui.so.5")
 FIRST = {"train": 0, "validation": 1_000_000, "test": 2_000_000}
 """The first level of each split: far enough apart that no two splits share one."""
 
@@ -70,7 +76,9 @@ class EnvpoolWorlds(VecEnv):
         self.pool.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Worlds of another language have no attributes."""
+        """Worlds of another language have no attributes, and none draws itself."""
+        if attr_name == "render_mode":
+            return [None] * self.num_envs
         raise AttributeError(attr_name)
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -88,7 +96,8 @@ class EnvpoolWorlds(VecEnv):
 
 def worlds(game: str, levels: Levels, count: int, seed: int, *, in_order: bool = False) -> EnvpoolWorlds:
     """So many worlds of a game, see `training.task.Acting.worlds`; the levels are always drawn."""
-    import envpool
+    load_qt()
+    import envpool  # takes seconds
 
     del in_order
     pool = envpool.make(
@@ -100,3 +109,21 @@ def worlds(game: str, levels: Levels, count: int, seed: int, *, in_order: bool =
         seed=seed % 2**31,
     )
     return EnvpoolWorlds(pool, count)
+
+
+def load_qt() -> None:
+    """Loads the libraries that the games are linked against, for all that this process loads later.
+
+    Raises InputError where there are none.
+    """
+    package = find_spec("PyQt5")
+    places = package.submodule_search_locations if package else None
+    own = [Path(place) / "Qt5" / "lib" for place in places or ()]
+    try:
+        for name in QT:
+            found = [str(place / name) for place in own if (place / name).exists()]
+            ctypes.CDLL(found[0] if found else name, mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise InputError(
+            f"`data` procgen: needs {QT[-1]} ({error}); pip install PyQt5-Qt5, or Debian's libqt5gui5"
+        ) from None
