@@ -362,11 +362,11 @@ PRESETS = {
     # For clips of people, each twice as many training pictures as there are people: they are there mirrored as well.
     ACTIONS: Preset(
         settings=SearchSettings(
-            preset=ACTIONS, task=ACTIONS, space="mobile-96", data="scenes:actions", max_macs=4_000_000, trials=120
+            preset=ACTIONS, task=ACTIONS, space="mobile-96", data="scenes:actions", max_macs=4_000_000, trials=80
         ),
         pictures=4_000,
         recipe=SupernetRecipe(
-            epochs=6, batch_size=32, learning_rate=0.1, weight_decay=1e-4, random_networks=1, distillation=False
+            epochs=5, batch_size=32, learning_rate=0.1, weight_decay=1e-4, random_networks=1, distillation=False
         ),
         scoring=Scoring(calibration=256, validation=250, batch_size=64),
         proxy=ProxySettings(
@@ -378,7 +378,7 @@ PRESETS = {
         anchor=Recipe(epochs=4, batch_size=32, learning_rate=0.1, weight_decay=1e-4),
         rescored=16,
         retraining="clips",
-        finalists=4,
+        finalists=3,
     ),
     # For networks that act. Its supernet is of no use: none learns from pictures.
     CONTROL: Preset(
