@@ -378,7 +378,7 @@ PRESETS = {
         anchor=Recipe(epochs=4, batch_size=32, learning_rate=0.1, weight_decay=1e-4),
         rescored=16,
         retraining="clips",
-        finalists=3,
+        finalists=2,
     ),
     # For networks that act. Its supernet is of no use: none learns from pictures.
     CONTROL: Preset(
