@@ -97,8 +97,8 @@ def main() -> None:
         contenders["search"].append(bench.trained(f"search {seed}", sources[-1][0].architecture))
     for name, network in (bench.uniform(sources[0][0], "space") | bench.uniform(sources[0][0], SHAPED)).items():
         uniform[name] = bench.trained(name, network)
-    for seed in seeds:
-        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(*sources[seed], seed)))
+    for seed, found in zip(seeds, sources, strict=True):
+        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(*found, seed)))
     for seed in seeds if arguments.before else ():
         older = folder / f"before-{seed}"
         searched(arguments.before, flags, older, seed, arguments.threads)
