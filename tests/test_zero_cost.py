@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from evaluators.base import Score
 from evaluators.titles import title_of
-from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, scores, single_scores
+from evaluators.zero_cost import AGGREGATES, Scorer, ZeroCostEvaluator, names, saliency, scores, single_scores
 from evaluators.zero_cost.az_nas import _entropy
 from evaluators.zero_cost.registry import OF_CLASS_LABELS, SCORES, components, register
 from evaluators.zero_cost.scoring import Batch
@@ -94,6 +94,18 @@ def test_seeds_and_pictures_matter(scorer: Scorer, tiny_space: PricedSpace) -> N
     other = Scorer(tiny_space, scorer.data, seed=4, batch=scorer.batch)
     for name in COMPUTED:
         assert other.score(tiny_space.largest, name) != scorer.score(tiny_space.largest, name)
+
+
+def test_pictures_of_one_pattern_are_known_however_the_determinant_is_rounded(
+    tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build(tiny_space.largest, 4).eval()
+    images = torch.randn(4, 3, 16, 16)
+    twice = torch.cat([images, images[:1]])
+    labels = torch.zeros(5, dtype=torch.int64)
+    monkeypatch.setattr(torch.linalg, "slogdet", lambda kernel: (torch.tensor(1.0), torch.tensor(-30.0)))
+    assert saliency.naswot(network, images, labels[:4]) == -30.0
+    assert saliency.naswot(build(tiny_space.largest, 4).eval(), twice, labels) == -math.inf
 
 
 @pytest.mark.parametrize("name", COMPUTED)

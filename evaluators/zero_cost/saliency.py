@@ -70,7 +70,7 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
         network(images)
     # Two pictures of one pattern throughout make the determinant zero. Counts are exact, so that is seen in them; the
     # determinant is rounded as the processor rounds, to something small of either sign.
-    if len(images) > 1 and torch.triu(kernel, 1).max() >= kernel[0, 0]:
+    if torch.triu(kernel, 1).max() >= kernel[0, 0]:
         return -math.inf
     sign, logarithm = torch.linalg.slogdet(kernel)
     return float(logarithm) if sign > 0 else -math.inf
