@@ -13,14 +13,13 @@ from typing import Any
 
 from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage
-from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA, split_plot_data
-from optuna_dashboard._note import get_note_from_system_attrs, note_str_key_prefix, note_ver_key, split_body
 from sqlalchemy.exc import SQLAlchemyError
 
 from foundation.errors import InputError, first_line
 from foundation.progress import Reporter
 from reports import analysis
 from reports.dashboard_notes import ATTENTION_PLOT, FRONT_PLOT, study_attributes, study_note, trial_note
+from reports.dashboard_texts import in_pieces, joined, note_pieces, note_version, plot_pieces
 from reports.notation import attention_by_stage
 from reports.palette import ACCENT, INK, look, shade, short
 from reports.record import Record
@@ -82,17 +81,15 @@ def _write(record: Record, storage: BaseStorage, study_id: int) -> None:
     attributes[NOTES] = written
     body = study_note(record)
     digest = hashlib.sha256(body.encode()).hexdigest()
-    before = get_note_from_system_attrs(there, None)
-    untouched = hashlib.sha256(before["body"].encode()).hexdigest() == there.get(OURS)
-    if digest != there.get(OURS) and (untouched or not before["body"]):
-        attributes |= {note_ver_key(None): before["version"] + 1, OURS: digest}
-        attributes |= _replaced(there, note_str_key_prefix(None), split_body(body, None))
+    before = joined(there, note_pieces(None))
+    untouched = hashlib.sha256(before.encode()).hexdigest() == there.get(OURS)
+    if digest != there.get(OURS) and (untouched or not before):
+        attributes |= {OURS: digest, **_note(there, None, body)}
     figures = {FRONT_PLOT: front_figure(record)}
     if analysis.have_attention(analysis.alike([one.candidate for one in record.evaluated])):
         figures[ATTENTION_PLOT] = attention_figure(record)
     for name, figure in figures.items():
-        prefix = f"{SYSTEM_ATTR_PLOT_DATA}{name}:"
-        attributes |= _replaced(there, prefix, split_plot_data(json.dumps(figure, allow_nan=False), prefix))
+        attributes |= _replaced(there, plot_pieces(name), json.dumps(figure, allow_nan=False))
     annotate(storage, study_id, {key: value for key, value in attributes.items() if there.get(key) != value})
     shown = storage.get_study_user_attrs(study_id)
     for label, value in study_attributes(record).items():
@@ -106,23 +103,26 @@ def _noted(there: Mapping[str, Any], written: dict[str, str], trial_id: int, bod
     Args:
         written: the digests of such notes by the trial's number in the storage; is brought up to date.
     """
-    before, digest = get_note_from_system_attrs(dict(there), trial_id), _digest(body)
-    if before["body"] and written.get(str(trial_id)) != _digest(before["body"]):
+    before = joined(there, note_pieces(trial_id))
+    if before and written.get(str(trial_id)) != _digest(before):
         return {}  # somebody's own
-    written[str(trial_id)] = digest
-    if before["body"] == body:
-        return {}
-    parts = _replaced(there, note_str_key_prefix(trial_id), split_body(body, trial_id))
-    return {note_ver_key(trial_id): before["version"] + 1, **parts}
+    written[str(trial_id)] = _digest(body)
+    return {} if before == body else _note(there, trial_id, body)
+
+
+def _note(there: Mapping[str, Any], trial_id: int | None, body: str) -> dict[str, Any]:
+    """The attributes of a note, of the study without a trial."""
+    version = note_version(trial_id)
+    return {version: int(there.get(version, 0)) + 1, **_replaced(there, note_pieces(trial_id), body)}
 
 
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:12]
 
 
-def _replaced(there: Mapping[str, Any], prefix: str, parts: Mapping[str, str]) -> dict[str, str]:
-    """The parts, and emptiness for what an earlier, longer text has beyond them."""
-    return {**{key: "" for key in there if key.startswith(prefix)}, **parts}
+def _replaced(there: Mapping[str, Any], prefix: str, text: str) -> dict[str, str]:
+    """The pieces of a text, and emptiness for what an earlier, longer one has beyond them."""
+    return {**{key: "" for key in there if key.startswith(prefix)}, **in_pieces(text, prefix)}
 
 
 def front_figure(record: Record) -> dict[str, Any]:

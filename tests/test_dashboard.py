@@ -8,14 +8,15 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
-from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-from optuna_dashboard._note import get_note_from_system_attrs
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects, split_plot_data
+from optuna_dashboard._note import get_note_from_system_attrs, note_str_key_prefix, note_ver_key, split_body
 
 from evaluators.base import Metrics
 from foundation.progress import Reporter
 from reports import dashboard
 from reports.dashboard import write_notes
 from reports.dashboard_notes import ATTENTION_PLOT, FRONT_PLOT, drawn_in_text, study_note, trial_note
+from reports.dashboard_texts import in_pieces, joined, note_pieces, note_version, plot_pieces
 from reports.record import Evaluated, Record
 from search_space.architecture import Attention
 from search_space.cost.priced_space import PricedSpace
@@ -173,3 +174,17 @@ def test_a_storage_that_is_away_is_said(record: Record, tmp_path: Path, capsys: 
     assert capsys.readouterr().out.startswith("no notes for the dashboard: ")
     write_notes(replace(record, study_id=99), f"sqlite:///{tmp_path}/other.db", Reporter())
     assert capsys.readouterr().out.startswith("no notes for the dashboard: ")
+
+
+@pytest.mark.parametrize("trial_id", [None, 7])
+@pytest.mark.parametrize("length", [0, 1, 2045, 2046, 5000])
+def test_texts_lie_where_the_dashboard_looks(trial_id: int | None, length: int) -> None:
+    text = ("añ🦒" * length)[:length]
+    assert in_pieces(text, note_pieces(trial_id)) == split_body(text, trial_id)
+    assert (note_version(trial_id), note_pieces(trial_id)) == (note_ver_key(trial_id), note_str_key_prefix(trial_id))
+    attributes = {note_version(trial_id): 1, **in_pieces(text, note_pieces(trial_id)), "another": "piece"}
+    assert joined(attributes, note_pieces(trial_id)) == text
+    assert get_note_from_system_attrs(attributes, trial_id)["body"] == text
+    plot = in_pieces(text, plot_pieces("of mine"))
+    assert plot == split_plot_data(text, plot_pieces("of mine"))
+    assert get_plotly_graph_objects(plot) == ({"of mine": text} if text else {})

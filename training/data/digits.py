@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.data.pictures import Pictures
+from training.data.shipped import shipped
 
 SIDE = 32
 SIZES = {"train": 12_000, "validation": 4_000, "test": 4_000}
@@ -47,11 +48,9 @@ def compose(variant: str, split: str, seed: int = 0, count: int | None = None) -
 @lru_cache(maxsize=len(SIZES))
 def source(split: str) -> tuple[_Floats, NDArray[np.int64]]:
     """The handwritten digits of a split (n×8×8, in 0 to 1) and their labels; each class is divided alike."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = (bunch.images / 16).astype(np.float32)
-    labels = bunch.target.astype(np.int64)
+    table = np.loadtxt(shipped("scikit-learn", "sklearn/datasets/data/digits.csv.gz"), np.float32, delimiter=",")
+    images = (table[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32)
+    labels = table[:, -1].astype(np.int64)
     rng = np.random.default_rng(1797)
     chosen: list[int] = []
     for digit in range(10):

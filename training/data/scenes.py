@@ -14,7 +14,6 @@ the left or the right border. What a pixel's class depends on is, by the class:
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch.nn import functional as F
 
 from foundation.errors import InputError
 from training.data.digits import source
+from training.data.shipped import shipped
 
 CLASSES = ("temple", "flower", "portrait", "low", "high", "ink-left", "ink-right")
 CONTEXT = {"near": CLASSES[:3], "middle": CLASSES[3:5], "far": CLASSES[5:]}
@@ -132,13 +132,17 @@ def _some(split: str, number: int, side: int, rng: np.random.Generator) -> Scene
 @lru_cache(maxsize=1)
 def photographs() -> tuple[_Bytes, ...]:
     """The photographs of the near classes, in their order: H×W×3."""
-    import matplotlib
     from PIL import Image
-    from sklearn.datasets import load_sample_images
 
-    shipped = [np.asarray(image, dtype=np.uint8) for image in load_sample_images().images]
-    with Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg") as portrait:
-        return (*shipped, np.asarray(portrait.convert("RGB")))
+    found = []
+    for path in (
+        shipped("scikit-learn", "sklearn/datasets/images/china.jpg"),
+        shipped("scikit-learn", "sklearn/datasets/images/flower.jpg"),
+        shipped("matplotlib", "matplotlib/mpl-data/sample_data/grace_hopper.jpg"),
+    ):
+        with Image.open(path) as photograph:
+            found.append(np.asarray(photograph.convert("RGB")))
+    return tuple(found)
 
 
 def tiles(split: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
