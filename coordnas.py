@@ -86,8 +86,8 @@ class Run:
     Attributes:
         best: the best architecture within the budget.
         metric: what networks were ranked by: its name, unit, and which way is better.
-        front: those that none beats in both score and cost, the cheapest first; the best may be none of them, where finalists were
-            trained.
+        front: those that none beats in both score and cost, the cheapest first; where finalists were trained, the best
+            may be none of them.
         classes: names, in the order of a network's logits.
         mean, std: by which pictures in 0 to 1 are normalised, of one channel for grey ones, else of three.
     """

@@ -79,20 +79,21 @@ class Contest:
     """Which of some networks does best after the first epochs of its training, which is gone on with if it is chosen.
 
     Args:
-        sized: the pictures, by side.
+        load: reads the pictures of a side, of which `pictures` are to train on. Under a latency bound each ratio's
+            network may have a side of its own.
         folder: where the retraining is.
     """
 
     def __init__(
         self,
-        sized: Mapping[int, Dataset],
+        load: Callable[[int], Dataset],
+        pictures: int,
         task: Task,
         settings: FinalistSettings,
         folder: Path,
         reporter: Reporter,
     ):
-        pictures = next(iter(sized.values())).count("train")
-        self._training = FinalistTraining(sized.__getitem__, pictures, task, settings, folder, reporter)
+        self._training = FinalistTraining(load, pictures, task, settings, folder, reporter)
 
     def __call__(self, networks: Sequence[Architecture]) -> int:
         training = self._training

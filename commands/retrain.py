@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     source = source.dilated(settings.output_stride)
 
+    @cache
     def load(side: int) -> Dataset:
         return what_for.data(
             source.data,
@@ -136,11 +138,8 @@ def main(arguments: Sequence[str]) -> None:
         networks = {**own, **_beside(source, what_for, head, middle)}
     distributed.from_first(lambda: init.check(head, *networks.values()))
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
-    sized = {source.architecture.resolution: data}
     with reporter.doing("reading data"):
-        for architecture in networks.values():
-            if architecture.resolution not in sized:
-                sized[architecture.resolution] = load(architecture.resolution)
+        sized = {architecture.resolution: load(architecture.resolution) for architecture in networks.values()}
         for pictures in sized.values():
             len(pictures.test)  # is read last, but a picture that cannot be decoded is found before anything is trained
     chosen, said = plan_retraining(settings, len(data.train))
@@ -214,7 +213,7 @@ def main(arguments: Sequence[str]) -> None:
         prepare(what_for, out, data, reporter)
         if settings.compare and distributed.world() == 1:
             trials = FinalistSettings(0, chosen, init)
-            contest = Contest(sized, what_for, trials, out, reporter)
+            contest = Contest(load, data.count("train"), what_for, trials, out, reporter)
             networks = {**own, **_beside(source, what_for, head, contest)}
         rows = []
         results = []
@@ -228,7 +227,7 @@ def main(arguments: Sequence[str]) -> None:
                 folder = out / folder_name(name, seed)
                 result = train_standalone(
                     architecture,
-                    sized[architecture.resolution],
+                    load(architecture.resolution),
                     chosen,
                     what_for,
                     seed=seed,
@@ -241,12 +240,12 @@ def main(arguments: Sequence[str]) -> None:
                     method=method,
                     begun=[*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())],
                 )
-                keep_test(folder, what_for, sized[architecture.resolution], result.test, name, reporter)
+                keep_test(folder, what_for, load(architecture.resolution), result.test, name, reporter)
                 trained.append(result)
                 told = {"network": name, "architecture": architecture.to_dict(), "cost": cost.to_dict()}
                 results.append({**told, "seed": seed, "test": result.test.measured.numbers()})
             numbers[name] = [result.test.measured.numbers() for result in trained]
-            rows.append(_row(name, architecture, trained, sized[architecture.resolution], what_for.metric, cost))
+            rows.append(_row(name, architecture, trained, load(architecture.resolution), what_for.metric, cost))
         # Corrupt ones may have been passed over.
         tested = trained[0].test.pictures if distributed.world() == 1 else len(data.test)
         title = f"{data.name}: {tested} test {things(what_for)}, {chosen.epochs} epochs, {_seeds(settings.seeds)}"

@@ -45,7 +45,7 @@ from studies.engines.ray_actors import RayActors
 from studies.engines.workers import helpers, is_helper, started
 from studies.finalists import read_finalists
 from studies.front import pareto_front, rescore
-from studies.loop import search
+from studies.loop import ended, search
 from studies.nni.experiment import NNIExperiment, is_trial, run_trial, trial_threads
 from studies.nni.tuners import of_framework
 from studies.runs import run_folder
@@ -86,7 +86,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         own: what a program brings that calls this; no command can make its run again, and none is recorded. None for a
             command.
     """
-    begun = time.monotonic()
+    begun, since = time.monotonic(), started()
     reproducing = command(settings, loaded_plugins()) if own is None else None
     settings = replace(settings, sampler=of_framework(settings.framework, settings.sampler))
     settings = as_task(settings)
@@ -139,7 +139,7 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
             if not distributed.from_first(lambda: False):
                 prepare(evaluator)
             return
-        found = _candidates(settings, setup, evaluator, sampler, identity, recorded["threads"], finals)
+        found = _candidates(settings, setup, evaluator, sampler, identity, recorded["threads"], finals, since)
         if is_helper() or not found.candidates:
             return
         if settings.workers > 1 and recorded["threads"] == 1:  # the others have ended; a lane more changes no bit
@@ -219,10 +219,15 @@ def _candidates(
     identity: dict[str, Any],
     threads: int,
     finals: Finalists | None,
+    since: float,
 ) -> _Found:
-    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few."""
+    """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few.
+
+    Args:
+        since: when the search began, in seconds since 1970.
+    """
     folder, reporter, elsewhere = setup.folder, setup.reporter, is_elsewhere(settings)
-    until = started() + 3600 * (settings.max_hours or math.inf)
+    until = since + 3600 * (settings.max_hours or math.inf)
 
     def is_over() -> bool:
         return time.time() > until
@@ -250,10 +255,13 @@ def _candidates(
         with run_folder.turn(folder, "preparation", reporter):
             prepare(evaluator)
     distributed.leave()
+    if front is not None:
+        study.refresh()
+        return _Found(ended(study, reporter), front, False, _closed(study))
     with ExitStack() as working:
         evaluation: RayActors | NNIExperiment | None = None
         if not elsewhere and not is_helper() and not finished:
-            working.enter_context(helpers(settings.workers - 1, folder, reporter))
+            working.enter_context(helpers(settings.workers - 1, folder, reporter, since, is_over))
         elif elsewhere and not finished:
             engine = _actors if settings.engine == "ray" else _experiment
             evaluation = working.enter_context(closing(engine(settings, setup, evaluator.metric, threads)))
@@ -268,11 +276,17 @@ def _candidates(
             f"--max-hours {settings.max_hours:g}: over after {len(candidates)} of {settings.trials} candidates; "
             "the same command goes on"
         )
-    numbers = {} if is_helper() else study.numbers()
-    study.close()
+    numbers = _closed(study)
     if not candidates and not stopped and not is_helper():
         raise InputError(f"{folder}: not one architecture within {setup.priced.budget} could be evaluated")
-    return _Found(candidates, front, stopped, numbers)
+    return _Found(candidates, None, stopped, numbers)
+
+
+def _closed(study: OptunaStudy) -> dict[str, int]:
+    """The numbers of the study's trials, which is given up."""
+    numbers = {} if is_helper() else study.numbers()
+    study.close()
+    return numbers
 
 
 def _finished_front(

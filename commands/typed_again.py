@@ -23,7 +23,7 @@ def typed_again(
         value = getattr(settings, field.name)
         if field.metadata.get("reproduced") and value != usual[field.name]:
             value = kept_otherwise.get(field.name, value)
-            line += [flag_name(field.name), *([] if value is True else [typed(value)])]
+            line += [flag_name(field.name), *([] if field.default is False else [typed(value)])]
     for path in plugins:
         line += ["--plugin", path]
     return shlex.join(line)

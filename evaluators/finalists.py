@@ -17,7 +17,7 @@ from evaluators.halving import Halving, entrants_by_rung
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import read_json
-from foundation.metric import Measured, read_measured
+from foundation.metric import Measured, checked, read_measured
 from foundation.progress import Advance, PartReporter, Reporter
 from search_space.architecture import Architecture
 from search_space.first_weights import SCRATCH, FirstWeights
@@ -164,7 +164,7 @@ class FinalistTraining:
                 what=f"{architecture.digest()[:12]}, to epoch {epochs}",
                 start=self.settings.init,
             )
-            known[str(epochs)] = measured.numbers()
+            known[str(epochs)] = checked(measured, self.metric).numbers()
             write_json(folder / RUNGS, known)
         part.up_to((epochs - begin) * self._steps)
         try:

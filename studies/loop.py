@@ -57,11 +57,7 @@ def search(
                 advance(f"best {best.measured.metric.told(best.score)}")
             shown = len(evaluated)
             if len(evaluated) >= trials and not evaluation.busy():
-                if study.waiting():
-                    reporter.say(
-                        f"enqueued trials that wait: {study.waiting()}; the same command with more `trials` goes on"
-                    )
-                return evaluated
+                return ended(study, reporter)
             if is_over() and not evaluation.busy():
                 return evaluated
             wanted = 0 if is_over() else trials - len(evaluated) - len(study.running())
@@ -75,8 +71,7 @@ def search(
                 if exhausted and not study.running():
                     reporter.say(f"all {len(evaluated)} architectures within the budget have been evaluated")
                     return evaluated
-                if study.running():
-                    time.sleep(PAUSE)  # another process is at it; if it is lost, its candidate comes back
+                time.sleep(PAUSE)  # another process is at it; if it is lost, its candidate comes back
                 continue
             for claim, result in evaluation.finished():
                 if isinstance(result, Candidate):
@@ -89,6 +84,13 @@ def search(
                 last = result.reason
             if failures >= MAX_FAILURES:  # after the whole generation has been told
                 raise InputError(f"the last {failures} evaluations failed: {last}")
+
+
+def ended(study: Study, reporter: Reporter) -> list[Candidate]:
+    """What was evaluated in a search that has as many candidates as wanted; says what waits in the queue still."""
+    if study.waiting():
+        reporter.say(f"enqueued trials that wait: {study.waiting()}; the same command with more `trials` goes on")
+    return study.candidates()
 
 
 def _claimed(study: Study, count: int, limit: int | None) -> list[Claim] | None:

@@ -21,9 +21,11 @@ from commands import search as command
 from deployment.model_source import read_model
 from deployment.prediction import predict
 from evaluators.choice import EVALUATORS
+from evaluators.proxy.evaluator import ProxyEvaluator
 from evaluators.zero_cost.registry import SCORES
 from search_space import Architecture, Attention, Stage, attention, build
-from search_space.spaces import SPACES, named_space
+from search_space.cost.cost import measure
+from search_space.spaces import SPACES, named_space, priced_space
 from studies.samplers.base import SAMPLERS
 from tasks.choice import TASKS, task
 from tasks.classification.room import Classification
@@ -183,6 +185,20 @@ def test_a_search_over_own_data(tmp_path: Path, narrow_space_file: Path) -> None
     assert (tmp_path / "run" / "front.json").read_bytes() == before
     with pytest.raises(coordnas.InputError, match="holds another run: the pictures are not those"):
         _search(tmp_path / "run", space, (_items(48, 1), _items(16, 48)), classes=["cat", "dog"])
+
+
+def test_a_finished_search_of_short_trainings_trains_nothing_again(
+    tmp_path: Path, narrow_space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its generation is not whole, since the space has no more: it was forgotten, and trained anew."""
+    space = named_space(str(narrow_space_file))
+    bound = measure(priced_space(str(narrow_space_file)).smallest, 2).macs
+    given = {"evaluator": "proxy", "score": "az_nas", "max_macs": bound, "proxy_epochs": (1,), "trials": 1}
+    first = _search(tmp_path / "run", space, **given)
+    kept = (tmp_path / "run" / "proxy.json").read_bytes()
+    monkeypatch.setattr(ProxyEvaluator, "_trained", None)
+    assert _search(tmp_path / "run", space, **given) == first
+    assert (tmp_path / "run" / "proxy.json").read_bytes() == kept
 
 
 def test_a_search_is_that_of_the_command(tmp_path: Path) -> None:

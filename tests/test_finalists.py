@@ -8,21 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands.compare import Contest
 from commands.planning import plan_finalists
 from commands.presets import PRESETS, SearchSettings
 from commands.recipes import RECIPES
+from evaluators import finalists as training_of_finalists
+from evaluators.base import Metrics
 from evaluators.finalists import FinalistSettings, FinalistTraining, begun
 from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
-from search_space import Budget, InputError
+from search_space import Architecture, Budget, InputError
 from search_space.cost.priced_space import PricedSpace
 from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
-from search_space.spaces import priced_space
+from search_space.spaces import named_space, priced_space
 from studies.finalists import UNLIKE, finalists, trained, winner, write_finalists
 from studies.front import filling, promising
 from studies.trials import Candidate
@@ -266,3 +270,36 @@ def _run(launched: Launched, folder: Path, script: str, *arguments: str) -> str:
     done = launched(folder, script, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_what_a_task_measures_may_be_of_any_kind_of_number(
+    data: Dataset, tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = tiny_space.smallest
+    measured = Measured(ACCURACY, np.float64(0.5), {"loss": 1})
+    monkeypatch.setattr(
+        training_of_finalists, "train_part", lambda *given, folder, **more: (folder.mkdir(parents=True), measured)[1]
+    )
+    training = _training(data, tmp_path)
+    assert training.rung(network, 0) == training.rung(network, 0) == Measured(ACCURACY, 0.5, {"loss": 1.0})
+
+
+def test_a_contest_reads_the_pictures_of_each_side(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a latency bound the ratios of a kind may have sides of their own."""
+    read: list[int] = []
+    networks = [
+        named_space("mobile-96").at(side).extreme(lambda _, options: options[0], largest=False) for side in (48, 96)
+    ]
+
+    def trained_by(network: Architecture, *given: Any, folder: Path, **more: Any) -> Measured:
+        folder.mkdir(parents=True)
+        return Metrics(network.resolution / 100, 0.1)
+
+    monkeypatch.setattr(training_of_finalists, "train_part", trained_by)
+    contest = Contest(
+        lambda side: (read.append(side), data)[1], 12, CLASSIFICATION, FinalistSettings(0, RECIPE), tmp_path, QUIET
+    )
+    assert contest(networks) == 1
+    assert read == [48, 96]

@@ -407,3 +407,35 @@ def test_what_evaluators_returned_before_there_were_metrics() -> None:
     assert adopted(Frozen()).metric == ACCURACY
     with pytest.raises(InputError, match="says no metric"):
         adopted(object())
+
+
+class Timed(Mirror):
+    """Of a metric that is named as one of a trial's own attributes."""
+
+    def __init__(self, space: PricedSpace, name: str, beside: tuple[str, ...] = ()):
+        super().__init__(space, higher=False)
+        self.metric = Metric(name, higher_is_better=False, beside=beside)
+
+    def evaluate(self, architecture: Architecture, *, thorough: bool = False) -> Measured:
+        value = super().evaluate(architecture).value
+        return Measured(self.metric, value, dict.fromkeys(self.metric.beside, 0.5))
+
+
+@pytest.mark.parametrize("name", ["latency_ns", "macs", "rungs", "rejected", "failed", "withdrawn", "digest", "lease"])
+def test_a_metric_may_be_named_as_an_attribute_of_trials(tiny_space: PricedSpace, tmp_path: Path, name: str) -> None:
+    evaluator = Timed(tiny_space, name, ("off",))
+    url = f"sqlite:///{tmp_path}/study.db"
+    found: list[list[Candidate]] = []
+    for trials in (4, 6):
+        study = OptunaStudy(make_sampler("random", Goal(tiny_space, 3, 2, evaluator.metric, ("macs",))), url)
+        found.append(search(study, evaluator, trials=trials, reporter=QUIET))
+        study.close()
+    assert found[0] == found[1][:4]
+    assert all(one.measured.numbers().keys() == {name, "off"} for one in found[1])
+
+
+@pytest.mark.parametrize("name", ["macs", "latency_ns", "failed", "digest"])
+def test_what_is_beside_may_not(tiny_space: PricedSpace, name: str) -> None:
+    metric = Timed(tiny_space, "off", (name,)).metric
+    with pytest.raises(InputError, match=f"metric off: beside: {name} is another attribute of trials; choose another"):
+        OptunaStudy(make_sampler("random", Goal(tiny_space, 3, 2, metric)), "sqlite://")

@@ -1,5 +1,6 @@
 """Proxy trainings: who is promoted, what is trained once, and that a killed search ends alike."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from search_space.cost.priced_space import PricedSpace
 from studies.halving import cost_bins, halve
 from studies.loop import search
 from studies.samplers import Goal, make_sampler, predicted
+from studies.samplers.base import SEEN, Proposal
 from studies.storage.optuna_study import OptunaStudy
 from studies.trials import Candidate
 from training.data.datasets import Dataset, load_data
@@ -375,3 +377,28 @@ class TestTraining:
             (tmp_path / "proxy.json").write_text(text)
             with pytest.raises(InputError, match=r"proxy.json: not the results of a proxy; use another `out`"):
                 self._evaluator(data, tmp_path)
+
+    def test_what_is_no_number_harms_no_other_candidate(
+        self, tiny_space: PricedSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        evaluator = self._evaluator(data, tmp_path, (1,))
+        measure = proxy.evaluate
+        monkeypatch.setattr(proxy, "evaluate", lambda *arguments: Metrics(math.nan, 1.0))
+        with pytest.raises(InputError, match="accuracy: expected a finite number, got nan"):
+            evaluator.rung(tiny_space.largest, 0)
+        monkeypatch.setattr(proxy, "evaluate", measure)
+        assert math.isfinite(evaluator.rung(tiny_space.smallest, 0).value)
+        assert math.isfinite(self._evaluator(data, tmp_path, (1,)).rung(tiny_space.largest, 0).value)
+
+
+def test_rejections_are_counted_for_each_claim(tiny_space: PricedSpace, tmp_path: Path) -> None:
+    """In a generation nothing is told between claims; they were counted from the last generation on."""
+    study = _study(Goal(tiny_space, 3, 6), tmp_path, "random")
+    first, second = (Proposal(architecture) for architecture, _ in _entrants(tiny_space, 2))
+    for _ in range(3):
+        study.reject(first, SEEN)
+    assert study.rejected_in_a_row() == 3
+    assert study.claim(second, None) is not None
+    assert study.rejected_in_a_row() == 0
+    study.reject(first, SEEN)
+    assert study.rejected_in_a_row() == 1

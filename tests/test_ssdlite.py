@@ -1,6 +1,7 @@
 """SSDLite's head, its default boxes, its loss and its choice of boxes, beside torchvision's."""
 
 import copy
+import random
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from evaluators.supernet.store import WeightStore
 from foundation.errors import InputError
 from search_space import backbones
 from search_space.cost.cost import measure
+from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.dilation import dilated
 from search_space.head import read_head
@@ -230,3 +232,16 @@ def test_shared_weights_and_costs(output_stride: int | None) -> None:
 def test_channels_out_of_range(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         task(name)
+
+
+def test_samplers_know_the_costs_of_finer_maps() -> None:
+    """Their encoding left out what leads a finer map to the head, so that proposals were over the budget."""
+    head = SSDLiteHead(3, 8, 128, 3)
+    priced = PricedSpace(named_space("mobile-96"), head)
+    rng = random.Random(0)
+    networks = [priced.sample(rng) for _ in range(8)]
+    known = encoding(priced)
+    costs = [measure(one, head) for one in networks]
+    assert known.costs(known.encode(networks)).tolist() == [[cost.macs, cost.params] for cost in costs]
+    links = priced.space.links(networks[0]) or ()
+    assert any(priced.space.tap_parts(index, link, 8, head) for index, link in enumerate(links))

@@ -151,6 +151,7 @@ def test_what_a_training_began_from_is_told(record: Record) -> None:
     [
         ["runs/mine"],
         ["runs/mine", "--epochs", "100", "--learning-rate", "0.05", "--nesterov", "no", "--seeds", "3"],
+        ["runs/mine", "--nesterov", "yes", "--sync-batch-norm", "yes", "--compile", "yes", "--skip-corrupt"],
         ["runs/mine", "--recipe", "paper", "--data", "folder:/my pictures", "--network", "2"],
     ],
 )

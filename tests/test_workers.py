@@ -1,5 +1,6 @@
 """Several processes that share a study: claims, leases, storages that go away, workers that are killed."""
 
+import errno
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from evaluators.base import Metrics
 from foundation.progress import Reporter
 from search_space import InputError
 from search_space.cost.priced_space import PricedSpace
+from studies.engines import workers
 from studies.loop import MAX_FAILURES, search
 from studies.runs import run_folder
 from studies.samplers import Goal, Proposal, make_sampler
@@ -427,4 +429,52 @@ def test_processes_of_one_folder(tmp_path: Path) -> None:
         pytest.raises(InputError, match="in use by process"),
         run_folder.locked(tmp_path, shared=True),
     ):
+        pass
+
+
+def test_hours_count_from_where_the_search_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from the import: a program may search again hours later."""
+    before = time.time()
+    assert before <= workers.started() <= time.time()
+    monkeypatch.setenv(workers.STARTED, "12.5")
+    assert workers.started() == 12.5
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_where_the_hours_are_over_helpers_end_what_they_are_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: bool
+) -> None:
+    said: list[str] = []
+    reporter = Reporter(quiet=True)
+    monkeypatch.setattr(reporter, "say", said.append)
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    slow = tmp_path / "slow.py"
+    slow.write_text("import os, sys, time; time.sleep(1); print(os.environ['COORDNAS_STARTED']); sys.exit(3)")
+    monkeypatch.setattr(sys, "argv", [str(slow)])
+    with workers.helpers(1, tmp_path, reporter, 12.5, lambda: over):
+        pass
+    assert said == [f"worker 2 ended with exit code {'3: 12.5' if over else f'-9: see {tmp_path}/worker-2.log'}"]
+
+
+def test_a_trial_that_was_ended_while_it_was_taken_for_lost_is_taken(tiny_space: PricedSpace, tmp_path: Path) -> None:
+    """It was marked as withdrawn in that moment; nobody but its own process had its candidate."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    slow, other = (_study(tiny_space, url) for _ in range(2))
+    claim = slow.claim(_draw(tiny_space), None)
+    assert claim is not None
+    assert claim.trial_id is not None
+    other._storage.set_trial_user_attr(claim.trial_id, "withdrawn", "its process was lost")
+    slow.accept(claim, Candidate(claim.architecture, claim.cost, Metrics(0.5, 0.5)))
+    other.refresh()
+    assert [one.architecture for one in other.candidates()] == [claim.architecture]
+    slow.close()
+    other.close()
+
+
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: object, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(InputError, match="cannot be locked there"), run_folder.locked(tmp_path):
         pass

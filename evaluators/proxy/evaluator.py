@@ -17,7 +17,7 @@ from evaluators.proxy.settings import ProxySettings
 from foundation.errors import InputError
 from foundation.files import remove_leftovers, write_json
 from foundation.json_files import MAX_OF_A_RUN, read_json
-from foundation.metric import Measured
+from foundation.metric import Measured, checked
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
@@ -124,7 +124,7 @@ class ProxyEvaluator:
             network = self._trained(architecture, rung)
             batches = self.data.validation.batches(EVALUATION_BATCH)
             side = self._side(architecture)
-            known.append(evaluate(self.task, network, resized_batches(batches, side)))
+            known.append(checked(evaluate(self.task, network, resized_batches(batches, side)), self.metric))
             kept = {digest: [self._plain(rung) for rung in rungs] for digest, rungs in self._results.items()}
             write_json(self.folder / RESULTS, kept)
         return known[rung]

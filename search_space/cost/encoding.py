@@ -23,6 +23,10 @@ Codes = NDArray[np.int64]
 """N×(1 + links): the numbers of the resolution and of every link."""
 
 
+_Costs = tuple[tuple[int, ...], ...]
+"""Resolutions × columns."""
+
+
 class _Met(NamedTuple):
     """A link that stands after a state.
 
@@ -33,7 +37,7 @@ class _Met(NamedTuple):
     link: Link
     after: State
     features: tuple[float, ...]
-    costs: tuple[tuple[int, ...], ...]
+    costs: _Costs
     sides: tuple[int, ...]
 
 
@@ -152,17 +156,16 @@ class Encoding:
         after = program.after(link)
         parts = [part.telling(self.priced.head.classes) for part in program.parts(link, state)]
         costs, later = self._costs(parts, sides)
+        for tap in self.space.tap_parts(index, link, state, self.priced.head):
+            costs = _added(costs, self._costs([tap], sides)[0])
         if index == len(self._met) - 1:  # the costs of what follows are part of the last link's
-            tail, _ = self._costs(self.space.tail_parts(after, self.priced.head), later)
-            costs = tuple(tuple(map(sum, zip(own, more, strict=True))) for own, more in zip(costs, tail, strict=True))
+            costs = _added(costs, self._costs(self.space.tail_parts(after, self.priced.head), later)[0])
         met.append(_Met(state, link, after, program.features(link), costs, later))
         self._numbers[index][state, link] = len(met) - 1
         self._arrays[index] = None
         return len(met) - 1
 
-    def _costs(
-        self, parts: Sequence[Part], sides: Sequence[int]
-    ) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    def _costs(self, parts: Sequence[Part], sides: Sequence[int]) -> tuple[_Costs, tuple[int, ...]]:
         """The costs of parts one after the other at every resolution, and the sides after them."""
         costs, after = costs_along(parts, sides, self.priced.latency)
         return tuple(self._row(cost) for cost in costs), after
@@ -193,6 +196,10 @@ class Encoding:
 def encoding(priced: PricedSpace) -> Encoding:
     """The (cached) encoding of a space; it is the same for all budgets."""
     return _encoding(priced.unbounded)
+
+
+def _added(costs: _Costs, more: _Costs) -> _Costs:
+    return tuple(tuple(map(sum, zip(*rows, strict=True))) for rows in zip(costs, more, strict=True))
 
 
 @lru_cache(maxsize=16)

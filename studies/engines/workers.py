@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,7 @@ NUMBER = "COORDNAS_WORKER"
 STARTED = "COORDNAS_STARTED"
 """The environment variable that tells it when the first process started, in seconds since 1970."""
 
-BEGUN = time.time()
-PATIENCE = 60.0  # seconds that the others have to end once the search is over
+PATIENCE = 60.0  # seconds that the others have to end once there are enough candidates
 IMPATIENCE = 5.0  # seconds that they have where this process ends early
 
 
@@ -28,16 +27,22 @@ def is_helper() -> bool:
 
 
 def started() -> float:
-    """When the first of this machine's processes of the search started, in seconds since 1970."""
-    return float(os.environ.get(STARTED, BEGUN))
+    """When the first of this machine's processes began the search, in seconds since 1970: now, if this is the first."""
+    return float(os.environ.get(STARTED, time.time()))
 
 
 @contextmanager
-def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
+def helpers(
+    count: int, folder: Path, reporter: Reporter, since: float, is_over: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Starts `count` processes with this one's command line; what they say is in `folder`, a file each.
 
     They end with the search, and where this process is told to end. Should it be killed, they go on with the search,
     and the same command joins them.
+
+    Args:
+        since: when the search began, see `started`.
+        is_over: whether no more candidates are to be begun: then each may take its time to end the one that it is at.
     """
     running: list[tuple[int, Path, subprocess.Popen[bytes]]] = []
     try:
@@ -46,7 +51,7 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
             with open(path, "wb") as log, held():
                 process = subprocess.Popen(
                     [sys.executable, *sys.argv],
-                    env={**alone(), NUMBER: str(number), STARTED: str(started())},
+                    env={**alone(), NUMBER: str(number), STARTED: str(since)},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -54,7 +59,7 @@ def helpers(count: int, folder: Path, reporter: Reporter) -> Iterator[None]:
                 running.append((number, path, process))
         yield
         for number, path, process in running:
-            code = _ended(process)
+            code = _ended(process, None if is_over() else PATIENCE)
             if code != 0:
                 reporter.say(f"worker {number} ended with exit code {code}: {_last_line(path)}")
             else:
@@ -74,7 +79,7 @@ def alone() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in own and not name.startswith(begin)}
 
 
-def _ended(process: "subprocess.Popen[bytes]", patience: float = PATIENCE) -> int:
+def _ended(process: "subprocess.Popen[bytes]", patience: float | None) -> int:
     try:
         return process.wait(patience)
     except subprocess.TimeoutExpired:

@@ -364,7 +364,11 @@ def _described(candidate: Candidate) -> dict[str, Any]:
 
 def _take(lock: Any, folder: Path, shared: bool) -> None:
     """Locks the folder; the lock goes with the process, however it ends."""
-    if not _locks(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+    try:
+        taken = _locks(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    except OSError as error:  # of a file system without locks
+        raise InputError(f"`out` {folder}: cannot be locked there ({error.strerror}); choose another `out`") from None
+    if not taken:
         raise InputError(f"`out` {folder}: in use by {_owner(lock)}; wait for it, or choose another `out`")
     _sign(lock)
 
@@ -372,7 +376,7 @@ def _take(lock: Any, folder: Path, shared: bool) -> None:
 def _locks(lock: Any, how: int) -> bool:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 

@@ -10,7 +10,6 @@ What the sampler learns from is kept in memory: proposing does not slow down wit
 evaluated, being over the budget or a repeat, is no trial of its own: the next trial has an attribute that lists them.
 """
 
-import itertools
 import random
 import uuid
 from collections import deque
@@ -34,9 +33,11 @@ from studies.storage.opening import opened_study
 from studies.storage.parameter_names import counted_from
 from studies.storage.records import (
     brief,
+    check_names,
     described,
     is_ours,
     new_trial,
+    numbers_beside,
     occupies,
     read_brief,
     read_briefs,
@@ -81,12 +82,14 @@ class OptunaStudy:
         lease: float = SECONDS,
         say: Callable[[str], None] = lambda line: None,
     ):
+        check_names(sampler.goal.metric)
         self.sampler = sampler
         self.shared = shared
         # Processes that share a study and know the same would propose the same, and only one of them could have it.
         self._first_turn = random.SystemRandom().getrandbits(48) if shared else 0
         self._told: list[Told] = []
         self._rejected: list[Told] = []  # since a trial was stored
+        self._in_a_row = 0  # rejected since the last proposal that was not
         self._candidates: list[Candidate] = []
         self._digests: set[str] = set()  # evaluated or failed
         self._claims: dict[str, Claim] = {}
@@ -186,7 +189,7 @@ class OptunaStudy:
 
     def rejected_in_a_row(self) -> int:
         """Number of proposals rejected since the last one that was not."""
-        return sum(1 for _ in itertools.takewhile(lambda told: told.reason in REJECTIONS, reversed(self._told)))
+        return self._in_a_row
 
     def running(self) -> Sequence[str]:
         """Digests of what is being evaluated, here or by another process that is alive."""
@@ -233,6 +236,7 @@ class OptunaStudy:
         """Tells the sampler that the proposal is infeasible or a repeat."""
         told = self._of(proposal, None, reason)
         self._rejected.append(told)
+        self._in_a_row += 1
         self._tell(told)
 
     def claim(self, proposal: Proposal, limit: int | None) -> Claim | None:
@@ -240,8 +244,7 @@ class OptunaStudy:
         cost = self.goal.priced.cost(proposal.architecture)
         digest = proposal.architecture.digest()
         if not self.shared:
-            self._claims[digest] = Claim(proposal, cost)
-            return self._claims[digest]
+            return self._claimed(Claim(proposal, cost))
         token = uuid.uuid4().hex
         lost = [trial for trial in self._stored() if self._is_lost(trial) and trial.user_attrs["digest"] == digest]
         attributes = {**described(proposal.architecture, cost), "claim": token, LEASE: 0}
@@ -273,14 +276,18 @@ class OptunaStudy:
         if patiently(lambda: self._storage.get_trial(trial_id)).state != TrialState.RUNNING:
             return None  # so slow that another took it for lost
         self._predecessors.pop(digest, None)
-        self._claims[digest] = Claim(proposal, cost, trial_id)
-        return self._claims[digest]
+        return self._claimed(Claim(proposal, cost, trial_id))
+
+    def _claimed(self, claim: Claim) -> Claim:
+        self._claims[claim.architecture.digest()] = claim
+        self._in_a_row = 0
+        return claim
 
     def accept(self, claim: Claim, candidate: Candidate) -> None:
         """Tells the sampler, and stores the trial."""
         told = self._of(claim.proposal, candidate.measured.merit, None)
         attributes: dict[str, Any] = {"rungs": list(candidate.rungs)} if candidate.rungs else {}
-        self._finish(claim, TrialState.COMPLETE, told, {**candidate.measured.numbers(), **attributes}, candidate)
+        self._finish(claim, TrialState.COMPLETE, told, {**numbers_beside(candidate.measured), **attributes}, candidate)
 
     def fail(self, claim: Claim, reason: str) -> None:
         """Tells that the evaluation failed, and why: stored as a failed trial."""
@@ -297,14 +304,12 @@ class OptunaStudy:
             attributes["rejected"] = [brief(self.goal, rejected) for rejected in self._rejected]
         if claim.trial_id is None:
             counts = described(claim.architecture, claim.cost)
-            self._add(state, told, {**attributes, **counts}, claim.started)  # a score may be one of the counts
+            self._add(state, told, {**attributes, **counts}, claim.started)
             predecessor = self._predecessors.pop(counts["digest"], None)
             if predecessor is not None:
                 self._end_lost(predecessor)
         else:
             values = stored_values(self.goal, told)
-            counts = described(claim.architecture, claim.cost)
-            attributes = {name: value for name, value in attributes.items() if name not in counts}
             if not self._end(claim.trial_id, state, values, attributes):
                 # Not heard of for too long, this process was taken for lost: another evaluates it.
                 del self._claims[claim.architecture.digest()]

@@ -7,6 +7,7 @@ rejected since the trial before; its system attributes hold what the sampler wan
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +16,38 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from foundation.errors import InputError
 from foundation.json_files import shown
-from foundation.metric import Metric, read_measured
+from foundation.metric import Measured, Metric, read_measured
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost
 from studies.samplers.base import REJECTIONS, Goal, Proposal, Told
+from studies.storage.leases import ATTRIBUTE as LEASE
 from studies.storage.parameter_names import parameters
 from studies.trials import Candidate
+
+KEPT = frozenset(
+    {
+        *("architecture", "digest", "attention", "rejected", "rungs", "failed", "withdrawn", "claim", "retries", LEASE),
+        *(field.name for field in fields(Cost)),
+    }
+)
+"""The attributes that a trial has for itself."""
+
+
+def check_names(metric: Metric) -> None:
+    """Raises InputError for a metric beside which something is named as an attribute that a trial has for itself.
+
+    The metric itself may be: its values are a trial's, not an attribute.
+    """
+    for name in metric.beside:
+        if name in KEPT:
+            raise InputError(
+                f"metric {metric.name}: beside: {name} is another attribute of trials; choose another name"
+            )
+
+
+def numbers_beside(measured: Measured) -> dict[str, float]:
+    """The attributes of what was measured: all but a metric that is named as one that a trial has for itself."""
+    return {name: value for name, value in measured.numbers().items() if name not in KEPT}
 
 
 def new_trial(
@@ -75,9 +102,12 @@ def described(architecture: Architecture, cost: Cost) -> dict[str, Any]:
 
 def is_ours(trial: FrozenTrial) -> bool:
     """Whether the search told the trial; one that a user queued or told by hand is not."""
-    if "digest" not in trial.user_attrs or "withdrawn" in trial.user_attrs:
+    if "digest" not in trial.user_attrs:
         return False
-    return trial.state == TrialState.COMPLETE or "failed" in trial.user_attrs
+    # Another process may write on a trial, which it takes for lost, while its own process ends it.
+    if trial.state == TrialState.COMPLETE:
+        return True
+    return "failed" in trial.user_attrs and "withdrawn" not in trial.user_attrs
 
 
 def occupies(trial: FrozenTrial) -> bool:
