@@ -314,6 +314,10 @@ def search(
     defaults = usual(given)
     data = None
     if isinstance(dataset, str):
+        if classes is not None:
+            raise InputError(
+                "classes: are named for datasets of torch's; data of a spec have their own; leave them out"
+            )
         given["data"] = dataset
     else:
         device = resolve_device(given.get("device", defaults.device))

@@ -118,6 +118,7 @@ def _of_seed(seed: int, data: Dataset, arguments: argparse.Namespace) -> dict[st
             Hidden.of(data, folder, QUIET, seed),
             folder,
             name="judged",
+            part="test",
             budgets=arguments.budgets,
             pictures=arguments.pictures,
             seed=seed,

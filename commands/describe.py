@@ -18,7 +18,7 @@ from search_space.head import Head
 from search_space.network import check
 from studies.runs.run_folder import BEST, FRONT
 from studies.runs.source import Source, read_source
-from tasks.choice import TASKS, task
+from tasks.choice import TASKS, has_settings, task
 from training.checkpoint import load_weights
 from training.model_file import ModelInfo
 from training.specs import TASK, named
@@ -62,7 +62,10 @@ def main(arguments: Sequence[str]) -> None:
     if settings.json is not None:
         write_json(Path(settings.json), architecture.to_dict())
         after = f"python retrain.py {shlex.quote(settings.json)} --data {shlex.quote(source.data)}"
-        kind, _, own = (settings.task or source.task).partition(":")
+        name = settings.task or source.task
+        kind, _, own = name.partition(":")
+        if has_settings(kind):
+            kind, own = name, ""
         flags = named("task", kind) | ({"head": settings.head or own} if settings.head or own else {})
         after += "".join(f" --{name} {shlex.quote(value)}" for name, value in flags.items())
         reporter.say_command("next:", as_typed(after))

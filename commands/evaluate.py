@@ -31,6 +31,8 @@ from training.recorded_data import recorded_data
 from training.resize import resized_batch
 from training.targets import Batch
 
+_Key = tuple[str, str, int, tuple[float, ...], tuple[float, ...]]
+
 PATHED = ("folder", "imagenet", "hieve", *WHOLE)
 """Kinds of data that weights name without their paths."""
 
@@ -68,13 +70,13 @@ def _evaluate(
     specs = {name: _spec(model, settings.data) for name, model in models.items()}
     if settings.data is None:
         reporter.say(f"data {', '.join(dict.fromkeys(specs.values()))}, as {settings.source} says; --data names others")
-    sets: dict[tuple[str, str, int], Dataset] = {}
+    sets: dict[_Key, Dataset] = {}
 
     def load(model: Model, spec: str) -> Dataset:
         key = _key(model, spec)
         if key not in sets:
             with reporter.doing("reading data"):
-                sets[key] = model.task.data(
+                data = model.task.data(
                     spec,
                     model.info.architecture.resolution,
                     device,
@@ -83,6 +85,7 @@ def _evaluate(
                     loaders=settings.loaders,
                     download=settings.data is not None,
                 )
+                sets[key] = data.normalised_by(model.info.mean, model.info.std)
         return sets[key]
 
     for name, model in models.items():
@@ -95,7 +98,7 @@ def _evaluate(
     robust: list[tuple[str, Robustness]] = []
     studies: list[tuple[str, Study]] = []
     contrasts: list[Contrast] = []
-    hidden: dict[tuple[str, str, int], Hidden] = {}
+    hidden: dict[_Key, Hidden] = {}
     for name, model in models.items():
         data = sets[_key(model, specs[name])]
         folder = _folder(name, model.path, settings, alone=len(models) == 1)
@@ -175,9 +178,10 @@ def _tested(name: str, model: Model, data: Dataset, settings: EvaluateSettings, 
         return evaluated(model.see, batches(), data.classes, model.task, str(model.path))
 
 
-def _key(model: Model, spec: str) -> tuple[str, str, int]:
+def _key(model: Model, spec: str) -> _Key:
     """What networks have in common that are tested on the same pictures."""
-    return model.info.task, spec, model.info.architecture.resolution
+    info = model.info
+    return info.task, spec, info.architecture.resolution, info.mean, info.std
 
 
 def _said(evaluation: Evaluation) -> str:
@@ -195,10 +199,12 @@ def _has_confusion(evaluation: Evaluation) -> bool:
 
 def _spec(model: Model, given: str | None) -> str:
     spec = given or model.info.data
-    if spec in PATHED:
-        recorded = recorded_data(model.path.parent, spec)
-        if recorded is not None:
+    if given is None:
+        # The weights name no path, and may name no settings of the data.
+        recorded = recorded_data(model.path.parent, spec.partition(":")[0])
+        if recorded is not None and f"{recorded}:".startswith(f"{spec}:"):
             return recorded
+    if spec in PATHED:
         raise InputError(f"{model.path}: does not say where its pictures are; give --data {spec}:PATH")
     return spec
 
@@ -206,7 +212,9 @@ def _spec(model: Model, given: str | None) -> str:
 def _folder(name: str, path: Path, settings: EvaluateSettings, *, alone: bool) -> Path:
     """Where a network's results go."""
     if settings.out is None:
-        return path.parent / "evaluation" / f"{path.stem}-{settings.split}"
+        # Of several files of one network each has its own.
+        name = path.stem if path.suffix == ".safetensors" else path.name
+        return path.parent / "evaluation" / f"{name}-{settings.split}"
     return Path(settings.out) if alone else Path(settings.out) / name
 
 

@@ -1,5 +1,6 @@
 """Measure a latency table on this device, or export its pieces for another: see `python measure_latency.py --help`."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from deployment.runtimes import Runtime
 from foundation.device import resolve_device
 from foundation.errors import InputError
 from foundation.files import check_writable
+from foundation.plugins import loaded_plugins
 from foundation.progress import Reporter
 from foundation.started_as import as_typed
 from search_space.cost.priced_space import PricedSpace
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings.resolution is None:
         same: dict[str, object] = {"task": settings.task if settings.task != TASK else None, "head": settings.head}
         same |= {"space": settings.space, "output-stride": settings.output_stride}
-        chosen = "".join(f" --{name} {value}" for name, value in same.items() if value is not None)
-        after = f"python search.py{chosen} --latency-table {path} --max-latency-ms …"
+        chosen = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in same.items() if value is not None)
+        plugins = "".join(f" --plugin {shlex.quote(plugin)}" for plugin in loaded_plugins())
+        after = f"python search.py{chosen} --latency-table {shlex.quote(str(path))} --max-latency-ms …{plugins}"
         reporter.say_command("next:", as_typed(after))

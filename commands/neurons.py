@@ -65,6 +65,7 @@ def beside_neurons(
         hidden,
         folder,
         name=name,
+        part=settings.split,
         budgets=plan.budgets,
         pictures=plan.pictures,
         reporter=reporter,

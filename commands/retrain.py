@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from torch import Tensor
+
 from commands.afterwards import say_next
 from commands.another_run import RETRAINED
 from commands.compare import Best, Contest, beside, check_comparable, middle, ratios
@@ -294,8 +296,11 @@ def _attacking(settings: RetrainSettings, recorded: str, method: ChosenMethod) -
 def _task(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> str:
     """The name of the task; adversarial training is judged by accuracy under the attack that it trains with."""
     name = settings.task or recorded
-    if method.name != ADVERSARIAL or name.partition(":")[0] not in (TASK, ROBUST):
+    kind, _, own = name.partition(":")
+    if method.name != ADVERSARIAL or kind not in (TASK, ROBUST):
         return name
+    if kind == TASK and own:
+        raise InputError(f"`method` {ADVERSARIAL}: for a linear classifier alone, not for head {own}; leave it out")
     return f"{ROBUST}:{method.own.epsilon}:{method.own.attack_steps}"
 
 
@@ -337,6 +342,10 @@ def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Re
     for path in export(network, info, settings.export, folder, reporter, calibration):
         reporter.say(f"export: {path}")
     if {"onnx", "int8"} <= set(settings.export):
+        labels = data.test.targets
+        if isinstance(labels, Tensor) and bool((labels < 0).any()):
+            reporter.say("float32 and int8 are not compared: the test pictures have no labels")
+            return
         with reporter.doing("comparing float32 and int8"):
             compared = compare_precisions(folder, data)
         reporter.show(precision_table(compared, "float32 and int8 in ONNX Runtime, one thread"))

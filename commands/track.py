@@ -10,7 +10,7 @@ from commands.output_folder import make
 from commands.settings import TRACK, TrackSettings
 from deployment.model_source import find_model, read_model
 from deployment.tracking.answered import Answered, Ask
-from deployment.tracking.detections import Detections, by_detector, by_file, disturbed
+from deployment.tracking.detections import Detections, by_detector, by_file, disturbed, tracks_within
 from deployment.tracking.footage import Footage, find_footage, truth_of
 from deployment.tracking.measures import check_installed, followed
 from deployment.tracking.pose_tracking import (
@@ -30,7 +30,7 @@ from reports.terminal.strip_picture import draw_strip
 from reports.terminal.tracking_table import tracking_table
 from training.data.people.joints import JOINTS
 from training.data.people.made_worse import FALSE, JITTER, MISSED
-from training.data.people.mot_text import Tracked, read_tracks, write_tracks
+from training.data.people.mot_text import Tracked, write_tracks
 from training.lanes import use_threads
 
 TRACKS, JOINTS_FILE, MEASURES, STRIP = "tracks.txt", "joints.json", "tracking.json", "strip.png"
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     """Parses, wires, prints."""
     settings = TRACK.parse(arguments)
     reporter = Reporter(quiet=settings.quiet)
-    footage = find_footage(settings.frames)
+    footage = find_footage(settings.frames, reporter)
     truth = _truth(settings, footage)
     if truth is not None:
         check_installed()
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _truth(settings: TrackSettings, footage: Footage) -> dict[int, Tracked] | None:
     if settings.truth is not None:
-        return read_tracks(Path(settings.truth))
+        return tracks_within(Path(settings.truth), footage)
     return None if footage.people is None else truth_of(footage.people)
 
 

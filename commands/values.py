@@ -15,7 +15,11 @@ def typed(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(map(typed, value))
+    if isinstance(value, float) and 0 < value < 1e-4:  # which Python writes with an exponent
+        return f"{value:.9f}".rstrip("0")
+    return str(value)
 
 
 def _people_read(count: int | None) -> str:

@@ -25,6 +25,7 @@ from foundation.files import remove_leftovers, write_atomically
 from foundation.progress import Reporter
 from search_space.attention.probes import probes
 from search_space.network import Network, bare
+from tasks.choice import has_settings
 from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import save_weights
 from training.data.datasets import Dataset
@@ -93,7 +94,8 @@ def check_exported(task: Task, formats: Sequence[str]) -> None:
     for name in formats:
         if _FORMATS[name].class_labels:
             check_class_labels(task, f"`export` {name}", "leave it out")
-            _, _, head = task.name.partition(":")
+            kind, _, own = task.name.partition(":")
+            head = "" if has_settings(kind) else own
             if _FORMATS[name].plain and head:
                 raise InputError(f"`export` {name}: for a linear classifier alone, not for head {head}; leave it out")
         elif not isinstance(task, Answering):
@@ -155,7 +157,9 @@ def export(
                     original, again, info.architecture.resolution, path, _remedy(format_name), tolerance, task
                 )
                 if not chosen.exact:
-                    check_agreement(original, again, pictures[:AGREEING], path, _remedy(format_name))
+                    # Evenly spaced: those of a folder come sorted by class.
+                    some = pictures[:: max(1, len(pictures) // AGREEING)]
+                    check_agreement(original, again, some, path, _remedy(format_name))
             written.append(path)
             advance(format_name)
     return tuple(written)

@@ -54,7 +54,7 @@ def find_models(source: str) -> dict[str, Path]:
     own = _model_in(path)
     if own is not None:
         return {path.resolve().name: own}
-    for folder in (path, path / "retrain"):
+    for folder in (path / "retrain", path):  # beside its retraining a run may have a pretraining
         members = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
         found = {entry.name: file for entry in members if (file := _model_in(entry)) is not None}
         if found:

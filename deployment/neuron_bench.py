@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from foundation.errors import InputError
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from tasks.neural.attacks import GUIDED, Attacks, targets_of
@@ -39,6 +40,11 @@ class Bench:
         self.sample = split.subset(self.numbers)
         labels = [targets.cpu() for _, targets in self.sample.batches(BATCH) if isinstance(targets, Tensor)]
         self.labels = torch.cat(labels)
+        if len(self.labels) < count:
+            raise InputError(
+                f"`neurons`: {count - len(self.labels)} of the {count} pictures that are changed cannot be decoded; "
+                "replace or remove them"
+            )
         known = attacks.recording.labels.unique()
         self.towards = targets_of(self.labels, known, self.numbers.tolist(), seed)
 

@@ -127,6 +127,7 @@ def studied(
     folder: Path,
     *,
     name: str,
+    part: str,
     budgets: Sequence[float],
     pictures: int,
     seed: int = 0,
@@ -141,6 +142,7 @@ def studied(
 
     Args:
         name: what progress calls the network.
+        part: of the data, that the split is.
         budgets: bounds on the mean squared change of values from 0 to 1.
         pictures: that are changed, evenly spaced.
 
@@ -155,7 +157,7 @@ def studied(
     attacks = Attacks(hidden.brain, recording, substitute, hidden.ensemble, pixels, seed)
     bench = Bench(attacks, split, min(pictures, len(split)), seed)
     explained, ceiling, decoded = bench.scored()
-    kept = _Kept(folder / KEPT, {**_identity(model, data), "pictures": bench.count, "seed": seed, "split": len(split)})
+    kept = _Kept(folder / KEPT, {**_identity(model, data), "pictures": bench.count, "seed": seed, "split": part})
     taken: dict[str, tuple[float, ...]] = {}
     explained_on: tuple[float, ...] = ()
     for method in METHODS:

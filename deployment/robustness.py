@@ -190,6 +190,10 @@ def attacked(
         return torch.cat(found)
 
     natural = passed(None, "as it is")
+    if len(natural) < count:
+        raise InputError(
+            f"`attack`: {count - len(natural)} of the {count} pictures cannot be decoded; replace or remove them"
+        )
     return Robustness(epsilon, attacks, natural, {name: passed(attack, name) for name, attack in attacks.items()})
 
 

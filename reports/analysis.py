@@ -173,10 +173,11 @@ def importances(candidates: Sequence[Candidate]) -> list[Importance]:
     a study of their stages' final values. To fANOVA these are their places in order: of a decision with k names it
     would go through up to 2^k combinations.
     """
-    candidates = candidates[:: -(-len(candidates) // MOST_IMPORTANT) or 1]
+    each = -(-len(candidates) // MOST_IMPORTANT) or 1
+    rows = decisions([candidate.architecture for candidate in candidates])[::each]  # by the names that all have
+    candidates = candidates[::each]
     if len(candidates) < LEAST_CANDIDATES or len({candidate.score for candidate in candidates}) < 2:
         return []
-    rows = decisions([candidate.architecture for candidate in candidates])
     options = {name: in_order({row[name] for row in rows}) for name in rows[0]}
     varied = {name: found for name, found in options.items() if len(found) > 1}
     if not varied:

@@ -132,7 +132,7 @@ def study_note(record: Record) -> str:
         "metrics; `attention` is that of each stage, such as `ca/4` (kind and reduction ratio) or – for none, with + "
         "between a stage's blocks where they differ. The parameters are what was decided, by stage, from 1; in a study "
         "that began when they were counted from 0, `stage0.…` are the first stage's.",
-        f"The run's page is `{record.folder.name}/report.html`. Next:",
+        f"The run's page is `{record.name}/report.html`. Next:",
         f"```\n{as_typed('python retrain.py')} {record.retraining}\n```",
     ]
     return "\n\n".join(lines)

@@ -285,7 +285,7 @@ def _told(trials: Sequence[FrozenTrial], metric: Metric) -> tuple[tuple[Evaluate
     for trial in trials:
         attributes = trial.user_attrs
         rejected.update(str(brief[0])[:MOST_REASON] for brief in read_briefs(trial))
-        failed += "failed" in attributes
+        failed += "failed" in attributes and "withdrawn" not in attributes
         if trial.state != TrialState.COMPLETE or "digest" not in attributes:
             continue
         try:

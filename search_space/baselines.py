@@ -1,6 +1,7 @@
 """Hand-designed networks to compare a found one with: at its MACs, or such as fill the budget."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from foundation.amounts import human
@@ -81,13 +82,23 @@ def at_cost(make: Callable[[float, int], A], off: Off, nudged: Callable[[A], Ite
     Args:
         most: whether one that costs less will do, where none of as much is met.
     """
+
+    def over(width: float, divisor: int) -> bool:
+        try:
+            return off(make(width, divisor)) > 0
+        except InputError:  # more of something than a network may have
+            return True
+
     for divisor in (8, 4, 2, 1):
         # Costs grow with the width multiplier: bisect to the step that crosses the aim.
         low, high = 0.05, 8.0
         for _ in range(40):
             middle = (low + high) / 2
-            low, high = (low, middle) if off(make(middle, divisor)) > 0 else (middle, high)
-        nearest = min((make(width, divisor) for width in (low, high)), key=lambda network: abs(off(network)))
+            low, high = (low, middle) if over(middle, divisor) else (middle, high)
+        near = [make(low, divisor)]
+        with suppress(InputError):
+            near.append(make(high, divisor))
+        nearest = min(near, key=lambda network: abs(off(network)))
         if abs(off(nearest)) <= TOLERANCE:
             return nearest
     best, seen = [nearest], {nearest}

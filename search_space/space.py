@@ -199,7 +199,7 @@ class SearchSpace(ABC):
             if not isinstance(family, str):
                 raise InputError(f"family: expected a name, got {shown(family)}")
             return found_in(SPACE_KINDS, family, "space").read(fields)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise InputError(f"not a search space: {error}") from None
 
     def shapes(self, index: int, state: State) -> tuple[Shape, ...]:

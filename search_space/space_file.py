@@ -114,7 +114,10 @@ def read_space(path: str) -> SearchSpace:
         reader = found_in(READERS, family, "space_file")
     except InputError as error:
         raise file.error("family", str(error)) from None
-    return reader(file)
+    try:
+        return reader(file)
+    except (TypeError, AttributeError) as error:  # of lists whose entries are of several kinds, before each is checked
+        raise InputError(f"`space` {path}: a value is of another kind than is expected ({error})") from None
 
 
 def _repeated(text: str) -> str | None:

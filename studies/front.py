@@ -20,7 +20,9 @@ def pareto_front(candidates: Sequence[Candidate], costs: Sequence[str] = ("macs"
         costs: fields of Cost that are held against the score.
     """
     front: list[tuple[tuple[int, ...], Candidate]] = []
-    for candidate in sorted(candidates, key=lambda c: c.merit):
+    for candidate in sorted(
+        candidates, key=lambda c: (-c.measured.merit, *(getattr(c.cost, name) for name in costs), c.merit)
+    ):
         own = tuple(getattr(candidate.cost, name) for name in costs)
         # Whoever is on the front already is at least as good.
         if not any(all(a <= b for a, b in zip(other, own, strict=True)) for other, _ in front):
@@ -53,7 +55,8 @@ def promising(
 def filling(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:
     """Those that fill the budget, in their order; where none comes near, those that are near to the fullest."""
     shares = [1 + budget.excess(candidate.cost) for candidate in candidates]
-    return [one for one, share in zip(candidates, shares, strict=True) if share >= FULL * max(shares)]
+    least = FULL * max(shares, default=0.0)
+    return [one for one, share in zip(candidates, shares, strict=True) if share >= least]
 
 
 def _without(some: Sequence[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -3,9 +3,9 @@
 import importlib
 from pathlib import Path
 
-from tasks.registry import TASKS, task
+from tasks.registry import TASKS, has_settings, task
 
 for _room in sorted(Path(__file__).parent.glob("*/room.py")):
     importlib.import_module(f"tasks.{_room.parent.name}.room")
 
-__all__ = ["TASKS", "task"]
+__all__ = ["TASKS", "has_settings", "task"]

@@ -45,6 +45,11 @@ def task(name: str, head: str | None = None) -> Task:
         raise InputError(f"`head` {wanted}: {error}") from None
 
 
+def has_settings(kind: str) -> bool:
+    """Whether what stands after the colon of the task's name is for itself to read, and no head."""
+    return kind in TASKS and getattr(TASKS[kind], "named", None) is not None
+
+
 def name_and_channels(head: str) -> tuple[str, int | None]:
     """What `NAME` or `NAME/CHANNELS` says of a head. Raises InputError for channels that are no number."""
     name, _, channels = head.partition("/")

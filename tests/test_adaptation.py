@@ -269,6 +269,7 @@ def test_equally_sure_predictions_label_nothing() -> None:
 def test_sharpening() -> None:
     assert sharpened(torch.tensor([[0.8, 0.2]]), 0.5)[0].tolist() == pytest.approx([16 / 17, 1 / 17])
     assert sharpened(torch.tensor([[0.8, 0.2]]), 1.0)[0].tolist() == pytest.approx([0.8, 0.2])
+    assert sharpened(torch.full((1, 200), 0.005), 0.05)[0].tolist() == pytest.approx([0.005] * 200)
 
 
 def _mixmatch(**losses: float) -> MixMatch:

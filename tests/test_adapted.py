@@ -23,6 +23,7 @@ from tasks.adapted.room import INFORMATION, AdaptedClassification
 from tasks.choice import task
 from training.adaptation import brief
 from training.data.datasets import load_data
+from training.methods.drop_path import add_drop_path
 from training.task import Examination, on
 
 CPU = torch.device("cpu")
@@ -202,3 +203,23 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch, picture_
     monkeypatch.setattr("foundation.distributed.world", lambda: 2)
     with pytest.raises(InputError, match="start this command without torchrun"):
         on(task("adapted"), replace(data))
+
+
+@pytest.mark.parametrize("head", ["", "bottleneck/8"])
+def test_a_lone_last_picture_has_no_batch_statistics(head: str) -> None:
+    images, _ = _pictures(13)
+    network = _network(head)
+    whole = brief.briefly_adapted(network, list(images.split(6)), "auto")
+    assert all(value.isfinite().all() for value in whole.state_dict().values())
+
+
+def test_a_copy_that_is_judged_drops_no_path() -> None:
+    """What is judged after a training would else differ from what is judged when the command is run again."""
+    images, _ = _pictures(12)
+    found = []
+    for drop_path in (0.0, 0.9):
+        network = _network()
+        if drop_path:
+            add_drop_path(network, drop_path)
+        found.append(brief.briefly_adapted(network, [images], "auto").state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())

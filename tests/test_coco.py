@@ -114,6 +114,20 @@ class TestSplits:
             assert first["labels"].shape == (0,)
             assert first["labels"].dtype == torch.int64
 
+    def test_a_name_is_found_however_the_disk_writes_its_accents(self, root: Path) -> None:
+        (root / "train" / "1.jpg").rename(root / "train" / "cafe\u0301.jpg")
+        _change(root / "train" / "annotations.json", lambda said: said["images"][1].update(file_name="caf\u00e9.jpg"))
+        assert _load(root).count("train") == 5
+
+    def test_what_cannot_be_read_is_told(self, root: Path) -> None:
+        (root / "train" / "1.jpg").rename(root / "train" / "1.dng")
+        _change(root / "train" / "annotations.json", lambda said: said["images"].pop(1))
+        _change(
+            root / "train" / "annotations.json",
+            lambda said: said.update(annotations=[one for one in said["annotations"] if one["image_id"] != 1]),
+        )
+        assert any(line.startswith("left out: ") and "1.dng" in line for line in _said(root))
+
     def test_augmentation_takes_them_along(self, root: Path) -> None:
         ((_, targets),) = _load(root).train.batches(5, seed=0, augmentation=Augmentation(crop="crop-flip"))
         assert all(len(own["boxes"]) == len(own["labels"]) for own in targets)

@@ -2,11 +2,15 @@
 
 import dataclasses
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+
+from tasks.control.games import LevelSplit
+from training.diverged import DivergedError
 
 pytest.importorskip("stable_baselines3")
 
@@ -291,3 +295,33 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path, control: tuple[
             reporter=told,
             what="agent",
         )
+
+
+def test_no_clipping_is_none(control: tuple[Task, Dataset]) -> None:
+    """A norm of 0 would take all gradients away."""
+    data = control[1]
+    assert isinstance(data.train, LevelSplit)
+    network = build(ENCODER, control[0].head(4, ENCODER))
+    recipe = dataclasses.replace(RECIPE, clip_norm=0.0)
+    before = set(Path(tempfile.gettempdir()).glob("SB3-*"))
+    method = METHODS["ppo"](Training(network, 32, recipe, control[0], data, own=SMALL()))
+    first = {name: value.clone() for name, value in network.state_dict().items()}
+    method.practise(0, 3, lambda note: None)
+    assert any(not torch.equal(value, first[name]) for name, value in network.named_parameters())
+    assert set(Path(tempfile.gettempdir()).glob("SB3-*")) == before
+
+
+def test_a_network_that_is_no_number_any_more_is_told(tmp_path: Path, control: tuple[Task, Dataset]) -> None:
+    what_for, data = control
+    network = build(ENCODER, what_for.head(4, ENCODER))
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    method = METHODS["ppo"](Training(network, 32, RECIPE, what_for, data, own=SMALL()))
+    given = {"seed": 3, "checkpoint": tmp_path / "checkpoint", "identity": {}, "reporter": Reporter(quiet=True)}
+    with pytest.raises(DivergedError, match=r"agent: the network became nan in epoch 1; .* lower the learning rate"):
+        fit(method, data.train, RECIPE, **given, what="agent")
+
+
+def test_a_policy_has_no_channels() -> None:
+    with pytest.raises(InputError, match="`head` policy/64: policy has no channels to choose"):
+        task("control", "policy/64")

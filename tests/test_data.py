@@ -17,6 +17,7 @@ import torch
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from foundation.printed import printable
 from foundation.progress import Reporter
@@ -26,6 +27,7 @@ from training.data import digits
 from training.data.datasets import HeldSplit, load_data
 from training.data.folders import scan
 from training.data.hold_out import hold_out
+from training.data.pictures import Pictures
 from training.data.streamed import StreamedSplit
 
 CPU = torch.device("cpu")
@@ -441,3 +443,18 @@ def test_unknown_data(spec: str, message: str) -> None:
 def test_digits_have_one_size() -> None:
     with pytest.raises(InputError, match="pictures of 32 pixels, but the space wants 224"):
         load_data("digits", 224, CPU)
+
+
+@pytest.mark.parametrize(("stored", "channels"), [(3, 1), (1, 3), (3, 3), (1, 1)])
+def test_pictures_are_normalised_for_a_network_that_knows_others(stored: int, channels: int) -> None:
+    pixels = torch.randint(256, (5, stored, 8, 8), dtype=torch.uint8)
+    split = HeldSplit(Pictures(pixels, torch.arange(5)), (0.4,) * stored, (0.3,) * stored, CPU)
+    other = split.normalised_by((0.2, 0.3, 0.5)[:channels], (0.5, 0.6, 0.7)[:channels])
+    mode = {1: "L", 3: "RGB"}
+    for number, image in enumerate(torch.cat([images for images, _ in other.batches(2)])):
+        whole = pixels[number].expand(3, 8, 8).permute(1, 2, 0).numpy()
+        seen = np.asarray(Image.fromarray(whole).convert(mode[channels])).reshape(8, 8, channels) / np.float32(255)
+        expected = (seen - np.float32([0.2, 0.3, 0.5][:channels])) / np.float32([0.5, 0.6, 0.7][:channels])
+        assert np.allclose(image.permute(1, 2, 0).numpy(), expected, atol=1e-6)
+    assert torch.equal(next(iter(split.subset(torch.tensor([3])).batches(1)))[0], list(split.batches(1))[3][0])
+    assert other.subset(torch.tensor([1])).mean == other.mean

@@ -387,3 +387,11 @@ def test_names_are_written_in_a_font_that_has_their_letters(tmp_path: Path) -> N
     assert not missing
     evaluation = _evaluation((letter, "dog"), torch.eye(2, dtype=torch.int64))
     assert draw_confusion(evaluation, letter, tmp_path / "c.png") == []
+
+
+def test_a_run_with_a_pretraining_is_its_retraining(tmp_path: Path) -> None:
+    for name in ("pretrain", "retrain/found-0"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "weights.safetensors").touch()
+    assert find_models(str(tmp_path)) == {"found-0": tmp_path / "retrain/found-0/weights.safetensors"}
+    assert find_models(str(tmp_path / "pretrain")) == {"pretrain": tmp_path / "pretrain/weights.safetensors"}

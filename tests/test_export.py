@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from deployment import export as exporting
 from deployment.choices import FORMATS, parse_formats
-from deployment.export import calibration_pictures, check_installed, check_same_outputs, export
+from deployment.export import calibration_pictures, check_exported, check_installed, check_same_outputs, export
 from deployment.onnx_session import OnnxNetwork
 from foundation.progress import Reporter
 from search_space import Architecture, Attention, InputError, Network, Stage, attention, build
 from search_space.backbones import BACKBONES, hand_designed
 from search_space.families.mobile.blocks import attend, blocks
 from search_space.parts import NO_ATTENTION
+from tasks.choice import task
 from training.checkpoint import load_weights
 from training.data.datasets import load_data
 from training.data.preprocessing import read_picture
@@ -471,3 +472,9 @@ def test_calibration_pictures_are_the_training_pictures(picture_folder: Path, mo
     assert batches[0].dtype == torch.float32
     known = {image.numpy().tobytes() for images, _ in data.train.batches(16) for image in images}
     assert all(image.numpy().tobytes() in known for batch in batches for image in batch)
+
+
+def test_settings_of_a_task_are_no_head() -> None:
+    check_exported(task("robust:8/255:10"), ("timm",))
+    with pytest.raises(InputError, match="for a linear classifier alone, not for head bottleneck"):
+        check_exported(task("classification", "bottleneck"), ("timm",))

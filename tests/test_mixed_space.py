@@ -18,11 +18,13 @@ from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore
 from evaluators.weight_sources import first_weights
-from search_space import Budget, InputError, measure
+from search_space import Attention, Budget, InputError, measure
 from search_space.baselines import compared
 from search_space.cost.encoding import encoding
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mixed.space import MixedSpace
+from search_space.families.mobile.space import MobileSpace
+from search_space.families.mobile.stage_options import StageOptions
 from search_space.families.t2t.space import T2TSpace
 from search_space.first_weights import SCRATCH, TORCHVISION
 from search_space.pretrained import at_hand
@@ -207,3 +209,13 @@ def test_kinds_whose_weights_are_of_two_libraries_begin_from_scratch(monkeypatch
     assert reporter.said[-1].startswith(
         "init scratch: published weights of one kind of networks are of another library"
     )
+
+
+def test_where_nothing_more_fits_nothing_is_counted() -> None:
+    """Two bounds and attention by block: of a second block no option fits into what the first one leaves."""
+    stage = StageOptions("inverted_residual", 1, (48,), (2,), (4,), (3,), (Attention("se", 4), Attention("ca", 32)))
+    priced = PricedSpace(MobileSpace("x", (32,), 8, 2, (stage,), None, "relu6", "block"), 10)
+    bounds = Budget(priced.cost(priced.cheapest("macs")).macs, priced.cost(priced.cheapest("params")).params)
+    assert all(bounds.excess(priced.cost(one)) > 0 for one in priced.space.enumerate())
+    with pytest.raises(InputError, match="no architecture of space x is within all of it; loosen one"):
+        priced.within(bounds).count()

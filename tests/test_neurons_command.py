@@ -179,7 +179,7 @@ def test_what_was_kept_of_another_network_is_not_taken(
     model: Model, data: Dataset, hidden: Hidden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deployment.neurons.FEWEST", 4)
-    more: dict[str, Any] = {"name": "net", "budgets": (0.0,), "pictures": 6, "reporter": QUIET}
+    more: dict[str, Any] = {"name": "net", "part": "test", "budgets": (0.0,), "pictures": 6, "reporter": QUIET}
     monkeypatch.setattr("tasks.neural.attacks.descended", partial(descended, steps=1))
     first = studied(model, data, data.test, hidden, tmp_path, **more)
     assert {shares[0] for shares in first.taken.values()} == {first.at_rest}
@@ -187,6 +187,10 @@ def test_what_was_kept_of_another_network_is_not_taken(
     kept["found"][f"{NOISE} 0.0"]["taken"] = 0.77
     (tmp_path / "neurons.json").write_text(json.dumps(kept))
     assert studied(model, data, data.test, hidden, tmp_path, **more).taken[NOISE] == (0.77,)
+    (tmp_path / "other").mkdir()
+    other = studied(model, data, data.validation, hidden, tmp_path / "other", **more | {"part": "validation"})
+    (tmp_path / "neurons.json").write_text(json.dumps(kept))
+    assert studied(model, data, data.validation, hidden, tmp_path, **more | {"part": "validation"}).taken == other.taken
     kept["identity"]["network"] = "another"
     (tmp_path / "neurons.json").write_text(json.dumps(kept))
     again = studied(model, data, data.test, hidden, tmp_path, **more)
@@ -256,7 +260,9 @@ def test_no_part_of_the_page_is_without_its_label(
 ) -> None:
     monkeypatch.setattr("deployment.neurons.FEWEST", 4)
     monkeypatch.setattr("tasks.neural.attacks.descended", partial(descended, steps=1))
-    study = studied(model, data, data.test, hidden, tmp_path, name="net", budgets=(0.01,), pictures=4, reporter=QUIET)
+    study = studied(
+        model, data, data.test, hidden, tmp_path, name="net", part="test", budgets=(0.01,), pictures=4, reporter=QUIET
+    )
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
     page = neurons_page("net", data.name, study, tmp_path / "picture.png")
     for part in ("<title>", "<h1>", "<h2>", "<footer>"):

@@ -196,3 +196,18 @@ expansion = [2.25, 2.5, 4]
 kernel_size = [3, 5]
 attention = ["none", "ca/8"]
 """
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("kernel_size = [3, 5]", 'kernel_size = [3, "5"]'),
+        ("width = [8, 16]", 'width = [8, "16"]'),
+    ],
+)
+def test_entries_of_several_kinds_are_refused(tmp_path: Path, before: str, after: str) -> None:
+    assert before in GOOD
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(before, after, 1))
+    with pytest.raises(InputError, match=r"`space` .*mine\.toml: "):
+        priced_space(str(path))

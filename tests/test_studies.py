@@ -259,6 +259,9 @@ def test_pareto_front() -> None:
     equal = _candidate(0.9, 10, params=2)
     assert pareto_front([dominated, equal, good, cheap]) == [cheap, good]
     assert pareto_front([]) == []
+    fewer, smaller = _candidate(0.9, 10, 20), _candidate(0.9, 12, 15)
+    assert pareto_front([fewer, smaller], ("params",)) == [smaller]
+    assert pareto_front([fewer, smaller], ("macs", "params")) == [fewer, smaller]
 
 
 def test_promising_holds_the_most_accurate_and_the_fronts() -> None:

@@ -18,6 +18,7 @@ from deployment.tracking import answered
 from deployment.tracking.answered import Answered, asked
 from deployment.tracking.detections import by_detector, disturbed
 from deployment.tracking.footage import find_footage, truth_of
+from foundation.progress import Reporter
 from search_space import Architecture, Attention, Stage, build
 from tasks.choice import task
 from tasks.pose.data import MEAN, STD
@@ -287,6 +288,6 @@ def test_a_detectors_boxes_are_those_of_people_in_the_frame() -> None:
     answers = {"boxes": boxes, "labels": torch.tensor([[1, 1, 0, -1]]), "scores": torch.tensor([[0.9, 0.2, 0.9, 0.0]])}
     info = ModelInfo(ARCHITECTURE, ("dog", "person"), (0.5,) * 3, (0.5,) * 3, "scenes:people", "detection", {}, HEAD)
     model = Model(Path("weights.safetensors"), info, lambda images: Seen(answers))
-    found = by_detector(model, find_footage("scenes:people"), 0.3)(0)
+    found = by_detector(model, find_footage("scenes:people", Reporter(quiet=True)), 0.3)(0)
     assert found.boxes.tolist() == [[40, 30, 80, 90]]
     assert found.identities.tolist() == [-1]

@@ -14,6 +14,8 @@ from torchvision.ops import box_iou
 from deployment.tracking import kalman
 from deployment.tracking.appearance import looks
 from deployment.tracking.boxes import overlaps
+from deployment.tracking.detections import tracks_within
+from deployment.tracking.footage import Footage
 from deployment.tracking.measures import all_followed, followed
 from deployment.tracking.optical_flow import flow_between
 from deployment.tracking.smoothing import smoothed
@@ -248,3 +250,18 @@ def test_flow_finds_how_a_picture_was_shifted() -> None:
     points = np.array([[60.0, 60.0], [90.0, 50.0]])
     assert np.allclose(flow(0, 1, points), [3, 2], atol=0.3)
     assert np.allclose(flow(1, 0, points), [-3, -2], atol=0.3)
+
+
+@pytest.mark.parametrize("sides", [((40, 60), (40, 50)), ((8, 8), (8, 8))])
+def test_frames_without_a_flow_are_refused(sides: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    frames = [np.zeros((*side, 3), np.uint8) for side in sides]
+    with pytest.raises(InputError, match="`smoothing`: frames 1 and 2"):
+        flow_between(frames.__getitem__)(0, 1, np.array([[4.0, 4.0]]))
+
+
+def test_tracks_of_other_frames_are_refused(tmp_path: Path) -> None:
+    """A truth that is counted from 0 was compared one frame off."""
+    path = tmp_path / "truth.txt"
+    path.write_text("0,1,10,10,20,20,1\n")
+    with pytest.raises(InputError, match="frame 0, but there are 3, counted from 1"):
+        tracks_within(path, Footage("mine", 3, lambda place: np.zeros((40, 60, 3), np.uint8), None))

@@ -11,6 +11,7 @@ import pytest
 
 from commands.recipes import RETRAIN as COMMAND
 from commands.same_training import same_training
+from commands.values import fraction, typed
 from evaluators.base import Metrics
 from foundation.files import write_json
 from foundation.metric import ACCURACY
@@ -203,3 +204,8 @@ def test_what_trust_needs_is_a_network_that_has_not_been_trained(record: Record)
     assert "retrain.py runs/mine --network 2 --epochs 12" in asked(_trained(record, {"found": 0.9}))
     both = _trained(record, {"found": 0.9, "uniform se": 0.8})
     assert "retrain.py runs/mine --network 3 --epochs 12" in asked(both)
+
+
+@pytest.mark.parametrize("value", [0.00005, 1e-9, 0.1, 0.0, 1.0])
+def test_a_small_number_is_typed_as_it_is_read(value: float) -> None:
+    assert fraction(typed(value)) == value

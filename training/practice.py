@@ -64,15 +64,17 @@ def practised(
             torch.manual_seed(derive(seed, "epoch", epoch))
             np.random.seed(derive(seed, "epoch", epoch) % 2**32)  # stable-baselines3 shuffles by it
             started = time.monotonic()
-            told = method.practise(epoch, seed, tell)
-            for name, value in told.items():
-                if not math.isfinite(value):
-                    raise DivergedError(
-                        f"{what}: the {name} became {value} in epoch {epoch + 1}; the checkpoint of the last whole "
-                        "epoch is kept; lower the learning rate, with another `out`"
-                    )
-            history.append({"epoch": epoch + 1, **told, "seconds": time.monotonic() - started})
-            judged = after_epoch(method.evaluated(), history) or judged
+            try:
+                told = method.practise(epoch, seed, tell)
+                for name, value in told.items():
+                    if not math.isfinite(value):
+                        raise _diverged(what, name, value, epoch)
+                history.append({"epoch": epoch + 1, **told, "seconds": time.monotonic() - started})
+                judged = after_epoch(method.evaluated(), history) or judged
+            except (ValueError, RuntimeError) as error:  # torch draws no action by what is no number
+                if isinstance(error, DivergedError) or all(one.isfinite().all() for one in method.model.parameters()):
+                    raise
+                raise _diverged(what, "network", math.nan, epoch) from None
             save_checkpoint(
                 checkpoint,
                 {
@@ -84,6 +86,13 @@ def practised(
                 },
             )
     return method.evaluated(), history
+
+
+def _diverged(what: str, name: str, value: float, epoch: int) -> DivergedError:
+    return DivergedError(
+        f"{what}: the {name} became {value} in epoch {epoch + 1}; the checkpoint of the last whole epoch is kept; "
+        "lower the learning rate, with another `out`"
+    )
 
 
 def beside_bar(judged: str, note: str) -> str:

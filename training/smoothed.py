@@ -18,6 +18,7 @@ from foundation.metric import Measured
 from foundation.seeds import derive
 from training.data.dataset import Dataset
 from training.evaluation import evaluate, recompute_batch_statistics
+from training.methods.drop_path import without_drop_path
 from training.recipe import Recipe
 from training.resize import resized_batches
 from training.sizing import epoch_steps
@@ -39,7 +40,7 @@ def smoothing(network: nn.Module, recipe: Recipe, pictures: int, window: float =
 
 def judged(smoothed: AveragedModel, task: Task, data: Dataset, side: int, recipe: Recipe, seed: int) -> Measured:
     """What the average comes to on the validation pictures, resized to `side`, with batch statistics of its own."""
-    network = copy.deepcopy(smoothed.module)
+    network = without_drop_path(copy.deepcopy(smoothed.module))
     own = derive(seed, "smoothed")
     batches = data.train.batches(min(BATCH, len(data.train)), seed=own)
     recompute_batch_statistics(network, resized_batches(itertools.islice(batches, CALIBRATION), side))

@@ -1,6 +1,6 @@
 """Where the boxes of people in frames come from: a detector, a file, or a truth that is made worse on purpose."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,15 +57,24 @@ def normalised(images: Tensor, model: Model) -> Tensor:
     return found
 
 
+def tracks_within(path: Path, footage: Footage) -> dict[int, Tracked]:
+    """What a file in MOTChallenge's format says of each frame.
+
+    Raises InputError for a file that cannot be read, and for a frame that is none of the footage's.
+    """
+    found = read_tracks(path)
+    odd = next((number for number in found if not 1 <= number <= footage.length), None)
+    if odd is not None:
+        raise InputError(f"{path}: frame {odd}, but there are {footage.length}, counted from 1; give the right file")
+    return found
+
+
 def by_file(path: Path, footage: Footage) -> Detections:
     """The boxes of a file in MOTChallenge's format, whatever their identities.
 
     Raises InputError for a file that cannot be read, and for a frame beyond the last one.
     """
-    found: Mapping[int, Tracked] = read_tracks(path)
-    odd = next((number for number in found if not 1 <= number <= footage.length), None)
-    if odd is not None:
-        raise InputError(f"{path}: frame {odd}, but there are {footage.length}, counted from 1; give the right file")
+    found = tracks_within(path, footage)
     return lambda place: _plain(*_of(found.get(place + 1, NOTHING)))
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from deployment.prediction import find_pictures
 from foundation.errors import InputError
+from foundation.progress import Reporter
 from tasks.pose.data import read_frame
 from training.data.people import clips
 from training.data.people.clip import Array, People
@@ -35,7 +36,7 @@ class Footage(NamedTuple):
     people: tuple[People, ...] | None
 
 
-def find_footage(spec: str) -> Footage:
+def find_footage(spec: str, reporter: Reporter) -> Footage:
     """The frames of a folder of pictures, in the order of their names; of a video's folder in HiEve's format, whose
     people are known; or of `scenes:people:N`, the clip of that number of the test split (default: 0).
 
@@ -53,7 +54,9 @@ def find_footage(spec: str) -> Footage:
     if any(re.fullmatch(r"\d+\.(xml|json)", name) for name in os.listdir(folder)):
         video = read_video(folder)
         return Footage(video.name, len(video.pictures), _reader(video.pictures), video.frames)
-    pictures, _ = find_pictures([spec])
+    pictures, left_out = find_pictures([spec])
+    for line in left_out:
+        reporter.say(line)
     return Footage(folder.resolve().name, len(pictures), _reader(tuple(map(str, pictures))), None)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from foundation.errors import InputError
+from foundation.errors import InputError, first_line
 from training.data.people.clip import Array
 
 
@@ -28,7 +28,19 @@ def flow_between(picture: Callable[[int], Array]) -> Callable[[int, int, Array],
 
     @lru_cache(maxsize=2)
     def field(first: int, second: int) -> Array:
-        found: Array = search.calc(grey(first), grey(second), None)
+        one, other = grey(first), grey(second)
+        if one.shape != other.shape:
+            sizes = " and ".join(f"{shape[1]}×{shape[0]}" for shape in (one.shape, other.shape))
+            raise InputError(
+                f"`smoothing`: frames {first + 1} and {second + 1} have {sizes} pixels; give frames of one size, or "
+                "`smoothing` 0"
+            )
+        try:
+            found: Array = search.calc(one, other, None)
+        except cv2.error as error:
+            raise InputError(
+                f"`smoothing`: frames {first + 1} and {second + 1}: {first_line(error)}; leave it out by `smoothing` 0"
+            ) from None
         return found
 
     def moved(first: int, second: int, points: Array) -> Array:

@@ -116,6 +116,8 @@ class Scale:
         self, ones: NDArray[np.int64], others: NDArray[np.int64], ways: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """How often each joint number is the sum of one and another, of which there are so many `ways`."""
+        if not len(ways):  # nothing fits into what remains
+            return np.zeros(self.size, dtype=np.int64)
         sums = (ones[ones >= 0][:, None] + others).ravel()
         weights = np.broadcast_to(ways, (len(sums) // len(ways), len(ways))).ravel()
         fits = sums < self.size
@@ -206,7 +208,7 @@ class Moves:
         for _, index, rest in fitting:
             number, option = heads.chosen[index]
             found.append((heads.shapes[number], heads.firsts[number][option : option + 1], rest))
-        return [cost for cost, _, _ in fitting], found, max((max(rest.ways) for rest in indexes), default=0)
+        return [cost for cost, _, _ in fitting], found, max((max(rest.ways, default=0) for rest in indexes), default=0)
 
     def histograms(self) -> dict[State, NDArray[np.int64]]:
         """By output width, how many outcomes cost each number of joint buckets."""

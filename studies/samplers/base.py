@@ -156,10 +156,9 @@ def sampler_class(name: str) -> type[Sampler]:
     """The sampler of that name, or that of the user's own file `FILE.py:NAME`. Raises InputError for an unknown one."""
     file, _, own = name.rpartition(":")
     if file.endswith(".py"):
-        if own not in SAMPLERS:
-            load_plugin(Path(file), f"`sampler` {name}")
+        load_plugin(Path(file), f"`sampler` {name}")
         name, given = own, name
-        if name not in SAMPLERS:
+        if name not in SAMPLERS or SAMPLERS[name].__module__.startswith("studies."):
             raise InputError(f"`sampler` {given}: {file} registers no sampler {own!r}")
     if name not in SAMPLERS:
         raise InputError(f"`sampler` {name}: unknown; known: {SAMPLERS.known()}")

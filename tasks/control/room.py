@@ -20,7 +20,7 @@ from tasks.control.games import Game, LevelSplit, load_game
 from tasks.control.head import PolicyHead
 from tasks.control.levels import APART, SPLITS, Levels
 from tasks.control.playing import played
-from tasks.registry import TASKS
+from tasks.registry import TASKS, name_and_channels
 from training.data.dataset import Dataset, Wanted
 from training.targets import Batch, Targets
 from training.task import Entry, Examination
@@ -53,6 +53,8 @@ class Control:
     def __init__(self, head: str = "", game: Game | None = None):
         self._game = game
         if head:
+            if name_and_channels(head)[1] is not None:
+                raise InputError("policy has no channels to choose; give policy")
             self.name = f"{self.name}:{head}"
 
     @property

@@ -127,13 +127,18 @@ def read_frame(path: str) -> Array:
 
 
 def identity_of(videos: list[Video]) -> str:
-    """What tells videos apart, by their frames' names, sizes and joints."""
+    """What tells videos apart, by their frames' names and sizes, and by all that is said of who is there."""
     lines = [
-        f"{video.name} {os.path.basename(path)} {os.path.getsize(path)} {people.joints.tobytes().hex()}"
+        f"{video.name} {os.path.basename(path)} {os.path.getsize(path)} {_digest_of(people)}"
         for video in videos
         for path, people in zip(video.pictures, video.frames, strict=True)
     ]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _digest_of(people: People) -> str:
+    told = (people.joints, people.flags, people.boxes, people.identities)
+    return hashlib.sha256(b"".join(values.tobytes() for values in told)).hexdigest()
 
 
 def _film_of_clip(split: str, side: int) -> Film:

@@ -1,5 +1,6 @@
 """Stable-baselines3's PPO with a network of this project as the agent."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
@@ -110,7 +112,7 @@ def agent(
         "std": std,
         "outputs": int(actions.n) + 1,
     }
-    return Agent(
+    made = Agent(
         NetworkPolicy,
         worlds,
         learning_rate=recipe.learning_rate,
@@ -123,7 +125,7 @@ def agent(
         clip_range_vf=0.2,
         ent_coef=settings.entropy,
         vf_coef=0.5,
-        max_grad_norm=recipe.clip_norm,
+        max_grad_norm=recipe.clip_norm or math.inf,
         rollout_buffer_class=MixingBuffer,
         rollout_buffer_kwargs={"mixreg": settings.mixreg, "mixobs": settings.mixobs, "crop": settings.crop},
         policy_kwargs={
@@ -135,3 +137,5 @@ def agent(
         },
         device=next(network.parameters()).device,
     )
+    made.set_logger(Logger(None, []))  # its own would make a folder for each call of `learn`
+    return made

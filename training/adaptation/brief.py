@@ -12,6 +12,7 @@ from search_space.network import Network
 from training.adaptation.hypothesis import WithFeatures, frozen, hypothesis
 from training.adaptation.information import information_loss
 from training.evaluation import recompute_batch_statistics
+from training.methods.drop_path import without_drop_path
 from training.precision import autocast
 
 PICTURES = 1024
@@ -34,12 +35,15 @@ def briefly_adapted(network: Network, batches: Sequence[Tensor], precision: str)
 
     Raises InputError for a network that is no classifier of pictures.
     """
-    adapted = WithFeatures(copy.deepcopy(network))
-    recompute_batch_statistics(adapted.network, ((images, torch.empty(0)) for images in batches))
+    adapted = WithFeatures(without_drop_path(copy.deepcopy(network)))
+    pictures = torch.cat(list(batches))
+    parts = pictures.split(len(batches[0]))
+    if len(parts) > 1 and len(parts[-1]) < len(parts[0]):  # of few pictures statistics are poor, of one there are none
+        parts = parts[:-1]
+    recompute_batch_statistics(adapted.network, ((images, torch.empty(0)) for images in parts))
     fixed = {id(parameter) for parameter in hypothesis(adapted.network).parameters()}
     moving = [parameter for parameter in adapted.parameters() if id(parameter) not in fixed]
     optimiser = torch.optim.SGD(moving, RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
-    pictures = torch.cat(list(batches))
     adapted.train()
     with frozen(hypothesis(adapted.network)):
         for index in itertools.islice(_order(len(pictures)), STEPS):

@@ -66,8 +66,7 @@ def labelled(probabilities: Tensor) -> Labelled:
 
 def sharpened(probabilities: Tensor, temperature: float) -> Tensor:
     """Each row of N×K to the power 1/temperature, of sum 1."""
-    powers = probabilities ** (1 / temperature)
-    return powers / powers.sum(1, keepdim=True)
+    return (probabilities.log() / temperature).softmax(1)  # powers would all be 0 where there are many classes
 
 
 class MixMatch(Method):

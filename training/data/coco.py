@@ -19,6 +19,7 @@ have gaps, and every split has the same. A box is `bbox`: [x, y, width, height] 
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from training.data import annotated
 from training.data.boxes import Boxed, Boxes, Corners, Thing, of_boxed
 from training.data.dataset import Dataset, Wanted
 from training.data.division import layout
-from training.data.picture_files import Finder, LeftOut, Reason
+from training.data.picture_files import NO_PICTURE, Finder, LeftOut, Reason
 from training.data.whole_pictures import Size
 
 FILE = "annotations.json"
@@ -66,7 +67,7 @@ def load(wanted: Wanted) -> Dataset:
     boxes = Boxes(wanted.skip_corrupt)
     folders, files = _found(spec, root, finder)
     read = {
-        split: _read(place, file, f"{root}/{folders[split]}" if folders else root, boxes, finder.left_out)
+        split: _read(place, root, file, f"{root}/{folders[split]}" if folders else root, boxes, finder.left_out)
         for split, file in files.items()
     }
     first, *others = read.values()
@@ -126,7 +127,7 @@ def _years(spec: str, folder: str, split: str) -> list[str]:
     return names
 
 
-def _read(place: str, file: Path, folder: str, boxes: Boxes, left_out: LeftOut) -> _Read:
+def _read(place: str, root: str, file: Path, folder: str, boxes: Boxes, left_out: LeftOut) -> _Read:
     try:
         said = read_json(file, LONGEST)
     except InputError as error:
@@ -154,17 +155,23 @@ def _read(place: str, file: Path, folder: str, boxes: Boxes, left_out: LeftOut) 
         corners = boxes.cut(where, shown(entry.get("bbox")), _corners(entry, where), sizes[image])
         if corners is not None:
             things[image].append(Thing(corners, labels[category], _is_crowd(entry, where)))
-    there = set(Finder(place, folder).below(folder))
+    finder, unread = Finder(place, root), LeftOut(root)
+    # A disk may have letters and their accents apart, where the file has them in one.
+    there = {unicodedata.normalize("NFC", name): name for name in finder.below(folder)}
+    unread.take(finder.left_out, but=NO_PICTURE)  # such as the annotations' own file
     named: dict[str, Boxed] = {}
     for number, (where, entry) in images.items():
-        name = _value(entry, "file_name", where, str)
-        if name not in there:
-            raise InputError(f"{where}: {shown(name)} is no picture in {folder}; add it or remove the image")
+        told = _value(entry, "file_name", where, str)
+        name = there.get(unicodedata.normalize("NFC", told))
+        if name is None:
+            why = f" ({unread})" if unread else ""
+            raise InputError(f"{where}: {shown(told)} is no picture in {folder}{why}; add it or remove the image")
         if name in named:
             raise InputError(f"{where}: {shown(name)} is of another image too; remove one")
         named[name] = Boxed(f"{folder}/{name}", str(file), sizes[number], tuple(things[number]))
-    for name in there - named.keys():
+    for name in set(there.values()) - named.keys():
         left_out.note(_UNNAMED, f"{folder}/{name}")
+    left_out.take(unread)
     return _Read(file, categories, list(named.values()))
 
 

@@ -1,7 +1,7 @@
 """Pictures in three splits, and the registry of what makes them from a spec."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,12 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    def normalised_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> "Dataset":
+        """The same pictures for a network that knows others: normalised as those were, see `Split.normalised_by`."""
+        if (mean, std) == (self.mean, self.std):
+            return self
+        return replace(self, mean=mean, std=std, load=lambda split: getattr(self, split).normalised_by(mean, std))
 
     def count(self, split: str) -> int:
         """How many pictures the split has. They are loaded where that is not known otherwise."""

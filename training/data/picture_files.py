@@ -86,6 +86,15 @@ class LeftOut:
         if reason in (NO_PICTURE, FOREIGN):
             tally.suffixes.add(_suffix(path) or "no suffix")
 
+    def take(self, other: "LeftOut", but: Reason | None = None) -> None:
+        """Adds what another has taken down from the same root, without what is left out for one reason."""
+        for reason, tally in other._tallies.items():
+            if reason is not but:
+                own = self._tallies.setdefault(reason, _Tally(tally.example))
+                own.count += tally.count
+                own.example = min(own.example, tally.example)
+                own.suffixes |= tally.suffixes
+
     def __str__(self) -> str:
         return f"left out: {', '.join(_told(reason, self._tallies[reason]) for reason in sorted(self._tallies))}"
 

@@ -1,9 +1,11 @@
 """Pictures and their targets as every training and evaluation sees them: batches on a device."""
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -80,6 +82,13 @@ class Split(ABC):
             erase(images, planned.draws, augmentation.erasing)
             yield images, targets
 
+    def normalised_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Self:
+        """The same pictures, normalised otherwise: in grey by a single mean, and grey ones in colours by three."""
+        other = copy.copy(self)
+        other.mean, other.std = mean, std
+        other._mean, other._std = (other._row(values) for values in (mean, std))
+        return other
+
     @abstractmethod
     def subset(self, chosen: Tensor) -> "Split":
         """The pictures of these numbers (int64), in this order."""
@@ -133,7 +142,7 @@ class Split(ABC):
         return pixel.expand(-1, -1, 1, self.size[1]).contiguous(memory_format=torch.channels_last)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = _of_channels(images, self._mean.shape[1]).contiguous(memory_format=torch.channels_last)
         normalised = torch.empty(images.shape, device=images.device, memory_format=torch.channels_last)
         # On a CPU part by part, which stays in its cache meanwhile.
         part = max(1, CACHED // images[0].numel()) if images.device.type == "cpu" else len(images)
@@ -143,3 +152,13 @@ class Split(ABC):
         if normalised.shape[1] == 1:
             normalised = normalised.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
         return normalised
+
+
+def _of_channels(images: Tensor, channels: int) -> Tensor:
+    """N×C×H×W (uint8) in one channel or three, grey as Pillow makes it."""
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1)
+    red, green, blue = images.int().unbind(1)
+    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8)[:, None]

@@ -1,12 +1,14 @@
 """Stochastic depth: residual branches left out at random while training (arXiv:1603.09382)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from search_space.network import Network
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def draw_apart(networks: Sequence[nn.Module]) -> None:
@@ -19,6 +21,15 @@ def draw_apart(networks: Sequence[nn.Module]) -> None:
 def _hooks(network: nn.Module) -> Iterator["_Dropped"]:
     for module in network.modules():
         yield from (hook for hook in module._forward_hooks.values() if isinstance(hook, _Dropped))
+
+
+def without_drop_path(network: _Module) -> _Module:
+    """The network itself, which drops nothing any more: in training mode a copy that is measured would draw as well."""
+    for module in network.modules():
+        for number, hook in list(module._forward_hooks.items()):
+            if isinstance(hook, _Dropped):
+                del module._forward_hooks[number]
+    return network
 
 
 def add_drop_path(network: Network, rate: float) -> None:

@@ -67,6 +67,8 @@ class MobileSpace(SearchSpace):
                 f"attention_per: {shown(self.attention_per)} is unknown; known: {', '.join(ATTENTION_PER)}"
             )
         check_stem(self.stem_width, self.stem_stride)
+        if not self.stages:
+            raise InputError("stages: expected one at least, got none")
         before: tuple[int, ...] = (self.start,)
         for index, options in enumerate(self.stages):
             shared = set(before) & set(options.width or before)
