@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import confusion_matrix, log_loss, precision_score, recall_score, top_k_accuracy_score
+from torch import nn
 
 from commands import ending, evaluate
 from deployment.answers import answers_of
@@ -31,9 +33,9 @@ from reports.terminal.deployed_tables import class_table
 from search_space import Architecture, Attention, InputError, Stage, build
 from tasks.classification.room import CLASSIFICATION, of_pictures
 from training.checkpoint import save_weights
-from training.data.datasets import load_data
+from training.data.datasets import HeldSplit, load_data
 from training.evaluation import evaluate as training_evaluate
-from training.model_file import ModelInfo, save_model
+from training.model_file import ModelInfo, load_model, save_model
 from training.task import Examination
 
 CPU = torch.device("cpu")
@@ -395,3 +397,26 @@ def test_a_run_with_a_pretraining_is_its_retraining(tmp_path: Path) -> None:
         (tmp_path / name / "weights.safetensors").touch()
     assert find_models(str(tmp_path)) == {"found-0": tmp_path / "retrain/found-0/weights.safetensors"}
     assert find_models(str(tmp_path / "pretrain")) == {"pretrain": tmp_path / "pretrain/weights.safetensors"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_normalised_as_the_network_s_own_were(picture_folder: Path, tmp_path: Path, channels: int) -> None:
+    """And not as those of a folder are usually: so `predict.py` sees the same."""
+    folder = _save(tmp_path / "net", "none", CLASSES).parent
+    network, info = load_model(folder / "weights.safetensors")
+    own = replace(info, mean=(0.2, 0.3, 0.5)[:channels], std=(0.6, 0.5, 0.4)[:channels])
+    save_model(folder / "weights.safetensors", network.state_dict(), own)
+    spec = f"folder:{picture_folder}"
+    evaluate.main([str(folder), "--data", spec, "--out", str(tmp_path / "out"), "--quiet"])
+    test = load_data(spec, info.architecture.resolution, torch.device("cpu")).test
+    assert isinstance(test, HeldSplit)
+    pictures = test.images.float() / 255
+    if channels == 1:
+        grey = [Image.fromarray(one.permute(1, 2, 0).numpy()).convert("L") for one in test.images]
+        pictures = torch.stack([torch.from_numpy(np.array(one)) for one in grey])[:, None].float() / 255
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (own.mean, own.std))
+    with torch.no_grad():
+        logits = network.eval()(((pictures - mean) / std).expand(-1, 3, -1, -1))
+    loss = nn.functional.cross_entropy(logits, test.targets).item()
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert found["loss"] == pytest.approx(loss, abs=1e-5)
