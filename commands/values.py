@@ -17,8 +17,9 @@ def typed(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return ",".join(map(typed, value))
-    if isinstance(value, float) and 0 < value < 1e-4:  # which Python writes with an exponent
-        return f"{value:.9f}".rstrip("0")
+    if isinstance(value, float) and 0 < value < 1e-4:  # which Python writes with an exponent, and some flags refuse
+        text = f"{value:.9f}".rstrip("0")
+        return text if float(text) == value else str(value)
     return str(value)
 
 

@@ -211,6 +211,8 @@ def test_a_lone_last_picture_has_no_batch_statistics(head: str) -> None:
     network = _network(head)
     whole = brief.briefly_adapted(network, list(images.split(6)), "auto")
     assert all(value.isfinite().all() for value in whole.state_dict().values())
+    with pytest.raises(InputError, match="`target`: one picture is too few to adapt to"):
+        brief.briefly_adapted(network, [images[:1]], "auto")
 
 
 def test_a_copy_that_is_judged_drops_no_path() -> None:
@@ -218,8 +220,11 @@ def test_a_copy_that_is_judged_drops_no_path() -> None:
     images, _ = _pictures(12)
     found = []
     for drop_path in (0.0, 0.9):
-        network = _network()
+        torch.manual_seed(0)
+        architecture = priced_space("mobilenetv2-32").largest
+        network = build(architecture, task("adapted").head(CLASSES, architecture))
         if drop_path:
             add_drop_path(network, drop_path)
+            assert any(module._forward_hooks for module in network.modules())
         found.append(brief.briefly_adapted(network, [images], "auto").state_dict())
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())

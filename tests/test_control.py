@@ -297,18 +297,18 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path, control: tuple[
         )
 
 
-def test_no_clipping_is_none(control: tuple[Task, Dataset]) -> None:
+def test_no_clipping_is_none(control: tuple[Task, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A norm of 0 would take all gradients away."""
     data = control[1]
     assert isinstance(data.train, LevelSplit)
     network = build(ENCODER, control[0].head(4, ENCODER))
     recipe = dataclasses.replace(RECIPE, clip_norm=0.0)
-    before = set(Path(tempfile.gettempdir()).glob("SB3-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     method = METHODS["ppo"](Training(network, 32, recipe, control[0], data, own=SMALL()))
     first = {name: value.clone() for name, value in network.state_dict().items()}
     method.practise(0, 3, lambda note: None)
     assert any(not torch.equal(value, first[name]) for name, value in network.named_parameters())
-    assert set(Path(tempfile.gettempdir()).glob("SB3-*")) == before
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_network_that_is_no_number_any_more_is_told(tmp_path: Path, control: tuple[Task, Dataset]) -> None:

@@ -209,3 +209,4 @@ def test_what_trust_needs_is_a_network_that_has_not_been_trained(record: Record)
 @pytest.mark.parametrize("value", [0.00005, 1e-9, 0.1, 0.0, 1.0])
 def test_a_small_number_is_typed_as_it_is_read(value: float) -> None:
     assert fraction(typed(value)) == value
+    assert float(typed(value / 7)) == value / 7

@@ -165,7 +165,7 @@ class AnchoredEvaluator:
             for architecture in self.anchors:
                 try:
                     values[architecture] = self.training.evaluate(architecture, thorough=True).value
-                except (DivergedError, InputError) as error:
+                except DivergedError as error:
                     reporter.say(f"anchor {architecture.digest()[:12]} is left out: {error}")
                 else:
                     advance(self.metric.told(values[architecture]))

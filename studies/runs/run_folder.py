@@ -103,7 +103,7 @@ def turn(folder: Path, what: str, reporter: Reporter) -> Iterator[None]:
     """Of the processes that share the folder, one at a time does `what`; the others wait until it has, or is gone."""
     with open(folder / f".{what}.lock", "a+") as lock:
         said = False
-        while not _locks(lock, fcntl.LOCK_EX):
+        while not _locks(lock, fcntl.LOCK_EX, folder):
             if not said:
                 reporter.say(f"{what}: waiting for {_owner(lock)}")
                 said = True
@@ -364,20 +364,19 @@ def _described(candidate: Candidate) -> dict[str, Any]:
 
 def _take(lock: Any, folder: Path, shared: bool) -> None:
     """Locks the folder; the lock goes with the process, however it ends."""
-    try:
-        taken = _locks(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-    except OSError as error:  # of a file system without locks
-        raise InputError(f"`out` {folder}: cannot be locked there ({error.strerror}); choose another `out`") from None
-    if not taken:
+    if not _locks(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, folder):
         raise InputError(f"`out` {folder}: in use by {_owner(lock)}; wait for it, or choose another `out`")
     _sign(lock)
 
 
-def _locks(lock: Any, how: int) -> bool:
+def _locks(lock: Any, how: int, folder: Path) -> bool:
+    """Whether it could be locked now. Raises InputError for a file system without locks."""
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # the second of locks over a network
         return False
+    except OSError as error:
+        raise InputError(f"`out` {folder}: cannot be locked there ({error.strerror}); choose another `out`") from None
     return True
 
 

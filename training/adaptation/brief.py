@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from foundation.errors import InputError
 from foundation.seeds import derive
 from search_space.network import Network
 from training.adaptation.hypothesis import WithFeatures, frozen, hypothesis
@@ -33,12 +34,14 @@ def briefly_adapted(network: Network, batches: Sequence[Tensor], precision: str)
     Args:
         batches: pictures as the network is given them, N×C×H×W each.
 
-    Raises InputError for a network that is no classifier of pictures.
+    Raises InputError for a network that is no classifier of pictures, and for a lone picture.
     """
+    if sum(map(len, batches)) < 2:
+        raise InputError("`target`: one picture is too few to adapt to; give more")
     adapted = WithFeatures(without_drop_path(copy.deepcopy(network)))
     pictures = torch.cat(list(batches))
     parts = pictures.split(len(batches[0]))
-    if len(parts) > 1 and len(parts[-1]) < len(parts[0]):  # of few pictures statistics are poor, of one there are none
+    if len(parts) > 1 and len(parts[-1]) == 1:  # which has no statistics of its own
         parts = parts[:-1]
     recompute_batch_statistics(adapted.network, ((images, torch.empty(0)) for images in parts))
     fixed = {id(parameter) for parameter in hypothesis(adapted.network).parameters()}

@@ -47,7 +47,13 @@ class Dataset:
         """The same pictures for a network that knows others: normalised as those were, see `Split.normalised_by`."""
         if (mean, std) == (self.mean, self.std):
             return self
-        return replace(self, mean=mean, std=std, load=lambda split: getattr(self, split).normalised_by(mean, std))
+        return replace(
+            self,
+            identity=f"{self.identity} normalised by {mean} and {std}",
+            mean=mean,
+            std=std,
+            load=lambda split: getattr(self, split).normalised_by(mean, std),
+        )
 
     def count(self, split: str) -> int:
         """How many pictures the split has. They are loaded where that is not known otherwise."""

@@ -16,6 +16,7 @@ from search_space.fields import check_fields, check_integer, check_list, check_n
 
 MAX_WIDTH = 8192
 MAX_DEPTH = 64
+MOST_HEADS = 64
 STEPS = 3
 """Strides of a tokeniser: two token blocks, and the embedding."""
 
@@ -32,7 +33,7 @@ class TransformerBlock:
     attention: Attention
 
     def __post_init__(self) -> None:
-        check_integer("heads", self.heads, 1, 64)
+        check_integer("heads", self.heads, 1, MOST_HEADS)
         check_integer("expansion", self.expansion, 1, 16)
         if not isinstance(self.attention, Attention):
             raise InputError(f"attention: expected an Attention, got {shown(self.attention)}")

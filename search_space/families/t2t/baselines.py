@@ -7,7 +7,7 @@ from typing import Any
 
 from search_space.architecture import Architecture, Attention
 from search_space.baselines import COMPARED, Off, at_cost
-from search_space.families.t2t.architecture import T2TArchitecture, TransformerBlock
+from search_space.families.t2t.architecture import MOST_HEADS, T2TArchitecture, TransformerBlock
 from search_space.families.t2t.space import T2TSpace
 from search_space.hand_designed import COMPARED_ATTENTIONS
 from search_space.parts import NO_ATTENTION
@@ -47,7 +47,7 @@ def nudged(architecture: T2TArchitecture) -> Iterator[T2TArchitecture]:
             yield replace(architecture, width=width, table_width=max(width, architecture.table_width))
     for index, block in enumerate(architecture.blocks):
         for heads in (block.heads - 1, block.heads + 1):
-            if heads >= 1:
+            if 1 <= heads <= MOST_HEADS:
                 yield replace(architecture, blocks=_with(architecture, index, replace(block, heads=heads)))
 
 
