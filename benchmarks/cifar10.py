@@ -1,6 +1,7 @@
 """CIFAR-10's training pictures as a folder that every command reads, for benchmarks that need real pictures."""
 
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ def linked(pictures: Path, folder: Path, splits: Mapping[str, int]) -> Path:
     """
     if not folder.exists():
         temporary = folder.with_suffix(".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
         for kind in sorted(path for path in pictures.iterdir() if path.is_dir()):
             files = sorted(kind.iterdir())
             random.Random(derive(0, "outcome", kind.name)).shuffle(files)

@@ -97,7 +97,8 @@ def _looked(
     architecture: Architecture, data: Dataset, recipe: Recipe, windows: list[float], folder: Path
 ) -> dict[str, Any]:
     """What the network comes to on validation pictures after each epoch, in every way, and on the test pictures."""
-    kept = folder / f"{architecture.digest()[:16]}.json"
+    shares = "-".join(f"{share:g}" for share in windows)
+    kept = folder / f"{architecture.digest()[:16]}-{shares}.json"
     if kept.exists():
         found: dict[str, Any] = read_json(kept)
         return found

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from benchmarks.cifar10 import linked
 from benchmarks.intervals import ahead
+from benchmarks.settled import settle
 from commands.recipes import RECIPES
 from commands.values import count, fractions
 from deployment.choices import NEURON_BUDGETS
@@ -61,6 +62,7 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     spec = arguments.data or f"folder:{_animals(arguments.cifar10, arguments.folder)}"
     data = task("classification").data(spec, SIDE, torch.device("cpu"), QUIET)
+    settle(arguments.folder, data=data.identity)
     rows = []
     for seed in range(1, arguments.seeds + 1):
         rows.append(_of_seed(seed, data, arguments))

@@ -25,6 +25,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,7 @@ from rich.console import Console
 
 from benchmarks.cifar10 import linked
 from benchmarks.intervals import ahead, told, welch
+from benchmarks.settled import settle
 from commands.compare import Contest, beside
 from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
@@ -75,7 +77,8 @@ QUIET = Reporter(quiet=True)
 def main() -> None:
     """Searches, trains, prints."""
     arguments = _arguments()
-    folder = arguments.folder or Path("runs") / f"outcome-{re.sub('[:/]', '-', arguments.data)}"
+    name = "cifar10" if arguments.cifar10 else re.sub("[:/]", "-", arguments.data)
+    folder = arguments.folder or Path("runs") / f"outcome-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.cifar10:
         arguments.data = f"folder:{linked(arguments.cifar10, folder / 'cifar10', SPLITS)}"
@@ -83,22 +86,28 @@ def main() -> None:
     preset = PRESETS[arguments.preset]
     data = load_data(arguments.data, 32, torch.device("cpu"), QUIET)
     recipe = planned(RECIPES[preset.retraining], MADE_FOR[preset.retraining], len(data.train))
+    settle(folder, data=data.identity, preset=arguments.preset, recipe=recipe.described())
     bench = Bench(folder, data, recipe, arguments.seeds)
     print(f"{arguments.data}: {len(data.train)} pictures to train, {len(data.test)} to test; {recipe.epochs} epochs")
     contenders: dict[str, list[Results]] = {"search": [], "random": [], "before": []}
     uniform: dict[str, Results] = {}
     seeds = range(arguments.first, arguments.first + arguments.searches)
     flags = (arguments.preset, "--data", arguments.data)
-    sources: list[tuple[Source, float]] = []
+    sources: list[Source] = []
+    took: list[Took] = []
     for seed in seeds:
         run = folder / f"search-{seed}"
-        seconds = searched(ROOT, flags, run, seed, arguments.threads)
-        sources.append((read_source(str(run), arguments.data), seconds))
-        contenders["search"].append(bench.trained(f"search {seed}", sources[-1][0].architecture))
-    for name, network in (bench.uniform(sources[0][0], "space") | bench.uniform(sources[0][0], SHAPED)).items():
+        took.append(searched(ROOT, flags, run, seed, arguments.threads))
+        sources.append(read_source(str(run), arguments.data))
+        contenders["search"].append(bench.trained(f"search {seed}", sources[-1].architecture))
+    for name, network in (bench.uniform(sources[0], "space") | bench.uniform(sources[0], SHAPED)).items():
         uniform[name] = bench.trained(name, network)
-    for seed, found in zip(seeds, sources, strict=True):
-        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(*found, seed)))
+    whole = [one.seconds for one in took if one.whole]
+    if not whole:
+        raise SystemExit(f"{folder}: no search ran at one go, so how long one takes is not known; ask for one more")
+    for seed, source, one in zip(seeds, sources, took, strict=True):
+        seconds = one.seconds if one.whole else statistics.mean(whole)
+        contenders["random"].append(bench.trained(f"random {seed}", bench.drawn(source, seconds, seed)))
     for seed in seeds if arguments.before else ():
         older = folder / f"before-{seed}"
         searched(arguments.before, flags, older, seed, arguments.threads)
@@ -161,6 +170,7 @@ class Bench:
         settings = FinalistSettings(1, self.recipe)
         counted = folder / "count.json"
         if not counted.exists():
+            shutil.rmtree(folder / "pilot", ignore_errors=True)  # what a killed one has trained would not be timed
             begun = time.process_time()
             self._training(settings, folder / "pilot").rung(source.priced.sample(rng), 0)
             epochs = settings.halving.epochs
@@ -217,19 +227,28 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def searched(checkout: Path, flags: Sequence[str], run: Path, seed: int, threads: int) -> float:
-    """Runs the checkout's search, or goes on with it; the seconds of processor time that its whole took."""
+class Took(NamedTuple):
+    """Seconds of processor time, and whether they are of a whole search, or of what was left of a killed one."""
+
+    seconds: float
+    whole: bool
+
+
+def searched(checkout: Path, flags: Sequence[str], run: Path, seed: int, threads: int) -> Took:
+    """Runs the checkout's search, or goes on with it."""
     kept = run.with_suffix(".seconds.json")
     if kept.exists():
-        return float(read_json(kept)["seconds"])
+        told = read_json(kept)
+        return Took(float(told["seconds"]), bool(told.get("whole", True)))
+    whole = not run.exists()
     command = [sys.executable, str(checkout.resolve() / "search.py"), *flags, "--seed", str(seed), "--out", str(run)]
     begun = _children()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    seconds = _children() - begun
-    write_json(kept, {"seconds": seconds})
-    print(f"{run.name}: {seconds:.0f} s", flush=True)
-    return seconds
+    took = Took(_children() - begun, whole)
+    write_json(kept, took._asdict())
+    print(f"{run.name}: {took.seconds:.0f} s{'' if whole else ' of what was left of it'}", flush=True)
+    return took
 
 
 def _children() -> float:

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from benchmarks.arms import some_of
 from benchmarks.intervals import ahead, told
+from benchmarks.settled import settle
 from commands.recipes import RECIPES
 from commands.values import count
 from deployment.model_source import read_model
@@ -76,6 +77,7 @@ def main() -> None:
     arguments = _arguments()
     use_threads(arguments.threads)
     data = load_data(arguments.data, SIDE, torch.device("cpu"), QUIET)
+    settle(arguments.folder, data=data.identity, epsilon=arguments.epsilon, steps=arguments.steps)
     robust = on(task(f"robust:{arguments.epsilon}:{arguments.steps}"), data)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.arms}
     for seed in range(1, arguments.seeds + 1):

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks.intervals import ahead, told
 from benchmarks.outcome import QUIET, ROOT, Bench, searched
+from benchmarks.settled import settle
 from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
 from reports.terminal.tables import plain_table
@@ -34,6 +35,13 @@ def main() -> None:
     preset = PRESETS[arguments.preset]
     data = load_data(arguments.data, 32, torch.device("cpu"), QUIET)
     recipe = planned(RECIPES[preset.retraining], MADE_FOR[preset.retraining], len(data.train))
+    settle(
+        arguments.folder,
+        data=data.identity,
+        preset=arguments.preset,
+        max_macs=arguments.max_macs,
+        recipe=recipe.described(),
+    )
     bench = Bench(arguments.folder, data, recipe, arguments.seeds)
     scores: dict[str, list[float]] = {name: [] for name in arguments.spaces}
     flags = [arguments.preset, "--data", arguments.data]

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.settled import settle
 from evaluators.tabular.table import Table
 from foundation.errors import InputError
 from foundation.files import write_atomically, write_json
@@ -200,7 +201,14 @@ def without_trained_here(plan: Plan, folder: Path) -> Plan:
 
 def train(plan: Plan, folder: Path, workers: int, reporter: Reporter) -> Results:
     """Trains what is not trained yet, in `workers` processes of one thread; prints what one network costs first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    settle(
+        folder,
+        space=plan.space,
+        data=plan.data,
+        equal_macs=plan.equal_macs,
+        macs_range=plan.macs_range,
+        recipe=plan.recipe.described(),
+    )
     networks = plan.to_train(folder)
     # The networks of equal MACs first: they say most, should there be no time for all.
     jobs = [(index, seed) for seed in range(plan.seeds) for index in range(len(networks))]

@@ -37,6 +37,7 @@ from scipy import stats
 from benchmarks.arms import some_of
 from benchmarks.cifar10 import linked
 from benchmarks.intervals import told
+from benchmarks.settled import settle
 from commands.recipes import MADE_FOR, RECIPES
 from commands.values import count
 from foundation.amounts import human
@@ -102,6 +103,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     recipe = replace(RECIPES["tokens"], augmentation="none" if arguments.data.startswith("digits") else "crop-flip")
     recipe = planned(recipe, MADE_FOR["tokens"], len(data.train))
     recipe = recipe if arguments.epochs is None else recipe.lasting(arguments.epochs)
+    settle(arguments.folder, data=data.identity, recipe=recipe.described())
     networks = {name: scaled(name, arguments.macs, classes) for name in arguments.arms}
     if arguments.found:
         networks[FOUND] = read_source(str(arguments.found), arguments.data).architecture

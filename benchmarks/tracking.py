@@ -151,7 +151,8 @@ def _print(results: list[dict[str, Any]]) -> None:
     for name in ("mota", "idf1", "hota"):
         gaps = [one[LOOK][name] - one[PLACE][name] for one in results]
         console.print(f"appearance ahead of place, {name.upper()}: {ahead(gaps)} points")
-    fewer = [1 - one[LOOK]["switches"] / max(1, one[PLACE]["switches"]) for one in results]
+    counts = [(one[LOOK]["switches"], one[PLACE]["switches"]) for one in results]
+    fewer = [1 - own / other if other else 0.0 for own, other in counts]
     console.print(f"switches fewer with appearance: {ahead(fewer)} % of them, a seed")
     console.print(joints)
 

@@ -9,12 +9,14 @@ digit, to see how it goes. Further flags are those of search.py, such as --max-m
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from commands import command_line, ending, retrain, search
+from foundation.files import write_atomically
 from training.data.digits import source
 
 SIDE = 32
@@ -44,7 +46,8 @@ def write_digits(folder: Path, each: int = 100) -> None:
             path = folder / f"digit-{digit}" / f"{number:03}.png"
             if not path.exists():
                 pixels = Image.fromarray((image * 255).astype(np.uint8))
-                pixels.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
+                enlarged = pixels.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+                write_atomically(path, partial(enlarged.save, format="PNG"))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from commands import evaluate, retrain, search
+from foundation import distributed
 from foundation.errors import InputError
 from search_space import build
 from search_space.cost.cost import measure
@@ -23,6 +24,7 @@ from tasks.actions.head import Temporal, TemporalHead, TemporalPart
 from tasks.actions.room import ACTIONS
 from tasks.actions.tiles import FRAMES, mirrored, scene_of, tiled, window, with_scenes
 from tasks.choice import task
+from tests.sent import sent
 from tests.small_spaces import SMALL_96
 from training.augmentation.recipe import Augmentation
 from training.data.people import clips
@@ -243,7 +245,7 @@ def test_the_head_is_counted_and_read_back() -> None:
         ACTIONS.head(7, priced_space("mobile-32").space.at(32).extreme(lambda _, o: o[0], largest=False).at(8))
 
 
-def test_the_measure_of_right_logits_is_one() -> None:
+def test_the_measure_of_right_logits_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     data = ACTIONS.data("scenes:actions", 48, CPU)
     (images, targets), *others = data.test.batches(1000)
     assert not others
@@ -260,6 +262,8 @@ def test_the_measure_of_right_logits_is_one() -> None:
     assert sum(seen.by_class().counts) == len(targets)
     halves = [ACTIONS.judge(right[at], targets[at], 7) for at in (slice(0, 9), slice(9, None))]
     assert ACTIONS.examination(halves).measured.value == 1.0
+    monkeypatch.setattr(distributed, "from_all", sent)
+    assert ACTIONS.examination(halves, shared=True).measured == ACTIONS.examination(halves).measured
     assert ACTIONS.told(right[:1], data.classes, 2)[0][0][0] == data.classes[labels[0]]
     assert ACTIONS.difference(right, right + 0.5, (48, 48)) == 0.5
     assert ACTIONS.fit(right, images.shape, 7)

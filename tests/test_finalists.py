@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -128,6 +129,15 @@ def test_a_training_in_parts_is_the_retrainings_own(data: Dataset, tiny_space: P
     assert [line for line in said if "goes on" in line] == [f"found: goes on from where {place} has it"]
     assert gone_on.test.measured == whole.test.measured
     _same(tmp_path / "whole", tmp_path / "gone-on")
+    events = [path.name for path in (place / "tensorboard").iterdir()]
+    assert {path.name for path in (tmp_path / "gone-on" / "tensorboard").iterdir()} > set(events)
+    said.clear()
+    (tmp_path / "torn").mkdir()  # a kill while it was taken over
+    for name in ("metrics.jsonl", "weights.safetensors"):
+        shutil.copy(place / name, tmp_path / "torn")
+    _whole(data, network, tmp_path / "torn", told, [place])
+    assert any("goes on" in line for line in said)
+    _same(tmp_path / "whole", tmp_path / "torn")
     said.clear()
     _whole(data, network, tmp_path / "other", told, [place], seed=1)  # another seed is another training
     assert not any("goes on" in line for line in said)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from commands import retrain, search
+from foundation import distributed
 from foundation.errors import InputError
 from search_space import build
 from search_space.cost.cost import measure
@@ -24,6 +25,7 @@ from tasks.pose.head import HeatmapHead
 from tasks.pose.heatmaps import aimed, found
 from tasks.pose.keypoints import SIGMAS, Posed, average_precision, similarities
 from tasks.pose.room import POSE
+from tests.sent import sent
 from tests.small_spaces import SMALL_96
 from training.augmentation.recipe import Augmentation
 from training.data.held import HeldSplit
@@ -191,7 +193,7 @@ class Given(nn.Module):
         return self.logits[: len(images)]
 
 
-def test_the_measure_of_right_maps_is_one() -> None:
+def test_the_measure_of_right_maps_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     people = _people(4)
     targets = targets_of(people, squares(people.boxes), 96)
     logits = (aimed(torch.stack([one["joints"][:14] for one in targets]) / 96, (24, 24)) + 1e-9).log()
@@ -205,6 +207,9 @@ def test_the_measure_of_right_maps_is_one() -> None:
     answers = POSE.answers(logits.reshape(4, 14, 24, 24), (96, 96))
     assert POSE.fit(answers, (4, 3, 96, 96), 14)
     assert POSE.difference(logits.reshape(4, 14, 24, 24), answers, (96, 96)) == 0
+    judged = [POSE.judge(answers[at], targets[at], 14) for at in (slice(0, 1), slice(1, None))]
+    monkeypatch.setattr(distributed, "from_all", sent)
+    assert POSE.examination(judged, shared=True).measured == POSE.examination(judged).measured
     truth = POSE.truth(targets)
     assert (answers - truth)[..., :2].abs().max() < 0.05
     drawn = POSE.drawn(torch.zeros(3, 96, 96, dtype=torch.uint8), truth[0], (96, 96), JOINTS)

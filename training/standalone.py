@@ -225,7 +225,8 @@ def _trained(
         finished = None  # what is judged is in the checkpoint alone
 
     def validated(model: nn.Module) -> dict[str, float]:
-        return _examine(model, architecture, data.validation, recipe, task).measured.numbers()
+        numbers = _examine(model, architecture, data.validation, recipe, task).measured.numbers()
+        return {name: float(value) for name, value in numbers.items()}  # a checkpoint bears no numbers of NumPy's
 
     def best_of(entry: dict[str, float]) -> tuple[float, float]:
         """The merits of the weights to use and of the raw ones, where these are others."""
@@ -288,7 +289,9 @@ def _take_over(
     say: Callable[[str], None],
 ) -> None:
     """Copies this training from where it was begun, if it was and if there is none of it in the folder yet."""
-    if any((folder / name).exists() for name in (CHECKPOINT, previous(Path(CHECKPOINT)).name, WEIGHTS)):
+    if any((folder / name).exists() for name in (CHECKPOINT, previous(Path(CHECKPOINT)).name)):
+        return
+    if (folder / WEIGHTS).exists() and not _taken_in_part(folder, resolved["epochs"]):
         return
     wanted = {ARCHITECTURE: architecture.to_dict(), RECIPE: json.loads(json.dumps(resolved))}
     for place in begun:
@@ -296,10 +299,18 @@ def _take_over(
             continue
         if all(read_json(place / name) == value for name, value in wanted.items()):
             folder.mkdir(parents=True, exist_ok=True)
+            if (place / EVENTS).is_dir():
+                shutil.copytree(place / EVENTS, folder / EVENTS, dirs_exist_ok=True)
             for name in (METRICS, WEIGHTS, CHECKPOINT):  # last what the training goes on from
                 write_atomically(folder / name, partial(shutil.copyfile, place / name))
             say(f"goes on from where {place} has it")
             return
+
+
+def _taken_in_part(folder: Path, epochs: int) -> bool:
+    """Whether weights without a checkpoint are of a training that is not at its end: it was being taken over."""
+    path = folder / METRICS
+    return not path.exists() or len(read_text(path, MAX_METRICS).splitlines()) < epochs
 
 
 def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -> History | None:

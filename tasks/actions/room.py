@@ -133,8 +133,9 @@ class Actions:
     def examination(self, judged: Sequence[Judged], *, shared: bool = False) -> Examination:
         """See `measure`; by class the average precision of each action, weighed and not."""
         own = torch.cat([batch.logits for batch in judged]) if judged else torch.empty(0, 0)
-        parts = distributed.from_all(list(judged)) if shared else [list(judged)]
-        batches = [batch for part in parts for batch in part]
+        batches = list(judged)
+        if shared:  # as plain values, which alone go from one process to another
+            batches = [Judged._make(batch) for part in distributed.from_all(list(map(tuple, judged))) for batch in part]
         logits = torch.cat([batch.logits for batch in batches])
         rows = {name: torch.cat([batch.targets[name] for batch in batches]) for name in _FIELDS}
         found, true, crowds = _boxes(logits, rows)

@@ -126,8 +126,9 @@ class Pose:
     def examination(self, judged: Sequence[Judged], *, shared: bool = False) -> Examination:
         """See `measure`; by joint how many there are, and how like the true ones they are found."""
         own = torch.cat([batch.found for batch in judged]) if judged else torch.empty(0, len(JOINTS), 3)
-        parts = distributed.from_all(list(judged)) if shared else [list(judged)]
-        batches = [batch for part in parts for batch in part]
+        batches = list(judged)
+        if shared:  # as plain values, which alone go from one process to another
+            batches = [Judged._make(batch) for part in distributed.from_all(list(map(tuple, judged))) for batch in part]
         names = ("found", "true", "flags", "areas")
         at, true, flags, areas = (torch.cat([getattr(batch, name) for batch in batches]).numpy() for name in names)
         losses = [batch.loss for batch in batches if batch.loss is not None]

@@ -121,6 +121,10 @@ class LabelStep(Method):
             self.say(f"out of memory with {at_once} pictures at a time; going on with {smaller}, gradients added up")
             self.micro_batch = smaller
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Twins are made anew: at an epoch's end several processes average the statistics of the network alone."""
+        self._twins = []
+
     def _halves(self, images: Tensor) -> bool:
         recipe = self.recipe
         whole = self.micro_batch or recipe.compile or recipe.sync_batch_norm
