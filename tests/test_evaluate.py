@@ -185,7 +185,7 @@ def test_onnx_files_are_run_in_onnx_runtime(
     for name in ("weights.safetensors", "model.onnx", "model.int8.onnx"):
         arguments = [f"exported/{name}", "--data", f"folder:{picture_folder}", "--split", "train"]
         assert _ended(arguments, monkeypatch) == 0
-        folder = Path("exported/evaluation", f"{Path(name).stem}-train")
+        folder = Path("exported/evaluation", f"{name.removesuffix('.safetensors')}-train")
         found[name] = json.loads((folder / "evaluation.json").read_text())
     assert found["model.onnx"]["confusion"] == found["weights.safetensors"]["confusion"]
     assert found["model.onnx"]["loss"] == pytest.approx(found["weights.safetensors"]["loss"], rel=1e-5)
