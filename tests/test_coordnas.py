@@ -233,6 +233,7 @@ def test_a_search_is_that_of_the_command(tmp_path: Path) -> None:
         ({"evaluator": "absent"}, "`evaluator` absent: unknown"),
         ({"preset": "absent"}, "preset 'absent': unknown"),
         ({"space": "absent"}, "`space` absent: unknown"),
+        ({"dataset": "digits", "classes": ["a"]}, "classes: are named for datasets of torch's"),
         ({"space": 3}, "space: expected a name, a FILE.toml or a SearchSpace, got int"),
         ({"dataset": [_items(4)]}, "dataset: expected a spec, a Dataset, or training and validation datasets"),
         ({"dataset": {"train": _items(4), "test": []}}, "dataset: expected the keys train and validation, got train"),

@@ -23,7 +23,7 @@ from deployment.choices import COMPARED, compared_runtimes
 from deployment.compared_latency import spread
 from deployment.evaluation import Evaluation, evaluated
 from deployment.export import export
-from deployment.model_source import find_models, read_model
+from deployment.model_source import Model, find_models, read_model
 from foundation.files import write_json
 from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
@@ -40,6 +40,7 @@ from training.task import Examination
 
 CPU = torch.device("cpu")
 CLASSES = ("digit0", "digit1", "digit2", "digit3")
+ARCHITECTURE = Architecture(16, 8, 2, (Stage("inverted_residual", 8, 2, 2, 3, (Attention("none"),)),), None, "relu6")
 
 
 def _ended(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int | str | None:
@@ -420,3 +421,18 @@ def test_pictures_are_normalised_as_the_network_s_own_were(picture_folder: Path,
     loss = nn.functional.cross_entropy(logits, test.targets).item()
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert found["loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_settings_that_weights_do_not_say_are_those_of_the_training(tmp_path: Path) -> None:
+    """`cifar10:PATH` and a plugin's `stripes:1000` are called by the kind alone."""
+    path = tmp_path / "retrain" / "found-0" / "weights.safetensors"
+    path.parent.mkdir(parents=True)
+    for recorded, said, expected in (
+        ("cifar10:/pictures", "cifar10", "cifar10:/pictures"),
+        ("digits", "digits", "digits"),
+        ("digits:mnist", "digits:uci", "digits:uci"),  # adapted to others than it was trained on
+    ):
+        write_json(tmp_path / "retrain" / "config.json", {"identity": {}, "free": {"data": recorded}})
+        info = ModelInfo(ARCHITECTURE, CLASSES, (0.5,), (0.5,), said)
+        assert evaluate._spec(Model(path, info, lambda images: None), None) == expected
+        assert evaluate._spec(Model(path, info, lambda images: None), "digits:clutter") == "digits:clutter"

@@ -1,6 +1,7 @@
 """How much each decision matters: of stages, and of blocks where these differ."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -48,3 +49,16 @@ def test_options_are_in_order() -> None:
     labels = [Attention("se", 16).label, Attention("se", 4).label, Attention("ca", 8).label, Attention("none").label]
     assert analysis.in_order(labels) == ["–", "ca/8", "se/4", "se/16"]
     assert analysis.in_order(["24", "8", "16", "–", "8"]) == ["–", "8", "16", "24"]
+
+
+def test_decisions_of_thinned_out_candidates_are_named_as_those_of_all(
+    tiny_space: PricedSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage has its attention by block where a single candidate's blocks differ, also one that is left out."""
+    found = _candidates(tiny_space, 40)
+    stages = found[1].architecture.stages
+    mixed = replace(stages[1], attention=(Attention("ca", 8), Attention("none")))
+    found[1] = replace(found[1], architecture=replace(found[1].architecture, stages=(stages[0], mixed, *stages[2:])))
+    monkeypatch.setattr(analysis, "MOST_IMPORTANT", 20)
+    names = set(analysis.decisions([one.architecture for one in found])[0])
+    assert {f"{one.stage} {one.decision}" for one in analysis.importances(found)} <= names

@@ -195,6 +195,21 @@ class TestHalves:
             torch.testing.assert_close(parameter.grad, (one + two) / 2)
         torch.testing.assert_close(network[1].running_mean, (means[0] + means[1]) / 2)
 
+    def test_an_epoch_begins_with_the_network_s_own_statistics(self) -> None:
+        """Several processes average them at an epoch's end, and one that goes on after a kill has no others."""
+        images, labels = torch.randn(64, 3, 4, 4, dtype=torch.float64), torch.randint(5, (64,))
+        found = []
+        for killed in (False, True):
+            network = self._network()
+            step = LabelStep(network, 4, Recipe(), CLASSIFICATION, 5)
+            step(images, labels, 0)
+            network[1].running_mean.fill_(0.25)  # averaged
+            step = LabelStep(network, 4, Recipe(), CLASSIFICATION, 5) if killed else step
+            step.begin_epoch(1)
+            step(images, labels, 1)
+            found.append(network[1].running_mean.clone())
+        assert torch.equal(*found)
+
     @pytest.mark.parametrize(
         ("recipe", "count"),
         [(Recipe(), 31), (Recipe(micro_batch=64), 64), (Recipe(sync_batch_norm=True), 64)],

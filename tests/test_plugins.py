@@ -20,6 +20,7 @@ from foundation.errors import InputError
 from foundation.plugins import load_plugin, loaded_plugins
 from search_space import attention
 from search_space.architecture import Attention
+from studies.samplers.base import sampler_class
 from training.data.datasets import DATASETS, load_data
 
 ROOT = Path(__file__).parent.parent
@@ -150,3 +151,13 @@ def test_a_plugin_s_data_set_that_came_first_is_among_the_known(tmp_path: Path) 
     ended = subprocess.run([sys.executable, ROOT / "search.py", *words], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2
     assert "imagenet:PATH, first" in ended.stderr
+
+
+def test_a_sampler_of_a_file_is_not_one_of_the_same_name(tmp_path: Path) -> None:
+    """`mine.py:tpe` ran Optuna's, and the file was not even looked at."""
+    with pytest.raises(InputError, match=r"there is no file .*nowhere\.py"):
+        sampler_class(f"{tmp_path}/nowhere.py:tpe")
+    path = tmp_path / "mine.py"
+    path.write_text("")
+    with pytest.raises(InputError, match=r"mine\.py registers no sampler 'tpe'"):
+        sampler_class(f"{path}:tpe")

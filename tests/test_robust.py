@@ -273,6 +273,14 @@ def command(tmp_path: Path, picture_folder: Path) -> list[str]:
     return [str(source), *more, "--method", "adversarial", "--epsilon", "0.1", "--attack-steps", "2"]
 
 
+def test_a_head_that_would_be_left_out_is_refused(command: list[str], tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="`method` adversarial: for a linear classifier alone, not for head bottleneck"
+    ):
+        retrain.main([*command, "--task", "classification:bottleneck", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_training_ends_with_the_same_bits(
     command: list[str], tmp_path: Path, killed_at: Callable[..., None]
 ) -> None:

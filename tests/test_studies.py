@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from evaluators.base import Metrics, Score
 from foundation.metric import ACCURACY, Measured
 from foundation.progress import Reporter
+from reports.record import _told as told_of
 from search_space import Architecture, Budget, Cost, InputError
 from search_space.cost.priced_space import PricedSpace
 from studies.front import pareto_front, promising, rescore
@@ -357,6 +358,7 @@ def test_a_withdrawn_trial_is_no_failure(tiny_space: PricedSpace) -> None:
     lost = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={**attributes, "withdrawn": "it was lost"})
     assert not is_ours(lost)
     assert not occupies(lost)
+    assert told_of([failed, lost], ACCURACY) == ((), {}, 1)
 
 
 class TestRunFolder:

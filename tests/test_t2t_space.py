@@ -222,3 +222,16 @@ def test_a_head_that_depends_on_the_stride_is_refused() -> None:
     assert head_of_space(task("segmentation", "conv"), 5, space).to_dict()["num_classes"] == 5
     with pytest.raises(InputError, match="its networks differ in their last map's stride, and so in their heads"):
         head_of_space(task("segmentation", "deeplabv3"), 5, space)
+
+
+def test_a_network_of_many_heads_is_compared(tmp_path: Path) -> None:
+    """Four times as wide, where the bisection begins, it would have more heads than a network may have."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        FILE.replace("heads = [1, 2]", "heads = [24, 32]").replace("width = [32, 48]", "width = [192, 256]")
+    )
+    priced = PricedSpace(named_space(str(path)), 5)
+    found = priced.sample(random.Random(0))
+    cost = priced.cost(found).macs
+    for network in compared(found, priced.space, cost, priced.head).values():
+        assert measure(network, priced.head).macs == pytest.approx(cost, rel=0.011)

@@ -291,7 +291,7 @@ def _take_over(
     """Copies this training from where it was begun, if it was and if there is none of it in the folder yet."""
     if any((folder / name).exists() for name in (CHECKPOINT, previous(Path(CHECKPOINT)).name)):
         return
-    if (folder / WEIGHTS).exists() and not _taken_in_part(folder, resolved["epochs"]):
+    if all((folder / name).exists() for name in (WEIGHTS, RECIPE)):  # weights alone were being taken over at a kill
         return
     wanted = {ARCHITECTURE: architecture.to_dict(), RECIPE: json.loads(json.dumps(resolved))}
     for place in begun:
@@ -305,12 +305,6 @@ def _take_over(
                 write_atomically(folder / name, partial(shutil.copyfile, place / name))
             say(f"goes on from where {place} has it")
             return
-
-
-def _taken_in_part(folder: Path, epochs: int) -> bool:
-    """Whether weights without a checkpoint are of a training that is not at its end: it was being taken over."""
-    path = folder / METRICS
-    return not path.exists() or len(read_text(path, MAX_METRICS).splitlines()) < epochs
 
 
 def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -> History | None:

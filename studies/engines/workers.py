@@ -32,9 +32,7 @@ def started() -> float:
 
 
 @contextmanager
-def helpers(
-    count: int, folder: Path, reporter: Reporter, since: float, is_over: Callable[[], bool] = lambda: False
-) -> Iterator[None]:
+def helpers(count: int, folder: Path, reporter: Reporter, since: float, is_over: Callable[[], bool]) -> Iterator[None]:
     """Starts `count` processes with this one's command line; what they say is in `folder`, a file each.
 
     They end with the search, and where this process is told to end. Should it be killed, they go on with the search,
