@@ -34,6 +34,8 @@ class SpaceFile:
         value = table[key]
         if not isinstance(value, list) or not value:
             raise self.error(joined(place, key), f"expected a list of integers, got {shown(value)}")
+        if len({float if isinstance(entry, int) else type(entry) for entry in value}) > 1:
+            raise self.error(joined(place, key), f"expected entries of one kind, got {shown(value)}")
         return tuple(value)
 
     def attentions(self, table: dict[str, Any], key: str, place: str) -> tuple[Attention, ...]:
@@ -114,10 +116,7 @@ def read_space(path: str) -> SearchSpace:
         reader = found_in(READERS, family, "space_file")
     except InputError as error:
         raise file.error("family", str(error)) from None
-    try:
-        return reader(file)
-    except (TypeError, AttributeError) as error:  # of lists whose entries are of several kinds, before each is checked
-        raise InputError(f"`space` {path}: a value is of another kind than is expected ({error})") from None
+    return reader(file)
 
 
 def _repeated(text: str) -> str | None:

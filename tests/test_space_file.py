@@ -209,5 +209,8 @@ def test_entries_of_several_kinds_are_refused(tmp_path: Path, before: str, after
     assert before in GOOD
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace(before, after, 1))
-    with pytest.raises(InputError, match=r"`space` .*mine\.toml: "):
+    with pytest.raises(
+        InputError,
+        match=r"`space` .*mine\.toml: line \d+: stage\[0\]\.(width|kernel_size): expected entries of one kind",
+    ):
         priced_space(str(path))

@@ -235,3 +235,19 @@ def test_a_network_of_many_heads_is_compared(tmp_path: Path) -> None:
     cost = priced.cost(found).macs
     for network in compared(found, priced.space, cost, priced.head).values():
         assert measure(network, priced.head).macs == pytest.approx(cost, rel=0.011)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("[[2, 2, 1], [2, 2, 2]]", '[["4", "2", "2"]]', "token_strides: expected 3 strides each, got "),
+        ('["convolution", "performer"]', '[["performer"]]', "tokens: .* is unknown; known: "),
+        ("[32, 48]", '[32, "48"]', "width: expected entries of one kind, got "),
+    ],
+)
+def test_a_file_of_other_kinds_is_refused(tmp_path: Path, before: str, after: str, told: str) -> None:
+    assert before in FILE
+    path = tmp_path / "mine.toml"
+    path.write_text(FILE.replace(before, after))
+    with pytest.raises(InputError, match=rf"`space` .*mine\.toml: line \d+: {told}"):
+        named_space(str(path))

@@ -79,10 +79,10 @@ class T2TSpace(SearchSpace):
         for name in (*_LISTS, "token_strides", "attention"):
             check_options(name, getattr(self, name))
         for kind in self.tokens:
-            if kind not in TOKENS:
+            if not isinstance(kind, str) or kind not in TOKENS:
                 raise InputError(f"tokens: {shown(kind)} is unknown; known: {TOKENS.known()}")
         for strides in self.token_strides:
-            if not isinstance(strides, tuple) or len(strides) != STEPS:
+            if not isinstance(strides, tuple) or len(strides) != STEPS or any(type(one) is not int for one in strides):
                 raise InputError(f"token_strides: expected {STEPS} strides each, got {shown(strides)}")
         states = len({prod(strides) for strides in self.token_strides}) * len(self.width) * len(self.depth)
         shapes = len(self.tokens) * len(self.kernel_size) * len(self.token_strides) * len(self.token_width)
