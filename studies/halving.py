@@ -44,7 +44,8 @@ def halve(
                 failed[architecture.digest()] = Failure(architecture, failure_reason(error))
         bins = [[entrant for entrant in members if entrant[0].digest() not in failed] for members in bins]
         best = max((taken[-1].merit for taken in rungs.values() if taken), default=0.0)
-        reporter.say(f"rung of {epochs} epochs: {len(running)} candidates, best {wanted.told(wanted.merit(best))}")
+        one_or_more = "candidate" if len(running) == 1 else "candidates"
+        reporter.say(f"rung of {epochs} epochs: {len(running)} {one_or_more}, best {wanted.told(wanted.merit(best))}")
         if rung + 1 == len(halving.epochs):
             bins = []
         for members in bins:
