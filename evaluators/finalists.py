@@ -78,10 +78,9 @@ class FinalistSettings:
     def about(self) -> str:
         """What is done, for the user who waits for it."""
         rungs = ", ".join(map(str, self.halving.epochs))
-        some = f" ({self.neighbours} of them neighbours of the best before)" if self.neighbours else ""
-        return (
-            f"{self.count} finalists{some} trained by themselves, {rungs} epochs, the better half going on after each"
-        )
+        some = f"; {self.neighbours} of them chosen among neighbours of the best before" if self.neighbours else ""
+        trained = f"{self.count} finalists trained by themselves, {rungs} epochs"
+        return f"{trained}, the better half going on after each{some}"
 
 
 class FinalistTraining:
