@@ -295,7 +295,7 @@ def search(
     import torch
 
     from commands import search as command
-    from commands.presets import usual
+    from commands.search_settings import usual
     from commands.search_setup import Own
     from foundation.device import resolve_device
     from search_space.space import SearchSpace
@@ -380,7 +380,7 @@ def _register(module: str, name: str, registry: str | None = None) -> Any:
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a search, each read as its flag would be. Raises InputError naming the first that cannot be."""
-    from commands.presets import SearchSettings
+    from commands.search_settings import SearchSettings
     from commands.values import typed
 
     known = {one.name: one for one in fields(SearchSettings) if one.name not in _NO_SETTINGS}

@@ -29,6 +29,7 @@ from benchmarks.arms import some_of
 from benchmarks.intervals import ahead, told
 from commands.presets import PRESETS
 from commands.recipes import RECIPES
+from commands.search_settings import settings_of
 from foundation.amounts import human
 from foundation.files import write_json
 from foundation.json_files import read_json
@@ -71,13 +72,13 @@ class Bench:
 
     def data(self, arm: str, test: str) -> Dataset:
         """The clips of an arm, with the test set of that name."""
-        spec = f"{PRESETS[TASK].settings.data}{ARMS[arm]}{TESTS[test]}"
+        spec = f"{settings_of(TASK).data}{ARMS[arm]}{TESTS[test]}"
         return ACTIONS.data(spec, self.architecture.resolution, torch.device("cpu"), self.reporter)
 
     @cached_property
     def architecture(self) -> Architecture:
         """The space's middle network with CA/8, as wide as fills the budget."""
-        settings = PRESETS[TASK].settings
+        settings = settings_of(TASK)
         space = named_space(settings.space)
         assert isinstance(space, MobileSpace)
         assert settings.max_macs is not None

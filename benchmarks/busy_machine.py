@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from commands.presets import PRESETS
 from commands.recipes import RECIPES
+from commands.search_settings import settings_of
 from evaluators.prior import Prior
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.room import PRIOR_BATCH
@@ -77,7 +78,9 @@ def _works() -> Iterator[Callable[[int], object]]:
     """What each part does in a turn of that number."""
     preset = PRESETS["digits"]
     data = load_data("digits", 32, torch.device("cpu"))
-    priced = replace(priced_space(preset.settings.space), num_classes=data.num_classes, budget=Budget(preset_macs()))
+    priced = replace(
+        priced_space(settings_of("digits").space), num_classes=data.num_classes, budget=Budget(preset_macs())
+    )
     with tempfile.TemporaryDirectory() as folder:
         prior = Prior("progressivity", Scorer(priced, data, 0, PRIOR_BATCH), Path(folder), 1000)
         evaluator = SupernetEvaluator(
@@ -112,7 +115,7 @@ def _works() -> Iterator[Callable[[int], object]]:
 
 def preset_macs() -> int:
     """The default search's budget."""
-    macs = PRESETS["digits"].settings.max_macs
+    macs = settings_of("digits").max_macs
     assert macs is not None
     return macs
 

@@ -29,8 +29,8 @@ import torch
 from rich.console import Console
 from scipy import stats
 
-from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
+from commands.search_settings import settings_of
 from evaluators.weight_sources import weights_in
 from foundation.amounts import human
 from foundation.files import write_json
@@ -107,7 +107,7 @@ class Bench:
         self.folder = folder
         self.name = name
         self.pretrain = pretrain
-        self.preset = PRESETS[name].settings
+        self.preset = settings_of(name)
         self.seeds = range(1, seeds + 1)
         self.recipe = RECIPES["dense"] if epochs is None else RECIPES["dense"].lasting(epochs)
         space = dilated(named_space(self.preset.space), self.preset.output_stride)

@@ -46,6 +46,7 @@ from rich.table import Table as Grid
 
 from benchmarks.standalone_truth import GROUPS, Plan, Results, from_table, train, without_trained_here
 from commands.presets import preset
+from commands.search_settings import settings_of
 from evaluators import zero_cost
 from evaluators.prior import NONE, Prior
 from evaluators.proxy.evaluator import ProxyEvaluator
@@ -118,7 +119,7 @@ def main() -> None:
     budget = Budget(max_macs=round(plan.macs_range[1] * 1.03))
     priced = replace(priced, num_classes=data.num_classes, budget=budget)
     networks = [architecture for _, architecture in results.networks]
-    supernets: dict[str, dict[str, Any]] = {"supernet": {}, "corrected": {"prior": preset("digits").settings.prior}}
+    supernets: dict[str, dict[str, Any]] = {"supernet": {}, "corrected": {"prior": settings_of("digits").prior}}
     for given in arguments.supernet:
         name, _, settings = given.partition("=")
         supernets[name] = json.loads(settings)

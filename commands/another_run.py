@@ -7,9 +7,10 @@ from typing import Any
 
 from commands.adaptations import AdaptSettings
 from commands.planning import BEFORE
-from commands.presets import PRESETS, SearchSettings
+from commands.presets import PRESETS
 from commands.pretraining import PretrainSettings
 from commands.recipes import RetrainSettings
+from commands.search_settings import SearchSettings, settings_of
 from commands.values import typed
 from studies.runs.identity import Asked
 from training.adaptation.settings import Adaptation
@@ -91,7 +92,7 @@ def flags_of_search(recorded: dict[str, Any], identity: dict[str, Any]) -> str:
     words: list[Any] = []
     space = _at(recorded, "space", "name")
     if space != _at(identity, "space", "name"):
-        words += [name for name, preset in PRESETS.items() if preset.settings.space == space][:1]
+        words += [name for name in PRESETS if settings_of(name).space == space][:1]
     if any(_at(there, "recipe", name) != _at(here, "recipe", name) for name in PLANNED):
         words += ["--supernet-epochs", _at(there, "recipe", "epochs")]
         words += ["--batch-size", _at(there, "recipe", "batch_size")]

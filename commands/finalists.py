@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from commands.planning import plan_finalists
-from commands.presets import SearchSettings
+from commands.search_settings import SearchSettings
 from commands.search_setup import how_to_read
 from evaluators.base import Evaluator
 from evaluators.choice import Setup

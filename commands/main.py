@@ -13,7 +13,7 @@ from commands.ending import complain_once
 from commands.launch import launch
 from foundation.started_as import NAMES, PROGRAM, by_program
 
-_MODULES = {"search": "presets", "retrain": "recipes", "pretrain": "pretraining", "adapt": "adaptations"}
+_MODULES = {"search": "search_settings", "retrain": "recipes", "pretrain": "pretraining", "adapt": "adaptations"}
 """Where a command is defined; the others are in `settings`."""
 
 _LONGEST = 60  # characters of a misspelt word that are repeated

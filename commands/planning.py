@@ -3,8 +3,9 @@
 from dataclasses import fields
 from pathlib import Path
 
-from commands.presets import PRESETS, TOKENS, Preset, SearchSettings, overridden
+from commands.presets import PRESETS, TOKENS, Preset
 from commands.recipes import MADE_FOR, RetrainSettings, recipe, resolved
+from commands.search_settings import SearchSettings, overridden
 from evaluators.choice import Planned, traits_of
 from evaluators.finalists import FinalistSettings
 from search_space.first_weights import SCRATCH, FirstWeights

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from commands.another_run import SEARCHED
 from commands.finalists import Finalists, finalists_of
 from commands.planning import BEFORE
-from commands.presets import SEARCH, SearchSettings, command, preset
+from commands.presets import preset
 from commands.search_checks import (
     as_task,
     check_engine,
@@ -21,6 +21,7 @@ from commands.search_checks import (
     check_objectives,
     check_shared,
 )
+from commands.search_settings import SEARCH, SearchSettings, command
 from commands.search_setup import Own, how_to_read, is_elsewhere, is_shared, run_folder_of, search_setup
 from commands.search_told import announce, say_plan
 from commands.suited import suited

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from commands.command_line import flag_name, for_one_alone
-from commands.presets import SearchSettings, preset
+from commands.search_settings import SearchSettings, settings_of
 from evaluators.choice import traits_of
 from foundation.errors import InputError
 from foundation.metric import ACCURACY, Metric, is_corrected
@@ -13,7 +13,7 @@ from training.specs import ACTIONS, ADAPTED, CROWDED, JUDGES, ROBUST, TASK, TO, 
 
 def without_effect(settings: SearchSettings) -> list[str]:
     """What was given and changes nothing with the other settings: a few words each."""
-    usual = preset(settings.preset).settings
+    usual = settings_of(settings.preset)
     given = [name for name in vars(usual) if getattr(settings, name) != getattr(usual, name)]
     unused = [
         f"{flag_name(name)} (it is for --evaluator {evaluator})"

@@ -8,7 +8,8 @@ import torch
 
 from commands.heads import head_of_space
 from commands.planning import plan_search
-from commands.presets import SearchSettings, preset
+from commands.presets import preset
+from commands.search_settings import SearchSettings
 from deployment.latency import kept_table, measure_table
 from deployment.runtimes import Runtime
 from evaluators.choice import Setup, check_acting, traits_of

@@ -2,8 +2,9 @@
 
 from commands.finalists import Finalists
 from commands.planning import nothing_written, plan_search
-from commands.presets import SearchSettings, preset
+from commands.presets import preset
 from commands.search_checks import without_effect
+from commands.search_settings import SearchSettings
 from evaluators.base import Evaluator
 from evaluators.forecast import Search
 from evaluators.registry import Setup

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from commands.presets import PRESETS
+from commands.search_settings import settings_of
 from foundation.amounts import human
 from foundation.errors import InputError
 from search_space.cost.cost import Budget
@@ -33,12 +33,12 @@ def suited(given: Mapping[str, Any]) -> tuple[str, str] | None:
         f"{sizes.training} training pictures"
     )
     budgets = {bound: given[bound] for bound in ("max_macs", "max_params") if given.get(bound) is not None}
-    space = PRESETS[name].settings.space
+    space = settings_of(name).space
     try:
         _ = priced_space(space).within(Budget(**budgets)).table
     except InputError:
         name, found = "digits", f"{found}, but space {space} has nothing within the budget given"
-    settings = PRESETS[name].settings
+    settings = settings_of(name)
     chosen, remedy = f"space {settings.space}", "--space"
     sides = sorted(named_space(settings.space).resolution)
     chosen += f" of {sides[0]} pixels" if len(sides) == 1 else f" of {sides[0]} to {sides[-1]} pixels"

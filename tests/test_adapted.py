@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from commands import adapt, evaluate, retrain, search
-from commands.presets import SEARCH
 from commands.search_checks import as_task
+from commands.search_settings import SEARCH
 from foundation.errors import InputError
 from foundation.metric import METRICS
 from search_space.network import Network, build

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from commands.compare import Contest
 from commands.planning import plan_finalists
-from commands.presets import PRESETS, SearchSettings
 from commands.recipes import RECIPES
+from commands.search_settings import SearchSettings, settings_of
 from evaluators import finalists as training_of_finalists
 from evaluators.base import Metrics
 from evaluators.finalists import FinalistSettings, FinalistTraining, begun
@@ -300,7 +300,7 @@ def test_how_many_by_default() -> None:
         planned = plan_finalists(given, pictures, SCRATCH)
         return planned.count if planned else 0
 
-    usual = PRESETS["digits"].settings
+    usual = settings_of("digits")
     assert count(usual) == 8
     assert count(replace(usual, trials=100)) == 3
     assert count(replace(usual, trials=12)) == 0
@@ -308,11 +308,11 @@ def test_how_many_by_default() -> None:
     assert count(replace(usual, finalists=0)) == 0
     assert count(replace(usual, evaluator="zero-cost")) == 0
     assert count(replace(usual, evaluator="zero-cost", finalists=2)) == 2
-    assert count(PRESETS["imagenet"].settings) == 0
+    assert count(settings_of("imagenet")) == 0
     planned = plan_finalists(usual, 12_000, TORCHVISION)
     assert planned is not None
     assert (planned.recipe, planned.init) == (RECIPES["quick"], SCRATCH)
-    photos = plan_finalists(PRESETS["photos"].settings, 2_000, TORCHVISION)
+    photos = plan_finalists(settings_of("photos"), 2_000, TORCHVISION)
     assert photos is not None
     assert (photos.recipe, photos.init) == (RECIPES["photos"], TORCHVISION)
     of_a_run = FirstWeights("supernet 0123456789abcdef", path="/runs/x")

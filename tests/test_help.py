@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from commands import adaptations, command_line, presets, pretraining, recipes
+from commands import adaptations, command_line, presets, pretraining, recipes, search_settings
 from commands.command_line import flag, positional
 from commands.settings import MEASURE_LATENCY
 from commands.values import whole
@@ -17,13 +17,13 @@ from foundation.errors import InputError
 
 COMMANDS = {
     f"{command.name}.py": (command.settings, command.example)
-    for command in (presets.SEARCH, recipes.RETRAIN, pretraining.PRETRAIN, adaptations.ADAPT, MEASURE_LATENCY)
+    for command in (search_settings.SEARCH, recipes.RETRAIN, pretraining.PRETRAIN, adaptations.ADAPT, MEASURE_LATENCY)
 }
 SCREEN = 40  # lines of 80 columns
 
 
 def _help(capsys: pytest.CaptureFixture[str], settings: type, *arguments: str, example: str = "example: x") -> str:
-    defaults = presets.usual if settings is presets.SearchSettings else None
+    defaults = search_settings.usual if settings is search_settings.SearchSettings else None
     with pytest.raises(SystemExit) as ended:
         command_line.parse_settings(settings, ["--help", *arguments], example=example, defaults=defaults)
     assert not ended.value.code
@@ -95,16 +95,17 @@ def test_defaults_are_those_of_presets_and_recipes(capsys: pytest.CaptureFixture
     for name, preset in presets.PRESETS.items():
         with pytest.raises(SystemExit):
             command_line.parse_settings(
-                presets.SearchSettings,
+                search_settings.SearchSettings,
                 [name, "--help", "all"],
                 example="example: x",
-                defaults=presets.usual,
+                defaults=search_settings.usual,
             )
         text = " ".join(capsys.readouterr().out.split())
         assert f"shared weights (default: {preset.recipe.epochs})" in text
         assert f"(default: {','.join(map(str, preset.proxy.halving.epochs))})" in text
-        assert preset.settings.max_macs
-        assert f"a picture, e.g. 300M; none if another is given (default: {human(preset.settings.max_macs)})" in text
+        max_macs = search_settings.settings_of(name).max_macs
+        assert max_macs
+        assert f"a picture, e.g. 300M; none if another is given (default: {human(max_macs)})" in text
 
 
 def _typed(value: object) -> str | None:
@@ -142,14 +143,16 @@ def test_the_presets_bound_of_macs_goes_where_another_is_given(arguments: list[s
 )
 def test_a_runs_command_makes_its_settings_again(arguments: list[str]) -> None:
     elsewhere = ["--workers", "2", "--storage", "sqlite:///s.db", "--out", "x", "--trials", "7", "--quiet"]
-    words = shlex.split(presets.command(_settings([*arguments, *elsewhere]), ["mine.py"]))
+    words = shlex.split(search_settings.command(_settings([*arguments, *elsewhere]), ["mine.py"]))
     assert words[:2] == ["python", "search.py"]
     assert words[-2:] == ["--plugin", "mine.py"]
     assert _settings(words[2:-2]) == _settings(arguments)
 
 
-def _settings(arguments: list[str]) -> presets.SearchSettings:
-    return command_line.parse_settings(presets.SearchSettings, arguments, example="", defaults=presets.usual)
+def _settings(arguments: list[str]) -> search_settings.SearchSettings:
+    return command_line.parse_settings(
+        search_settings.SearchSettings, arguments, example="", defaults=search_settings.usual
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +226,7 @@ def test_a_misspelt_flag_has_the_near_one_named(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        presets.SEARCH.check(arguments)
+        search_settings.SEARCH.check(arguments)
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith(f"error: {said}")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from commands import command_line, describe, presets, recipes, settings
+from commands import command_line, describe, recipes, search_settings, settings
 from commands.values import word
 
 COMMANDS = (
-    presets.SearchSettings,
+    search_settings.SearchSettings,
     recipes.RetrainSettings,
     settings.DescribeSettings,
     settings.EvaluateSettings,
@@ -82,7 +82,7 @@ def test_every_text_of_every_command(command: type, home: Path) -> None:
 
 def test_a_plugin_at_home_is_run(home: Path) -> None:
     (home / "own.py").write_bytes(b"\xef\xbb\xbfPLACE = __file__\nopen(__file__ + '.ran', 'w').close()\n")
-    command_line.parse_settings(presets.SearchSettings, ["--plugin=~/own.py"], example="example: x")
+    command_line.parse_settings(search_settings.SearchSettings, ["--plugin=~/own.py"], example="example: x")
     assert (home / "own.py.ran").exists()
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from commands import search
-from commands.presets import usual
+from commands.search_settings import usual
 from commands.search_setup import Own, search_setup
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe

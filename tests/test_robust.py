@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from commands import retrain, search
-from commands.presets import SEARCH
 from commands.recipes import RECIPES, RETRAIN, chosen_method
 from commands.search_checks import as_task
+from commands.search_settings import SEARCH
 from evaluators.supernet.sandwich import Sandwich
 from evaluators.supernet.settings import SupernetRecipe
 from evaluators.supernet.store import WeightStore

@@ -7,7 +7,8 @@ import pytest
 
 from commands import recipes
 from commands.command_line import flag, for_one_alone, overriding, parse_settings
-from commands.presets import PRESETS, Preset, SearchSettings, overridden
+from commands.presets import PRESETS, Preset
+from commands.search_settings import SearchSettings, overridden, settings_of
 from commands.values import typed
 from evaluators.halving import Halving
 from evaluators.supernet.settings import SupernetRecipe
@@ -150,6 +151,7 @@ def _at(value: Any, place: str) -> Any:
 @pytest.mark.parametrize("name", PRESETS)
 def test_flags_override_the_preset_at_their_places(name: str) -> None:
     preset: Preset = PRESETS[name]
+    settings = settings_of(name)
     given: dict[str, Any] = {
         "proxy_epochs": (2, 5, 7),
         "proxy_pictures": 0.25,
@@ -160,8 +162,8 @@ def test_flags_override_the_preset_at_their_places(name: str) -> None:
     }
     places = {field.name: field.metadata.get("place") for field in dataclasses.fields(SearchSettings)}
     assert {flag for flag, place in places.items() if place} == given.keys()
-    assert overridden(preset, preset.settings) == preset
-    changed = overridden(preset, dataclasses.replace(preset.settings, **given))
+    assert overridden(preset, settings) == preset
+    changed = overridden(preset, dataclasses.replace(settings, **given))
     assert {flag: _at(changed, str(places[flag])) for flag in given} == given
     back: dict[str, Any] = {flag: _at(preset, str(places[flag])) for flag in given}
-    assert overridden(changed, dataclasses.replace(preset.settings, **back)) == preset
+    assert overridden(changed, dataclasses.replace(settings, **back)) == preset

@@ -15,9 +15,9 @@ from commands.adaptations import AdaptSettings
 from commands.another_run import ADAPTED, PRETRAINED, RETRAINED, SEARCHED
 from commands.command_line import flag_name
 from commands.main import _command
-from commands.presets import SearchSettings
 from commands.pretraining import PretrainSettings
 from commands.recipes import RetrainSettings
+from commands.search_settings import SearchSettings
 from foundation.errors import InputError
 from foundation.printed import with_flags
 from foundation.started_as import NAMES

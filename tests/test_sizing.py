@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from commands.planning import plan_retraining, plan_search
-from commands.presets import PRESETS, SearchSettings
+from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES, RetrainSettings
+from commands.search_settings import SearchSettings, settings_of
 from evaluators.supernet.settings import SupernetRecipe
 from training.recipe import Recipe
 from training.sizing import FEWEST_STEPS, MOST_EPOCHS, SMALLEST_BATCH, epoch_steps, planned, told, told_apart
@@ -19,7 +20,7 @@ def _steps(recipe: Recipe, pictures: int) -> int:
 
 
 def test_the_digits_own_recipe_is_todays() -> None:
-    plan = plan_search(DIGITS, DIGITS.settings, 12_000)
+    plan = plan_search(DIGITS, settings_of("digits"), 12_000)
     assert (plan.own.recipe.epochs, plan.own.recipe.batch_size, plan.own.recipe.largest_epochs) == (10, 64, 0)
     assert _steps(plan.own.recipe, 12_000) == 1870
 
@@ -27,12 +28,12 @@ def test_the_digits_own_recipe_is_todays() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("more", [0, 1, 100_000])
 def test_a_preset_stays_on_its_own_pictures_and_on_more(name: str, more: int) -> None:
-    preset = PRESETS[name]
-    if preset.settings.evaluator == "supernet":
-        plan = plan_search(preset, preset.settings, preset.pictures + more)
+    preset, settings = PRESETS[name], settings_of(name)
+    if settings.evaluator == "supernet":
+        plan = plan_search(preset, settings, preset.pictures + more)
         assert (plan.own.recipe, plan.own.anchors.recipe) == (preset.recipe, preset.anchor)
         assert plan.said is None
-    plan = plan_search(preset, replace(preset.settings, evaluator="proxy"), preset.pictures + more)
+    plan = plan_search(preset, replace(settings, evaluator="proxy"), preset.pictures + more)
     assert (plan.own, plan.said) == (preset.proxy, None)
 
 
@@ -70,12 +71,12 @@ def test_steps_follow_the_pictures_gently(recipe: Recipe, own: int) -> None:
 
 
 def test_what_is_given_stays() -> None:
-    epochs = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=5), 600).own.recipe
+    epochs = plan_search(DIGITS, replace(settings_of("digits"), supernet_epochs=5), 600).own.recipe
     assert (epochs.epochs, epochs.largest_epochs) == (5, DIGITS.recipe.largest_epochs)
-    batch = plan_search(DIGITS, replace(DIGITS.settings, batch_size=32), 600).own.recipe
+    batch = plan_search(DIGITS, replace(settings_of("digits"), batch_size=32), 600).own.recipe
     assert (batch.batch_size, batch.learning_rate) == (32, DIGITS.recipe.learning_rate)
     assert batch.epochs > 10
-    both = plan_search(DIGITS, replace(DIGITS.settings, supernet_epochs=10, batch_size=64), 600)
+    both = plan_search(DIGITS, replace(settings_of("digits"), supernet_epochs=10, batch_size=64), 600)
     assert (both.own.recipe, both.own.anchors.recipe, both.said) == (DIGITS.recipe, DIGITS.anchor, None)
     rungs = plan_search(DIGITS, SearchSettings(evaluator="proxy", proxy_epochs=(1, 3, 9)), 600).own
     assert rungs == DIGITS.proxy

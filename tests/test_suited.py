@@ -14,6 +14,7 @@ from commands import retrain, search
 from commands.another_run import flags_of_retraining, flags_of_search
 from commands.presets import PRESETS
 from commands.recipes import RECIPES, RetrainSettings, resolved
+from commands.search_settings import settings_of
 from commands.suited import suited
 from foundation.errors import InputError
 from foundation.files import write_json
@@ -143,7 +144,7 @@ def test_published_weights_fill_the_space_of_photos() -> None:
 
 
 def test_the_budget_of_photos_holds_mobilenetv2_at_96_pixels() -> None:
-    settings = PRESETS["photos"].settings
+    settings = settings_of("photos")
     assert Budget(max_macs=settings.max_macs).allows(measure(replace(mobilenetv2(), resolution=96), 1000))
 
 
