@@ -7,13 +7,11 @@ from typing import Any
 from commands.planning import plan_finalists
 from commands.search_settings import SearchSettings
 from commands.search_setup import how_to_read
-from evaluators.base import Evaluator
 from evaluators.choice import Setup
 from evaluators.finalists import FinalistSettings, FinalistTraining
 from foundation.metric import Metric
 from search_space.architecture import Architecture
-from studies.finalists import finalists, neighbour, trained, winner, write_finalists
-from studies.front import looked_at
+from studies.finalists import finalists, trained, winner, write_finalists
 from studies.trials import Candidate
 from training.data.dataset import Dataset
 from training.task import prepare
@@ -38,43 +36,24 @@ class Finalists:
         """The winner that an earlier command found among so many candidates; None if there is none."""
         return winner(self.setup.folder, self._told(evaluated), self.metric)
 
-    def winner(
-        self, candidates: Sequence[Candidate], scored: Sequence[Candidate], evaluator: Evaluator
-    ) -> Candidate | None:
+    def winner(self, scored: Sequence[Candidate], evaluated: int) -> Candidate | None:
         """Trains the finalists, or goes on with it; None, and a line, if none could be trained.
 
         Args:
-            candidates: all there are.
-            scored: those that were looked at thoroughly by the evaluator.
+            scored: candidates that were looked at thoroughly.
+            evaluated: how many there are in all.
         """
-        setup, planned = self.setup, self.planned
+        setup = self.setup
         prepare(setup.task, setup.folder, setup.data, setup.reporter)
-        space, budget = setup.priced.space, setup.priced.budget
-        chosen = finalists(scored, space, budget, planned.count - planned.neighbours)
-        known = {one.architecture.digest() for one in chosen}
-        joined = 0
-
-        def joining(taken: Sequence[Candidate]) -> Candidate | None:
-            nonlocal joined
-            while joined < planned.neighbours:
-                one = neighbour(candidates, space, budget, taken, joined, known)
-                if one is None:
-                    break
-                known.add(one.architecture.digest())
-                again = looked_at(one, evaluator, setup.reporter)
-                if isinstance(again, Candidate):
-                    joined += 1
-                    return again
-            return None
-
-        training = self._training(min(len(chosen) + planned.neighbours, len(candidates)))
+        chosen = finalists(scored, setup.priced.space, setup.priced.budget, self.planned.count)
+        training = self._training(len(chosen))
         with setup.reporter.track("finalists", training.steps, "steps") as advance:
             training.advance = advance
-            finals = trained(chosen, training, setup.reporter, joining)
+            finals = trained(chosen, training, setup.reporter)
         if not finals:
             setup.reporter.say("no finalist could be trained: the best score is the run's answer")
             return None
-        write_finalists(setup.folder, finals, self._told(len(candidates)), setup.task.metric)
+        write_finalists(setup.folder, finals, self._told(evaluated), setup.task.metric)
         return finals[0].candidate
 
     def seconds(self, architectures: Sequence[Architecture]) -> float:

@@ -330,7 +330,7 @@ def _finish(
                 budget, count = setup.priced.budget, preset(settings.preset).rescored
                 again = rescore(candidates, evaluator, count, reporter, costs, budget if finals else None)
                 front = pareto_front(again, costs)
-                best = finals.winner(candidates, again, evaluator) if finals else None
+                best = finals.winner(again, len(candidates)) if finals else None
                 run_folder.write_results(folder, front, len(candidates), budget, setup.data, setup.task.name, best)
     metric, pictures = evaluator.metric, setup.data.count("validation")
     measured = measured_on(evaluator.identity(), metric, pictures)

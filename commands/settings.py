@@ -1,4 +1,4 @@
-"""The settings of the commands that have few: a search's are in `presets`, a retraining's in `recipes`."""
+"""The settings of the commands that have few: a search's are in `search_settings`, a retraining's in `recipes`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,7 +6,6 @@ need not be trained again.
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,8 +31,6 @@ from training.task import Task
 FOLDER, RUNGS = "finalists", "rungs.json"
 SHARES = (0.4, 0.7)
 """Of the recipe's epochs, by the end of each rung: what networks come to then is known by their smoothed weights."""
-FIRST = 0.6
-"""The share of the finalists that are chosen at once; the others are neighbours of the best of those before them."""
 ETA = 2
 SEED = 0
 """The first seed of a retraining, unless it is given another."""
@@ -53,11 +50,6 @@ class FinalistSettings:
     init: FirstWeights = SCRATCH
 
     @property
-    def neighbours(self) -> int:
-        """How many of them are chosen by what the first ones come to."""
-        return self.count - math.ceil(FIRST * self.count)
-
-    @property
     def halving(self) -> Halving:
         """One group, of which half goes on after each rung."""
         last = self.recipe.epochs
@@ -68,7 +60,6 @@ class FinalistSettings:
         """Plain values that tell one choice of the winner from another."""
         return {
             "count": self.count,
-            "neighbours": self.neighbours,
             "epochs": list(self.halving.epochs),
             "recipe": self.recipe.described(),
             "init": self.init.name,
@@ -78,9 +69,7 @@ class FinalistSettings:
     def about(self) -> str:
         """What is done, for the user who waits for it."""
         rungs = ", ".join(map(str, self.halving.epochs))
-        some = f"; {self.neighbours} of them chosen among neighbours of the best before" if self.neighbours else ""
-        trained = f"{self.count} finalists trained by themselves, {rungs} epochs"
-        return f"{trained}, the better half going on after each{some}"
+        return f"{self.count} finalists trained by themselves, {rungs} epochs, the better half going on after each"
 
 
 class FinalistTraining:

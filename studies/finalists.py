@@ -1,13 +1,11 @@
 """The search's best, trained by themselves: which ones, and who wins.
 
 Scores come from shared weights, which rank networks roughly; a retraining shows the truth, and is dear. So a few are
-trained by successive halving, and the one that does best is the run's answer. The first of them are unlike each other.
-The others are neighbours of the best so far, each chosen by what those before it came to: networks that differ little
-come to much the same, so a local search by the truth finds better ones than scores alone (arXiv:2005.02960).
+trained by successive halving, and the one that does best is the run's answer.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,18 +19,12 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget, Cost
 from search_space.space import SearchSpace
 from studies.front import filling
-from studies.halving import Entrant, halve
+from studies.halving import halve
 from studies.trials import Candidate, Failure
 
 FINALISTS = "finalists.json"
 UNLIKE = 0.2
-"""Share of the decisions by which a first finalist differs from each other one, while there are such; then half of it.
-
-Neighbours differ by less."""
-NEIGHBOURS = "neighbours"
-"""What is told of a choice: how many of the finalists."""
-PARENTS = 2
-"""Whose neighbours join, in turn: of the best so far. Of one alone they would depend on its luck."""
+"""Share of the decisions by which a finalist differs from each other one, while there are such; then half of it."""
 
 
 class Final(NamedTuple):
@@ -43,7 +35,7 @@ class Final(NamedTuple):
 
 
 def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
-    """The first `count` to train by themselves: by score, and unlike each other.
+    """The `count` to train by themselves: by score, and unlike each other.
 
     Three of four are the best of those that fill the budget, the others the best of all: shared weights flatter small
     networks.
@@ -62,66 +54,17 @@ def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budge
     return chosen
 
 
-def neighbour(
-    candidates: Sequence[Candidate],
-    space: SearchSpace,
-    budget: Budget,
-    taken: Sequence[Candidate],
-    turn: int,
-    known: Collection[str],
-) -> Candidate | None:
-    """Who joins the finalists next: the best score of those that fill the budget and are like one of the best so far.
-
-    Args:
-        taken: the finalists with what they came to by themselves.
-        turn: how many have joined before; each of the best has its turn.
-        known: digests of those that are no longer to be chosen.
-
-    Returns:
-        Where none is so like it, the most like it; None where none is left.
-    """
-    rest = [one for one in filling(candidates, budget) if one.architecture.digest() not in known]
-    best = sorted(taken, key=lambda candidate: candidate.merit)[:PARENTS]
-    if not rest or not best:
-        return None
-    own = space.choices(best[turn % len(best)].architecture)
-
-    def away(candidate: Candidate) -> float:
-        unlike = _unlike(own, space.choices(candidate.architecture))
-        return 0.0 if unlike < UNLIKE else unlike
-
-    return min(rest, key=lambda candidate: (away(candidate), candidate.merit))
-
-
 def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """The share of decisions by which they differ; one that only one of them has is a difference."""
     names = one.keys() | other.keys()
     return sum(name not in one or name not in other or one[name] != other[name] for name in names) / max(1, len(names))
 
 
-def trained(
-    chosen: Sequence[Candidate],
-    evaluator: StagedEvaluator,
-    reporter: Reporter,
-    joining: Callable[[Sequence[Candidate]], Candidate | None] = lambda taken: None,
-) -> list[Final]:
-    """What the finalists come to by themselves, the best first; those that failed are left out, and a line says so.
-
-    Args:
-        joining: who is trained besides, from what those before it came to after the first rung; None to end it.
-    """
-    entrants = list(chosen)
-
-    def join(taken: Sequence[Candidate]) -> Entrant | None:
-        one = joining(taken)
-        if one is None:
-            return None
-        entrants.append(one)
-        return one.architecture, one.cost
-
-    outcomes = halve([(one.architecture, one.cost) for one in chosen], evaluator, reporter, join)
+def trained(chosen: Sequence[Candidate], evaluator: StagedEvaluator, reporter: Reporter) -> list[Final]:
+    """What the finalists come to by themselves, the best first; those that failed are left out, and a line says so."""
+    outcomes = halve([(one.architecture, one.cost) for one in chosen], evaluator, reporter)
     finals = []
-    for candidate, outcome in zip(entrants, outcomes, strict=True):
+    for candidate, outcome in zip(chosen, outcomes, strict=True):
         if isinstance(outcome, Failure):
             reporter.say(f"finalist {candidate.architecture.digest()[:12]} is left out: {outcome.reason}")
         else:
@@ -206,8 +149,4 @@ def winner(folder: Path, settings: Mapping[str, Any], scored: Metric) -> Candida
     Raises InputError for a file that is none of a run's.
     """
     decided = read_finalists(folder, scored)
-    if decided is None:
-        return None
-    # What was decided before there were neighbours stays decided.
-    told = {name: value for name, value in settings.items() if name in decided.settings or name != NEIGHBOURS}
-    return decided.finals[0].candidate if decided.settings == told else None
+    return None if decided is None or decided.settings != settings else decided.finals[0].candidate

@@ -8,7 +8,7 @@ from foundation.files import no_room_left
 from foundation.metric import checked
 from foundation.progress import Reporter
 from search_space.cost.cost import FULL, Budget
-from studies.trials import Candidate, Failure, failure_reason
+from studies.trials import Candidate, failure_reason
 
 
 def pareto_front(candidates: Sequence[Candidate], costs: Sequence[str] = ("macs",)) -> list[Candidate]:
@@ -78,27 +78,21 @@ def rescore(
 
     Raises InputError if all of them fail.
     """
-    chosen = promising(candidates, count, costs, budget)
-    looked = []
+    chosen, wanted = promising(candidates, count, costs, budget), evaluator.metric
+    rescored = []
+    failed = ""
     with reporter.track("scoring the best again", len(chosen), "candidates") as advance:
         for candidate in chosen:
-            looked.append(looked_at(candidate, evaluator, reporter))
+            try:
+                measured = checked(evaluator.evaluate(candidate.architecture, thorough=True), wanted)
+            except Exception as error:
+                if no_room_left(error):
+                    raise
+                failed = failure_reason(error)
+                reporter.say(f"{candidate.architecture.digest()[:12]} failed, and is left out: {failed}")
+            else:
+                rescored.append(Candidate(candidate.architecture, candidate.cost, measured))
             advance("")
-    rescored = [one for one in looked if isinstance(one, Candidate)]
     if not rescored:
-        failed = next((one.reason for one in reversed(looked) if isinstance(one, Failure)), "")
         raise InputError(f"the thorough evaluation of all {len(chosen)} best candidates failed: {failed}")
     return rescored
-
-
-def looked_at(candidate: Candidate, evaluator: Evaluator, reporter: Reporter) -> Candidate | Failure:
-    """The candidate with thorough metrics, or why that evaluation failed, and a line."""
-    try:
-        measured = checked(evaluator.evaluate(candidate.architecture, thorough=True), evaluator.metric)
-    except Exception as error:
-        if no_room_left(error):
-            raise
-        failed = Failure(candidate.architecture, failure_reason(error))
-        reporter.say(f"{candidate.architecture.digest()[:12]} failed, and is left out: {failed.reason}")
-        return failed
-    return Candidate(candidate.architecture, candidate.cost, measured)

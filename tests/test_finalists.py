@@ -28,7 +28,7 @@ from search_space import Architecture, Budget, InputError
 from search_space.cost.priced_space import PricedSpace
 from search_space.first_weights import SCRATCH, TORCHVISION, FirstWeights
 from search_space.spaces import named_space, priced_space
-from studies.finalists import UNLIKE, finalists, neighbour, trained, winner, write_finalists
+from studies.finalists import UNLIKE, finalists, trained, winner, write_finalists
 from studies.front import filling, promising
 from studies.trials import Candidate
 from tasks.classification.room import CLASSIFICATION
@@ -92,76 +92,6 @@ def test_finalists_are_unlike_and_most_of_them_fill_the_budget(seed: int, count:
             names = own.keys() | other.keys()
             unlike = sum(own.get(name, "none") != other.get(name, "none") for name in names)
             assert unlike >= UNLIKE * len(names)
-
-
-def _unlike(priced: PricedSpace, one: Candidate, other: Candidate) -> float:
-    own, theirs = (priced.space.choices(candidate.architecture) for candidate in (one, other))
-    names = own.keys() | theirs.keys()
-    return sum(own.get(name, "left out") != theirs.get(name, "left out") for name in names) / len(names)
-
-
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10**6), turn=st.integers(0, 3))
-def test_a_neighbour_fills_the_budget_and_is_like_one_of_the_best(seed: int, turn: int) -> None:
-    priced = priced_space("mobile-32").within(Budget(max_macs=1_200_000))
-    candidates = _candidates(priced, 200, seed)
-    taken = _candidates(priced, 6, seed + 1)
-    known = {candidates[0].architecture.digest()}
-    best = sorted(taken, key=lambda one: one.merit)[turn % 2]
-    full = [one for one in filling(candidates, priced.budget) if one.architecture.digest() not in known]
-    chosen = neighbour(candidates, priced.space, priced.budget, taken, turn, known)
-    assert chosen is not None
-    near = [one for one in full if _unlike(priced, one, best) < UNLIKE]
-    if near:
-        assert chosen == min(near, key=lambda one: one.merit)
-    else:
-        assert _unlike(priced, chosen, best) == min(_unlike(priced, one, best) for one in full)
-    everyone = {one.architecture.digest() for one in candidates}
-    assert neighbour(candidates, priced.space, priced.budget, taken, turn, everyone) is None
-    assert neighbour(candidates, priced.space, priced.budget, [], turn, known) is None
-
-
-def test_who_joins_competes_with_the_others_and_a_killed_one_ends_alike(
-    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_000_000))
-    chosen, more = (candidates := _candidates(priced, 30))[:2], 2
-
-    def trained_by(network: Architecture, *given: Any, until: int, folder: Path, **more: Any) -> Measured:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Metrics(int(network.digest()[:4], 16) / 2**17 + until / 100, 0.1)
-
-    monkeypatch.setattr(training_of_finalists, "train_part", trained_by)
-
-    def ended(folder: Path) -> tuple[list[Any], list[list[str]]]:
-        asked: list[list[str]] = []
-
-        def joining(taken: Any) -> Candidate | None:
-            asked.append([one.architecture.digest() for one in taken])
-            known = {*asked[-1]}
-            one = neighbour(candidates, priced.space, priced.budget, taken, len(asked) - 1, known)
-            return one if len(asked) <= more else None
-
-        return trained(chosen, _training(data, folder), QUIET, joining), asked
-
-    finals, asked = ended(tmp_path / "one")
-    assert [len(digests) for digests in asked] == [2, 3, 4]
-    assert [len(final.rungs) for final in finals] == [2, 2, 1, 1]
-    assert min(final.rungs[0] for final in finals[:2]) >= max(final.rungs[0] for final in finals[2:])
-    assert {final.candidate.architecture.digest() for final in finals} == {*asked[-1]}
-
-    original = FinalistTraining.rung
-
-    def killing(self: FinalistTraining, architecture: Any, rung: int) -> Measured:
-        if architecture.digest() == asked[-1][-1]:
-            raise Killed
-        return original(self, architecture, rung)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FinalistTraining, "rung", killing)
-        with pytest.raises(Killed):
-            ended(tmp_path / "two")
-    assert ended(tmp_path / "two") == (finals, asked)
 
 
 def test_where_all_are_alike_the_best_are_taken(tiny_space: PricedSpace) -> None:
@@ -265,10 +195,6 @@ def test_the_better_half_goes_on_and_the_best_wins(data: Dataset, tmp_path: Path
     write_finalists(tmp_path, finals, told, ACCURACY)
     assert winner(tmp_path, told, ACCURACY) == replace(finals[0].candidate, rungs=())
     assert winner(tmp_path, {**told, "count": 5}, ACCURACY) is None
-    assert winner(tmp_path, {**told, "neighbours": 2}, ACCURACY) is None
-    before = {name: value for name, value in told.items() if name != "neighbours"}
-    write_finalists(tmp_path, finals, before, ACCURACY)  # a run that was decided when there were none stays so
-    assert winner(tmp_path, told, ACCURACY) == replace(finals[0].candidate, rungs=())
     for broken in (3, [], {"settings": told, "finalists": []}, {"settings": told, "finalists": [{"rungs": [1]}]}):
         (tmp_path / "finalists.json").write_text(json.dumps(broken))
         with pytest.raises(InputError, match=r"finalists\.json: not a run's finalists"):
@@ -331,7 +257,6 @@ def test_from_the_search_to_the_retraining(
     command += ["--finalists", "3", "--out", "run", "--seed", "3"]
     planned = _run(launched, tmp_path, *command, "--dry-run")
     assert "3 finalists trained by themselves" in planned
-    assert "1 of them chosen among neighbours of the best before" in planned
     assert "finalists " in planned.split("time:")[1]
     said = _run(launched, tmp_path, *command)
     assert "finalists" in said

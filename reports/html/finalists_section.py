@@ -38,11 +38,10 @@ def finalists(record: Record) -> Section | None:
         )
     told = paragraph(
         text(
-            "The score of the search ranks networks roughly. So some of the best, unlike each other, and then some "
-            "neighbours of the best of these, were trained by themselves as a retraining does, half of them going on "
-            f"after each rung; the best at the last rung is the answer. The numbers are the {metric.column} on "
-            "validation pictures, of weights averaged over the latest steps. A retraining of the winner goes on from "
-            "where this one ended."
+            "The score of the search ranks networks roughly. So some of the best, unlike each other, were trained by "
+            "themselves as a retraining does, half of them going on after each rung; the best at the last rung is the "
+            f"answer. The numbers are the {metric.column} on validation pictures, of weights averaged over the latest "
+            "steps. A retraining of the winner goes on from where this one ended."
         )
     )
     columns = (
