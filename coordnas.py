@@ -11,10 +11,9 @@ Bad input raises `coordnas.InputError`, whose one line names the value, the plac
 neither torch nor timm; `timm.create_model("local-dir:…")` knows the networks all the same, once timm is imported.
 """
 
-import difflib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +56,6 @@ __all__ = [
     "register_task",
     "search",
 ]
-
-_NO_SETTINGS = (
-    *("preset", "space", "data", "out", "quiet", "dry_run"),  # which have parameters of their own, or are no search
-    *("workers", "engine", "storage", "nni_port", "ray_address", "worker_gpus"),  # other processes, without the data
-)
 
 
 @dataclass(frozen=True)
@@ -282,8 +276,8 @@ def search(
         evaluator: how a candidate is scored: `supernet`, `proxy`, `zero-cost`, `tabular`, or a registered one.
         trials: distinct candidates to evaluate.
         seed: of everything that is drawn.
-        preset: sets all that is not given: `digits`, `cifar10`, `photos`, `imagenet`, `segmentation`, `detection`; by
-            default that of a task given as `task`, or else `digits`.
+        preset: sets all that is not given: one that `python search.py --help` names; by default that of a task given as
+            `task`, or else `digits`.
         classes: names of the classes of datasets of torch's, in the order of the labels; by default those that the
             training dataset has as `classes`, or else the labels.
         quiet: whether nothing is printed.
@@ -297,12 +291,14 @@ def search(
     from commands import search as command
     from commands.search_settings import usual
     from commands.search_setup import Own
+    from commands.settings_in_python import checked
     from foundation.device import resolve_device
     from search_space.space import SearchSpace
     from search_space.spaces import named_space
+    from training.data.own import given_data
 
     named = {"max_macs": max_macs, "max_params": max_params, "evaluator": evaluator, "trials": trials, "seed": seed}
-    given = _checked({**{name: value for name, value in named.items() if value is not None}, **settings})
+    given = checked({**{name: value for name, value in named.items() if value is not None}, **settings})
     given |= {"out": str(folder), "quiet": quiet, **({} if preset is None else {"preset": preset})}
     if not isinstance(space, str):  # it says itself how coarse its maps are
         given.setdefault("output_stride", None)
@@ -321,7 +317,7 @@ def search(
         given["data"] = dataset
     else:
         device = resolve_device(given.get("device", defaults.device))
-        data = _data(dataset, max(searched.resolution), device, classes)
+        data = given_data(dataset, max(searched.resolution), device, classes)
     wanted = replace(defaults, **given)
     threads = torch.get_num_threads()
     try:
@@ -376,50 +372,6 @@ def _register(module: str, name: str, registry: str | None = None) -> Any:
     """The decorator of a module, or of a registry in it. A name that is taken raises ValueError when it is used."""
     found = importlib.import_module(module)
     return (found if registry is None else getattr(found, registry)).register(name)
-
-
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a search, each read as its flag would be. Raises InputError naming the first that cannot be."""
-    from commands.search_settings import SearchSettings
-    from commands.values import typed
-
-    known = {one.name: one for one in fields(SearchSettings) if one.name not in _NO_SETTINGS}
-    checked: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            told = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise InputError(f"{name}: no setting of a search from Python; {told}")
-        if known[name].default is False:
-            if not isinstance(value, bool):
-                raise InputError(f"{name}: expected True or False, got {value!r:.60}")
-            checked[name] = value
-            continue
-        try:
-            checked[name] = None if value is None else known[name].metadata["parse"](typed(value))
-        except ValueError as error:
-            raise InputError(f"{name}: {value!r:.60}: {error}") from None
-    return checked
-
-
-def _data(dataset: Any, side: int, device: Any, classes: Sequence[str] | None) -> "Dataset":
-    from training.data.datasets import Dataset
-    from training.data.own import SPLITS, own_data
-
-    if isinstance(dataset, Dataset):
-        if tuple(dataset.train.size) != (side, side):
-            raise InputError(f"dataset: pictures of {dataset.train.size[0]} pixels, but the space wants {side}")
-        return dataset
-    if isinstance(dataset, Mapping):
-        if set(dataset) != set(SPLITS):
-            raise InputError(f"dataset: expected the keys {' and '.join(SPLITS)}, got {', '.join(map(str, dataset))}")
-        dataset = [dataset[split] for split in SPLITS]
-    if not isinstance(dataset, tuple | list) or len(dataset) != 2:
-        raise InputError(
-            f"dataset: expected a spec, a Dataset, or training and validation datasets, got {type(dataset).__name__}"
-        )
-    train, validation = dataset
-    return own_data(train, validation, side, device, classes)
 
 
 register_with_timm()

@@ -1,7 +1,7 @@
 """Pictures of a program's own, from torch's map-style datasets, held in memory."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -65,6 +65,27 @@ def own_data(
         device=device,
         counts={split: len(labels) for split, (_, labels) in held.items()},
     )
+
+
+def given_data(dataset: Any, side: int, device: torch.device, classes: Sequence[str] | None) -> Dataset:
+    """What a program searches on: a `Dataset` as it is, or `own_data` of two, as a pair or by the names of `SPLITS`.
+
+    Raises InputError for anything else, and for a `Dataset` whose pictures have another side.
+    """
+    if isinstance(dataset, Dataset):
+        if tuple(dataset.train.size) != (side, side):
+            raise InputError(f"dataset: pictures of {dataset.train.size[0]} pixels, but the space wants {side}")
+        return dataset
+    if isinstance(dataset, Mapping):
+        if set(dataset) != set(SPLITS):
+            raise InputError(f"dataset: expected the keys {' and '.join(SPLITS)}, got {', '.join(map(str, dataset))}")
+        dataset = [dataset[split] for split in SPLITS]
+    if not isinstance(dataset, tuple | list) or len(dataset) != 2:
+        raise InputError(
+            f"dataset: expected a spec, a Dataset, or training and validation datasets, got {type(dataset).__name__}"
+        )
+    train, validation = dataset
+    return own_data(train, validation, side, device, classes)
 
 
 def _held(split: str, items: Labelled, side: int) -> tuple[Tensor, Tensor]:
