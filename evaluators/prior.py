@@ -1,13 +1,14 @@
-"""What candidates come to with a supernet's weights, corrected by a zero-cost score, which an untrained network has.
+"""What candidates come to with a supernet's weights, corrected by zero-cost scores, which an untrained network has.
 
-Shared weights partly level out what distinguishes networks: a wider stage shares its channels with a narrower one. A
-score of the untrained network sees that, and nothing of training. The sum of both, each in units of its own spread over
+Shared weights partly level out what distinguishes networks: a wider stage shares its channels with a narrower one.
+Scores of the untrained network see that, and nothing of training. The sum of both, each in units of its own spread over
 the budget, is what ranks; `python -m benchmarks.rank_correlation` prints how well, beside either alone.
 """
 
 import hashlib
 import json
 import math
+import random
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,29 +22,45 @@ from foundation.files import remove_leftovers, write_json
 from foundation.json_files import read_json
 from foundation.metric import ACCURACY, Metric
 from foundation.progress import Reporter
+from foundation.seeds import derive
 from search_space.architecture import Architecture
 
 REFERENCE = "prior.json"
 NONE = "none"
 REMEDY = "use another `prior`, or `prior` none"
 FEWEST = 8  # reference networks that have the score
+DRAWS = 16
+"""Networks drawn for each reference: the fullest are taken."""
 
 
 def check_prior(name: str) -> None:
-    """Raises InputError for an unknown prior."""
-    if name != NONE and name not in names():
-        raise InputError(f"`prior` {name}: unknown; known: {NONE}, {', '.join(names())}")
+    """Raises InputError for an unknown prior, or for one that names a score twice."""
+    if name == NONE:
+        return
+    scores = parts(name)
+    for score in scores:
+        if score not in names():
+            raise InputError(f"`prior` {score}: unknown; known: {NONE}, {', '.join(names())}, or several, by comma")
+    if len(set(scores)) < len(scores):
+        raise InputError(f"`prior` {name}: a score is named twice; name each once")
+
+
+def parts(name: str) -> list[str]:
+    """The scores that a prior is made of."""
+    return name.split(",")
 
 
 class Prior:
-    """Adds a zero-cost score to the values of a metric.
+    """Adds a zero-cost score, or several, to the values of a metric.
 
     Shares are added to as log-odds, so that what comes out lies between 0 and 1 and nothing is cut off there; other
     values as they are. A standard deviation of the score over the budget is worth one of these: neither is taken for
-    the better one, and there is no weight to choose.
+    the better one, and there is no weight to choose. Several scores are first made one: their sum, each in units of its
+    own spread.
 
     Args:
-        scorer: its reference networks are those that both spreads are taken over.
+        name: of a score, or of several, by comma.
+        scorer: how many reference networks the spreads are taken over, and of which space and budget they are.
         folder: where what is learnt from them is kept for the next start.
         pictures: that a share is of.
         metric: of the values.
@@ -56,15 +73,15 @@ class Prior:
         self.folder = folder
         self.pictures = pictures
         self.metric = metric
-        self._scores: dict[str, float] = {}
-        self._centre = self._weight = 0.0
+        self._scores: dict[str, tuple[float, ...]] = {}
+        self._centres, self._weights = np.zeros(len(parts(name))), np.zeros(len(parts(name)))
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a correction."""
         return {"score": self.name, "batch": asdict(self.scorer.batch)}
 
     def prepare(self, value: Callable[[Architecture], float], supernet: str, reporter: Reporter) -> None:
-        """Learns both spreads from the reference networks, or takes them from the folder.
+        """Learns the spreads from the reference networks, or takes them from the folder.
 
         Args:
             value: of an architecture.
@@ -81,18 +98,19 @@ class Prior:
             kept = {"of": of, **self._learnt(value, reporter), "references": self.scorer.references}
             write_json(path, kept)
         self.scorer.references.update(kept["references"])
-        scores, merits = kept["scores"], [self._merit(one) for one in kept["accuracies"]]
-        self._centre, spread = float(np.mean(scores)), float(np.std(scores))
-        self._weight = float(np.std(merits)) / spread if spread > 1e-12 * max(1.0, abs(self._centre)) else 0.0
+        merits = [self._merit(one) for one in kept["accuracies"]]
+        scores = np.reshape(kept["scores"], (len(parts(self.name)), -1))
+        self._centres, self._weights = _spread_alike(scores, float(np.std(merits)))
 
     def _learnt(self, value: Callable[[Architecture], float], reporter: Reporter) -> dict[str, list[float]]:
-        networks = self.scorer.sample()
+        """What the networks come to, and their scores: all of one score, then all of the next."""
+        networks = self.references()
         values, scores = [], []
         failure: InputError | None = None
         with reporter.track(f"prior: {self.name}", len(networks), "networks") as advance:
             for architecture in networks:
                 try:
-                    scores.append(self.score(architecture))
+                    scores.append(self.scores(architecture))
                 except InputError as error:
                     failure = error
                 else:
@@ -100,26 +118,40 @@ class Prior:
                 advance("")
         if failure is not None and len(scores) < FEWEST:
             raise InputError(f"`prior` {self.name}: {len(scores)} of {len(networks)} networks have it; {failure}")
-        return {"accuracies": values, "scores": scores}
+        return {"accuracies": values, "scores": np.transpose(scores).flatten().tolist()}
+
+    def references(self) -> list[Architecture]:
+        """The networks that the spreads are taken over: of those drawn from the budget, the ones nearest to it.
+
+        The best that fills a budget is what a search is asked for, so its scores have to weigh alike there. Over all
+        that a budget holds they do not: one score grows with size and hardly differs among networks of one size,
+        another differs most among the largest.
+        """
+        priced, count = self.scorer.priced, self.scorer.batch.reference
+        rng = random.Random(derive(self.scorer.seed, "prior's references"))
+        drawn = {one.digest(): one for one in (priced.sample(rng) for _ in range(DRAWS * count))}
+        fullest = sorted(drawn.values(), key=lambda one: -priced.budget.excess(priced.cost(one)))
+        return fullest[:count]
 
     def corrected(self, architecture: Architecture, value: float) -> float:
         """What the value becomes; of a share between 0 and 1, as if half a picture more were right and half one wrong.
 
-        Raises InputError if the architecture's score cannot be computed.
+        Raises InputError if a score of the architecture cannot be computed.
         """
-        merit = self._merit(value) + self._weight * (self.score(architecture) - self._centre)
+        correction = self._weights * (np.array(self.scores(architecture)) - self._centres)
+        merit = self._merit(value) + float(correction.sum())
         plain = self.metric.merit(merit)
         return 1 / (1 + math.exp(-plain)) if self.metric.is_share else plain
 
     def knows(self, architecture: Architecture) -> bool:
-        """Whether the architecture's score has been computed before."""
+        """Whether the architecture's scores have been computed before."""
         return architecture.digest() in self._scores
 
-    def score(self, architecture: Architecture) -> float:
-        """The zero-cost score by itself. Raises InputError if it cannot be computed."""
+    def scores(self, architecture: Architecture) -> tuple[float, ...]:
+        """The zero-cost scores by themselves. Raises InputError if one cannot be computed."""
         digest = architecture.digest()
         if digest not in self._scores:
-            self._scores[digest] = self.scorer.score(architecture, self.name)
+            self._scores[digest] = tuple(self.scorer.score(architecture, name) for name in parts(self.name))
         return self._scores[digest]
 
     def _merit(self, value: float) -> float:
@@ -128,6 +160,20 @@ class Prior:
             right = value * self.pictures
             value = math.log((right + 0.5) / (self.pictures - right + 0.5))
         return self.metric.merit(value)
+
+
+def _spread_alike(scores: np.ndarray, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and weights with which the sum has a spread, and each score the same share of it.
+
+    Args:
+        scores: S×N, of so many networks. One that does not differ weighs nothing.
+    """
+    centres, own = scores.mean(1), scores.std(1)
+    differs = own > 1e-12 * np.maximum(1.0, np.abs(centres))
+    weights = np.where(differs, 1 / np.where(differs, own, 1.0), 0.0)
+    whole = float((weights @ (scores - centres[:, None])).std())
+    # Of one score the sum's spread is 1 but for rounding; scores that contradict each other leave none.
+    return centres, weights * (spread / whole if whole > 1e-12 else 0.0)
 
 
 def _read(path: Path, of: str) -> dict[str, Any] | None:
@@ -143,7 +189,7 @@ def _read(path: Path, of: str) -> dict[str, Any] | None:
     rows: list[Any] = [content.get("accuracies"), content.get("scores")]
     named = content.get("references")
     whole = isinstance(named, dict) and all(map(_is_row, (*rows, *named.values())))
-    return content if whole and len(rows[0]) == len(rows[1]) else None
+    return content if whole and len(rows[1]) % len(rows[0]) == 0 else None
 
 
 def _is_row(values: object) -> bool:

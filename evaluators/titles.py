@@ -69,8 +69,10 @@ def on_validation(pictures: int | None, *more: str) -> str:
 
 
 def corrected_by(prior: str) -> str:
-    """What a zero-cost score does to others, in words for people who do not know its name."""
-    return f"corrected by a score of the untrained network ({prior})"
+    """What a zero-cost score does to others, or several by comma, in words for people who do not know its name."""
+    names = prior.split(",")
+    scores = "a score" if len(names) == 1 else f"{len(names)} scores"
+    return f"corrected by {scores} of the untrained network ({', '.join(names)})"
 
 
 def recorded_title(evaluator: object) -> dict[str, Any]:

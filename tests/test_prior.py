@@ -1,6 +1,7 @@
 """A supernet's accuracies corrected by a zero-cost score."""
 
 import json
+import math
 import random
 import re
 from dataclasses import replace
@@ -23,6 +24,7 @@ from foundation.files import write_json
 from foundation.metric import ACCURACY
 from foundation.progress import Reporter
 from search_space.architecture import Architecture
+from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
 from training.data.datasets import Dataset, load_data
@@ -51,7 +53,7 @@ def _prior(scorer: Scorer, folder: Path, name: str = "counted", pictures: int = 
 
 def test_each_counts_by_its_own_spread(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A score in other units corrects alike, and what sees the other half of the truth helps."""
-    networks = scorer.sample()
+    networks = _prior(scorer, tmp_path, "macs").references()
     values = {network.digest(): random.Random(network.digest()).gauss(0, 1) for network in networks}
     hidden = {digest: random.Random(digest + "hidden").gauss(0, 1) for digest in values}
 
@@ -73,6 +75,47 @@ def test_each_counts_by_its_own_spread(scorer: Scorer, tmp_path: Path, monkeypat
     correction = np.array(corrected[0]) - plain
     assert correction.mean() == pytest.approx(0, abs=2e-3)
     assert correction.std() == pytest.approx(plain.std(), rel=0.05)
+
+
+def test_several_scores_count_alike(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their units; together they have the spread that one has. One that does not differ says nothing."""
+    networks = _prior(scorer, tmp_path, "macs").references()
+    rng = random.Random(0)
+    plain = {network.digest(): 0.5 + 0.02 * rng.gauss(0, 1) for network in networks}
+    one, other = ({network.digest(): rng.gauss(0, 1) for network in networks} for _ in range(2))
+
+    def corrections(name: str, unit: float = 1.0) -> np.ndarray:
+        scores = {"one": lambda digest: one[digest], "other": lambda digest: 7 + unit * other[digest]}
+        for score, value in {**scores, "same": lambda digest: 0.1}.items():
+            function = lambda network, *_, value=value: value(network.architecture.digest())  # noqa: E731
+            monkeypatch.setitem(SCORES._things, score, function)
+        prior = _prior(scorer, tmp_path / f"{name}{unit}", name)
+        prior.prepare(lambda network: plain[network.digest()], "it", QUIET)
+        logits = [math.log(value / (1 - value)) for value in (prior.corrected(network, 0.5) for network in networks)]
+        return np.array(logits)
+
+    both = corrections("one,other")
+    assert corrections("other,one", 1000.0) == pytest.approx(both)
+    alone = [corrections(name) for name in ("one", "other")]
+    assert both == pytest.approx(sum(alone) * both.std() / sum(alone).std())
+    for each in (*alone, both):
+        assert each.mean() == pytest.approx(0, abs=1e-9)
+        assert each.std() == pytest.approx(both.std())
+    assert corrections("one,same") == pytest.approx(alone[0])
+
+
+def test_references_are_the_fullest(scorer: Scorer, tmp_path: Path) -> None:
+    """Spreads are taken where the search has to choose: among networks that fill the budget."""
+    costs = sorted(scorer.priced.cost(scorer.priced.sample(random.Random(seed))).macs for seed in range(100))
+    bounded = replace(scorer, priced=scorer.priced.within(Budget(max_macs=costs[60])))
+    found = _prior(bounded, tmp_path, "macs").references()
+    assert len({network.digest() for network in found}) == len(found) == bounded.batch.reference
+    assert found == _prior(bounded, tmp_path, "macs").references()
+    assert all(costs[30] < bounded.priced.cost(network).macs <= costs[60] for network in found)
+    # Without a budget any network is as good as another.
+    assert (
+        min(scorer.priced.cost(network).macs for network in _prior(scorer, tmp_path, "macs").references()) < costs[50]
+    )
 
 
 def test_what_does_not_differ_corrects_nothing(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +171,8 @@ def test_an_aggregates_references_are_kept(
 
 
 def test_a_score_that_not_every_network_has(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking = {network.digest() for network in scorer.sample()[:4]}
+    networks = _prior(scorer, tmp_path, "macs").references()
+    lacking = {network.digest() for network in networks[:4]}
 
     def some(network: Network, *_: object) -> float:
         if network.architecture.digest() in lacking:
@@ -139,8 +183,8 @@ def test_a_score_that_not_every_network_has(scorer: Scorer, tmp_path: Path, monk
     prior = _prior(replace(scorer, remedy=REMEDY), tmp_path)
     prior.prepare(lambda network: 0.5, "it", QUIET)
     with pytest.raises(InputError, match="cannot be computed: it has none; use another `prior`, or `prior` none"):
-        prior.corrected(scorer.sample()[0], 0.5)
-    lacking |= {network.digest() for network in scorer.sample()[:5]}
+        prior.corrected(networks[0], 0.5)
+    lacking |= {network.digest() for network in networks[:5]}
     with pytest.raises(InputError, match=r"`prior` counted: 7 of 12 networks have it; score counted of architecture"):
         _prior(scorer, tmp_path / "fewer").prepare(lambda network: 0.5, "it", QUIET)
 
@@ -149,6 +193,10 @@ def test_a_score_that_not_every_network_has(scorer: Scorer, tmp_path: Path, monk
 def test_an_unknown_prior(evaluator: str) -> None:
     with pytest.raises(InputError, match=r"`prior` best: unknown; known: none, az_nas, "):
         search.main(["--evaluator", evaluator, "--prior", "best", "--dry-run", "--quiet"])
+    with pytest.raises(InputError, match=r"`prior` worst: unknown; known: none, az_nas, .*, or several, by comma"):
+        search.main(["--evaluator", evaluator, "--prior", "naswot,worst", "--dry-run", "--quiet"])
+    with pytest.raises(InputError, match=r"`prior` naswot,naswot: a score is named twice; name each once"):
+        search.main(["--evaluator", evaluator, "--prior", "naswot,naswot", "--dry-run", "--quiet"])
 
 
 def test_draws_are_averaged(tiny_space: PricedSpace, data: Dataset) -> None:

@@ -101,11 +101,18 @@ def test_pictures_of_one_pattern_are_known_however_the_determinant_is_rounded(
 ) -> None:
     network = build(tiny_space.largest, 4).eval()
     images = torch.randn(4, 3, 16, 16)
-    twice = torch.cat([images, images[:1]])
+    alike = torch.cat([images[:1], images[:1].nextafter(torch.tensor(9.0)), images[1:]])  # but for the last bit
     labels = torch.zeros(5, dtype=torch.int64)
-    monkeypatch.setattr(torch.linalg, "slogdet", lambda kernel: (torch.tensor(1.0), torch.tensor(-30.0)))
-    assert saliency.naswot(network, images, labels[:4]) == -30.0
-    assert saliency.naswot(build(tiny_space.largest, 4).eval(), twice, labels) == -math.inf
+    sizes = []
+
+    def slogdet(kernel: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(tuple(kernel.shape))
+        return torch.tensor(1.0), torch.tensor(-30.0)
+
+    monkeypatch.setattr(torch.linalg, "slogdet", slogdet)
+    for pictures in (images, alike):
+        assert saliency.naswot(copy.deepcopy(network), pictures, labels[: len(pictures)]) == -30.0
+    assert sizes == [(4, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -175,10 +182,17 @@ def test_naswot_counts_equal_units() -> None:
     assert SCORES.get("naswot")(network, images, torch.zeros(4)) == pytest.approx(expected)
 
 
-def test_naswot_of_equal_pictures_cannot_be_computed(scorer: Scorer) -> None:
+def test_naswot_counts_a_picture_once() -> None:
+    """Folders hold copies, and a copy would leave no determinant."""
     network: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.ReLU())
-    images = torch.randn(1, 3, 2, 2).repeat(4, 1, 1, 1)
-    assert SCORES.get("naswot")(network, images, torch.zeros(4)) == -math.inf
+    images = torch.randn(4, 3, 2, 2)
+
+    def score(*chosen: int) -> float:
+        return SCORES.get("naswot")(copy.deepcopy(network), images[list(chosen)], torch.zeros(len(chosen)))
+
+    assert math.isfinite(score(0, 1, 2, 3))
+    assert score(0, 1, 0, 2, 3, 1) == score(0, 1, 2, 3) > score(0, 1, 2)
+    assert score(0, 0, 0, 0) == -math.inf
 
 
 def _softmax_regression() -> tuple[Any, Tensor, Tensor, np.ndarray, np.ndarray]:

@@ -187,7 +187,7 @@ class SupernetEvaluator:
         _ = self._calibration, self._validation, prior.scorer.pictures()
         works: list[Callable[[], object]] = [partial(self._shared, architecture, thorough)]
         if not prior.knows(architecture):
-            works.append(partial(prior.score, architecture))
+            works.append(partial(prior.scores, architecture))
         side_by_side(works)
         shared = self._shared(architecture, thorough)
         told = shared.numbers()

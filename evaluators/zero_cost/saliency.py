@@ -55,7 +55,9 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
     input of an activation, and active where it is positive: which of ReLU's two pieces applies. ReLU6 has a third piece
     above 6, which normalised inputs hardly reach; SiLU and hard-swish have no pieces, and change their nature at
     zero as well. Activations inside an attention count. Its sigmoid gates do not: a gate is never shut, so it has no
-    pattern.
+    pattern. Pictures of one pattern throughout count as one: two rows alike would leave no determinant. So a folder may
+    hold copies, and a network that cannot tell two pictures apart has a row less, which is less by the logarithm of all
+    its units. One that tells none apart has no score.
     """
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
 
@@ -68,10 +70,11 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
             module.register_forward_pre_hook(count)
     with torch.no_grad():
         network(images)
-    # Two pictures of one pattern throughout make the determinant zero. Counts are exact, so that is seen in them; the
-    # determinant is rounded as the processor rounds, to something small of either sign.
-    if torch.triu(kernel, 1).max() >= kernel[0, 0]:
+    # Counts are exact, so equal patterns are seen in them; their determinant is rounded to something small of any sign.
+    first = ~(torch.tril(kernel, -1) >= kernel[0, 0]).any(1)
+    if first.sum() < min(2, len(images)):
         return -math.inf
+    kernel = kernel[first][:, first]
     sign, logarithm = torch.linalg.slogdet(kernel)
     return float(logarithm) if sign > 0 else -math.inf
 
