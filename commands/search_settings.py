@@ -173,8 +173,8 @@ class SearchSettings:
         only_for=("evaluator", "supernet"),
     )
     prior: str = flag(
-        "progressivity",
-        "zero-cost score by which the supernet's are corrected, see --score, or none",
+        "progressivity,naswot",
+        "zero-cost scores that correct the supernet's, see --score, or none",
         group="scoring",
         only_for=("evaluator", "supernet"),
     )

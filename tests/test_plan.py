@@ -59,7 +59,7 @@ def test_every_evaluator_is_planned(
     assert "time:    about " in printed
     corrects = "--supernet-epochs" in flags  # by default a supernet is
     assert (", prior " in printed) == corrects
-    assert ("scores corrected by a score of the untrained network (progressivity)" in printed) == corrects
+    assert ("scores corrected by 2 scores of the untrained network (progressivity, naswot)" in printed) == corrects
     assert ("training steps in all, which is few to rank networks by: --supernet-epochs" in printed) == corrects
     assert "memory:  about " in printed
     assert "dry run: nothing was written; without --dry-run the results go to runs/digits" in printed

@@ -49,34 +49,34 @@ def _summed(outputs: Any) -> Tensor:
 
 @register("naswot")
 def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
-    """Logarithm of the determinant of the kernel of activation patterns (NASWOT, arXiv:2006.04647).
+    """Logarithm of the determinant of the kernel of activation patterns (NASWOT, arXiv:2006.04647), plus the identity.
 
     The kernel holds, for each two pictures, the number of units that are active for both or for neither. A unit is an
     input of an activation, and active where it is positive: which of ReLU's two pieces applies. ReLU6 has a third piece
     above 6, which normalised inputs hardly reach; SiLU and hard-swish have no pieces, and change their nature at
     zero as well. Activations inside an attention count. Its sigmoid gates do not: a gate is never shut, so it has no
-    pattern. Pictures of one pattern throughout count as one: two rows alike would leave no determinant. So a folder may
-    hold copies, and a network that cannot tell two pictures apart has a row less, which is less by the logarithm of all
-    its units. One that tells none apart has no score.
+    pattern.
+
+    The paper adds nothing. Then two pictures of one pattern, such as copies in a folder, leave no determinant, nor does
+    a transformer whose few patterns depend on each other. One unit more on the diagonal, where thousands are, leaves
+    every other network what it was, to a thousandth. A network whose answers are no numbers has no score.
     """
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         active = (inputs[0] > 0).flatten(1).float()
-        kernel.add_(active @ active.T + (1 - active) @ (1 - active).T)
+        both = (active @ active.T).double()
+        each = both.diagonal()
+        kernel.add_(active.shape[1] - each[:, None] - each + 2 * both)  # of whole numbers: nothing is rounded
 
     for module in network.modules():
         if isinstance(module, _ACTIVATIONS):
             module.register_forward_pre_hook(count)
     with torch.no_grad():
-        network(images)
-    # Counts are exact, so equal patterns are seen in them; their determinant is rounded to something small of any sign.
-    first = ~(torch.tril(kernel, -1) >= kernel[0, 0]).any(1)
-    if first.sum() < min(2, len(images)):
+        answers = _summed(network(images))
+    if not answers.isfinite():
         return -math.inf
-    kernel = kernel[first][:, first]
-    sign, logarithm = torch.linalg.slogdet(kernel)
-    return float(logarithm) if sign > 0 else -math.inf
+    return float(torch.linalg.slogdet(kernel + torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device))[1])
 
 
 @register("zico")
