@@ -37,13 +37,13 @@ class Final(NamedTuple):
 def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
     """The `count` to train by themselves: by score, and unlike each other.
 
-    Three of four are the best of those that fill the budget, the others the best of all: shared weights flatter small
-    networks.
+    They are the best of those that fill the budget, but for one of eight, which is the best of the others and of all:
+    shared weights flatter small networks.
     """
     ranked = sorted(candidates, key=lambda candidate: candidate.merit)
     choices = {one.architecture.digest(): space.choices(one.architecture) for one in ranked}
     chosen: list[Candidate] = []
-    for among, places in ((filling(ranked, budget), count - count // 4), (ranked, count)):
+    for among, places in ((filling(ranked, budget), count - count // 8), (ranked, count)):
         for least in (UNLIKE, UNLIKE / 2, 0.0):
             for candidate in among:
                 own = choices[candidate.architecture.digest()]

@@ -85,7 +85,7 @@ def test_finalists_are_unlike_and_most_of_them_fill_the_budget(seed: int, count:
     assert len(chosen) == count == len({one.architecture for one in chosen})
     full = filling(candidates, priced.budget)
     assert chosen[0] == min(full, key=lambda one: one.merit)
-    assert sum(one in full for one in chosen) >= min(2 * count // 3, len(full) // 4)
+    assert sum(one in full for one in chosen) >= min(count - count // 8, len(full) // 4)
     made = [priced.space.choices(one.architecture) for one in chosen]
     for index, own in enumerate(made):
         for other in made[:index]:
