@@ -1,6 +1,6 @@
 """Which zero-cost scores should correct a supernet's: what the networks come to that each choice puts on top.
 
-    python -m benchmarks.priors --run RUN [--priors A;B,C;…] [--networks N] [--top K] [--seeds N] [--folder FOLDER]
+    python -m benchmarks.priors --run RUN [--priors "A;B,C;…"] [--networks N] [--top K] [--seeds N] [--folder FOLDER]
 
 Draws N networks that fill the budget of a finished search (`FULL` of it and more), and has each of the priors rank
 them, with the search's shared weights. The K best of each are trained by the recipe that the preset retrains with, and
@@ -23,7 +23,7 @@ from benchmarks.settled import settle
 from commands.planning import suits
 from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
-from evaluators.prior import NONE, Prior
+from evaluators.prior import NONE, Prior, check_prior
 from evaluators.supernet.evaluator import SupernetEvaluator
 from evaluators.supernet.given import given_weights
 from evaluators.supernet.room import PRIOR_BATCH
@@ -64,11 +64,23 @@ def main() -> None:
     data = load_data(source.data, max(source.priced.space.resolution), torch.device("cpu"), QUIET)
     name = suits(source.preset)
     recipe = planned(RECIPES[name], MADE_FOR[name], len(data.train))
-    settle(folder, run=str(source.run), networks=arguments.networks, data=data.identity, recipe=recipe.described())
+    priors = arguments.priors.split(";")
+    for prior in priors:
+        check_prior(prior)
+    if not 2 <= arguments.top <= arguments.networks:
+        raise SystemExit(f"--top {arguments.top}: expected 2 to {arguments.networks}, the --networks")
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = Shared(source, Path(arguments.run), data, folder)
+    settle(
+        folder,
+        weights=shared.digest,
+        networks=arguments.networks,
+        data=data.identity,
+        recipe=recipe.described(),
+    )
     networks = drawn(source.priced, arguments.networks)
     bench = Bench(folder, data, recipe, arguments.seeds)
-    shared = Shared(source, Path(arguments.run), data, folder)
-    ranked = {prior: shared.ranked(networks, prior) for prior in arguments.priors.split(";")}
+    ranked = {prior: shared.ranked(networks, prior) for prior in priors}
     results: dict[str, Results] = {}
     for place in range(arguments.top):  # all priors' first, then all priors' second: what is there early says something
         for networks_of in ranked.values():
@@ -110,6 +122,7 @@ class Shared:
         (folder / "supernet").mkdir(exist_ok=True)
         self.folder = folder
         given = given_weights(run, folder / "supernet", source.priced, data, CLASSIFICATION)
+        self.digest = given.digest
         self.scoring = PRESETS[source.preset or "digits"].scoring
         self.pictures = min(self.scoring.validation, data.count("validation"))
         self.scorer = Scorer(source.priced, data, 0, PRIOR_BATCH)

@@ -1,8 +1,9 @@
 """What candidates come to with a supernet's weights, corrected by zero-cost scores, which an untrained network has.
 
 Shared weights partly level out what distinguishes networks: a wider stage shares its channels with a narrower one.
-Scores of the untrained network see that, and nothing of training. The sum of both, each in units of its own spread over
-the budget, is what ranks; `python -m benchmarks.rank_correlation` prints how well, beside either alone.
+Scores of the untrained network see that, and nothing of training. The sum of both, each in units of its own spread
+among networks that fill the budget, is what ranks; `python -m benchmarks.rank_correlation` prints how well, beside
+either alone.
 """
 
 import hashlib
@@ -34,10 +35,12 @@ DRAWS = 16
 
 
 def check_prior(name: str) -> None:
-    """Raises InputError for an unknown prior, or for one that names a score twice."""
+    """Raises InputError for an unknown prior, for one that names a score twice, and for none among scores."""
     if name == NONE:
         return
     scores = parts(name)
+    if NONE in scores:
+        raise InputError(f"`prior` {name}: {NONE} stands by itself; leave it out")
     for score in scores:
         if score not in names():
             raise InputError(f"`prior` {score}: unknown; known: {NONE}, {', '.join(names())}, or several, by comma")
@@ -47,14 +50,14 @@ def check_prior(name: str) -> None:
 
 def parts(name: str) -> list[str]:
     """The scores that a prior is made of."""
-    return name.split(",")
+    return [score.strip() for score in name.split(",")]
 
 
 class Prior:
     """Adds a zero-cost score, or several, to the values of a metric.
 
     Shares are added to as log-odds, so that what comes out lies between 0 and 1 and nothing is cut off there; other
-    values as they are. A standard deviation of the score over the budget is worth one of these: neither is taken for
+    values as they are. A standard deviation of the score is worth one of these: neither is taken for
     the better one, and there is no weight to choose. Several scores are first made one: their sum, each in units of its
     own spread.
 
@@ -68,7 +71,7 @@ class Prior:
 
     def __init__(self, name: str, scorer: Scorer, folder: Path, pictures: int, metric: Metric = ACCURACY):
         check_prior(name)
-        self.name = name
+        self.name = ",".join(parts(name))
         self.scorer = scorer
         self.folder = folder
         self.pictures = pictures
@@ -93,7 +96,7 @@ class Prior:
         path = self.folder / REFERENCE
         told = [self.identity(), self.pictures, self.scorer.seed, asdict(self.scorer.priced.budget), supernet]
         of = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        kept = _read(path, of)
+        kept = _read(path, of, len(parts(self.name)))
         if kept is None:
             kept = {"of": of, **self._learnt(value, reporter), "references": self.scorer.references}
             write_json(path, kept)
@@ -129,9 +132,13 @@ class Prior:
         """
         priced, count = self.scorer.priced, self.scorer.batch.reference
         rng = random.Random(derive(self.scorer.seed, "prior's references"))
-        drawn = {one.digest(): one for one in (priced.sample(rng) for _ in range(DRAWS * count))}
-        fullest = sorted(drawn.values(), key=lambda one: -priced.budget.excess(priced.cost(one)))
-        return fullest[:count]
+        found: list[Architecture] = []
+        spaces = priced.apart  # of each as many: else the references may all be of one family
+        for place, space in enumerate(spaces):
+            drawn = {one.digest(): one for one in (space.sample(rng) for _ in range(DRAWS * count // len(spaces)))}
+            fullest = sorted(drawn.values(), key=lambda one: -priced.budget.excess(priced.cost(one)))
+            found += fullest[: (count * (place + 1)) // len(spaces) - (count * place) // len(spaces)]
+        return found
 
     def corrected(self, architecture: Architecture, value: float) -> float:
         """What the value becomes; of a share between 0 and 1, as if half a picture more were right and half one wrong.
@@ -173,10 +180,10 @@ def _spread_alike(scores: np.ndarray, spread: float) -> tuple[np.ndarray, np.nda
     weights = np.where(differs, 1 / np.where(differs, own, 1.0), 0.0)
     whole = float((weights @ (scores - centres[:, None])).std())
     # Of one score the sum's spread is 1 but for rounding; scores that contradict each other leave none.
-    return centres, weights * (spread / whole if whole > 1e-12 else 0.0)
+    return centres, weights * (spread / whole if whole > 1e-3 else 0.0)
 
 
-def _read(path: Path, of: str) -> dict[str, Any] | None:
+def _read(path: Path, of: str, scores: int) -> dict[str, Any] | None:
     """What the file has, if it is whole and of the same things."""
     if not path.exists():
         return None
@@ -189,7 +196,7 @@ def _read(path: Path, of: str) -> dict[str, Any] | None:
     rows: list[Any] = [content.get("accuracies"), content.get("scores")]
     named = content.get("references")
     whole = isinstance(named, dict) and all(map(_is_row, (*rows, *named.values())))
-    return content if whole and len(rows[1]) % len(rows[0]) == 0 else None
+    return content if whole and len(rows[1]) == scores * len(rows[0]) else None
 
 
 def _is_row(values: object) -> bool:

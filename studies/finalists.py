@@ -37,7 +37,7 @@ class Final(NamedTuple):
 def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
     """The `count` to train by themselves: by score, and unlike each other.
 
-    They are the best of those that fill the budget, but for one of eight, which is the best of the others and of all:
+    They are the best of those that fill the budget, but for one of eight, which is the best of all that are left:
     shared weights flatter small networks.
     """
     ranked = sorted(candidates, key=lambda candidate: candidate.merit)

@@ -85,13 +85,26 @@ def test_finalists_are_unlike_and_most_of_them_fill_the_budget(seed: int, count:
     assert len(chosen) == count == len({one.architecture for one in chosen})
     full = filling(candidates, priced.budget)
     assert chosen[0] == min(full, key=lambda one: one.merit)
-    assert sum(one in full for one in chosen) >= min(count - count // 8, len(full) // 4)
+    assert sum(one in full for one in chosen) >= min(count - count // 8, len(full))
     made = [priced.space.choices(one.architecture) for one in chosen]
     for index, own in enumerate(made):
         for other in made[:index]:
             names = own.keys() | other.keys()
             unlike = sum(own.get(name, "none") != other.get(name, "none") for name in names)
             assert unlike >= UNLIKE * len(names)
+
+
+@pytest.mark.parametrize(("count", "small"), [(1, 0), (7, 0), (8, 1), (16, 2)])
+def test_one_finalist_of_eight_may_be_small(count: int, small: int) -> None:
+    priced = priced_space("mobilenetv2-32").within(Budget(max_macs=1_200_000))
+    flattered = [  # as shared weights do
+        replace(one, measured=Measured(ACCURACY, 1 - one.cost.macs / 2e6, {"loss": 1.0}))
+        for one in _candidates(priced, 120)
+    ]
+    full = filling(flattered, priced.budget)
+    assert len(full) > 16
+    chosen = finalists(flattered, priced.space, priced.budget, count)
+    assert sum(one not in full for one in chosen) == small
 
 
 def test_where_all_are_alike_the_best_are_taken(tiny_space: PricedSpace) -> None:

@@ -27,6 +27,7 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
 from search_space.network import Network
+from search_space.spaces import priced_space
 from training.data.datasets import Dataset, load_data
 
 QUIET = Reporter(quiet=True)
@@ -118,6 +119,28 @@ def test_references_are_the_fullest(scorer: Scorer, tmp_path: Path) -> None:
     )
 
 
+def test_references_of_several_families(data: Dataset, tmp_path: Path) -> None:
+    """As many of each, though the largest of one take more than the largest of the other."""
+    priced = priced_space("mobile-32,t2t-32").within(Budget(max_macs=18_000_000))
+    found = _prior(Scorer(priced, data, 0, Batch(size=8, reference=9)), tmp_path, "macs").references()
+    families = [type(network).__name__ for network in found]
+    assert sorted(families.count(one) for one in set(families)) == [4, 5]
+
+
+def test_several_are_read_as_they_were_learnt(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = (_prior(scorer, tmp_path, name) for name in ("macs,params", "macs, params"))
+    assert first.identity() == again.identity()
+    first.prepare(lambda network: scorer.priced.cost(network).params / 1e6, "it", QUIET)
+    kept = json.loads((tmp_path / REFERENCE).read_text())
+    monkeypatch.setattr(again, "_learnt", lambda *_: pytest.fail("learnt again"))
+    again.prepare(lambda network: 0.0, "it", QUIET)
+    network = scorer.priced.largest
+    assert again.corrected(network, 0.5) == first.corrected(network, 0.5) != 0.5
+    write_json(tmp_path / REFERENCE, {**kept, "scores": kept["scores"][:-1]})
+    with pytest.raises(pytest.fail.Exception, match="learnt again"):
+        again.prepare(lambda network: 0.0, "it", QUIET)
+
+
 def test_what_does_not_differ_corrects_nothing(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _counted(monkeypatch, lambda *_: 0.1)  # of which a mean is not exact
     prior = _prior(scorer, tmp_path)
@@ -195,8 +218,10 @@ def test_an_unknown_prior(evaluator: str) -> None:
         search.main(["--evaluator", evaluator, "--prior", "best", "--dry-run", "--quiet"])
     with pytest.raises(InputError, match=r"`prior` worst: unknown; known: none, az_nas, .*, or several, by comma"):
         search.main(["--evaluator", evaluator, "--prior", "naswot,worst", "--dry-run", "--quiet"])
-    with pytest.raises(InputError, match=r"`prior` naswot,naswot: a score is named twice; name each once"):
-        search.main(["--evaluator", evaluator, "--prior", "naswot,naswot", "--dry-run", "--quiet"])
+    with pytest.raises(InputError, match=r"`prior` naswot, naswot: a score is named twice; name each once"):
+        search.main(["--evaluator", evaluator, "--prior", "naswot, naswot", "--dry-run", "--quiet"])
+    with pytest.raises(InputError, match=r"`prior` none,naswot: none stands by itself; leave it out"):
+        search.main(["--evaluator", evaluator, "--prior", "none,naswot", "--dry-run", "--quiet"])
 
 
 def test_draws_are_averaged(tiny_space: PricedSpace, data: Dataset) -> None:

@@ -24,7 +24,7 @@ class SupernetSettings:
     """How shared weights are trained and score.
 
     Attributes:
-        prior: the zero-cost score that corrects, or `none`.
+        prior: the zero-cost scores that correct, by comma, or `none`.
         given: the run whose finished weights are used instead.
     """
 

@@ -59,7 +59,7 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
 
     The paper adds nothing. Then two pictures of one pattern, such as copies in a folder, leave no determinant, nor does
     a transformer whose few patterns depend on each other. One unit more on the diagonal, where thousands are, leaves
-    every other network what it was, to a thousandth. A network whose answers are no numbers has no score.
+    every other network what it was, to a ten-thousandth of it. A network whose answers are no numbers has no score.
     """
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
 

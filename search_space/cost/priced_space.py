@@ -86,14 +86,15 @@ class PricedSpace:
         hold most architectures would be all that is seen. `rng` is a random.Random or a numpy Generator. Raises
         InputError if no architecture meets the budget.
         """
-        apart = self._apart
-        return apart[below(rng, len(apart))].sample(rng) if apart else self.table.sample(rng)
+        if len(self.space.members) == 1:
+            return self.table.sample(rng)
+        return self.apart[below(rng, len(self.apart))].sample(rng)
 
     @cached_property
-    def _apart(self) -> "tuple[PricedSpace, ...]":
-        """Of several spaces each by itself that has an architecture within the budget."""
+    def apart(self) -> "tuple[PricedSpace, ...]":
+        """Of several spaces each by itself that has an architecture within the budget; of one, itself."""
         if len(self.space.members) == 1:
-            return ()
+            return (self,)
         _ = self.table  # raises for a budget that none meets
         found = []
         for member in self.space.members:
