@@ -40,7 +40,7 @@ def check_prior(name: str) -> None:
         return
     scores = parts(name)
     if NONE in scores:
-        raise InputError(f"`prior` {name}: {NONE} stands by itself; leave it out")
+        raise InputError(f"`prior` {name}: none stands by itself; leave it out")
     for score in scores:
         if score not in names():
             raise InputError(f"`prior` {score}: unknown; known: {NONE}, {', '.join(names())}, or several, by comma")
