@@ -100,6 +100,27 @@ def test_a_training_ends_with_its_loaders(picture_folder: Path, tmp_path: Path) 
     _await(lambda: not _of(tmp_path))
 
 
+def test_a_signal_waits_until_the_loaders_are_made() -> None:
+    program = (
+        "import os, signal\n"
+        "from torch.utils.data import dataloader\n"
+        "from foundation.signals import EndedError, raise_on_signals\n"
+        "from training.data.loaders import Loaders\n"
+        "made = dataloader._BaseDataLoaderIter.__init__\n"
+        "def ended(self, loader):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    made(self, loader)\n"
+        "dataloader._BaseDataLoaderIter.__init__ = ended\n"
+        "raise_on_signals()\n"
+        "try:\n"
+        "    list(Loaders(2).results(iter([])))\n"
+        "except EndedError as error:\n"
+        "    print(error.exit_code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "143\n", "")
+
+
 def test_a_loader_that_is_hung_up_on_says_nothing(tmp_path: Path) -> None:
     """A training that is stopped may hang up while a loader's thread hands a result's memory over."""
     program = (

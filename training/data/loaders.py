@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from foundation.errors import InputError, one_line
-from foundation.signals import end_at_once
+from foundation.signals import end_at_once, held
 from training.augmentation.draws import Draws
 from training.data.corrupt import CorruptError
 from training.data.decoding import training_crop
@@ -190,17 +190,19 @@ def _unless_hung_up(kind: type[BaseException], error: BaseException, trace: Trac
 
 
 @contextmanager
-def _handler_kept() -> Iterator[None]:
-    """Without the signal handler of torch, which raises an error at any point of a training when a process ends.
+def _undisturbed() -> Iterator[None]:
+    """Has TERM and HUP wait until torch's iterator is whole: of one that is half made, torch complains as it goes.
 
+    And leaves out torch's own signal handler, which raises an error at any point of a training when a process ends.
     That one is gone is found all the same, within seconds, where its results are waited for.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():  # which gets no signals
         yield
         return
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        yield
+        with held():
+            yield
     finally:
         signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
@@ -208,7 +210,7 @@ def _handler_kept() -> Iterator[None]:
 def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> Iterator[Decoded]:
     feed.works = works
     try:
-        with warnings.catch_warnings(), _handler_kept():
+        with warnings.catch_warnings(), _undisturbed():
             # That it has threads of its own is no harm to processes that decode and do nothing else.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
             results = iter(loader)
