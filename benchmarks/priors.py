@@ -25,7 +25,7 @@ from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
 from evaluators.prior import NONE, Prior, check_prior
 from evaluators.supernet.evaluator import SupernetEvaluator
-from evaluators.supernet.given import given_weights
+from evaluators.supernet.given import GivenWeights, given_weights
 from evaluators.supernet.room import PRIOR_BATCH
 from evaluators.zero_cost import Scorer
 from foundation.files import write_json
@@ -69,15 +69,9 @@ def main() -> None:
         check_prior(prior)
     if not 2 <= arguments.top <= arguments.networks:
         raise SystemExit(f"--top {arguments.top}: expected 2 to {arguments.networks}, the --networks")
-    folder.mkdir(parents=True, exist_ok=True)
-    shared = Shared(source, Path(arguments.run), data, folder)
-    settle(
-        folder,
-        weights=shared.digest,
-        networks=arguments.networks,
-        data=data.identity,
-        recipe=recipe.described(),
-    )
+    given = given_weights(Path(arguments.run), folder / "supernet", source.priced, data, CLASSIFICATION)
+    settle(folder, weights=given.digest, networks=arguments.networks, data=data.identity, recipe=recipe.described())
+    shared = Shared(source, given, data, folder)
     networks = drawn(source.priced, arguments.networks)
     bench = Bench(folder, data, recipe, arguments.seeds)
     ranked = {prior: shared.ranked(networks, prior) for prior in priors}
@@ -117,12 +111,10 @@ class Shared:
         folder: where what is computed is kept.
     """
 
-    def __init__(self, source: Source, run: Path, data: Dataset, folder: Path):
+    def __init__(self, source: Source, given: GivenWeights, data: Dataset, folder: Path):
         assert source.priced is not None
         (folder / "supernet").mkdir(exist_ok=True)
         self.folder = folder
-        given = given_weights(run, folder / "supernet", source.priced, data, CLASSIFICATION)
-        self.digest = given.digest
         self.scoring = PRESETS[source.preset or "digits"].scoring
         self.pictures = min(self.scoring.validation, data.count("validation"))
         self.scorer = Scorer(source.priced, data, 0, PRIOR_BATCH)

@@ -57,9 +57,8 @@ class Prior:
     """Adds a zero-cost score, or several, to the values of a metric.
 
     Shares are added to as log-odds, so that what comes out lies between 0 and 1 and nothing is cut off there; other
-    values as they are. A standard deviation of the score is worth one of these: neither is taken for
-    the better one, and there is no weight to choose. Several scores are first made one: their sum, each in units of its
-    own spread.
+    values as they are. A standard deviation of the score is worth one of these: neither is taken for the better one,
+    and there is no weight to choose. Several scores are first made one: their sum, each in units of its own spread.
 
     Args:
         name: of a score, or of several, by comma.
@@ -71,13 +70,14 @@ class Prior:
 
     def __init__(self, name: str, scorer: Scorer, folder: Path, pictures: int, metric: Metric = ACCURACY):
         check_prior(name)
-        self.name = ",".join(parts(name))
+        self.parts = parts(name)
+        self.name = ",".join(self.parts)
         self.scorer = scorer
         self.folder = folder
         self.pictures = pictures
         self.metric = metric
         self._scores: dict[str, tuple[float, ...]] = {}
-        self._centres, self._weights = np.zeros(len(parts(name))), np.zeros(len(parts(name)))
+        self._centres = self._weights = np.zeros(len(self.parts))
 
     def identity(self) -> dict[str, Any]:
         """Plain values: every setting that can change a correction."""
@@ -96,13 +96,13 @@ class Prior:
         path = self.folder / REFERENCE
         told = [self.identity(), self.pictures, self.scorer.seed, asdict(self.scorer.priced.budget), supernet]
         of = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        kept = _read(path, of, len(parts(self.name)))
+        kept = _read(path, of, len(self.parts))
         if kept is None:
             kept = {"of": of, **self._learnt(value, reporter), "references": self.scorer.references}
             write_json(path, kept)
         self.scorer.references.update(kept["references"])
         merits = [self._merit(one) for one in kept["accuracies"]]
-        scores = np.reshape(kept["scores"], (len(parts(self.name)), -1))
+        scores = np.reshape(kept["scores"], (len(self.parts), -1))
         self._centres, self._weights = _spread_alike(scores, float(np.std(merits)))
 
     def _learnt(self, value: Callable[[Architecture], float], reporter: Reporter) -> dict[str, list[float]]:
@@ -158,7 +158,7 @@ class Prior:
         """The zero-cost scores by themselves. Raises InputError if one cannot be computed."""
         digest = architecture.digest()
         if digest not in self._scores:
-            self._scores[digest] = tuple(self.scorer.score(architecture, name) for name in parts(self.name))
+            self._scores[digest] = tuple(self.scorer.score(architecture, name) for name in self.parts)
         return self._scores[digest]
 
     def _merit(self, value: float) -> float:

@@ -86,9 +86,12 @@ def test_several_scores_count_alike(scorer: Scorer, tmp_path: Path, monkeypatch:
     one, other = ({network.digest(): rng.gauss(0, 1) for network in networks} for _ in range(2))
 
     def corrections(name: str, unit: float = 1.0) -> np.ndarray:
-        scores = {"one": lambda digest: one[digest], "other": lambda digest: 7 + unit * other[digest]}
-        for score, value in {**scores, "same": lambda digest: 0.1}.items():
-            function = lambda network, *_, value=value: value(network.architecture.digest())  # noqa: E731
+        scores: dict[str, ScoreFunction] = {
+            "one": lambda network, *_: one[network.architecture.digest()],
+            "other": lambda network, *_: 7 + unit * other[network.architecture.digest()],
+            "same": lambda *_: 0.1,
+        }
+        for score, function in scores.items():
             monkeypatch.setitem(SCORES._things, score, function)
         prior = _prior(scorer, tmp_path / f"{name}{unit}", name)
         prior.prepare(lambda network: plain[network.digest()], "it", QUIET)
@@ -114,9 +117,8 @@ def test_references_are_the_fullest(scorer: Scorer, tmp_path: Path) -> None:
     assert found == _prior(bounded, tmp_path, "macs").references()
     assert all(costs[30] < bounded.priced.cost(network).macs <= costs[60] for network in found)
     # Without a budget any network is as good as another.
-    assert (
-        min(scorer.priced.cost(network).macs for network in _prior(scorer, tmp_path, "macs").references()) < costs[50]
-    )
+    anywhere = _prior(scorer, tmp_path, "macs").references()
+    assert min(scorer.priced.cost(network).macs for network in anywhere) < costs[50]
 
 
 def test_references_of_several_families(data: Dataset, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
         active = (inputs[0] > 0).flatten(1).float()
         both = (active @ active.T).double()
         each = both.diagonal()
-        kernel.add_(active.shape[1] - each[:, None] - each + 2 * both)  # of whole numbers: nothing is rounded
+        kernel.add_(active.shape[1] - each[:, None] - each + 2 * both)  # whole numbers, exact below 2²⁴ units
 
     for module in network.modules():
         if isinstance(module, _ACTIVATIONS):
