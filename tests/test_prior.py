@@ -220,6 +220,8 @@ def test_an_unknown_prior(evaluator: str) -> None:
         search.main(["--evaluator", evaluator, "--prior", "best", "--dry-run", "--quiet"])
     with pytest.raises(InputError, match=r"`prior` worst: unknown; known: none, az_nas, .*, or several, by comma"):
         search.main(["--evaluator", evaluator, "--prior", "naswot,worst", "--dry-run", "--quiet"])
+    with pytest.raises(InputError, match=r"`prior` naswot,: unknown; known: none, az_nas, "):
+        search.main(["--evaluator", evaluator, "--prior", "naswot,", "--dry-run", "--quiet"])
     with pytest.raises(InputError, match=r"`prior` naswot, naswot: a score is named twice; name each once"):
         search.main(["--evaluator", evaluator, "--prior", "naswot, naswot", "--dry-run", "--quiet"])
     with pytest.raises(InputError, match=r"`prior` none,naswot: none stands by itself; leave it out"):
