@@ -43,7 +43,8 @@ def check_prior(name: str) -> None:
         raise InputError(f"`prior` {name}: none stands by itself; leave it out")
     for score in scores:
         if score not in names():
-            raise InputError(f"`prior` {score or name}: unknown; known: {NONE}, {', '.join(names())}, or several, by comma")
+            known = ", ".join([NONE, *names()])
+            raise InputError(f"`prior` {score or name}: unknown; known: {known}, or several, by comma")
     if len(set(scores)) < len(scores):
         raise InputError(f"`prior` {name}: a score is named twice; name each once")
 
