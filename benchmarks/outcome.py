@@ -70,6 +70,7 @@ from training.standalone import CHECKPOINT, METRICS, train_standalone
 
 ROOT = Path(__file__).parent.parent
 SHAPED = "mobilenetv2-32"
+PILOT = 16  # random networks that are reckoned with until their number is known
 SPLITS = {"train": 12_000, "val": 3_000, "test": 10_000}
 QUIET = Reporter(quiet=True)
 
@@ -167,7 +168,7 @@ class Bench:
             return Architecture.from_dict(read_json(kept))
         assert source.priced is not None
         rng = random.Random(derive(seed, "outcome"))
-        settings = FinalistSettings(1, self.recipe)
+        settings = FinalistSettings(PILOT, self.recipe)
         counted = folder / "count.json"
         if not counted.exists():
             shutil.rmtree(folder / "pilot", ignore_errors=True)  # what a killed one has trained would not be timed

@@ -71,7 +71,13 @@ PRESETS = {
         settings={},
         pictures=12_000,
         recipe=SupernetRecipe(
-            epochs=10, batch_size=64, learning_rate=0.4, weight_decay=2e-4, random_networks=1, distillation=False
+            epochs=10,
+            batch_size=64,
+            learning_rate=0.4,
+            weight_decay=2e-4,
+            largest=False,
+            random_networks=2,
+            distillation=False,
         ),
         scoring=Scoring(calibration=512, validation=1000, batch_size=256),
         proxy=ProxySettings(
@@ -92,7 +98,8 @@ PRESETS = {
             learning_rate=0.4,
             weight_decay=2e-4,
             augmentation="crop-flip",
-            random_networks=1,
+            largest=False,
+            random_networks=2,
             distillation=False,
         ),
         scoring=Scoring(calibration=512, validation=2000, batch_size=256),

@@ -7,7 +7,7 @@ need not be trained again.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,11 @@ from training.standalone import CHECKPOINT, WEIGHTS, train_part
 from training.task import Task
 
 FOLDER, RUNGS = "finalists", "rungs.json"
-SHARES = (0.4, 0.7)
-"""Of the recipe's epochs, by the end of each rung: what networks come to then is known by their smoothed weights."""
+SHARES = (0.4, 0.7, 1.0)
+"""Of the recipe's epochs, by the end of each rung: what networks come to then is known by their smoothed weights.
+
+The last is the whole training: of two networks that come to the same before it, the deeper one gains more by its end.
+"""
 ETA = 2
 SEED = 0
 """The first seed of a retraining, unless it is given another."""
@@ -51,10 +54,12 @@ class FinalistSettings:
 
     @property
     def halving(self) -> Halving:
-        """One group, of which half goes on after each rung."""
+        """One group, of which half goes on after each rung, while there are two to tell apart."""
         last = self.recipe.epochs
-        epochs = sorted({max(1, round(share * last)) for share in SHARES})
-        return Halving(generation=max(1, self.count), epochs=tuple(epochs), eta=ETA, bins=1)
+        epochs = tuple(sorted({max(1, round(share * last)) for share in SHARES}))
+        whole = Halving(generation=max(1, self.count), epochs=epochs, eta=ETA, bins=1)
+        decisive = sum(entrants > 1 for entrants in entrants_by_rung(whole))
+        return replace(whole, epochs=epochs[: max(1, decisive)])
 
     def described(self) -> dict[str, Any]:
         """Plain values that tell one choice of the winner from another."""
@@ -68,8 +73,9 @@ class FinalistSettings:
 
     def about(self) -> str:
         """What is done, for the user who waits for it."""
-        rungs = ", ".join(map(str, self.halving.epochs))
-        return f"{self.count} finalists trained by themselves, {rungs} epochs, the better half going on after each"
+        rungs = self.halving.epochs
+        going_on = ", the better half going on after each" if len(rungs) > 1 else ""
+        return f"{self.count} finalists trained by themselves, {', '.join(map(str, rungs))} epochs{going_on}"
 
 
 class FinalistTraining:

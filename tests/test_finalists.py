@@ -126,14 +126,23 @@ def test_those_that_fill_the_budget_are_among_the_promising() -> None:
     assert set(map(id, best)) <= set(map(id, promising(candidates, 12, budget=priced.budget)))
 
 
-def test_a_training_in_parts_is_the_retrainings_own(data: Dataset, tiny_space: PricedSpace, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "epochs"), [(1, (2,)), (3, (2,)), (4, (2, 4)), (7, (2, 4)), (8, (2, 4, 5)), (16, (2, 4, 5))]
+)
+def test_no_rung_for_one_alone(count: int, epochs: tuple[int, ...]) -> None:
+    assert FinalistSettings(count, RECIPE).halving.epochs == epochs
+
+
+@pytest.mark.parametrize(("count", "last"), [(4, 4), (8, 5)])
+def test_a_training_in_parts_is_the_retrainings_own(
+    data: Dataset, tiny_space: PricedSpace, tmp_path: Path, count: int, last: int
+) -> None:
     network = tiny_space.largest
-    training = _training(data, tmp_path / "run")
+    training = _training(data, tmp_path / "run", count)
     values = [training.rung(network, rung) for rung in range(len(training.halving.epochs))]
-    assert training.halving.epochs == (2, 4)
     assert all(0 <= value.value <= 1 for value in values)
     (place,) = begun(tmp_path / "run", network)
-    assert len((place / "metrics.jsonl").read_text().splitlines()) == 4
+    assert len((place / "metrics.jsonl").read_text().splitlines()) == last
 
     told = Telling(quiet=True)
     said = told.said
@@ -143,7 +152,8 @@ def test_a_training_in_parts_is_the_retrainings_own(data: Dataset, tiny_space: P
     assert gone_on.test.measured == whole.test.measured
     _same(tmp_path / "whole", tmp_path / "gone-on")
     events = [path.name for path in (place / "tensorboard").iterdir()]
-    assert {path.name for path in (tmp_path / "gone-on" / "tensorboard").iterdir()} > set(events)
+    gone = {path.name for path in (tmp_path / "gone-on" / "tensorboard").iterdir()} - set(events)
+    assert bool(gone) == (last < RECIPE.epochs)  # a training that is whole is only tested
     said.clear()
     (tmp_path / "torn").mkdir()  # a kill while it was taken over
     for name in ("metrics.jsonl", "weights.safetensors"):
@@ -168,12 +178,12 @@ def _same(one: Path, other: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("at", [1, 3, 4])
+@pytest.mark.parametrize("at", [1, 3, 5])
 def test_a_killed_finalist_ends_alike(
     data: Dataset, tiny_space: PricedSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     network = tiny_space.largest
-    expected = [_training(data, tmp_path / "one").rung(network, rung) for rung in (0, 1)]
+    expected = [_training(data, tmp_path / "one", 8).rung(network, rung) for rung in (0, 1, 2)]
     count = 0
 
     def killing(*arguments: Any) -> None:
@@ -186,9 +196,9 @@ def test_a_killed_finalist_ends_alike(
     original = standalone._to_tensorboard
     monkeypatch.setattr(standalone, "_to_tensorboard", killing)
     with pytest.raises(Killed):
-        _training(data, tmp_path / "two").evaluate(network, thorough=True)
+        _training(data, tmp_path / "two", 8).evaluate(network, thorough=True)
     monkeypatch.undo()
-    assert [_training(data, tmp_path / "two").rung(network, rung) for rung in (0, 1)] == expected
+    assert [_training(data, tmp_path / "two", 8).rung(network, rung) for rung in (0, 1, 2)] == expected
     _same(*(begun(tmp_path / name, network)[0] for name in ("one", "two")))
 
 
@@ -267,16 +277,16 @@ def test_from_the_search_to_the_retraining(
     """The commands: the winner is the run's best, is told, and is not trained anew; a second call trains nothing."""
     command = ["search.py", "--data", f"folder:{picture_folder}", "--space", str(narrow_space_file)]
     command += ["--max-macs", "none", "--evaluator", "zero-cost", "--score", "naswot", "--trials", "4"]
-    command += ["--finalists", "3", "--out", "run", "--seed", "3"]
+    command += ["--finalists", "4", "--out", "run", "--seed", "3"]
     planned = _run(launched, tmp_path, *command, "--dry-run")
-    assert "3 finalists trained by themselves" in planned
+    assert "4 finalists trained by themselves" in planned
     assert "finalists " in planned.split("time:")[1]
     said = _run(launched, tmp_path, *command)
     assert "finalists" in said
     told = json.loads((tmp_path / "run" / "finalists.json").read_text())
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["digest"] == told["finalists"][0]["digest"]
-    assert [len(one["rungs"]) for one in told["finalists"]] == [2, 1, 1]
+    assert [len(one["rungs"]) for one in told["finalists"]] == [2, 2, 1, 1]
     files = {name: (tmp_path / "run" / name).read_bytes() for name in ("best.json", "front.json", "finalists.json")}
     page = (tmp_path / "run" / "report.html").read_text()
     rung, epochs = told["finalists"][0]["rungs"][-1], told["settings"]["epochs"][-1]
