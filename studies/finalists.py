@@ -106,8 +106,8 @@ class Decided(NamedTuple):
 
     @property
     def epochs(self) -> list[int]:
-        """By the end of each rung."""
-        return list(self.settings["epochs"])
+        """By the end of each rung that was taken: where there are fewer networks than planned, the last are not."""
+        return list(self.settings["epochs"])[: max(len(final.rungs) for final in self.finals)]
 
 
 def read_finalists(folder: Path, scored: Metric) -> Decided | None:
