@@ -46,7 +46,7 @@ class SearchSettings:
         "digits, cifar10, photos, imagenet, segmentation, pose, detection, actions, control, tokens",
         "digits",
     )
-    space: str = flag("mobile-32-wide", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
+    space: str = flag("mobile-32", f"{', '.join(spaces())}, a FILE.toml, or several, by comma", group="main")
     data: str = flag("digits", f"pictures: {DATA}; {OTHERS}", group="main")
     max_macs: int | None = flag(
         1_200_000, "budget of MACs a picture, e.g. 300M; none if another is given", bound, group="main"

@@ -173,7 +173,7 @@ class LatencySettings:
     Or export the pieces as ONNX files, for a device that this program does not run on.
     """
 
-    space: str = flag("mobile-32-wide", f"search space: {', '.join(spaces())}, or a file FILE.toml")
+    space: str = flag("mobile-32", f"search space: {', '.join(spaces())}, or a file FILE.toml")
     classes: int | None = flag(None, "classes of the pictures (default: the space's)", whole(1, 1_000_000))
     task: str = flag(TASK, f"what the networks are for: {', '.join(tasks())}")
     head: str | None = flags.head("the task's first")

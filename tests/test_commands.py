@@ -55,7 +55,7 @@ def test_search_leaves_everything(finished: tuple[Path, str]) -> None:
     run = folder / "runs" / "digits"
     names = {"best.json", "config.json", "front.json", "study.db", "supernet.safetensors"}
     assert names <= {entry.name for entry in run.iterdir()}
-    assert "space mobile-32-wide: 279,783,396 architectures" in printed
+    assert "space mobile-32: 16,157,664 architectures" in printed
     assert "within 1.20M MACs: " in printed
     assert "front of 12 candidates within 1.20M MACs" in printed
     assert "next:   python retrain.py runs/digits --compare" in printed
@@ -236,7 +236,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--max-macs", "10k"], "the smallest network of space mobile-32-wide (10 classes) has 396.9k MACs (396928)"),
+        (["--max-macs", "10k"], "the smallest network of space mobile-32 (10 classes) has 293.5k MACs (293504)"),
         (["--max-macs", "lots"], "argument --max-macs: 'lots': expected a count such as 300M or 1200000"),
         (["--max-macs", "999999999999999G"], "argument --max-macs: '999999999999999G': expected at most 1000000G"),
         (["--out", "a?b"], "--out a?b: ?, # and % cannot stand in a study's address; choose another"),

@@ -330,7 +330,7 @@ def test_the_command_measures_the_head_of_a_task(space_file: str, monkeypatch: p
         ),
         (["--output-stride", "3"], "--output-stride: expected 2, 4 (the network"),
         (["--runtime", "tflite"], "--runtime tflite: unknown; known: eager, compile, onnxruntime"),
-        (["--resolution", "64"], "--resolution 64: not in space mobile-32-wide; it has 32"),
+        (["--resolution", "64"], "--resolution 64: not in space mobile-32; it has 32"),
         (["--out", "absent/here.json"], "--out absent/here.json: there is no folder absent; make it first"),
         (["--space", "resnet"], "--space resnet: unknown"),
         (["--threads", "0"], "argument --threads: '0': expected an integer from 1"),

@@ -77,7 +77,7 @@ def test_icons_stay_on_the_small_space(picture_folder: Path) -> None:
     found = suited({"data": f"folder:{picture_folder}"})
     assert found is not None
     assert found[0] == "digits"
-    assert found[1].startswith("space mobile-32-wide of 32 pixels, 1.20M MACs (preset digits): the pictures' shorter sides")
+    assert found[1].startswith("space mobile-32 of 32 pixels, 1.20M MACs (preset digits): the pictures' shorter sides")
 
 
 def test_very_many_are_for_the_preset_of_many(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,17 +138,6 @@ def mobile_32() -> MobileSpace:
     return _for_32("mobile-32", (((8, 12, 16), 1), ((12, 16, 20, 24), 2), ((24, 32, 40, 48), 2)))
 
 
-@SPACES.register("mobile-32-wide")
-def mobile_32_wide() -> MobileSpace:
-    """As `mobile-32`, with a wider stem, wider stages, larger kernels and expansions: the default.
-
-    What is best at a budget lies at the edge of `mobile-32`: of its widest first stages and its largest kernels.
-    """
-    rows = (((8, 12, 16, 24), 1), ((12, 16, 20, 24, 32), 2), ((24, 32, 40, 48), 2))
-    space = _for_32("mobile-32-wide", rows, expansion=(2, 3, 4, 6), kernel_size=(3, 5, 7))
-    return replace(space, stem_width=12)
-
-
 @SPACES.register("mobilenetv4-32")
 def mobilenetv4_32() -> MobileSpace:
     """MobileNetV4's blocks for 32×32 pictures: the stages of `mobile-32`, whose first may also be fused."""
@@ -161,12 +150,7 @@ def mobilenetv4_32() -> MobileSpace:
     return replace(plain, name="mobilenetv4-32", stages=stages, activation="relu")
 
 
-def _for_32(
-    name: str,
-    rows: Sequence[tuple[tuple[int, ...], int]],
-    expansion: tuple[float, ...] = (2, 3, 4),
-    kernel_size: tuple[int, ...] = (3, 5),
-) -> MobileSpace:
+def _for_32(name: str, rows: Sequence[tuple[tuple[int, ...], int]]) -> MobileSpace:
     """A space of 32×32 pictures from its stages' widths and strides."""
     stages = tuple(
         StageOptions(
@@ -174,8 +158,8 @@ def _for_32(
             stride=stride,
             width=widths,
             depth=(1, 2),
-            expansion=expansion,
-            kernel_size=kernel_size,
+            expansion=(2, 3, 4),
+            kernel_size=(3, 5),
             attention=_every_attention((4, 8, 16)),
         )
         for widths, stride in rows
@@ -251,5 +235,4 @@ def photos() -> MobileSpace:
     )
 
 
-for _name in ("mobilenetv2-32", "mobile-32", "mobile-32-wide", "mobilenetv4-32"):
-    CLASSES[_name] = 10
+CLASSES["mobilenetv2-32"] = CLASSES["mobile-32"] = CLASSES["mobilenetv4-32"] = 10
