@@ -32,9 +32,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -45,6 +44,7 @@ from benchmarks.settled import settle
 from commands.compare import Contest, beside
 from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
+from commands.search_settings import settings_of
 from evaluators.finalists import FinalistSettings, FinalistTraining
 from foundation.files import write_json
 from foundation.json_files import read_json
@@ -70,7 +70,7 @@ from training.standalone import CHECKPOINT, METRICS, train_standalone
 
 ROOT = Path(__file__).parent.parent
 SHAPED = "mobilenetv2-32"
-PILOT = 16  # random networks that are reckoned with until their number is known
+MAX_RANDOM = 1_000
 SPLITS = {"train": 12_000, "val": 3_000, "test": 10_000}
 QUIET = Reporter(quiet=True)
 
@@ -87,7 +87,13 @@ def main() -> None:
     preset = PRESETS[arguments.preset]
     data = load_data(arguments.data, 32, torch.device("cpu"), QUIET)
     recipe = planned(RECIPES[preset.retraining], MADE_FOR[preset.retraining], len(data.train))
-    settle(folder, data=data.identity, preset=arguments.preset, recipe=recipe.described())
+    settle(
+        folder,
+        data=data.identity,
+        preset=arguments.preset,
+        recipe=recipe.described(),
+        search=search_told(arguments.preset, recipe),
+    )
     bench = Bench(folder, data, recipe, arguments.seeds)
     print(f"{arguments.data}: {len(data.train)} pictures to train, {len(data.test)} to test; {recipe.epochs} epochs")
     contenders: dict[str, list[Results]] = {"search": [], "random": [], "before": []}
@@ -115,6 +121,18 @@ def main() -> None:
         best = read_source(str(older), arguments.data).architecture
         contenders["before"].append(bench.trained(f"before {seed}", best))
     _print(arguments.data, contenders, uniform)
+
+
+def search_told(preset: str, recipe: Recipe) -> dict[str, Any]:
+    """Plain values that tell a preset's search from one of another version of this project."""
+    settings, own = settings_of(preset), PRESETS[preset]
+    finalists = FinalistSettings(own.finalists, recipe).described()
+    return {
+        "space": settings.space,
+        "prior": settings.prior,
+        "supernet": own.recipe.described(),
+        "finalists": {name: finalists[name] for name in ("count", "epochs")},
+    }
 
 
 class Results(NamedTuple):
@@ -168,17 +186,17 @@ class Bench:
             return Architecture.from_dict(read_json(kept))
         assert source.priced is not None
         rng = random.Random(derive(seed, "outcome"))
-        settings = FinalistSettings(PILOT, self.recipe)
+        settings = FinalistSettings(1, self.recipe)
         counted = folder / "count.json"
         if not counted.exists():
             shutil.rmtree(folder / "pilot", ignore_errors=True)  # what a killed one has trained would not be timed
             begun = time.process_time()
-            self._training(settings, folder / "pilot").rung(source.priced.sample(rng), 0)
-            epochs = settings.halving.epochs
-            # A half goes on after each rung, so of all there are so many first rungs' worth of epochs.
-            parts = enumerate(pairwise(epochs), 1)
-            worth = 1 + sum((end - before) / 2**rung for rung, (before, end) in parts) / epochs[0]
-            write_json(counted, {"count": max(2, round(seconds / ((time.process_time() - begun) * worth)))})
+            pilot = self._training(settings, folder / "pilot")
+            pilot.rung(source.priced.sample(rng), 0)
+            steps = seconds / (time.process_time() - begun) * pilot.first_steps
+            counts = range(2, MAX_RANDOM)
+            fits = [self._training(replace(settings, count=count), folder).steps <= steps for count in counts]
+            write_json(counted, {"count": max(2, sum(fits) + 1)})
         count = read_json(counted)["count"]
         rng = random.Random(derive(seed, "outcome"))
         networks: dict[str, Architecture] = {}

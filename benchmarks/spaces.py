@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.intervals import ahead, told
-from benchmarks.outcome import QUIET, ROOT, Bench, searched
+from benchmarks.outcome import QUIET, ROOT, Bench, search_told, searched
 from benchmarks.settled import settle
 from commands.presets import PRESETS
 from commands.recipes import MADE_FOR, RECIPES
@@ -41,6 +41,7 @@ def main() -> None:
         preset=arguments.preset,
         max_macs=arguments.max_macs,
         recipe=recipe.described(),
+        search=search_told(arguments.preset, recipe),
     )
     bench = Bench(arguments.folder, data, recipe, arguments.seeds)
     scores: dict[str, list[float]] = {name: [] for name in arguments.spaces}

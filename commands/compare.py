@@ -104,7 +104,7 @@ class Contest:
         best = merits.index(max(merits))
         for number, network in enumerate(networks):
             if number != best:
-                training.drop(network)
+                training.remove_weights(network)
         return best
 
 

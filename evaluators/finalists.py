@@ -81,8 +81,8 @@ class FinalistSettings:
 class FinalistTraining:
     """Trains finalists; the search has the better half of them go on after each rung.
 
-    What a rung gave stays in the finalist's folder, so nothing is trained twice, also after a kill. Those that go no
-    further keep their numbers, not their weights.
+    What a rung gave stays in the finalist's folder, so nothing is trained twice, also after a kill. Those that do not
+    take every rung keep their numbers, not their weights.
 
     Args:
         data: the pictures of a side, as a retraining has them; `pictures` of them are to train on.
@@ -180,10 +180,14 @@ class FinalistTraining:
 
     def drop(self, architecture: Architecture) -> None:
         """Removes the finalist's weights, unless it has taken every rung: it goes no further."""
+        if str(self.halving.epochs[-1]) not in self._known(self._folder(architecture)):
+            self.remove_weights(architecture)
+
+    def remove_weights(self, architecture: Architecture) -> None:
+        """Leaves of a training what its rungs gave."""
         folder = self._folder(architecture)
-        if str(self.halving.epochs[-1]) not in self._known(folder):
-            remove_checkpoints(folder / CHECKPOINT)
-            (folder / WEIGHTS).unlink(missing_ok=True)
+        remove_checkpoints(folder / CHECKPOINT)
+        (folder / WEIGHTS).unlink(missing_ok=True)
 
     def _folder(self, architecture: Architecture) -> Path:
         """Of the architecture's training, by its recipe on these pictures: one of another kind stays as it is."""

@@ -328,6 +328,7 @@ def test_a_contest_reads_the_pictures_of_each_side(
 
     def trained_by(network: Architecture, *given: Any, folder: Path, **more: Any) -> Measured:
         folder.mkdir(parents=True)
+        (folder / "weights.safetensors").touch()
         return Metrics(network.resolution / 100, 0.1)
 
     monkeypatch.setattr(training_of_finalists, "train_part", trained_by)
@@ -336,3 +337,5 @@ def test_a_contest_reads_the_pictures_of_each_side(
     )
     assert contest(networks) == 1
     assert read == [48, 96]
+    (kept,) = tmp_path.glob("finalists/*/weights.safetensors")  # those of the ratios that lost are gone
+    assert kept.parent == begun(tmp_path, networks[1])[0]

@@ -197,7 +197,7 @@ def _trained(
     if first and distributed.world() == 1:  # a training goes on in as many processes as it began
         _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
-    if first and finished:
+    if first and finished and smooth is None:
         reporter.say(f"{what}: already trained, {len(finished)} epochs")
     torch.manual_seed(derive(seed, "weights"))
     network = build(architecture, head)

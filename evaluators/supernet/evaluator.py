@@ -240,7 +240,7 @@ class SupernetEvaluator:
 
         side = max(search.priced.space.resolution)
         data = self.data
-        trained = {*step.architectures(0), *step.architectures(STEPS + 1)}  # with the largest alone, and after
+        trained = {*(step.architectures(0) if largest else ()), *step.architectures(STEPS + 1)}  # it alone, and after
         for architecture in trained:
             check_memory(architecture, side, at_once(data.train, recipe), data.device, recipe.precision)
 

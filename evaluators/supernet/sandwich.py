@@ -116,7 +116,7 @@ class Sandwich(Method):
         return in_float32(outputs), sized_targets, with_probes
 
     def architectures(self, step: int) -> list[Architecture]:
-        """What the step trains, the largest first; a function of the seed and the step alone."""
+        """What the step trains, the largest first where there is one; a function of the seed and the step alone."""
         later = step - self.largest_steps
         if later < 0:
             return [self._architecture(step, "largest")]

@@ -36,12 +36,13 @@ def finalists(record: Record) -> Section | None:
                 look="found" if number == 1 else None,
             )
         )
+    halved = ", half of them going on after each rung" if len(epochs) > 1 else ""
     told = paragraph(
         text(
             "The score of the search ranks networks roughly. So some of the best, unlike each other, were trained by "
-            "themselves as a retraining does, half of them going on after each rung; the best at the last rung is the "
-            f"answer. The numbers are the {metric.column} on validation pictures, of weights averaged over the latest "
-            "steps. A retraining of the winner goes on from where this one ended."
+            f"themselves as a retraining does{halved}; the best at the end is the answer. The numbers are the "
+            f"{metric.column} on validation pictures, of weights averaged over the latest steps. A retraining of the "
+            "winner begins where this one ended."
         )
     )
     columns = (
