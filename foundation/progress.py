@@ -12,6 +12,7 @@ from rich.text import Text
 
 from foundation.doing import FOOT, PLAIN_INTERVAL, in_lines
 from foundation.printed import at_words, message, printable
+from foundation.signals import end_if_told
 
 WIDE = 110  # columns from which on a bar's note stands beside it
 
@@ -67,10 +68,13 @@ class Reporter:
 
     @contextmanager
     def track(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-        """Shows `done` of `total` units of work. Yields a function to call after each unit, with a short note."""
+        """Shows `done` of `total` units of work. Yields a function to call after each unit, with a short note.
+
+        It raises `EndedError` where the command was told to end and something has caught that.
+        """
         start = time.monotonic()
         if self.quiet:
-            yield lambda note: None
+            yield lambda note: end_if_told()
         elif self.console.is_terminal:
             yield from self._bar(what, total, unit, done)
         else:
@@ -97,6 +101,7 @@ class Reporter:
 
             def advance(note: str) -> None:
                 nonlocal finished
+                end_if_told()
                 finished += 1
                 progress.update(task, advance=1, note=printable(note), rate=_rate(finished, start))
 
@@ -108,6 +113,7 @@ class Reporter:
 
         def advance(note: str) -> None:
             nonlocal finished, last
+            end_if_told()
             finished += 1
             now = time.monotonic()
             complete = done + finished == total

@@ -41,10 +41,20 @@ def end_at_once() -> None:
 
 
 class _Held:
-    """Whether signals wait, and the one that does."""
+    """Whether signals wait, and the one that does; the one that was raised."""
 
     held = False
     waiting: int | None = None
+    raised: int | None = None
+
+
+def end_if_told() -> None:
+    """Raises `EndedError` once more in the main thread, if it was raised already: whoever goes on has not seen it.
+
+    A library that is being imported, or called back, may catch everything.
+    """
+    if _Held.raised is not None and threading.current_thread() is threading.main_thread():
+        raise EndedError(_Held.raised)
 
 
 @contextmanager
@@ -65,4 +75,5 @@ def _raise(number: int, _frame: FrameType | None) -> None:
         return
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
+    _Held.raised = number
     raise EndedError(number)

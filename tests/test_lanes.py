@@ -62,6 +62,17 @@ def test_works_within_works_run_one_after_the_other() -> None:
     assert available() == 2
 
 
+def test_what_ends_the_command_goes_before_an_error() -> None:
+    met = threading.Barrier(2, timeout=30)
+
+    def failing(error: BaseException) -> None:
+        met.wait()
+        raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([partial(failing, ValueError("first")), partial(failing, KeyboardInterrupt())])
+
+
 def test_the_first_error_in_order_is_raised_and_the_lanes_go_on() -> None:
     met = threading.Barrier(2, timeout=30)
 

@@ -150,6 +150,29 @@ def test_what_is_ignored_stays_so(picture_folder: Path, tmp_path: Path) -> None:
     assert "SIGTERM" in _told(process, signal.SIGTERM)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_signal_that_a_library_catches_is_raised_again(quiet: bool) -> None:
+    program = (
+        "import os, signal\n"
+        "from foundation.progress import Reporter\n"
+        "from foundation.signals import EndedError, raise_on_signals\n"
+        "raise_on_signals()\n"
+        "try:\n"
+        f"    with Reporter({quiet}).track('search', 3, 'candidates') as advance:\n"
+        "        advance('')\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        except:\n"
+        "            print('caught')\n"
+        "        advance('')\n"
+        "        print('too far')\n"
+        "except EndedError as ended:\n"
+        "    print(ended.signal.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["caught", "SIGTERM"], done.stderr
+
+
 def test_a_signal_waits_for_what_must_not_be_cut_in_two() -> None:
     program = (
         "import os, signal\n"

@@ -64,7 +64,7 @@ def side_by_side(works: Sequence[Callable[[], _T]]) -> list[_T]:
 
     A work must not draw from torch's global random state, nor write what another one reads. It finds the caller's
     setting of gradients. Works within works are done one after the other. If some raise, the first of them in order is
-    raised here, when all lanes have stopped.
+    raised here, when all lanes have stopped; what ends the command (Ctrl-C, TERM) goes before errors.
     """
     if available() == 1 or len(works) < 2:
         return [work() for work in works]
@@ -96,7 +96,7 @@ def side_by_side(works: Sequence[Callable[[], _T]]) -> list[_T]:
     finally:
         other.result()
     if errors:
-        raise errors[min(errors)]
+        raise min(errors.items(), key=lambda one: (isinstance(one[1], Exception), one[0]))[1]
     return [results[turn] for turn in range(len(works))]
 
 
