@@ -1,6 +1,7 @@
 """TERM and HUP end a command as Ctrl-C does: with a line, and with what it started."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ def raise_on_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)
+    if sys.unraisablehook is not _tell:
+        _Others.tell = staticmethod(sys.unraisablehook)
+        sys.unraisablehook = _tell
 
 
 def end_at_once() -> None:
@@ -55,6 +59,18 @@ def end_if_told() -> None:
     """
     if _Held.raised is not None and threading.current_thread() is threading.main_thread():
         raise EndedError(_Held.raised)
+
+
+class _Others:
+    """What told of errors that nobody can be told of, before this did."""
+
+    tell = staticmethod(sys.__unraisablehook__)
+
+
+def _tell(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Says nothing of an end that a callback was told of: it is raised again where it is seen, by `end_if_told`."""
+    if not isinstance(unraisable.exc_value, EndedError):
+        _Others.tell(unraisable)
 
 
 @contextmanager

@@ -61,6 +61,10 @@ def _told(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
     return complaints
 
 
+def _ran(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_stays(tmp_path: Path) -> Iterator[None]:
     yield
@@ -117,7 +121,7 @@ def test_a_signal_waits_until_the_loaders_are_made() -> None:
         "except EndedError as error:\n"
         "    print(error.exit_code)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = _ran(program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "143\n", "")
 
 
@@ -135,7 +139,7 @@ def test_a_loader_that_is_hung_up_on_says_nothing(tmp_path: Path) -> None:
         "        time.sleep(0.5 if close else 0)\n"
         "time.sleep(1)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = _ran(program)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -169,8 +173,31 @@ def test_a_signal_that_a_library_catches_is_raised_again(quiet: bool) -> None:
         "except EndedError as ended:\n"
         "    print(ended.signal.name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = _ran(program)
     assert done.stdout.split() == ["caught", "SIGTERM"], done.stderr
+
+
+def test_of_a_signal_in_a_callback_python_says_nothing() -> None:
+    """What a callback raises reaches nobody; it is raised again, so that Python's own report of it is noise."""
+    program = (
+        "import os, signal, weakref\n"
+        "from foundation.signals import EndedError, end_if_told, raise_on_signals\n"
+        "class Thing: pass\n"
+        "raise_on_signals()\n"
+        "raise_on_signals()\n"
+        "def fails(_): raise ValueError('another')\n"
+        "thing, other = Thing(), Thing()\n"
+        "kept = [weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM)), weakref.ref(other, fails)]\n"
+        "del thing, other\n"
+        "try:\n"
+        "    end_if_told()\n"
+        "except EndedError as ended:\n"
+        "    print(ended.signal.name)\n"
+    )
+    done = _ran(program)
+    assert done.stdout.split() == ["SIGTERM"]
+    assert "EndedError" not in done.stderr
+    assert done.stderr.count("ValueError: another") == 1  # what else goes wrong there is told as before
 
 
 def test_a_signal_waits_for_what_must_not_be_cut_in_two() -> None:
@@ -187,5 +214,5 @@ def test_a_signal_waits_for_what_must_not_be_cut_in_two() -> None:
         "    os.kill(os.getpid(), signal.SIGHUP)  # while it cleans up, another does nothing\n"
         "    print(ended.signal.name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = _ran(program)
     assert done.stdout.split() == ["whole", "SIGTERM"], done.stderr
