@@ -178,7 +178,8 @@ class AttentionPart(Slot):
 
     @property
     def label(self) -> str:
-        return f"attention {self.attention.label} {self.channels} {self.activation}"
+        classes = f">{self.classes}" if attention_ops.takes_classes(self.attention.kind) else ""
+        return f"attention {self.attention.label} {self.channels}{classes} {self.activation}"
 
     @property
     def takes_time(self) -> bool:

@@ -224,3 +224,11 @@ def test_what_tells_no_classes_can_have_no_probe() -> None:
     stages = (type(first)(**{**vars(first), "attention": (Attention("cifs"),) * first.depth}), *architecture.stages[1:])
     with pytest.raises(InputError, match=rf"stages\.0\.0: {message}"):
         build(type(architecture)(**{**vars(architecture), "stages": stages}), FeaturesHead())
+
+
+@pytest.mark.parametrize("kind", attention_ops.kinds())
+def test_a_table_of_latencies_tells_ops_of_other_classes_apart(kind: str) -> None:
+    attention = Attention(kind, 4 if attention_ops.takes_reduction(kind) else None)
+    few, many = (AttentionPart(attention, CHANNELS, "relu6", classes) for classes in (2, 1000))
+    shapes = [[parameter.shape for parameter in part.create().parameters()] for part in (few, many)]
+    assert (few.label == many.label) == (shapes[0] == shapes[1])

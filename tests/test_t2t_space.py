@@ -88,6 +88,11 @@ def test_what_would_take_very_long_is_refused() -> None:
     assert isinstance(space, T2TSpace)
     with pytest.raises(InputError, match="too many to count"):
         replace(space, width=tuple(range(16, 16 + 2000)))
+    attention = tuple(Attention("se", reduction) for reduction in range(1, 201))
+    with pytest.raises(InputError, match="too many to count"):
+        replace(space, attention=attention, width=tuple(range(16, 16 + 201)))
+    with pytest.raises(InputError, match="too many to count"):
+        replace(space, attention=attention, heads=tuple(range(1, 22)))
 
 
 def _drawn(name: str, seed: int) -> Any:

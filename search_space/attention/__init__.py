@@ -10,6 +10,7 @@ from search_space.attention.registry import (
     kinds,
     register,
     structure,
+    takes_classes,
     takes_reduction,
 )
 
@@ -24,5 +25,6 @@ __all__ = [
     "probes",
     "register",
     "structure",
+    "takes_classes",
     "takes_reduction",
 ]

@@ -43,6 +43,11 @@ def takes_reduction(kind: str) -> bool:
     return "reduction" in inspect.signature(OPS.get(kind)).parameters
 
 
+def takes_classes(kind: str) -> bool:
+    """Whether the op tells the network's classes apart, and so differs with their number."""
+    return "classes" in inspect.signature(OPS.get(kind)).parameters
+
+
 def create(attention: Attention, channels: int, activation: type[nn.Module], classes: int = 0) -> nn.Module:
     """The op for `channels` inside a block that uses `activation`, in a network of so many classes, 0 for none.
 
