@@ -60,6 +60,7 @@ from training.standalone import (
     Teaching,
     Trained,
     check_trainable,
+    epochs_behind,
     folder_name,
     train_standalone,
 )
@@ -192,6 +193,24 @@ def main(arguments: Sequence[str]) -> None:
             prepare(what_for, Path(temporary), data, reporter)
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
+            behind = {
+                name: sum(
+                    epochs_behind(
+                        architecture,
+                        sized[architecture.resolution],
+                        chosen,
+                        what_for,
+                        seed=seed,
+                        folder=out / folder_name(name, seed),
+                        start=init,
+                        teaching=teaching,
+                        method=method,
+                        begun=_begun(out, source, architecture),
+                    )
+                    for seed in _numbers(settings)
+                )
+                for name, architecture in networks.items()
+            }
             show_retraining(
                 networks,
                 sized,
@@ -202,6 +221,7 @@ def main(arguments: Sequence[str]) -> None:
                 adapt=settings.micro_batch == "auto",
                 task=what_for,
                 method=method,
+                behind=behind,
             )
         contests = settings.compare and distributed.world() == 1 and not isinstance(what_for, Acting)
         if contests and (count := ratios(source, head)):
@@ -225,7 +245,7 @@ def main(arguments: Sequence[str]) -> None:
             if not what_for.class_labels:
                 reporter.say(f"{name}: {head_alone(architecture, head)}")
             trained: list[Trained] = []
-            for seed in range(settings.seed, settings.seed + settings.seeds):
+            for seed in _numbers(settings):
                 folder = out / folder_name(name, seed)
                 result = train_standalone(
                     architecture,
@@ -240,7 +260,7 @@ def main(arguments: Sequence[str]) -> None:
                     teaching=teaching,
                     adapt=settings.micro_batch == "auto",
                     method=method,
-                    begun=[*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())],
+                    begun=_begun(out, source, architecture),
                 )
                 keep_test(folder, what_for, load(architecture.resolution), result.test, name, reporter)
                 trained.append(result)
@@ -267,6 +287,16 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
         best = out / folder_name(next(iter(networks)), settings.seed)
         say_next(what_for, out, best, arguments, reporter, exported=bool(settings.export))
+
+
+def _numbers(settings: RetrainSettings) -> range:
+    """The seeds of each network's trainings."""
+    return range(settings.seed, settings.seed + settings.seeds)
+
+
+def _begun(out: Path, source: Source, architecture: Architecture) -> list[Path]:
+    """Where a training of the architecture may have been begun: to choose ratios, and as a finalist of the search."""
+    return [*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())]
 
 
 def _beside(source: Source, what_for: Task, head: Head, best: Best) -> dict[str, Architecture]:

@@ -184,16 +184,7 @@ def _trained(
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data), head)
     teacher = teaching.name if teaching else None
     pixels = list(data.train.size)
-    resolved = {
-        **recipe.described(),
-        "init": start.name,
-        "teacher": teacher,
-        "seed": seed,
-        "data": data.identity,
-        "pixels": pixels,
-        **named("task", task.name),
-        **method.described(),
-    }
+    resolved = _resolved(data, recipe, task, seed, start, teaching, method)
     if first and distributed.world() == 1:  # a training goes on in as many processes as it began
         _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
@@ -281,6 +272,60 @@ def _trained(
     return network, history
 
 
+def epochs_behind(
+    architecture: Architecture,
+    data: Dataset,
+    recipe: Recipe,
+    task: Task,
+    *,
+    seed: int,
+    folder: Path,
+    start: FirstWeights = SCRATCH,
+    teaching: Teaching | None = None,
+    method: ChosenMethod = LABELS,
+    begun: Sequence[Path] = (),
+) -> int:
+    """How many epochs of its training `train_standalone` would find: in the folder, or where it was begun."""
+    resolved = _resolved(data, recipe, task, seed, start, teaching, method)
+    places = (folder, *(begun if distributed.world() == 1 else ()))
+    found = next((place for place in places if _holds(place, architecture, resolved)), None)
+    if found is None or not (found / METRICS).exists():
+        return 0
+    return min(recipe.epochs, len(read_text(found / METRICS, MAX_METRICS).splitlines()))
+
+
+def _resolved(
+    data: Dataset,
+    recipe: Recipe,
+    task: Task,
+    seed: int,
+    start: FirstWeights,
+    teaching: Teaching | None,
+    method: ChosenMethod,
+) -> dict[str, Any]:
+    """What tells a training of an architecture from another one, as a file has it."""
+    values = {
+        **recipe.described(),
+        "init": start.name,
+        "teacher": teaching.name if teaching else None,
+        "seed": seed,
+        "data": data.identity,
+        "pixels": list(data.train.size),
+        **named("task", task.name),
+        **method.described(),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _holds(place: Path, architecture: Architecture, resolved: dict[str, Any]) -> bool:
+    """Whether a folder has the checkpoint or the end of this very training."""
+    wanted = {ARCHITECTURE: architecture.to_dict(), RECIPE: resolved}
+    if not all((place / name).exists() for name in (WEIGHTS, *wanted)):
+        return False
+    return all(read_json(place / name) == value for name, value in wanted.items())
+
+
 def _take_over(
     begun: Sequence[Path],
     folder: Path,
@@ -293,11 +338,8 @@ def _take_over(
         return
     if all((folder / name).exists() for name in (WEIGHTS, RECIPE)):  # weights alone were being taken over at a kill
         return
-    wanted = {ARCHITECTURE: architecture.to_dict(), RECIPE: json.loads(json.dumps(resolved))}
     for place in begun:
-        if not all((place / name).exists() for name in (CHECKPOINT, WEIGHTS, *wanted)):
-            continue
-        if all(read_json(place / name) == value for name, value in wanted.items()):
+        if (place / CHECKPOINT).exists() and _holds(place, architecture, resolved):
             folder.mkdir(parents=True, exist_ok=True)
             if (place / EVENTS).is_dir():
                 shutil.copytree(place / EVENTS, folder / EVENTS, dirs_exist_ok=True)
@@ -314,7 +356,6 @@ def _begun(folder: Path, architecture: Architecture, resolved: dict[str, Any]) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, (WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT, RECIPE, PREDICTIONS))
-    resolved = json.loads(json.dumps(resolved))
     described = {ARCHITECTURE: architecture.to_dict(), RECIPE: resolved}
     trained = [name for name in (CHECKPOINT, WEIGHTS) if (folder / name).exists()]
     for name, value in described.items():

@@ -59,11 +59,13 @@ def show_retraining(
     adapt: bool = False,
     task: Task = CLASSIFICATION,
     method: ChosenMethod = LABELS,
+    behind: Mapping[str, int] | None = None,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.
 
     Args:
         sized: the pictures at each network's side.
+        behind: by name, how many epochs of all its trainings there are already.
         adapt: whether a step that runs out of memory is taken in smaller parts.
     """
     rows: list[tuple[str, Architecture, Cost, float]] = []
@@ -77,12 +79,16 @@ def show_retraining(
         each = recipe.epochs * (training + validation)
         rows.append((name, architecture, measure(architecture, task.head(data.num_classes, architecture)), each))
     reporter.show(trainings_table(rows))
-    total = seeds * sum(each for *_, each in rows)
+    behind = behind or {}
+    left = {name: seeds - behind.get(name, 0) / recipe.epochs for name in networks}
+    total = sum(left[name] * each for name, *_, each in rows)
+    trained = sum(behind.values())
     trainings = len(networks) * seeds
     each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
     steps = "" if isinstance(task, Acting) else f" of {epoch_steps(len(data.train), recipe.batch_size)} steps"
     reporter.say(
-        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs{steps}), without the test"
+        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs{steps}"
+        f"{f'; {trained} of these epochs are done already' if trained else ''}), without the test"
     )
     reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
 
