@@ -34,27 +34,32 @@ class Final(NamedTuple):
     rungs: tuple[float, ...]
 
 
-def finalists(candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int) -> list[Candidate]:
+def finalists(
+    candidates: Sequence[Candidate], space: SearchSpace, budget: Budget, count: int, unlike: float = UNLIKE
+) -> list[Candidate]:
     """The `count` to train by themselves: by score, and unlike each other.
 
     They are the best of those that fill the budget, but for one of eight, which is the best of all that are left:
     shared weights flatter small networks.
+
+    Args:
+        unlike: the share of decisions by which each differs from each other one, while there are such.
     """
     ranked = sorted(candidates, key=lambda candidate: candidate.merit)
     choices = {one.architecture.digest(): space.choices(one.architecture) for one in ranked}
     chosen: list[Candidate] = []
     for among, places in ((filling(ranked, budget), count - count // 8), (ranked, count)):
-        for least in (UNLIKE, UNLIKE / 2, 0.0):
+        for least in (unlike, unlike / 2, 0.0):
             for candidate in among:
                 own = choices[candidate.architecture.digest()]
                 if candidate in chosen or len(chosen) >= places:
                     continue
-                if all(_unlike(own, choices[other.architecture.digest()]) >= least for other in chosen):
+                if all(unlikeness(own, choices[other.architecture.digest()]) >= least for other in chosen):
                     chosen.append(candidate)
     return chosen
 
 
-def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+def unlikeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """The share of decisions by which they differ; one that only one of them has is a difference."""
     names = one.keys() | other.keys()
     return sum(name not in one or name not in other or one[name] != other[name] for name in names) / max(1, len(names))
