@@ -2,14 +2,16 @@
 
     python -m benchmarks.unlikeness RUN [RUN ...] [--trained FOLDER ...] [--prior NUMBER] [--noise NUMBER]
 
-The runs are finished searches of one space, on the same pictures. Printed is, by the share of decisions in which two
-networks differ, half the mean squared difference of what they came to after the first rung, as its root, in points: of
-finalists that fill the budget, those of the runs and of the folders of finalists that are named besides.
+The runs are finished searches of one space, on the same pictures. Printed is how far two finalists lie apart after the
+first rung, by the share of decisions in which they differ: the root of half the mean squared difference, in points. It
+is of finalists that fill the budget, those of the runs and of the folders of finalists that are named besides; all must
+have been trained by one recipe on one data set.
 
 Then other choices of finalists are made among the runs' candidates, and what each would win is simulated. What a
 candidate comes to is `--prior` times its score (its normal quantile in the run), and for the rest a Gaussian process
 that correlates two networks by exp(-d/length), for the share d of their decisions by which they differ; it is seen with
 an error of `--noise`, and the best seen wins. Printed is the mean of what winners come to, in standard deviations.
+The scores are those of the search itself, not those of the second look; twice as many finalists have twice as many.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from studies.finalists import UNLIKE, finalists, unlikeness
 from studies.front import promising
 from studies.runs.source import read_source
 from studies.trials import Candidate
-from training.standalone import ARCHITECTURE
+from training.standalone import ARCHITECTURE, RECIPE
 
 SHARES = (0.1, UNLIKE, 1 / 3, 0.5)
 COUNTS = (8, 16)
@@ -54,6 +56,9 @@ def main() -> None:
     sources = [read_source(run, None) for run in arguments.runs]
     priced = sources[0].priced
     assert priced is not None
+    for run, source in zip(arguments.runs, sources, strict=True):
+        if source.priced is None or (source.priced.space, source.priced.budget) != (priced.space, priced.budget):
+            raise SystemExit(f"{run}: of another space or budget than {arguments.runs[0]}")
     _print_spread(priced, [Path(folder) / FOLDER for folder in arguments.runs] + [*map(Path, arguments.trained)])
     searched: list[tuple[list[Candidate], int]] = []
     for run, source in zip(arguments.runs, sources, strict=True):
@@ -77,11 +82,15 @@ def _print_spread(priced: PricedSpace, folders: Sequence[Path]) -> None:
 def _came_to(priced: PricedSpace, folders: Sequence[Path]) -> Iterator[tuple[Mapping[str, object], float]]:
     """The decisions of each network that fills the budget, once, and its value after the first rung, in points."""
     seen: set[str] = set()
+    recipe: object = None
     for path in sorted(path for folder in folders for path in folder.glob(f"*/{RUNGS}")):
         architecture = Architecture.from_dict(read_json(path.parent / ARCHITECTURE))
         full = 1 + priced.budget.excess(priced.cost(architecture)) >= FULL
         if full and architecture.digest() not in seen:
             seen.add(architecture.digest())
+            own = read_json(path.parent / RECIPE)
+            if own != (recipe := recipe or own):
+                raise SystemExit(f"{path.parent}: trained otherwise, or on other data, than those before")
             rungs = read_json(path)
             yield priced.space.choices(architecture), 100 * rungs[min(rungs, key=int)]["accuracy"]
 

@@ -50,18 +50,6 @@ def beside(source: Source, head: Head, best: Best) -> dict[str, Architecture]:
     return networks
 
 
-def ratios(source: Source, head: Head) -> int:
-    """How many networks are trained for a while, to find which ratio of a kind does best."""
-    counts: list[int] = []
-
-    def counted(networks: Sequence[Architecture]) -> int:
-        counts.append(len(networks))
-        return 0
-
-    beside(source, head, counted)
-    return sum(counts)
-
-
 def _kinds(networks: Mapping[str, Architecture]) -> dict[str, dict[str, Architecture]]:
     """Those that differ by the ratio alone together, under the name without it."""
     kinds: dict[str, dict[str, Architecture]] = {}
@@ -106,6 +94,35 @@ class Contest:
             if number != best:
                 training.remove_weights(network)
         return best
+
+
+class Foreseen:
+    """What a Contest in the folder would choose, where all that it asks for is there already; else the middle one.
+
+    Attributes:
+        missing: how many trainings of `epochs` epochs each are left for that.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], Dataset],
+        pictures: int,
+        task: Task,
+        settings: FinalistSettings,
+        folder: Path,
+        reporter: Reporter,
+    ):
+        self._training = FinalistTraining(load, pictures, task, settings, folder, reporter)
+        self.epochs = settings.halving.epochs[0]
+        self.missing = 0
+
+    def __call__(self, networks: Sequence[Architecture]) -> int:
+        measured = [one for network in networks if (one := self._training.known(network, 0)) is not None]
+        self.missing += len(networks) - len(measured)
+        if len(measured) < len(networks):
+            return middle(networks)
+        merits = [one.merit for one in measured]
+        return merits.index(max(merits))
 
 
 def _attention(network: Architecture) -> str:

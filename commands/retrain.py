@@ -12,7 +12,7 @@ from torch import Tensor
 
 from commands.afterwards import say_next
 from commands.another_run import RETRAINED
-from commands.compare import Best, Contest, beside, check_comparable, middle, ratios
+from commands.compare import Best, Contest, Foreseen, beside, check_comparable, middle
 from commands.planning import nothing_written, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, acting_method, chosen_method, recipe, resolved
 from commands.same_training import same_training
@@ -193,6 +193,11 @@ def main(arguments: Sequence[str]) -> None:
             prepare(what_for, Path(temporary), data, reporter)
         if distributed.rank() == 0:
             predict = teaching.predict if teaching else None
+            trials = FinalistSettings(0, chosen, init)
+            foreseen = Foreseen(load, data.count("train"), what_for, trials, out, reporter)
+            if settings.compare and distributed.world() == 1:
+                networks = {**own, **_beside(source, what_for, head, foreseen)}
+                sized = {architecture.resolution: load(architecture.resolution) for architecture in networks.values()}
             behind = {
                 name: sum(
                     epochs_behind(
@@ -223,10 +228,9 @@ def main(arguments: Sequence[str]) -> None:
                 method=method,
                 behind=behind,
             )
-        contests = settings.compare and distributed.world() == 1 and not isinstance(what_for, Acting)
-        if contests and (count := ratios(source, head)):
-            first = FinalistSettings(0, chosen).halving.epochs[0]
-            reporter.say(f"before:  {count} trainings of {first} epochs each, to choose the ratio of each attention")
+            if foreseen.missing:
+                trainings = f"{foreseen.missing} trainings of {foreseen.epochs} epochs each"
+                reporter.say(f"before:  {trainings}, to choose the ratio of each attention")
         reporter.say(nothing_written(out))
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=RETRAINED)

@@ -173,6 +173,15 @@ class FinalistTraining:
             known[str(epochs)] = checked(measured, self.metric).numbers()
             write_json(folder / RUNGS, known)
         part.up_to((epochs - begin) * self._steps)
+        return self._told(folder, known, epochs)
+
+    def known(self, architecture: Architecture, rung: int) -> Measured | None:
+        """What `rung` gave before; None if it has not been asked for."""
+        folder, epochs = self._folder(architecture), self.halving.epochs[rung]
+        known = self._known(folder)
+        return self._told(folder, known, epochs) if str(epochs) in known else None
+
+    def _told(self, folder: Path, known: dict[str, Any], epochs: int) -> Measured:
         try:
             return read_measured(self.metric, known[str(epochs)])
         except (KeyError, TypeError, InputError) as error:

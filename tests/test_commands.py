@@ -199,6 +199,9 @@ def test_retrain_compares(finished: tuple[Path, str], launched: Launched) -> Non
     again = launched(folder, "retrain.py", *arguments)
     assert _table(again.stdout) == _table(result.stdout)
     assert json.loads((out / "results.json").read_text()) == results
+    planned = launched(folder, "retrain.py", *arguments, "--dry-run")
+    assert f"; {len(results)} of all {len(results)} epochs are done already" in planned.stdout
+    assert "before:" not in planned.stdout
 
 
 def test_retrain_of_a_bare_architecture(

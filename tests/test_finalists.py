@@ -294,11 +294,13 @@ def test_from_the_search_to_the_retraining(
     again = _run(launched, tmp_path, *command)
     assert "finalists:" not in again
     assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == files
-    assert f"; {epochs} of these epochs are done already" in _run(launched, tmp_path, "retrain.py", "run", "--dry-run")
+    whole = told["settings"]["recipe"]["epochs"]
+    planned = _run(launched, tmp_path, "retrain.py", "run", "--dry-run")
+    assert f"; {epochs} of all {whole} epochs are done already" in planned
     retrained = _run(launched, tmp_path, "retrain.py", "run")
     assert "found, seed 0: goes on from where" in retrained
     planned = _run(launched, tmp_path, "retrain.py", "run", "--seeds", "2", "--dry-run")
-    assert f"; {told['settings']['recipe']['epochs']} of these epochs are done already" in planned
+    assert f"; {whole} of all {2 * whole} epochs are done already" in planned
     assert "finalist" in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -14,7 +14,7 @@ from foundation.metric import ACCURACY, Measured
 from reports import analysis
 from search_space import Architecture, Attention, Budget, InputError, build
 from search_space.baselines import compared
-from search_space.cost.cost import measure, piece_cost
+from search_space.cost.cost import Cost, measure, piece_cost
 from search_space.cost.encoding import encoding
 from search_space.cost.latency import LatencyTable
 from search_space.cost.priced_space import PricedSpace
@@ -54,10 +54,17 @@ def test_every_network_once_at_its_exact_cost(space: PricedSpace) -> None:
         assert Architecture.from_json(architecture.to_json()) == architecture
 
 
+@pytest.fixture(scope="module")
+def costs(space: PricedSpace) -> dict[Architecture, Cost]:
+    """Of every network of the space."""
+    return {one: space.cost(one) for one in space.space.enumerate()}
+
+
 @settings(max_examples=12, deadline=None)
 @given(share=st.floats(0.0, 1.1), params=st.booleans())
-def test_exactly_those_within_a_budget_are_counted_and_drawn(space: PricedSpace, share: float, params: bool) -> None:
-    costs = {one: space.cost(one) for one in space.space.enumerate()}
+def test_exactly_those_within_a_budget_are_counted_and_drawn(
+    space: PricedSpace, costs: dict[Architecture, Cost], share: float, params: bool
+) -> None:
     least, most = space.cost(space.smallest), space.cost(space.largest)
     budget = Budget(
         round(least.macs + share * (most.macs - least.macs)), most.params // 2 + least.params if params else None

@@ -183,7 +183,7 @@ def test_a_retraining_s_time_is_that_of_its_parts(
     assert said[0].startswith(f"time:    about {duration(2 * 3 * 6 * 10.0)} in one process (6 trainings, each of 6 ")
     show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, reporter, behind={"one": 9})
     assert said[2].startswith(f"time:    about {duration((36 - 9) * 10.0)} in one process (6 trainings, each of 6 ")
-    assert "; 9 of these epochs are done already)" in said[2]
+    assert "; 9 of all 36 epochs are done already)" in said[2]
 
 
 def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(

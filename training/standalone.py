@@ -285,13 +285,22 @@ def epochs_behind(
     method: ChosenMethod = LABELS,
     begun: Sequence[Path] = (),
 ) -> int:
-    """How many epochs of its training `train_standalone` would find: in the folder, or where it was begun."""
+    """How many epochs of its training `train_standalone` would find: in the folder, or where it was begun.
+
+    A forecast: of lines that cannot be read none is counted.
+    """
     resolved = _resolved(data, recipe, task, seed, start, teaching, method)
     places = (folder, *(begun if distributed.world() == 1 else ()))
-    found = next((place for place in places if _holds(place, architecture, resolved)), None)
-    if found is None or not (found / METRICS).exists():
-        return 0
-    return min(recipe.epochs, len(read_text(found / METRICS, MAX_METRICS).splitlines()))
+    for place in places:
+        if not _holds(place, architecture, resolved) or (place != folder and not (place / CHECKPOINT).exists()):
+            continue
+        try:
+            done = len(read_text(place / METRICS, MAX_METRICS).splitlines()) if (place / METRICS).exists() else 0
+        except InputError:
+            return 0
+        goes_on = any((place / name).exists() for name in (CHECKPOINT, previous(Path(CHECKPOINT)).name))
+        return min(done, recipe.epochs) if goes_on or done >= recipe.epochs else 0
+    return 0
 
 
 def _resolved(
@@ -319,7 +328,7 @@ def _resolved(
 
 
 def _holds(place: Path, architecture: Architecture, resolved: dict[str, Any]) -> bool:
-    """Whether a folder has the checkpoint or the end of this very training."""
+    """Whether a folder has weights of this very training."""
     wanted = {ARCHITECTURE: architecture.to_dict(), RECIPE: resolved}
     if not all((place / name).exists() for name in (WEIGHTS, *wanted)):
         return False

@@ -85,11 +85,10 @@ def show_retraining(
     trained = sum(behind.values())
     trainings = len(networks) * seeds
     each_of = f"{trainings} trainings, each of" if trainings > 1 else "1 training of"
+    done = f"; {trained} of all {trainings * recipe.epochs} epochs are done already" if trained else ""
     steps = "" if isinstance(task, Acting) else f" of {epoch_steps(len(data.train), recipe.batch_size)} steps"
-    reporter.say(
-        f"time:    about {duration(total)} in one process ({each_of} {recipe.epochs} epochs{steps}"
-        f"{f'; {trained} of these epochs are done already' if trained else ''}), without the test"
-    )
+    whole = f"{each_of} {recipe.epochs} epochs{steps}{done}"
+    reporter.say(f"time:    about {duration(total)} in one process ({whole}), without the test")
     reporter.say(f"memory:  about {peak_memory() / 2**30:.1f} GiB")
 
 

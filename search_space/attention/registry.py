@@ -15,7 +15,8 @@ its registration on an op is searched, shared, costed, drawn and put through the
 
 import functools
 import inspect
-from typing import cast
+from collections.abc import Hashable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,12 +41,23 @@ def kinds() -> tuple[str, ...]:
 
 def takes_reduction(kind: str) -> bool:
     """Whether the op is searched over reduction ratios."""
-    return "reduction" in inspect.signature(OPS.get(kind)).parameters
+    return "reduction" in _parameters(OPS.get(kind))
 
 
 def takes_classes(kind: str) -> bool:
     """Whether the op tells the network's classes apart, and so differs with their number."""
-    return "classes" in inspect.signature(OPS.get(kind)).parameters
+    return "classes" in _parameters(OPS.get(kind))
+
+
+def _parameters(op: type[nn.Module]) -> frozenset[str]:
+    """What its constructor takes."""
+    return _parameters_known(cast(Hashable, op))
+
+
+@functools.cache
+def _parameters_known(op: Any) -> frozenset[str]:
+    """Every label of a piece asks, hundreds of thousands of times for a table of a space."""
+    return frozenset(inspect.signature(op).parameters)
 
 
 def create(attention: Attention, channels: int, activation: type[nn.Module], classes: int = 0) -> nn.Module:
@@ -54,7 +66,7 @@ def create(attention: Attention, channels: int, activation: type[nn.Module], cla
     Raises InputError for an unknown kind or ratio, and for an op that wants classes where there are none.
     """
     op = OPS.get(attention.kind)
-    wanted = inspect.signature(op).parameters
+    wanted = _parameters(op)
     arguments: dict[str, object] = {"channels": channels}
     if "activation" in wanted:
         arguments["activation"] = activation

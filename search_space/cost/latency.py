@@ -22,7 +22,8 @@ The file is JSON:
     }
 
 All times are integers, nanoseconds for one image: a piece's by a call of it alone, `call_ns` by a call that computes
-nothing. `@` gives the side of the piece's square input in pixels, `k` the kernel's, `s` the stride. `scale` and
+nothing. `@` gives the side of the piece's square input in pixels, `k` the kernel's, `s` the stride; an
+attention with a probe has the number of classes after that of channels, `attention cifs 96>10 relu6 @56`. `scale` and
 `constant_ns` correct the sum towards whole networks, which meet other caches than a piece that runs again and again;
 `networks` says on how many they were fitted, 0 (with 1 and 0) where they were not. Device and runtime are free text.
 """

@@ -86,12 +86,16 @@ class T2TSpace(SearchSpace):
                 raise InputError(f"token_strides: expected {STEPS} strides each, got {shown(strides)}")
         states = len({prod(strides) for strides in self.token_strides}) * len(self.width) * len(self.depth)
         shapes = len(self.tokens) * len(self.kernel_size) * len(self.token_strides) * len(self.token_width)
-        blocks = len(self.attention) * max(len(self.heads) * len(self.expansion), len(self.width))
-        if max(states, blocks) > MOST_STATES or shapes > MOST_SHAPES:
+        if states > MOST_STATES or shapes > MOST_SHAPES or len(self.heads) * len(self.expansion) > MOST_STATES:
             raise InputError(
-                f"width: {states} combinations of stride, width and depth, {blocks} of attention with a block's other "
-                f"options or width, and {shapes} of tokens, are too many to count; at most {MOST_STATES}, "
-                f"{MOST_STATES} and {MOST_SHAPES} are"
+                f"width: {states} combinations of stride, width and depth, and {shapes} of tokens, are too many to "
+                f"count; at most {MOST_STATES} and {MOST_SHAPES} are"
+            )
+        attended = len(self.attention) * max(len(self.heads) * len(self.expansion), len(self.width))
+        if attended > MOST_STATES:
+            raise InputError(
+                f"attention: {len(self.attention)} attentions, for each width and each pair of heads and expansion, "
+                f"are {attended} combinations, too many to count; offer fewer, at most {MOST_STATES} combinations are"
             )
         # An architecture checks its own fields: every option is tried in one.
         options = {name: getattr(self, name) for name in (*_LISTS, "token_strides")}
