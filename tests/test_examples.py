@@ -42,6 +42,7 @@ def test_own_pictures_writes_digits(tmp_path: Path) -> None:
     assert (tmp_path / "digit-3" / "000.png").read_bytes() == b"mine"
 
 
+@pytest.mark.usefixtures("few_references")
 def test_custom_attention_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -170,6 +170,7 @@ def test_every_sampler_proposes_it(sampler: str, tmp_path: Path) -> None:
         pytest.importorskip("optunahub")
     settings = ["--evaluator", "zero-cost", "--sampler", sampler, "--trials", "14", "--max-macs", str(BUDGET)]
     settings += ["--objectives", "accuracy"] if sampler == "gp" else []
+    settings += [] if sampler == "random" else ["--score", "params"]
     search.main(["--space", "pooled-32", "--data", "digits", "--quiet", *settings, "--out", str(tmp_path / "run")])
     front = json.loads((tmp_path / "run" / "front.json").read_text())["front"]
     assert front

@@ -1,5 +1,6 @@
 """--dry-run of search.py and retrain.py: what would be done and what it takes; nothing is written."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,33 @@ def test_a_retraining_s_time_is_that_of_its_parts(
     show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, reporter, behind={"one": 9})
     assert said[2].startswith(f"time:    about {duration((36 - 9) * 10.0)} in one process (6 trainings, each of 6 ")
     assert "; 9 of all 36 epochs are done already)" in said[2]
+
+
+def test_what_is_trained_already_is_counted_where_it_would_be_found(
+    tiny_space: PricedSpace, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "small.json", tmp_path / "out"
+    write_json(source, tiny_space.smallest.to_dict())
+    flags = [str(source), "--data", f"folder:{picture_folder}", "--out", str(out), "--batch-size", "16"]
+    flags += ["--epochs", "2"]
+    retrain.main(flags)
+
+    def done() -> int:
+        capsys.readouterr()
+        retrain.main([*flags, "--dry-run"])
+        found = re.search(r"; (\d+) of all 2 epochs are done already\)", capsys.readouterr().out)
+        return int(found[1]) if found else 0
+
+    lines = (out / "given-0" / "metrics.jsonl").read_bytes()
+    assert done() == 2
+    (out / "given-0" / "metrics.jsonl").write_bytes(lines.splitlines(keepends=True)[0])
+    assert done() == 1
+    (out / "given-0" / "metrics.jsonl").write_bytes(b"\xff" + lines)
+    assert done() == 0
+    (out / "given-0" / "metrics.jsonl").write_bytes(lines.splitlines(keepends=True)[0])
+    for path in (out / "given-0").glob("checkpoint*"):
+        path.unlink()
+    assert done() == 0
 
 
 def test_what_does_not_fit_is_planned_in_parts_as_it_would_be_trained(

@@ -273,6 +273,7 @@ def test_a_supernets_scores(tiny_space: PricedSpace, data: Dataset, scorer: Scor
     assert "corrected by a score of the untrained network (progressivity)" in corrected.about()
 
 
+@pytest.mark.usefixtures("few_references")
 @pytest.mark.parametrize("prior", ["progressivity", "none"])
 def test_the_command(
     picture_folder: Path,

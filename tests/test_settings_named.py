@@ -47,10 +47,10 @@ def _read() -> Iterator[tuple[str, str]]:
     for path in (file for room in ROOMS for file in (ROOT / room).rglob("*.py")):
         if not re.search("`|--", text := path.read_text()):
             continue
-        tree = ast.parse(text)
-        statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(ast.parse(text)))
+        statements = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
             where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.JoinedStr):
                 yield (

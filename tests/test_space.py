@@ -175,7 +175,8 @@ def test_samples_are_uniform_within_the_budget(tiny_space: PricedSpace, rng: Any
     budget = Budget(max_macs=int(cheapest.macs * 1.8), max_params=int(cheapest.params * 3))
     within = [a for a in tiny_space.space.enumerate() if budget.allows(tiny_space.cost(a))]
     assert 100 < len(within) < 3000
-    drawn = Counter(tiny_space.within(budget).sample(rng) for _ in range(20 * len(within)))
+    bounded = tiny_space.within(budget)
+    drawn = Counter(bounded.sample(rng) for _ in range(20 * len(within)))
     assert set(drawn) <= set(within)
     _assert_uniform(drawn, len(within))
 

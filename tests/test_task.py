@@ -269,6 +269,7 @@ def run(launched: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 PLUGIN = ("--plugin", str(ROOT / "tests" / "bright_squares.py"))
 
 
+@pytest.mark.usefixtures("few_references")
 def test_the_commands_from_search_to_retraining(run: Run, tmp_path: Path) -> None:
     small = ["--data", "squares", "--supernet-epochs", "1", "--batch-size", "32", "--trials", "4", "--startup", "2"]
     result = run("search.py", *PLUGIN, "--task", "centre", *small, "--out", "run")

@@ -63,10 +63,11 @@ def test_mutation_reaches_everything_within_the_budget(small_space: PricedSpace)
     within = {a for a in small_space.space.enumerate() if budget.allows(small_space.cost(a))}
     assert 100 < len(within) < 1000
     rng = random.Random(0)
+    bounded = small_space.within(budget)
     architecture = small_space.smallest
     reached = {architecture}
     for _ in range(40 * len(within)):
-        child = mutate(small_space.within(budget), architecture, rng, rate=0.3)
+        child = mutate(bounded, architecture, rng, rate=0.3)
         assert child != architecture
         architecture = child
         reached.add(child)
