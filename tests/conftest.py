@@ -39,7 +39,8 @@ LONG = (
     "space",
     "signals",
 )
-LONG += ("families", "detection", "export", "coordnas")
+LONG += ("families", "detection", "export", "coordnas", "nni_experiment", "variation", "cost", "latency", "ray")
+LONG += ("streaming", "predictor", "warm_start", "within_epoch", "zero_cost")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,7 @@
 """Supernet scores corrected by networks trained by themselves."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 import evaluators.proxy.evaluator as proxy
 from commands import search
+from commands.presets import PRESETS
 from evaluators.ranking import kendall
 from evaluators.supernet.anchored import FOLDER, AnchoredEvaluator, Anchoring, AnchorSettings
 from evaluators.supernet.evaluator import SupernetEvaluator
@@ -136,6 +138,8 @@ def test_too_few_anchors_are_refused() -> None:
 @pytest.mark.usefixtures("few_references")
 def test_the_command(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    digits = PRESETS["digits"]
+    monkeypatch.setitem(PRESETS, "digits", replace(digits, anchor=digits.anchor.lasting(1)))
     flags = ["--supernet-epochs", "1", "--batch-size", "16", "--trials", "4", "--startup", "2", "--quiet"]
     search.main(["--data", f"folder:{picture_folder}", "--anchors", "10", "--out", "run", *flags])
     assert (tmp_path / "run" / "best.json").exists()
