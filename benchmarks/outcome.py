@@ -222,8 +222,7 @@ class Bench:
         if shape != "space":
             assert source.priced is not None
             source = replace(source, priced=replace(source.priced, space=named_space(shape)))
-        settings = FinalistSettings(0, self.recipe)
-        contest = Contest(lambda side: self.data, len(self.data.train), CLASSIFICATION, settings, self.folder, QUIET)
+        contest = Contest(self._training(FinalistSettings(0, self.recipe), self.folder))
         found = beside(source, ClassifierHead(self.data.num_classes), contest)
         told = "" if shape == "space" else f", as {shape}"
         return {f"{name}{told}": network for name, network in found.items() if name.endswith("full")}

@@ -55,15 +55,17 @@ def main() -> None:
     arguments = parser.parse_args()
     sources = [read_source(run, None) for run in arguments.runs]
     priced = sources[0].priced
-    assert priced is not None
     for run, source in zip(arguments.runs, sources, strict=True):
-        if source.priced is None or (source.priced.space, source.priced.budget) != (priced.space, priced.budget):
-            raise SystemExit(f"{run}: of another space or budget than {arguments.runs[0]}")
+        if priced is None or source.priced is None or source.preset is None:
+            raise SystemExit(f"{run}: no folder of a search; name those of finished searches")
+        if (source.priced.space, source.priced.budget) != (priced.space, priced.budget):
+            raise SystemExit(f"{run}: of another space or budget than {arguments.runs[0]}; name runs of one")
+    assert priced is not None
     _print_spread(priced, [Path(folder) / FOLDER for folder in arguments.runs] + [*map(Path, arguments.trained)])
     searched: list[tuple[list[Candidate], int]] = []
     for run, source in zip(arguments.runs, sources, strict=True):
         candidates = [one.candidate for one in read_record(Path(run)).evaluated]
-        searched.append((candidates, preset(source.preset or "digits").rescored))
+        searched.append((candidates, preset(str(source.preset)).rescored))
     _print_simulated(priced, searched, arguments.prior, arguments.noise)
 
 

@@ -2,11 +2,9 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from evaluators.finalists import FinalistSettings, FinalistTraining
+from evaluators.finalists import FinalistTraining
 from foundation.errors import InputError
-from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
 from search_space.baselines import compared
@@ -14,8 +12,6 @@ from search_space.cost.cost import Budget, measure
 from search_space.first_weights import FirstWeights
 from search_space.head import Head
 from studies.runs.source import Source
-from training.data.dataset import Dataset
-from training.task import Task
 
 FILLS = 0.98
 """The share of the budget that a hand-designed network takes which fills it."""
@@ -67,21 +63,11 @@ class Contest:
     """Which of some networks does best after the first epochs of its training, which is gone on with if it is chosen.
 
     Args:
-        load: reads the pictures of a side, of which `pictures` are to train on. Under a latency bound each ratio's
-            network may have a side of its own.
-        folder: where the retraining is.
+        training: trains them as the retraining does, in its folder.
     """
 
-    def __init__(
-        self,
-        load: Callable[[int], Dataset],
-        pictures: int,
-        task: Task,
-        settings: FinalistSettings,
-        folder: Path,
-        reporter: Reporter,
-    ):
-        self._training = FinalistTraining(load, pictures, task, settings, folder, reporter)
+    def __init__(self, training: FinalistTraining):
+        self._training = training
 
     def __call__(self, networks: Sequence[Architecture]) -> int:
         training = self._training
@@ -97,23 +83,15 @@ class Contest:
 
 
 class Foreseen:
-    """What a Contest in the folder would choose, where all that it asks for is there already; else the middle one.
+    """What a Contest would choose, where all that it asks for is there already; else the middle one. Trains nothing.
 
     Attributes:
         missing: how many trainings of `epochs` epochs each are left for that.
     """
 
-    def __init__(
-        self,
-        load: Callable[[int], Dataset],
-        pictures: int,
-        task: Task,
-        settings: FinalistSettings,
-        folder: Path,
-        reporter: Reporter,
-    ):
-        self._training = FinalistTraining(load, pictures, task, settings, folder, reporter)
-        self.epochs = settings.halving.epochs[0]
+    def __init__(self, training: FinalistTraining):
+        self._training = training
+        self.epochs = training.halving.epochs[0]
         self.missing = 0
 
     def __call__(self, networks: Sequence[Architecture]) -> int:

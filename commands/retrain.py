@@ -15,10 +15,11 @@ from commands.another_run import RETRAINED
 from commands.compare import Best, Contest, Foreseen, beside, check_comparable, middle
 from commands.planning import nothing_written, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, acting_method, chosen_method, recipe, resolved
+from commands.retrain_told import say_plan
 from commands.same_training import same_training
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
-from evaluators.finalists import FinalistSettings, begun
+from evaluators.finalists import FinalistSettings, FinalistTraining, begun
 from evaluators.weight_sources import first_weights, own_shared_weights
 from foundation import distributed
 from foundation.device import default_threads, resolve_device
@@ -34,7 +35,6 @@ from reports.terminal.comparison_plot import plot_comparison
 from reports.terminal.deployed_tables import precision_table
 from reports.terminal.description import head_alone
 from reports.terminal.numbers_table import numbers_table
-from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
 from search_space.first_weights import FirstWeights, check_init
@@ -186,61 +186,41 @@ def main(arguments: Sequence[str]) -> None:
         PICTURES: {"test": len(data.test)},
         **init.recorded,
     }
+    contests = settings.compare and distributed.world() == 1
+    contested = FinalistTraining(load, data.count("train"), what_for, FinalistSettings(0, chosen, init), out, reporter)
+
+    def behind(name: str, architecture: Architecture, seed: int) -> int:
+        return epochs_behind(
+            architecture,
+            load(architecture.resolution),
+            chosen,
+            what_for,
+            seed=seed,
+            folder=out / folder_name(name, seed),
+            start=init,
+            teaching=teaching,
+            method=method,
+            begun=_begun(out, source, architecture),
+        )
+
     if settings.dry_run:
         run_folder.check_same(out, identity, free, KEPT, RETRAINED)
         use_threads(default_threads(), lanes=device.type == "cpu")
         with TemporaryDirectory() as temporary:
             prepare(what_for, Path(temporary), data, reporter)
         if distributed.rank() == 0:
-            predict = teaching.predict if teaching else None
-            trials = FinalistSettings(0, chosen, init)
-            foreseen = Foreseen(load, data.count("train"), what_for, trials, out, reporter)
-            if settings.compare and distributed.world() == 1:
+            foreseen = Foreseen(contested)
+            if contests:
                 networks = {**own, **_beside(source, what_for, head, foreseen)}
-                sized = {architecture.resolution: load(architecture.resolution) for architecture in networks.values()}
-            behind = {
-                name: sum(
-                    epochs_behind(
-                        architecture,
-                        sized[architecture.resolution],
-                        chosen,
-                        what_for,
-                        seed=seed,
-                        folder=out / folder_name(name, seed),
-                        start=init,
-                        teaching=teaching,
-                        method=method,
-                        begun=_begun(out, source, architecture),
-                    )
-                    for seed in _numbers(settings)
-                )
-                for name, architecture in networks.items()
-            }
-            show_retraining(
-                networks,
-                sized,
-                chosen,
-                settings.seeds,
-                reporter,
-                predict,
-                adapt=settings.micro_batch == "auto",
-                task=what_for,
-                method=method,
-                behind=behind,
-            )
-            if foreseen.missing:
-                trainings = f"{foreseen.missing} trainings of {foreseen.epochs} epochs each"
-                reporter.say(f"before:  {trainings}, to choose the ratio of each attention")
+            say_plan(networks, load, chosen, what_for, settings, reporter, teaching, method, behind, foreseen)
         reporter.say(nothing_written(out))
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=RETRAINED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         prepare(what_for, out, data, reporter)
-        if settings.compare and distributed.world() == 1:
-            trials = FinalistSettings(0, chosen, init)
-            contest = Contest(load, data.count("train"), what_for, trials, out, reporter)
-            networks = {**own, **_beside(source, what_for, head, contest)}
+        if contests:
+            networks = {**own, **_beside(source, what_for, head, Contest(contested))}
         rows = []
         results = []
         numbers = {}
@@ -249,7 +229,7 @@ def main(arguments: Sequence[str]) -> None:
             if not what_for.class_labels:
                 reporter.say(f"{name}: {head_alone(architecture, head)}")
             trained: list[Trained] = []
-            for seed in _numbers(settings):
+            for seed in range(settings.seed, settings.seed + settings.seeds):
                 folder = out / folder_name(name, seed)
                 result = train_standalone(
                     architecture,
@@ -291,11 +271,6 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
         best = out / folder_name(next(iter(networks)), settings.seed)
         say_next(what_for, out, best, arguments, reporter, exported=bool(settings.export))
-
-
-def _numbers(settings: RetrainSettings) -> range:
-    """The seeds of each network's trainings."""
-    return range(settings.seed, settings.seed + settings.seeds)
 
 
 def _begun(out: Path, source: Source, architecture: Architecture) -> list[Path]:

@@ -153,6 +153,7 @@ class FinalistTraining:
     def rung(self, architecture: Architecture, rung: int) -> Measured:
         """What the finalist comes to after a rung (from 0), which goes on from the rung before it."""
         folder = self._folder(architecture)
+        remove_leftovers(folder, (RUNGS,))
         known = self._known(folder)
         epochs = self.halving.epochs[rung]
         begin = self.halving.epochs[rung - 1] if rung else 0
@@ -176,7 +177,7 @@ class FinalistTraining:
         return self._told(folder, known, epochs)
 
     def known(self, architecture: Architecture, rung: int) -> Measured | None:
-        """What `rung` gave before; None if it has not been asked for."""
+        """What `rung` gave before; None if it has not been asked for. Leaves the folder as it is."""
         folder, epochs = self._folder(architecture), self.halving.epochs[rung]
         known = self._known(folder)
         return self._told(folder, known, epochs) if str(epochs) in known else None
@@ -210,9 +211,6 @@ class FinalistTraining:
     def _known(self, folder: Path) -> dict[str, Any]:
         """What its rungs gave, by the epoch."""
         path = folder / RUNGS
-        if not folder.exists():
-            return {}
-        remove_leftovers(folder, (RUNGS,))
         content = read_json(path) if path.exists() else {}
         if not isinstance(content, dict):
             raise InputError(f"{path}: not a finalist's rungs; remove {folder}")

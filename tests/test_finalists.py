@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands.compare import Contest
+from commands.compare import Contest, Foreseen
 from commands.planning import plan_finalists
 from commands.recipes import RECIPES
 from commands.search_settings import SearchSettings, settings_of
@@ -337,10 +337,17 @@ def test_a_contest_reads_the_pictures_of_each_side(
         return Metrics(network.resolution / 100, 0.1)
 
     monkeypatch.setattr(training_of_finalists, "train_part", trained_by)
-    contest = Contest(
-        lambda side: (read.append(side), data)[1], 12, CLASSIFICATION, FinalistSettings(0, RECIPE), tmp_path, QUIET
+    settings = FinalistSettings(0, RECIPE)
+    training = FinalistTraining(
+        lambda side: (read.append(side), data)[1], 12, CLASSIFICATION, settings, tmp_path, QUIET
     )
+    foreseen = Foreseen(training)
+    assert foreseen(networks[:1]) == 0
+    assert (foreseen.missing, foreseen.epochs, list(tmp_path.iterdir())) == (1, settings.halving.epochs[0], [])
+    contest = Contest(training)
     assert contest(networks) == 1
+    foreseen = Foreseen(training)
+    assert (foreseen(networks), foreseen.missing) == (1, 0)
     assert read == [48, 96]
     (kept,) = tmp_path.glob("finalists/*/weights.safetensors")  # those of the ratios that lost are gone
     assert kept.parent == begun(tmp_path, networks[1])[0]

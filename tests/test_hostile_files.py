@@ -129,7 +129,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.data.digits.SIZES", {"train": 60, "validation": 30, "test": 30})
-        patch.setattr("commands.retrain.show_retraining", lambda *_, **__: None)
+        patch.setattr("commands.retrain_told.show_retraining", lambda *_, **__: None)
         search.main([*FLAGS, "--quiet", "--out", str(run)])
         best = json.loads((run / "best.json").read_text())
         place = run / "retrain" / "found-0"

@@ -95,7 +95,7 @@ class T2TSpace(SearchSpace):
         if attended > MOST_STATES:
             raise InputError(
                 f"attention: {len(self.attention)} attentions, for each width and each pair of heads and expansion, "
-                f"are {attended} combinations, too many to count; offer fewer, at most {MOST_STATES} combinations are"
+                f"are {attended} combinations, too many to count; offer fewer (at most {MOST_STATES} combinations)"
             )
         # An architecture checks its own fields: every option is tried in one.
         options = {name: getattr(self, name) for name in (*_LISTS, "token_strides")}
