@@ -10,14 +10,14 @@ search: .venv/installed
 OTHER_PROCESSOR = ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=2
 
 # Two processes of one thread: the networks of the tests are too small for more threads, and threads that wait for a busy
-# core spin.
+# core spin. Bytecode is kept also where a machine is set not to: the tests' many processes would compile the project each.
 test: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
-	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
 	$(OTHER_PROCESSOR) .venv/bin/pytest tests/test_distributed.py tests/test_lanes.py
 
 docs: .venv/installed-dev

@@ -1,8 +1,9 @@
 """Fixtures that several files share."""
 
+import random
 import runpy
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import tests.pooled_family  # noqa: F401 (registers itself: contract tests over 
 from commands.recipes import RECIPES
 from evaluators.prior import FEWEST
 from evaluators.zero_cost import Batch
-from search_space.architecture import Attention
+from search_space.architecture import Architecture, Attention
 from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.stage_options import StageOptions
 from search_space.parts import NO_ATTENTION
 from search_space.space import SearchSpace
 from tasks.neural import brief_training
+from tests.forked import Forked
 from training.data.digits import source
 from training.methods.base import Method
 
@@ -115,6 +117,14 @@ def launched(
     return launch
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Runs a launcher in a process of its own, which has torch imported already."""
+    it = Forked()
+    yield it
+    it.close()
+
+
 @pytest.fixture
 def few_references(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prior learns from as few networks as it takes, each drawn once; searches by shared weights spend most on it."""
@@ -132,6 +142,25 @@ def short_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings of the hidden network of simulated neurons, and of those beside it, are of two epochs."""
     monkeypatch.setattr(brief_training, "RECIPE", replace(brief_training.RECIPE, epochs=2, batch_size=16))
+
+
+@pytest.fixture(scope="session")
+def covering() -> Callable[[SearchSpace, int], list[Architecture]]:
+    """So many architectures of a space. Each decision takes its options in turn, so that few architectures have all."""
+
+    def drawn(space: SearchSpace, count: int) -> list[Architecture]:
+        rng = random.Random(7)
+        turns: dict[str, Iterator[Any]] = {}
+
+        def in_turn(options: Sequence[Any]) -> Iterator[Any]:
+            while True:
+                yield from rng.sample(options, len(options))  # another order each time: decisions are to mix
+
+        return [
+            space.assemble(lambda name, options: next(turns.setdefault(name, in_turn(options)))) for _ in range(count)
+        ]
+
+    return drawn
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 from commands import ending
+from tests.forked import Forked
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
@@ -25,6 +26,16 @@ Launched = Callable[..., subprocess.CompletedProcess[str]]
 
 def _command(script: str, *arguments: str) -> list[str]:
     return [sys.executable, "-W", "error::DeprecationWarning:__main__", str(ROOT / script), *arguments]
+
+
+# The prior learns from as few networks as it takes.
+FEW = """
+from evaluators.prior import FEWEST
+from evaluators.supernet import room
+from evaluators.zero_cost import Batch
+
+room.PRIOR_BATCH = Batch(size=16, reference=FEWEST)
+"""
 
 
 def _run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,10 +53,10 @@ def small(picture_folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> tuple[Path, str]:
+def finished(tmp_path_factory: pytest.TempPathFactory, small: list[str], forked: Forked) -> tuple[Path, str]:
     """A run that was never killed, and what it printed."""
     folder = tmp_path_factory.mktemp("whole")
-    result = _run(folder, "search.py", *small)
+    result = forked(folder, "search.py", *small, before=FEW)
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
@@ -74,10 +85,15 @@ def test_search_leaves_everything(finished: tuple[Path, str]) -> None:
 def test_a_finished_run_prints_its_table_again(finished: tuple[Path, str], small: list[str]) -> None:
     folder, printed = finished
     kept = {name: (folder / "runs/digits" / name).read_bytes() for name in ("front.json", "best.json", "report.html")}
+    argv = [str(ROOT / "search.py"), *small]
     result = subprocess.run(
-        _command("search.py", *small),
+        [
+            sys.executable,
+            "-c",
+            f"{FEW}\nimport runpy, sys\nsys.argv = {argv}\nrunpy.run_path({argv[0]!r}, run_name='__main__')",
+        ],
         cwd=folder,
-        env={**ENVIRONMENT, "PYTHONPROFILEIMPORTTIME": "1"},
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), "PYTHONPROFILEIMPORTTIME": "1"},
         capture_output=True,
         text=True,
     )
@@ -117,23 +133,31 @@ setattr(place, name, dying)
 """
 
 
-def _kill_after(folder: Path, arguments: list[str], module: str, name: str, count: int) -> None:
+@pytest.fixture
+def kill_after(forked: Forked, small: list[str], tmp_path: Path) -> Callable[[str, str, int], None]:
     """Runs the search until so many calls of that function have returned."""
-    plugin = folder / "deadly.py"
-    plugin.write_text(DEADLY.format(module=module, name=name, count=count))
-    result = _run(folder, "search.py", *arguments, "--plugin", plugin.name)
-    assert result.returncode == -signal.SIGKILL, result.stderr
+
+    def run(module: str, name: str, count: int) -> None:
+        deadly = DEADLY.format(module=module, name=name, count=count)
+        result = forked(tmp_path, "search.py", *small, before=FEW + deadly)
+        assert result.returncode == -signal.SIGKILL, result.stderr
+
+    return run
 
 
 def test_a_search_killed_in_training_and_in_searching_ends_alike(
-    finished: tuple[Path, str], small: list[str], tmp_path: Path
+    finished: tuple[Path, str],
+    small: list[str],
+    tmp_path: Path,
+    forked: Forked,
+    kill_after: Callable[[str, str, int], None],
 ) -> None:
     run = tmp_path / "runs" / "digits"
-    _kill_after(tmp_path, small, "training.loop", "save_checkpoint", 1)
+    kill_after("training.loop", "save_checkpoint", 1)
     assert not (run / "supernet.safetensors").exists()
-    _kill_after(tmp_path, small, "studies.storage.optuna_study", "OptunaStudy.accept", 9)
+    kill_after("studies.storage.optuna_study", "OptunaStudy.accept", 9)
     assert not (run / "front.json").exists()
-    result = _run(tmp_path, "search.py", *small)
+    result = forked(tmp_path, "search.py", *small, before=FEW)
     assert result.returncode == 0, result.stderr
     for name in ("front.json", "best.json", "supernet.safetensors", "config.json"):
         assert (run / name).read_bytes() == (finished[0] / "runs/digits" / name).read_bytes(), name
@@ -304,6 +328,7 @@ def test_other_evaluators(
     assert all(objective in trial.user_attrs for trial in study.best_trials)
 
 
+@pytest.mark.usefixtures("few_references")
 def test_another_configuration_is_refused(finished: tuple[Path, str], small: list[str], launched: Launched) -> None:
     for more in ([], ["--dry-run"]):
         message = _refused(launched, finished[0], "search.py", *small, "--seed", "1", *more)

@@ -34,6 +34,7 @@ SMALL = {
     "retrain.py": ["--epochs", "1"],
     "adapt.py": ["--epochs", "1", "--rotation-epochs", "1"],
     "measure_latency.py": ["--rounds", "1"],
+    "evaluate.py": ["--pictures", "16"],
     "examples/own_dataset.py": ["--trials", "4", "--epochs", "1", "--pictures", "200"],
     "examples/registered_attention.py": ["--trials", "4", "--epochs", "1"],
     "examples/own_pictures.py": [

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -268,10 +268,11 @@ def test_a_trial_process_is_told_by_its_environment(monkeypatch: pytest.MonkeyPa
     assert nni_experiment.trial_threads() == 2
 
 
-def test_the_command(tmp_path: Path, trial: list[str]) -> None:
+def test_the_command(
+    tmp_path: Path, trial: list[str], launched: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
     arguments = ["--evaluator", "tabular", "--framework", "nni", "--sampler", "evolution", "--engine", "nni"]
-    line = [sys.executable, "search.py", *arguments, "--trials", "1", "--startup", "1", "--out", str(tmp_path / "run")]
-    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = launched(tmp_path, "search.py", *arguments, "--trials", "1", "--startup", "1", "--out", "run")
     assert ended.returncode == 0, ended.stderr
     assert "NNI's page, on this machine alone: http://127.0.0.1:" in ended.stdout + ended.stderr
     best = json.loads((tmp_path / "run" / "best.json").read_text())

@@ -26,6 +26,7 @@ from search_space.first_weights import FirstWeights
 from search_space.network import Network, build
 from search_space.spaces import priced_space
 from tasks.classification.room import CLASSIFICATION
+from tests.forked import Forked
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
 from training.data.dataset import files_of
 from training.data.datasets import Dataset, load_data
@@ -232,7 +233,7 @@ LabelStep.__call__ = dying
 
 
 def test_killed_by_the_system_and_started_again(
-    picture_folder: Path, tmp_path: Path, launched: Callable[..., "subprocess.CompletedProcess[str]"]
+    picture_folder: Path, tmp_path: Path, launched: Callable[..., "subprocess.CompletedProcess[str]"], forked: Forked
 ) -> None:
     """The command, by SIGKILL in the midst of an epoch, with everything random switched on."""
     (tmp_path / "mine.json").write_text(priced_space("mobilenetv2-32").smallest.to_json())
@@ -241,10 +242,7 @@ def test_killed_by_the_system_and_started_again(
     command += ["--augmentation", "crop-flip", "--learning-rate", "0.05"]
     torch.set_num_threads(1)
     assert launched(tmp_path, *command, "--out", "whole").returncode == 0
-    (tmp_path / "deadly.py").write_text(DEADLY)
-    dying = [sys.executable, str(ROOT / command[0]), *command[1:], "--out", "killed", "--plugin", "deadly.py"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    assert subprocess.run(dying, cwd=tmp_path, env=environment, timeout=300).returncode == -signal.SIGKILL
+    assert forked(tmp_path, *command, "--out", "killed", before=DEADLY).returncode == -signal.SIGKILL
     assert launched(tmp_path, *command, "--out", "killed").returncode == 0
     for name in ("weights.safetensors", "predictions.safetensors"):
         whole, again = (load_weights(tmp_path / out / "given-0" / name)[0] for out in ("whole", "killed"))
@@ -266,27 +264,29 @@ from training.recipe import Recipe
 from training.standalone import train_standalone
 from tasks.classification.room import CLASSIFICATION
 
-out, pictures, dies = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "dies"
+pictures, again = sys.argv[1], os.environ["TORCHELASTIC_RESTART_COUNT"] == "1"
 step = LabelStep.__call__
 
 def dying(self, images, labels, number):
-    if dies and number == 6 and distributed.rank() == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if not again and number == 6 and distributed.rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    Path(f"{out}-restarts").write_text(os.environ["TORCHELASTIC_RESTART_COUNT"])
     return step(self, images, labels, number)
 
 LabelStep.__call__ = dying
 torch.set_num_threads(1)
-if os.environ["TORCHELASTIC_RESTART_COUNT"] == "1" and os.environ["RANK"] == "1":
+if again:
+    Path("again").touch()
+if again and os.environ["RANK"] == "1":
     time.sleep(2)  # the first rank, ahead, finds what the ranks before it left in torchrun's store
 with distributed.joined():
     data = load_data(f"folder:{pictures}", 32, torch.device("cpu"))
     recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.05, ema_decay=0.8)
     quiet = Reporter(quiet=True)
     smallest = priced_space("mobilenetv2-32").smallest
-    train_standalone(
-        smallest, data, recipe, CLASSIFICATION, seed=0, folder=out, reporter=quiet, what="it"
-    )
+    for name in ("dies", "lives"):  # only those that are started again come to the second
+        train_standalone(
+            smallest, data, recipe, CLASSIFICATION, seed=0, folder=Path(name), reporter=quiet, what="it"
+        )
 """
 
 
@@ -294,11 +294,10 @@ def test_torchrun_restarts_from_the_last_checkpoint(picture_folder: Path, tmp_pa
     (tmp_path / "elastic.py").write_text(ELASTIC)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    for name in ("lives", "dies"):
-        command = [*torchrun, "--max-restarts", "1", "elastic.py", name, str(picture_folder), name]
-        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert result.returncode == 0, result.stderr
-    assert [(tmp_path / f"{name}-restarts").read_text() for name in ("lives", "dies")] == ["0", "1"]
+    command = [*torchrun, "--max-restarts", "1", "elastic.py", str(picture_folder)]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "again").exists()
     lives, dies = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("lives", "dies"))
     assert all(torch.equal(tensor, dies[key]) for key, tensor in lives.items())
 
