@@ -48,6 +48,7 @@ from training.data.people import clips
 from training.data.people.motion import ALIKE
 from training.lanes import use_threads
 from training.model_file import load_model
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.resize import resized_batches
 from training.specs import ACTIONS as TASK
@@ -106,7 +107,13 @@ class Bench:
     ) -> dict[str, dict[str, float]]:
         what = f"{arm} {seed}"
         trained = train_standalone(
-            self.architecture, usual, self.recipe, ACTIONS, seed=seed, folder=folder, reporter=self.reporter, what=what
+            self.architecture,
+            usual,
+            Procedure(self.recipe, ACTIONS),
+            seed=seed,
+            folder=folder,
+            reporter=self.reporter,
+            what=what,
         )
         network, _ = load_model(folder / WEIGHTS)
         batches = resized_batches(reversed_.test.batches(256), self.architecture.resolution)

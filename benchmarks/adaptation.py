@@ -50,6 +50,7 @@ from training.data.held import HeldSplit
 from training.data.pictures import Pictures
 from training.data.split import Split
 from training.model_file import load_model
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import WEIGHTS, train_standalone
 
@@ -187,7 +188,9 @@ class Bench:
 def _trained(data: Dataset, recipe: Recipe, seed: int, folder: Path) -> float:
     """The test accuracy of a network that is trained with labels; its weights are in the folder."""
     what = task("classification", "bottleneck")
-    result = train_standalone(_network(), data, recipe, what, seed=seed, folder=folder, reporter=QUIET, what=data.name)
+    result = train_standalone(
+        _network(), data, Procedure(recipe, what), seed=seed, folder=folder, reporter=QUIET, what=data.name
+    )
     return result.test.measured.value
 
 

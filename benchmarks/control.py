@@ -45,6 +45,7 @@ from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.lanes import use_threads
 from training.methods.settings import ChosenMethod
+from training.procedure import Procedure
 from training.standalone import CHECKPOINT, train_standalone
 from training.task import Task, on
 
@@ -111,13 +112,11 @@ def _trained(
         result = train_standalone(
             network,
             data,
-            RECIPES["control"].lasting(arguments.epochs),
-            control,
+            Procedure(RECIPES["control"].lasting(arguments.epochs), control, method=ChosenMethod("ppo", own)),
             seed=seed,
             folder=folder,
             reporter=QUIET,
             what=arm,
-            method=ChosenMethod("ppo", own),
         )
         write_json(kept, result.test.measured.numbers())
         remove_checkpoints(folder / CHECKPOINT)

@@ -56,6 +56,7 @@ from training.methods.choice import METHODS, Training
 from training.methods.contrast import contrast
 from training.methods.core_tuning import TEMPERATURE, CoreTuningStep
 from training.methods.settings import LABELS, ChosenMethod, CoreTuning
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import CHECKPOINT, train_standalone
 from training.targets import Targets
@@ -115,13 +116,11 @@ def main() -> None:
     train_standalone(
         network,
         replace(pictures, classes=()),
-        recipe,
-        PRETRAINING,
+        Procedure(recipe, PRETRAINING, method=ChosenMethod("simclr")),
         seed=0,
         folder=folder / "pretrained",
         reporter=Reporter(quiet=False),
         what="backbone",
-        method=ChosenMethod("simclr"),
     )
     arms = _arms(weights_in(folder / "pretrained"), arguments.contrast)
     for labels in arguments.labels:
@@ -190,14 +189,11 @@ def _tested(arm: Arm, network: Architecture, data: Dataset, recipe: Recipe, seed
         result = train_standalone(
             network,
             data,
-            recipe,
-            CLASSIFICATION,
+            Procedure(recipe, CLASSIFICATION, start=arm.start, method=arm.method),
             seed=seed,
             folder=folder,
             reporter=QUIET,
             what=arm.name,
-            start=arm.start,
-            method=arm.method,
         )
         write_json(kept, {"test": result.test.measured.value})
         remove_checkpoints(folder / CHECKPOINT)

@@ -58,6 +58,7 @@ from training.data.dataset import Dataset
 from training.data.datasets import load_data
 from training.data.scenes import CLASSES, CONTEXT
 from training.lanes import use_threads
+from training.procedure import Procedure
 from training.sizing import planned
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 from training.task import Task
@@ -143,13 +144,11 @@ class Bench:
                 trained = train_standalone(
                     arm.architecture,
                     self.data,
-                    self.recipe,
-                    arm.task,
+                    Procedure(self.recipe, arm.task, start=start),
                     seed=seed,
                     folder=folder,
                     reporter=QUIET,
                     what=name,
-                    start=start,
                 )
                 values = trained.test.measured.numbers()
                 values |= {entry.name: entry.value for entry in trained.test.entries if entry.value is not None}
@@ -172,7 +171,13 @@ class Bench:
             smaller = architecture.at(architecture.resolution // 2)
             recipe = planned(RECIPES["quick"], MADE_FOR["quick"], len(self.pictures.train))
             trained = train_standalone(
-                smaller, self.pictures, recipe, CLASSIFICATION, seed=seed, folder=folder, reporter=QUIET, what="classes"
+                smaller,
+                self.pictures,
+                Procedure(recipe, CLASSIFICATION),
+                seed=seed,
+                folder=folder,
+                reporter=QUIET,
+                what="classes",
             )
             print(f"{folder.name}: {100 * trained.test.measured.value:.2f} % of test pictures", flush=True)
             remove_checkpoints(folder / CHECKPOINT)

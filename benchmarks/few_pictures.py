@@ -30,6 +30,7 @@ from training.data import digits
 from training.data.datasets import Dataset, Split, load_data
 from training.data.held import HeldSplit
 from training.data.pictures import Pictures
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.sizing import epoch_steps, planned
 from training.standalone import train_standalone
@@ -102,7 +103,13 @@ def _drawn(split: Split, count: int) -> Split:
 def _accuracy(network: Architecture, data: Dataset, recipe: Recipe, seed: int) -> float:
     with TemporaryDirectory() as folder:
         trained = train_standalone(
-            network, data, recipe, CLASSIFICATION, seed=seed, folder=Path(folder), reporter=QUIET, what="few pictures"
+            network,
+            data,
+            Procedure(recipe, CLASSIFICATION),
+            seed=seed,
+            folder=Path(folder),
+            reporter=QUIET,
+            what="few pictures",
         )
     return trained.test.measured.value
 

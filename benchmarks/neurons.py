@@ -46,6 +46,7 @@ from tasks.neural.attacks import GUIDED, METHODS
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.lanes import use_threads
+from training.procedure import Procedure
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 
 SIDE = 32
@@ -104,8 +105,7 @@ def _of_seed(seed: int, data: Dataset, arguments: argparse.Namespace) -> dict[st
             trained = train_standalone(
                 network,
                 data,
-                RECIPES["quick"].lasting(arguments.epochs),
-                task("classification"),
+                Procedure(RECIPES["quick"].lasting(arguments.epochs), task("classification")),
                 seed=seed,
                 folder=folder,
                 reporter=QUIET,

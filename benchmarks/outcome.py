@@ -64,6 +64,7 @@ from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.data.datasets import load_data
 from training.lanes import use_threads
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.sizing import planned
 from training.standalone import CHECKPOINT, METRICS, train_standalone
@@ -161,8 +162,7 @@ class Bench:
                 result = train_standalone(
                     architecture,
                     self.data,
-                    self.recipe,
-                    CLASSIFICATION,
+                    Procedure(self.recipe, CLASSIFICATION),
                     seed=seed,
                     folder=folder,
                     reporter=QUIET,

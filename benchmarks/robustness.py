@@ -51,6 +51,7 @@ from training.data.dataset import Dataset
 from training.data.datasets import load_data
 from training.lanes import use_threads
 from training.methods.settings import LABELS, Adversarial, ChosenMethod
+from training.procedure import Procedure
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 from training.task import Task, on
 
@@ -124,13 +125,15 @@ def _trained(
     result = train_standalone(
         network,
         data,
-        RECIPES["quick"].lasting(arguments.epochs),
-        task("classification") if name == "natural" else robust,
+        Procedure(
+            RECIPES["quick"].lasting(arguments.epochs),
+            task("classification") if name == "natural" else robust,
+            method=LABELS if name == "natural" else method,
+        ),
         seed=seed,
         folder=folder,
         reporter=QUIET,
         what=name,
-        method=LABELS if name == "natural" else method,
     )
     write_json(kept, {"seconds": result.seconds})
     remove_checkpoints(folder / CHECKPOINT)

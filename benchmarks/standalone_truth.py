@@ -37,6 +37,7 @@ from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import load_weights, remove_checkpoints
 from training.data import digits
 from training.data.datasets import Dataset, HeldSplit, Split, load_data
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.resize import resized
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
@@ -287,8 +288,7 @@ def _run(plan: Plan, folder: Path, jobs: Sequence[tuple[int, int]]) -> None:
             train_standalone(
                 architecture,
                 data,
-                plan.recipe,
-                CLASSIFICATION,
+                Procedure(plan.recipe, CLASSIFICATION),
                 seed=seed,
                 folder=result.parent,
                 reporter=quiet,

@@ -62,6 +62,7 @@ from tasks.classification.room import CLASSIFICATION
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
 from training.lanes import use_threads
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.sizing import planned
 from training.standalone import CHECKPOINT, METRICS, train_standalone
@@ -155,7 +156,7 @@ def _trained(name: str, network: Architecture, data: Dataset, recipe: Recipe, se
     kept = own / "outcome.json"
     if not kept.exists():
         trained = train_standalone(
-            network, data, recipe, CLASSIFICATION, seed=seed, folder=own, reporter=QUIET, what=name
+            network, data, Procedure(recipe, CLASSIFICATION), seed=seed, folder=own, reporter=QUIET, what=name
         )
         lines = [json.loads(line) for line in (own / METRICS).read_text().splitlines()]
         validation = max(line["validation_accuracy"] for line in lines)

@@ -24,8 +24,8 @@ from studies.runs.identity import FILES
 from studies.runs.source import read_source
 from tasks.pretraining import PRETRAINING
 from training.lanes import use_threads
+from training.procedure import Procedure
 from training.sizing import planned, told
-from training.specs import named
 from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
 
 KEPT = (f"{CHECKPOINT}*", WEIGHTS, run_folder.RESULTS)
@@ -68,15 +68,13 @@ def main(arguments: Sequence[str]) -> None:
     out = Path(settings.out) if settings.out else source.folder / "pretrain"
     if not settings.out:
         check_inside(out, source.folder)
+    procedure = Procedure(chosen, PRETRAINING, init, method=chosen_method)
     identity = {
         "architecture": architecture.digest(),
         "data": data.identity,
         "recipe": chosen.described(),
-        "init": init.name,
-        "teacher": None,
         "seed": settings.seed,
-        **named("task", PRETRAINING.name),
-        **chosen_method.described(),
+        **procedure.described(),
     }
     free = {
         "data": source.data,
@@ -91,9 +89,7 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             sized = {architecture.resolution: data}
-            show_retraining(
-                {"backbone": architecture}, sized, chosen, 1, reporter, task=PRETRAINING, method=chosen_method
-            )
+            show_retraining({"backbone": architecture}, sized, procedure, 1, reporter)
         reporter.say(nothing_written(out))
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=PRETRAINED)
@@ -102,14 +98,11 @@ def main(arguments: Sequence[str]) -> None:
         result = train_standalone(
             architecture,
             data,
-            chosen,
-            PRETRAINING,
+            procedure,
             seed=settings.seed,
             folder=out,
             reporter=reporter,
             what=f"backbone, seed {settings.seed}",
-            start=init,
-            method=chosen_method,
         )
         measured = result.test.measured
         if distributed.rank() == 0:

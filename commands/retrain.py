@@ -51,13 +51,13 @@ from training.methods.choice import check_method
 from training.methods.settings import ChosenMethod
 from training.methods.teacher import load_teacher
 from training.model_file import load_model
+from training.procedure import Procedure, Teaching
 from training.resize import resized
 from training.sizing import told_apart
-from training.specs import PPO, ROBUST, TASK, named
+from training.specs import PPO, ROBUST, TASK
 from training.standalone import (
     CHECKPOINT,
     WEIGHTS,
-    Teaching,
     Trained,
     check_trainable,
     epochs_behind,
@@ -150,16 +150,9 @@ def main(arguments: Sequence[str]) -> None:
     for line in (said, few):
         if line:
             reporter.say(line)
+    procedure = Procedure(chosen, what_for, init, teaching, settings.micro_batch == "auto", method)
     for architecture in networks.values():
-        check_trainable(
-            architecture,
-            sized[architecture.resolution],
-            chosen,
-            what_for,
-            teaching=teaching,
-            adapt=settings.micro_batch == "auto",
-            method=method,
-        )
+        check_trainable(architecture, sized[architecture.resolution], procedure)
     number = "" if settings.network is None else f"-{settings.network}"
     out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
     if not settings.out:
@@ -169,11 +162,8 @@ def main(arguments: Sequence[str]) -> None:
         "architecture": source.architecture.digest(),
         "data": data.identity,
         "recipe": chosen.described(),
-        "init": init.name,
-        "teacher": teaching.name if teaching else None,
-        **named("task", what_for.name),
+        **procedure.described(),
         **described(what_for.metric),
-        **method.described(),
     }
     free = {
         "command": again,
@@ -193,13 +183,9 @@ def main(arguments: Sequence[str]) -> None:
         return epochs_behind(
             architecture,
             load(architecture.resolution),
-            chosen,
-            what_for,
+            procedure,
             seed=seed,
             folder=out / folder_name(name, seed),
-            start=init,
-            teaching=teaching,
-            method=method,
             begun=_begun(out, source, architecture),
         )
 
@@ -212,7 +198,7 @@ def main(arguments: Sequence[str]) -> None:
             foreseen = Foreseen(contested)
             if contests:
                 networks = {**own, **_beside(source, what_for, head, foreseen)}
-            say_plan(networks, load, chosen, what_for, settings, reporter, teaching, method, behind, foreseen)
+            say_plan(networks, load, procedure, settings, reporter, behind, foreseen)
         reporter.say(nothing_written(out))
         return
     opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=RETRAINED)
@@ -234,16 +220,11 @@ def main(arguments: Sequence[str]) -> None:
                 result = train_standalone(
                     architecture,
                     load(architecture.resolution),
-                    chosen,
-                    what_for,
+                    procedure,
                     seed=seed,
                     folder=folder,
                     reporter=reporter,
                     what=f"{name}, seed {seed}",
-                    start=init,
-                    teaching=teaching,
-                    adapt=settings.micro_batch == "auto",
-                    method=method,
                     begun=_begun(out, source, architecture),
                 )
                 keep_test(folder, what_for, load(architecture.resolution), result.test, name, reporter)

@@ -8,21 +8,15 @@ from foundation.progress import Reporter
 from reports.terminal.plan import show_retraining
 from search_space.architecture import Architecture
 from training.data.dataset import Dataset
-from training.methods.settings import ChosenMethod
-from training.recipe import Recipe
-from training.standalone import Teaching
-from training.task import Task
+from training.procedure import Procedure
 
 
 def say_plan(
     networks: Mapping[str, Architecture],
     load: Callable[[int], Dataset],
-    recipe: Recipe,
-    task: Task,
+    procedure: Procedure,
     settings: RetrainSettings,
     reporter: Reporter,
-    teaching: Teaching | None,
-    method: ChosenMethod,
     behind: Callable[[str, Architecture, int], int],
     foreseen: Foreseen,
 ) -> None:
@@ -37,13 +31,9 @@ def say_plan(
     show_retraining(
         networks,
         {architecture.resolution: load(architecture.resolution) for architecture in networks.values()},
-        recipe,
+        procedure,
         settings.seeds,
         reporter,
-        teaching.predict if teaching else None,
-        adapt=settings.micro_batch == "auto",
-        task=task,
-        method=method,
         behind={name: sum(behind(name, one, seed) for seed in seeds) for name, one in networks.items()},
     )
     if foreseen.missing:

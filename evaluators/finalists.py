@@ -23,6 +23,7 @@ from search_space.architecture import Architecture
 from search_space.first_weights import SCRATCH, FirstWeights
 from training.checkpoint import remove_checkpoints
 from training.data.dataset import Dataset
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.sizing import epoch_steps
 from training.standalone import CHECKPOINT, WEIGHTS, train_part
@@ -162,14 +163,12 @@ class FinalistTraining:
             measured = train_part(
                 architecture,
                 self._load(architecture.resolution),
-                self.settings.recipe,
-                self.task,
+                Procedure(self.settings.recipe, self.task, start=self.settings.init),
                 until=epochs,
                 seed=SEED,
                 folder=folder,
                 reporter=part,
                 what=f"{architecture.digest()[:12]}, to epoch {epochs}",
-                start=self.settings.init,
             )
             known[str(epochs)] = checked(measured, self.metric).numbers()
             write_json(folder / RUNGS, known)

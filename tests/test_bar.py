@@ -20,6 +20,7 @@ from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import load_data
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import train_standalone
 
@@ -76,7 +77,13 @@ def test_a_trainings_bar_has_the_validation(picture_folder: Path, tmp_path: Path
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.1)
     folder = tmp_path / "found"
     train_standalone(
-        tiny_space.smallest, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=reporter, what="found"
+        tiny_space.smallest,
+        data,
+        Procedure(recipe, CLASSIFICATION),
+        seed=0,
+        folder=folder,
+        reporter=reporter,
+        what="found",
     )
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     validated = [ACCURACY.told(json.loads(line)["validation_accuracy"]) for line in lines]

@@ -35,6 +35,7 @@ from training.data.datasets import Split, load_data
 from training.diverged import DivergedError
 from training.loop import fit
 from training.methods.base import FunctionMethod
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import train_standalone
 from training.synchronised_norm import SynchronisedBatchNorm, synchronise
@@ -98,7 +99,7 @@ def _alone(folder: Path, pictures: Path) -> dict[str, float]:
     architecture = priced_space("mobilenetv2-32").smallest
     data = load_data(f"folder:{pictures}", 32, CPU)
     trained = train_standalone(
-        architecture, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=QUIET, what="found"
+        architecture, data, Procedure(recipe, CLASSIFICATION), seed=0, folder=folder, reporter=QUIET, what="found"
     )
     return trained.test.measured.numbers()
 
@@ -442,7 +443,7 @@ class TestOnAGPU:
         architecture = priced_space("mobilenetv2-32").smallest
         recipe = Recipe(epochs=8, batch_size=16, learning_rate=0.05)
         trained = train_standalone(
-            architecture, data, recipe, CLASSIFICATION, seed=0, folder=tmp_path, reporter=QUIET, what="found"
+            architecture, data, Procedure(recipe, CLASSIFICATION), seed=0, folder=tmp_path, reporter=QUIET, what="found"
         )
         assert trained.test.measured.value > 0.5
 

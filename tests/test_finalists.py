@@ -35,6 +35,7 @@ from tasks.classification.room import CLASSIFICATION
 from training import standalone
 from training.checkpoint import load_weights
 from training.data.datasets import Dataset, load_data
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import train_standalone
 
@@ -168,7 +169,14 @@ def test_a_training_in_parts_is_the_retrainings_own(
 
 def _whole(data: Dataset, network: Any, folder: Path, reporter: Reporter, places: list[Path], seed: int = 0) -> Any:
     return train_standalone(
-        network, data, RECIPE, CLASSIFICATION, seed=seed, folder=folder, reporter=reporter, what="found", begun=places
+        network,
+        data,
+        Procedure(RECIPE, CLASSIFICATION),
+        seed=seed,
+        folder=folder,
+        reporter=reporter,
+        what="found",
+        begun=places,
     )
 
 

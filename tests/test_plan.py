@@ -23,8 +23,10 @@ from search_space.architecture import Architecture
 from search_space.cost.cost import Budget
 from search_space.cost.priced_space import PricedSpace
 from studies.halving import halve
+from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import load_data
 from training.methods.label_step import LabelStep
+from training.procedure import Procedure
 from training.recipe import Recipe
 
 QUIET = Reporter(quiet=True)
@@ -180,9 +182,10 @@ def test_a_retraining_s_time_is_that_of_its_parts(
     monkeypatch.setattr("reports.terminal.plan.epoch_seconds", lambda *args: (9.0, 1.0))
     data = load_data(f"folder:{picture_folder}", 24, torch.device("cpu"), QUIET)
     networks = {"one": tiny_space.smallest, "other": tiny_space.largest}
-    show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, reporter)
+    procedure = Procedure(Recipe(epochs=6, batch_size=8), CLASSIFICATION)
+    show_retraining(networks, {16: data, 24: data}, procedure, 3, reporter)
     assert said[0].startswith(f"time:    about {duration(2 * 3 * 6 * 10.0)} in one process (6 trainings, each of 6 ")
-    show_retraining(networks, {16: data, 24: data}, Recipe(epochs=6, batch_size=8), 3, reporter, behind={"one": 9})
+    show_retraining(networks, {16: data, 24: data}, procedure, 3, reporter, behind={"one": 9})
     assert said[2].startswith(f"time:    about {duration((36 - 9) * 10.0)} in one process (6 trainings, each of 6 ")
     assert "; 9 of all 36 epochs are done already)" in said[2]
 

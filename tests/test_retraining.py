@@ -33,6 +33,7 @@ from training.data.datasets import Dataset, load_data
 from training.methods.drop_path import add_drop_path
 from training.methods.label_step import LabelStep
 from training.model_file import load_model
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import Trained, train_standalone
 
@@ -61,7 +62,13 @@ def data(picture_folder: Path) -> Dataset:
 def _trained(folder: Path, data: Dataset, recipe: Recipe = EVERYTHING, **more: Any) -> Trained:
     architecture = priced_space("mobilenetv2-32").smallest
     return train_standalone(
-        architecture, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=QUIET, what="found", **more
+        architecture,
+        data,
+        Procedure(recipe, CLASSIFICATION, **more),
+        seed=0,
+        folder=folder,
+        reporter=QUIET,
+        what="found",
     )
 
 
@@ -175,7 +182,13 @@ class TestLastTwoCheckpoints:
             checkpoint.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
         architecture = priced_space("mobilenetv2-32").smallest
         train_standalone(
-            architecture, data, EVERYTHING, CLASSIFICATION, seed=0, folder=hurt, reporter=Reporter(), what="found"
+            architecture,
+            data,
+            Procedure(EVERYTHING, CLASSIFICATION),
+            seed=0,
+            folder=hurt,
+            reporter=Reporter(),
+            what="found",
         )
         assert ("going on from the one before it" in capsys.readouterr().out) == (damage != "absent")
         for name, tensor in self._weights(whole).items():
@@ -260,6 +273,7 @@ from foundation import distributed
 from training.data.datasets import load_data
 from training.methods.label_step import LabelStep
 from foundation.progress import Reporter
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import train_standalone
 from tasks.classification.room import CLASSIFICATION
@@ -285,7 +299,7 @@ with distributed.joined():
     smallest = priced_space("mobilenetv2-32").smallest
     for name in ("dies", "lives"):  # only those that are started again come to the second
         train_standalone(
-            smallest, data, recipe, CLASSIFICATION, seed=0, folder=Path(name), reporter=quiet, what="it"
+            smallest, data, Procedure(recipe, CLASSIFICATION), seed=0, folder=Path(name), reporter=quiet, what="it"
         )
 """
 

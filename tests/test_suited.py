@@ -189,7 +189,8 @@ def test_a_search_of_photographs_goes_on_and_is_retrained_as_such(
     shutil.rmtree(tmp_path / "hub")
 
     monkeypatch.setattr(
-        "commands.retrain_told.show_retraining", lambda networks, sized, recipe, *more, **named: used.append(recipe)
+        "commands.retrain_told.show_retraining",
+        lambda networks, sized, procedure, *more, **named: used.append(procedure.recipe),
     )
     used: list[Recipe] = []
     capsys.readouterr()

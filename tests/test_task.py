@@ -33,6 +33,7 @@ from training.checkpoint import load_weights
 from training.data.datasets import Dataset
 from training.methods.label_step import LabelStep
 from training.model_file import ModelInfo, load_model
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import train_standalone
 from training.targets import in_float32, joined, moved, picked, shared_out
@@ -60,7 +61,9 @@ class Killed(BaseException):
 
 
 def _trained(priced: PricedSpace, data: Dataset, folder: Path) -> Any:
-    return train_standalone(priced.largest, data, RECIPE, CENTRE, seed=0, folder=folder, reporter=QUIET, what="found")
+    return train_standalone(
+        priced.largest, data, Procedure(RECIPE, CENTRE), seed=0, folder=folder, reporter=QUIET, what="found"
+    )
 
 
 def test_it_is_trained_alone(priced: PricedSpace, data: Dataset, tmp_path: Path) -> None:

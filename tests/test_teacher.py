@@ -14,8 +14,9 @@ from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset, load_data
 from training.methods.teacher import load_teacher
 from training.model_file import ModelInfo, save_model
+from training.procedure import Procedure, Teaching
 from training.recipe import Recipe
-from training.standalone import Teaching, Trained, train_standalone
+from training.standalone import Trained, train_standalone
 
 QUIET = Reporter(quiet=True)
 CPU = torch.device("cpu")
@@ -31,13 +32,11 @@ def _taught(folder: Path, data: Dataset, teaching: Teaching | None) -> Trained:
     return train_standalone(
         architecture,
         data,
-        recipe,
-        CLASSIFICATION,
+        Procedure(recipe, CLASSIFICATION, teaching=teaching),
         seed=0,
         folder=folder,
         reporter=QUIET,
         what="found",
-        teaching=teaching,
     )
 
 

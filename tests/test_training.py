@@ -22,6 +22,7 @@ from training.data.datasets import Split, load_data
 from training.diverged import DivergedError
 from training.loop import fit
 from training.methods.base import FunctionMethod
+from training.procedure import Procedure
 from training.recipe import Recipe
 from training.standalone import train_standalone
 from training.task import Examination
@@ -197,7 +198,7 @@ def test_standalone_training(picture_folder: Path, tmp_path: Path) -> None:
 
     def train(folder: Path) -> Any:
         return train_standalone(
-            architecture, data, recipe, CLASSIFICATION, seed=0, folder=folder, reporter=QUIET, what="found"
+            architecture, data, Procedure(recipe, CLASSIFICATION), seed=0, folder=folder, reporter=QUIET, what="found"
         )
 
     result = train(tmp_path / "a")
@@ -228,7 +229,9 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
     monkeypatch.setattr("training.standalone._examine", scripted)
     recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.05)
     architecture = priced_space("mobilenetv2-32").smallest
-    train_standalone(architecture, data, recipe, CLASSIFICATION, seed=0, folder=tmp_path, reporter=QUIET, what="found")
+    train_standalone(
+        architecture, data, Procedure(recipe, CLASSIFICATION), seed=0, folder=tmp_path, reporter=QUIET, what="found"
+    )
     kept, _ = load_weights(tmp_path / "weights.safetensors")
     equal = [all(torch.equal(kept[name], tensor) for name, tensor in weights.items()) for weights in validated]
     assert equal == [False, True, False, False]

@@ -21,23 +21,20 @@ from foundation.metric import Measured
 from foundation.progress import Reporter
 from foundation.seeds import derive
 from search_space.architecture import Architecture
-from search_space.first_weights import SCRATCH, FirstWeights
 from search_space.network import Network, build
 from training.checkpoint import load_weights, previous, save_weights
 from training.data.datasets import Dataset, Split
 from training.diverged import History
 from training.loop import fit
+from training.methods.base import Method
 from training.methods.choice import METHODS, Training
 from training.methods.drop_path import add_drop_path
-from training.methods.registry import Predict
-from training.methods.settings import LABELS, ChosenMethod
 from training.model_file import ModelInfo, save_model
-from training.recipe import Recipe
+from training.procedure import Procedure
 from training.resize import resized_batches
 from training.smoothed import judged, smoothing
-from training.specs import named
 from training.synchronised_norm import synchronise
-from training.task import Examination, Task
+from training.task import Examination
 
 WEIGHTS, ARCHITECTURE, METRICS, CHECKPOINT = "weights.safetensors", "architecture.json", "metrics.jsonl", "checkpoint"
 RECIPE, PREDICTIONS, EVENTS = "recipe.json", "predictions.safetensors", "tensorboard"
@@ -58,50 +55,37 @@ class Trained:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Teaching:
-    """A teacher, and what tells it apart from others."""
-
-    name: str
-    predict: Predict
-
-
-def check_trainable(
-    architecture: Architecture,
-    data: Dataset,
-    recipe: Recipe,
-    task: Task,
-    *,
-    teaching: Teaching | None = None,
-    adapt: bool = False,
-    method: ChosenMethod = LABELS,
-) -> None:
+def check_trainable(architecture: Architecture, data: Dataset, procedure: Procedure) -> None:
     """Raises InputError for what the method refuses to train, before anything is written: it is made once for that.
 
     Torch's global random state stays as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        network = build(architecture, task.head(data.num_classes, architecture)).to(data.device)
-        predict = teaching.predict if teaching else None
-        METHODS[method.name](
-            Training(network, architecture.resolution, recipe, task, data, predict, adapt, own=method.own)
-        )
+        network = build(architecture, procedure.task.head(data.num_classes, architecture)).to(data.device)
+        _method(network, architecture, data, procedure)
+
+
+def _method(
+    network: Network,
+    architecture: Architecture,
+    data: Dataset,
+    procedure: Procedure,
+    say: Callable[[str], None] = lambda message: None,
+) -> Method:
+    """What takes the network's steps."""
+    its = (network, architecture.resolution, procedure.recipe, procedure.task, data, procedure.teacher, procedure.adapt)
+    return METHODS[procedure.method.name](Training(*its, say=say, own=procedure.method.own))
 
 
 def train_standalone(
     architecture: Architecture,
     data: Dataset,
-    recipe: Recipe,
-    task: Task,
+    procedure: Procedure,
     *,
     seed: int,
     folder: Path,
     reporter: Reporter,
     what: str,
-    start: FirstWeights = SCRATCH,
-    teaching: Teaching | None = None,
-    adapt: bool = False,
-    method: ChosenMethod = LABELS,
     begun: Sequence[Path] = (),
 ) -> Trained:
     """Trains in `folder`, or goes on there; the weights of the best validation epoch are tested once, at the end.
@@ -117,17 +101,13 @@ def train_standalone(
     - `checkpoint`, `checkpoint.previous`: what a killed training continues from.
 
     Args:
-        adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
-        method: how it is trained, see `training.methods`.
         begun: folders in which it may have been begun; from one that holds this very training it is gone on with.
     """
-    network, history = _trained(
-        architecture, data, recipe, task, seed, folder, reporter, what, start, teaching, adapt, method, begun
-    )
+    network, history = _trained(architecture, data, procedure, seed, folder, reporter, what, begun)
     tensors = distributed.from_first(lambda: load_weights(folder / WEIGHTS)[0])
     network.load_state_dict(tensors)
     with reporter.doing(f"{what}: test"):
-        test = _examine(network, architecture, data.test, recipe, task)
+        test = _examine(network, architecture, data.test, procedure)
     if distributed.world() == 1 and test.predictions:
         save_weights(folder / PREDICTIONS, dict(test.predictions), {})
     return Trained(test, sum(entry["seconds"] for entry in history))
@@ -136,43 +116,37 @@ def train_standalone(
 def train_part(
     architecture: Architecture,
     data: Dataset,
-    recipe: Recipe,
-    task: Task,
+    procedure: Procedure,
     *,
     until: int,
     seed: int,
     folder: Path,
     reporter: Reporter,
     what: str,
-    start: FirstWeights = SCRATCH,
 ) -> Measured:
     """Trains the first epochs of what `train_standalone` would do in the folder, which goes on from there.
 
     By one process. Returns what the training comes to so far by its smoothed weights, see `training.smoothed`.
     """
+    recipe = procedure.recipe
     kept: list[AveragedModel] = []
 
     def smooth(network: Network) -> AveragedModel:
         kept.append(smoothing(network, recipe, len(data.train)))
         return kept[0]
 
-    _trained(architecture, data, recipe, task, seed, folder, reporter, what, start, until=until, smooth=smooth)
-    return judged(kept[0], task, data, architecture.resolution, recipe, seed)
+    _trained(architecture, data, procedure, seed, folder, reporter, what, until=until, smooth=smooth)
+    return judged(kept[0], procedure.task, data, architecture.resolution, recipe, seed)
 
 
 def _trained(
     architecture: Architecture,
     data: Dataset,
-    recipe: Recipe,
-    task: Task,
+    procedure: Procedure,
     seed: int,
     folder: Path,
     reporter: Reporter,
     what: str,
-    start: FirstWeights,
-    teaching: Teaching | None = None,
-    adapt: bool = False,
-    method: ChosenMethod = LABELS,
     begun: Sequence[Path] = (),
     *,
     until: int | None = None,
@@ -180,11 +154,10 @@ def _trained(
 ) -> tuple[Network, History]:
     """The network as it is after its last epoch, and an entry an epoch; the best epoch's weights are in the folder."""
     first = distributed.rank() == 0
+    recipe, task, start = procedure.recipe, procedure.task, procedure.start
     head = task.head(data.num_classes, architecture)
     info = ModelInfo(architecture, data.classes, data.mean, data.std, data.name, task.name, task.described(data), head)
-    teacher = teaching.name if teaching else None
-    pixels = list(data.train.size)
-    resolved = _resolved(data, recipe, task, seed, start, teaching, method)
+    resolved = procedure.resolved(data, seed)
     if first and distributed.world() == 1:  # a training goes on in as many processes as it began
         _take_over(begun, folder, architecture, resolved, lambda message: reporter.say(f"{what}: {message}"))
     finished = distributed.from_first(lambda: _begun(folder, architecture, resolved))
@@ -198,25 +171,13 @@ def _trained(
         synchronise(network)
     add_drop_path(network, recipe.drop_path)
     network = network.to(data.device).to(memory_format=torch.channels_last)
-    step = METHODS[method.name](
-        Training(
-            network,
-            architecture.resolution,
-            recipe,
-            task,
-            data,
-            teacher=teaching.predict if teaching else None,
-            adapt=adapt,
-            say=lambda message: reporter.say(f"{what}: {message}"),
-            own=method.own,
-        )
-    )
+    step = _method(network, architecture, data, procedure, lambda message: reporter.say(f"{what}: {message}"))
     smoothed = smooth(network) if smooth else None
     if smoothed is not None:
         finished = None  # what is judged is in the checkpoint alone
 
     def validated(model: nn.Module) -> dict[str, float]:
-        numbers = _examine(model, architecture, data.validation, recipe, task).measured.numbers()
+        numbers = _examine(model, architecture, data.validation, procedure).measured.numbers()
         return {name: float(value) for name, value in numbers.items()}  # a checkpoint bears no numbers of NumPy's
 
     def best_of(entry: dict[str, float]) -> tuple[float, float]:
@@ -255,11 +216,8 @@ def _trained(
             identity={
                 "architecture": architecture.digest(),
                 "data": data.identity,
-                "pixels": pixels,
-                "init": start.name,
-                "teacher": teacher,
-                **named("task", task.name),
-                **method.described(),
+                "pixels": list(data.train.size),
+                **procedure.described(),
             },
             reporter=reporter,
             what=what,
@@ -275,21 +233,17 @@ def _trained(
 def epochs_behind(
     architecture: Architecture,
     data: Dataset,
-    recipe: Recipe,
-    task: Task,
+    procedure: Procedure,
     *,
     seed: int,
     folder: Path,
-    start: FirstWeights = SCRATCH,
-    teaching: Teaching | None = None,
-    method: ChosenMethod = LABELS,
     begun: Sequence[Path] = (),
 ) -> int:
     """How many epochs of its training `train_standalone` would find: in the folder, or where it was begun.
 
     A forecast: of lines that cannot be read none is counted.
     """
-    resolved = _resolved(data, recipe, task, seed, start, teaching, method)
+    resolved, epochs = procedure.resolved(data, seed), procedure.recipe.epochs
     places = (folder, *(begun if distributed.world() == 1 else ()))
     for place in places:
         if not _holds(place, architecture, resolved) or (place != folder and not (place / CHECKPOINT).exists()):
@@ -299,32 +253,8 @@ def epochs_behind(
         except InputError:
             return 0
         goes_on = any((place / name).exists() for name in (CHECKPOINT, previous(Path(CHECKPOINT)).name))
-        return min(done, recipe.epochs) if goes_on or done >= recipe.epochs else 0
+        return min(done, epochs) if goes_on or done >= epochs else 0
     return 0
-
-
-def _resolved(
-    data: Dataset,
-    recipe: Recipe,
-    task: Task,
-    seed: int,
-    start: FirstWeights,
-    teaching: Teaching | None,
-    method: ChosenMethod,
-) -> dict[str, Any]:
-    """What tells a training of an architecture from another one, as a file has it."""
-    values = {
-        **recipe.described(),
-        "init": start.name,
-        "teacher": teaching.name if teaching else None,
-        "seed": seed,
-        "data": data.identity,
-        "pixels": list(data.train.size),
-        **named("task", task.name),
-        **method.described(),
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(values))
-    return plain
 
 
 def _holds(place: Path, architecture: Architecture, resolved: dict[str, Any]) -> bool:
@@ -396,11 +326,10 @@ def _entry(line: str) -> dict[str, float]:
     return entry
 
 
-def _examine(network: nn.Module, architecture: Architecture, split: Split, recipe: Recipe, task: Task) -> Examination:
+def _examine(network: nn.Module, architecture: Architecture, split: Split, procedure: Procedure) -> Examination:
     batches = split.batches(EVALUATION_BATCH, share=(distributed.rank(), distributed.world()))
-    return task.measure(
-        network, resized_batches(batches, architecture.resolution), shared=True, precision=recipe.precision
-    )
+    resized = resized_batches(batches, architecture.resolution)
+    return procedure.task.measure(network, resized, shared=True, precision=procedure.recipe.precision)
 
 
 def _to_tensorboard(folder: Path, entry: dict[str, float]) -> None:

@@ -15,13 +15,10 @@ from reports.terminal.tables import plain_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
 from search_space.cost.priced_space import PricedSpace
-from tasks.classification.room import CLASSIFICATION
 from training.data.datasets import Dataset
-from training.methods.registry import Predict
-from training.methods.settings import LABELS, ChosenMethod
-from training.recipe import Recipe
+from training.procedure import Procedure
 from training.sizing import epoch_steps
-from training.task import Acting, Task
+from training.task import Acting
 
 DRAWS = 500
 
@@ -52,13 +49,9 @@ def show_plan(
 def show_retraining(
     networks: Mapping[str, Architecture],
     sized: Mapping[int, Dataset],
-    recipe: Recipe,
+    procedure: Procedure,
     seeds: int,
     reporter: Reporter,
-    teacher: Predict | None = None,
-    adapt: bool = False,
-    task: Task = CLASSIFICATION,
-    method: ChosenMethod = LABELS,
     behind: Mapping[str, int] | None = None,
 ) -> None:
     """Prints what the networks cost, and how long each one's training and all of them would take here.
@@ -66,15 +59,15 @@ def show_retraining(
     Args:
         sized: the pictures at each network's side.
         behind: by name, how many epochs of all its trainings there are already.
-        adapt: whether a step that runs out of memory is taken in smaller parts.
     """
+    recipe, task = procedure.recipe, procedure.task
     rows: list[tuple[str, Architecture, Cost, float]] = []
     for name, architecture in networks.items():
         side = architecture.resolution
         data = sized[side]
         with reporter.doing(f"timing the training of {name}"):
             training, validation = epoch_seconds(
-                architecture, side, data, data.train, recipe, teacher, adapt, task, method
+                architecture, side, data, data.train, recipe, procedure.teacher, procedure.adapt, task, procedure.method
             )
         each = recipe.epochs * (training + validation)
         rows.append((name, architecture, measure(architecture, task.head(data.num_classes, architecture)), each))
