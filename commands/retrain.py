@@ -1,9 +1,7 @@
 """Train a found architecture, alone or beside hand-designed ones: see README.md, and `python retrain.py --help`."""
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,15 +10,15 @@ from torch import Tensor
 
 from commands.afterwards import say_next
 from commands.another_run import RETRAINED
-from commands.compare import Best, Contest, Foreseen, beside, check_comparable, middle
+from commands.compare import Contest, Foreseen, check_comparable, middle
 from commands.planning import nothing_written, plan_retraining, suits
 from commands.recipes import RETRAIN, RetrainSettings, acting_method, chosen_method, recipe, resolved
 from commands.retrain_told import say_plan
+from commands.retraining import attacking, begun_in, init_of, networks_beside, task_name, teaching_of
 from commands.same_training import same_training
 from deployment.export import calibration_pictures, check_exported, check_installed, export
 from deployment.precisions import compare_precisions
-from evaluators.finalists import FinalistSettings, FinalistTraining, begun
-from evaluators.weight_sources import first_weights, own_shared_weights
+from evaluators.finalists import FinalistSettings, FinalistTraining
 from foundation import distributed
 from foundation.device import default_threads, resolve_device
 from foundation.errors import InputError
@@ -37,24 +35,20 @@ from reports.terminal.description import head_alone
 from reports.terminal.numbers_table import numbers_table
 from search_space.architecture import Architecture
 from search_space.cost.cost import Cost, measure
-from search_space.first_weights import FirstWeights, check_init
-from search_space.head import Head
+from search_space.first_weights import check_init
 from studies.runs import run_folder
 from studies.runs.identity import FILES, PICTURES
-from studies.runs.source import Source, check_former, read_source
+from studies.runs.source import check_former, read_source
 from studies.storage.storages import check_address, without_password
 from tasks.choice import task
 from training.data.datasets import Dataset
 from training.lanes import use_threads
-from training.methods.adversarial import NAME as ADVERSARIAL
 from training.methods.choice import check_method
-from training.methods.settings import ChosenMethod
-from training.methods.teacher import load_teacher
 from training.model_file import load_model
-from training.procedure import Procedure, Teaching
+from training.procedure import Procedure
 from training.resize import resized
 from training.sizing import told_apart
-from training.specs import PPO, ROBUST, TASK
+from training.specs import PPO
 from training.standalone import (
     CHECKPOINT,
     WEIGHTS,
@@ -64,7 +58,7 @@ from training.standalone import (
     folder_name,
     train_standalone,
 )
-from training.task import Acting, Task, check_class_labels, on, prepare, things
+from training.task import Acting, check_class_labels, on, prepare, things
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
 KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", run_folder.RESULTS)
@@ -96,8 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     if source.recorded:
         reporter.say(f"data {source.data}, as {settings.source} says; --data names others")
 
-    method = _attacking(settings, source.task, method)
-    what_for = task(_task(settings, source.task, method), settings.head)
+    method = attacking(settings, source.task, method)
+    what_for = task(task_name(settings, source.task, method), settings.head)
     if isinstance(what_for, Acting):
         method = acting_method(settings, method)
     elif method.name == PPO != settings.method:
@@ -129,16 +123,16 @@ def main(arguments: Sequence[str]) -> None:
             f"data: {source.data} is not what the search was given any more (files were added, removed, renamed or "
             "changed): what it trained on may be among what is tested on now"
         )
-    init = _init(given_init, settings, source, reporter)
+    init = init_of(given_init, settings, source, reporter)
     check_exported(what_for, settings.export)
     if settings.teacher is not None:
         check_class_labels(what_for, f"`teacher` {settings.teacher}", "leave it out")
-    teaching = _teaching(settings.teacher, data) if settings.teacher else None
+    teaching = teaching_of(settings.teacher, data) if settings.teacher else None
     own = {"found" if source.priced else "given": source.architecture}
     networks = own
     if settings.compare:
         check_comparable(init)
-        networks = {**own, **_beside(source, what_for, head, middle)}
+        networks = {**own, **networks_beside(source, what_for, head, middle)}
     distributed.from_first(lambda: init.check(head, *networks.values()))
     # Each network has pictures of its own side: what it comes to does not depend on what is trained beside it.
     with reporter.doing("reading data"):
@@ -186,7 +180,7 @@ def main(arguments: Sequence[str]) -> None:
             procedure,
             seed=seed,
             folder=out / folder_name(name, seed),
-            begun=_begun(out, source, architecture),
+            begun=begun_in(out, source, architecture),
         )
 
     if settings.dry_run:
@@ -197,7 +191,7 @@ def main(arguments: Sequence[str]) -> None:
         if distributed.rank() == 0:
             foreseen = Foreseen(contested)
             if contests:
-                networks = {**own, **_beside(source, what_for, head, foreseen)}
+                networks = {**own, **networks_beside(source, what_for, head, foreseen)}
             say_plan(networks, load, procedure, settings, reporter, behind, foreseen)
         reporter.say(nothing_written(out))
         return
@@ -206,7 +200,7 @@ def main(arguments: Sequence[str]) -> None:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         prepare(what_for, out, data, reporter)
         if contests:
-            networks = {**own, **_beside(source, what_for, head, Contest(contested))}
+            networks = {**own, **networks_beside(source, what_for, head, Contest(contested))}
         rows = []
         results = []
         numbers = {}
@@ -225,7 +219,7 @@ def main(arguments: Sequence[str]) -> None:
                     folder=folder,
                     reporter=reporter,
                     what=f"{name}, seed {seed}",
-                    begun=_begun(out, source, architecture),
+                    begun=begun_in(out, source, architecture),
                 )
                 keep_test(folder, what_for, load(architecture.resolution), result.test, name, reporter)
                 trained.append(result)
@@ -252,76 +246,6 @@ def main(arguments: Sequence[str]) -> None:
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
         best = out / folder_name(next(iter(networks)), settings.seed)
         say_next(what_for, out, best, arguments, reporter, exported=bool(settings.export))
-
-
-def _begun(out: Path, source: Source, architecture: Architecture) -> list[Path]:
-    """Where a training of the architecture may have been begun: to choose ratios, and as a finalist of the search."""
-    return [*begun(out, architecture), *(begun(source.run, architecture) if source.run else ())]
-
-
-def _beside(source: Source, what_for: Task, head: Head, best: Best) -> dict[str, Architecture]:
-    """The networks to compare with: a task's own where networks act."""
-    if isinstance(what_for, Acting):
-        return what_for.beside(source.architecture, head)
-    return beside(source, head, best)
-
-
-def _attacking(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> ChosenMethod:
-    """The method; of adversarial training, what no flag says is as the task `robust:EPSILON:STEPS` has it.
-
-    Steps are taken from `--task` alone: those of a search are few, for ranking.
-    """
-    name = settings.task or recorded
-    kind, _, attack = name.partition(":")
-    if method.name != ADVERSARIAL or kind != ROBUST or not attack:
-        return method
-    task(name)  # which refuses what it cannot read
-    epsilon, _, steps = attack.partition(":")
-    own = replace(method.own, epsilon=settings.epsilon or epsilon)
-    if settings.task and steps and settings.attack_steps is None:
-        own = replace(own, attack_steps=int(steps))
-    return replace(method, own=own)
-
-
-def _task(settings: RetrainSettings, recorded: str, method: ChosenMethod) -> str:
-    """The name of the task; adversarial training is judged by accuracy under the attack that it trains with."""
-    name = settings.task or recorded
-    kind, _, own = name.partition(":")
-    if method.name != ADVERSARIAL or kind not in (TASK, ROBUST):
-        return name
-    if kind == TASK and own:
-        raise InputError(f"`method` {ADVERSARIAL}: for a linear classifier alone, not for head {own}; leave it out")
-    return f"{ROBUST}:{method.own.epsilon}:{method.own.attack_steps}"
-
-
-def _init(given: str | None, settings: RetrainSettings, source: Source, reporter: Reporter) -> FirstWeights:
-    """Where first weights come from, `auto` decided; where none are given, those of another run that the search had."""
-    if given is None and source.init is not None:
-        path, name = source.init
-        reporter.say(f"init {path}, as the search of {source.run}; --init names others")
-        found = first_weights(path, source.architecture, reporter)
-        if found.name != name:
-            raise InputError(
-                f"`init` {path}: not the weights that the search of {source.run} began from; give `init` where those "
-                "are, or scratch"
-            )
-        return found
-    if settings.init == "supernet":
-        if source.run is None:
-            raise InputError(f"--init supernet: {settings.source} is not a run's folder; give the folder of a search")
-        return own_shared_weights(source.run)
-    assert settings.init is not None
-    return first_weights(settings.init, source.architecture, reporter)
-
-
-def _teaching(spec: str, data: Dataset) -> Teaching:
-    """The teacher, told apart by its name and by what its file holds, not by where that lies."""
-    file = Path(spec.rpartition("=")[2])
-    name = spec
-    if file.is_file():
-        named = f"{spec.rpartition('=')[0]} " if "=" in spec else ""
-        name = f"{named}{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
-    return Teaching(name, load_teacher(spec, data))
 
 
 def _export(settings: RetrainSettings, folder: Path, data: Dataset, reporter: Reporter) -> None:
