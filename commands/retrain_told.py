@@ -1,41 +1,29 @@
 """What a dry run of a retraining says."""
 
-from collections.abc import Callable, Mapping
-
 from commands.compare import Foreseen
-from commands.recipes import RetrainSettings
-from foundation.progress import Reporter
+from commands.retrain_setup import Retraining
+from evaluators.finalists import FinalistTraining
 from reports.terminal.plan import show_retraining
-from search_space.architecture import Architecture
-from training.data.dataset import Dataset
-from training.procedure import Procedure
 
 
-def say_plan(
-    networks: Mapping[str, Architecture],
-    load: Callable[[int], Dataset],
-    procedure: Procedure,
-    settings: RetrainSettings,
-    reporter: Reporter,
-    behind: Callable[[str, Architecture, int], int],
-    foreseen: Foreseen,
-) -> None:
-    """What the trainings of the networks cost, and how long what is left of them takes here.
+def say_plan(wanted: Retraining) -> None:
+    """What the trainings of the networks cost, and how long what is left of them takes here."""
+    foreseen: list[Foreseen] = []
 
-    Args:
-        load: reads the pictures of a side.
-        behind: how many epochs there are already of a network's training, by its name and the seed.
-        foreseen: what has chosen the networks.
-    """
-    seeds = range(settings.seed, settings.seed + settings.seeds)
+    def best(training: FinalistTraining) -> Foreseen:
+        foreseen.append(Foreseen(training))
+        return foreseen[0]
+
+    networks = wanted.compared(best)
     show_retraining(
         networks,
-        {architecture.resolution: load(architecture.resolution) for architecture in networks.values()},
-        procedure,
-        settings.seeds,
-        reporter,
-        behind={name: sum(behind(name, one, seed) for seed in seeds) for name, one in networks.items()},
+        {architecture.resolution: wanted.pictures(architecture) for architecture in networks.values()},
+        wanted.procedure,
+        len(wanted.seeds),
+        wanted.reporter,
+        behind={name: wanted.behind(name, architecture) for name, architecture in networks.items()},
     )
-    if foreseen.missing:
-        trainings = f"{foreseen.missing} trainings of {foreseen.epochs} epochs each"
-        reporter.say(f"before:  {trainings}, to choose the ratio of each attention")
+    for one in foreseen:
+        if one.missing:
+            trainings = f"{one.missing} trainings of {one.epochs} epochs each"
+            wanted.reporter.say(f"before:  {trainings}, to choose the ratio of each attention")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from commands import recipes, retrain, retraining
+from commands import recipes, retrain, retrain_setup
 from commands.recipes import RECIPES, RetrainSettings
 from foundation.errors import InputError
 from foundation.files import write_json
@@ -324,7 +324,7 @@ def test_what_is_trained_beside_a_network_does_not_change_it(
     assert small.resolution < large.resolution
     (tmp_path / "small.json").write_text(small.to_json())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(retraining, "beside", lambda *given: {"other": large})
+    monkeypatch.setattr(retrain_setup, "beside", lambda *given: {"other": large})
     flags = ["small.json", "--data", f"folder:{picture_folder}", "--epochs", "1", "--batch-size", "16", "--quiet"]
 
     def trained(folder: str, network: str) -> dict[str, list[float]]:

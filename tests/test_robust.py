@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from commands import retrain, retraining, search
+from commands import retrain, retrain_setup, search
 from commands.recipes import RECIPES, RETRAIN, chosen_method
 from commands.search_checks import as_task
 from commands.search_settings import SEARCH
@@ -309,15 +309,15 @@ def test_a_killed_training_ends_with_the_same_bits(
 )
 def test_the_attack_of_the_tasks_name_is_not_lost(recorded: str, flags: list[str], expected: str) -> None:
     parsed = RETRAIN.parse(["network.json", "--method", "adversarial", *flags])
-    method = retraining.attacking(parsed, recorded, chosen_method(parsed))
-    assert retraining.task_name(parsed, recorded, method) == expected
+    method = retrain_setup.attacking(parsed, recorded, chosen_method(parsed))
+    assert retrain_setup.task_name(parsed, recorded, method) == expected
     assert f"robust:{method.own.epsilon}:{method.own.attack_steps}" == expected
 
 
 def test_a_tasks_attack_that_cannot_be_read_is_refused_whatever_the_method() -> None:
     parsed = RETRAIN.parse(["network.json", "--method", "adversarial", "--task", "robust:0.1:x"])
     with pytest.raises(InputError, match=re.escape("`task` robust:0.1:x: expected 1 to 1000 steps after 0.1:, got x")):
-        retraining.attacking(parsed, "classification", chosen_method(parsed))
+        retrain_setup.attacking(parsed, "classification", chosen_method(parsed))
 
 
 @pytest.mark.parametrize(
