@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from commands.another_run import RETRAINED
 from commands.compare import Contest
 from commands.planning import nothing_written
 from commands.recipes import RETRAIN, RetrainSettings
-from commands.retrain_setup import KEPT, Retraining, asked
+from commands.retrain_setup import KEPT, Retraining, retraining_of
 from commands.retrain_told import say_plan
 from commands.same_training import same_training
 from deployment.export import calibration_pictures, export
@@ -42,6 +43,8 @@ from training.standalone import WEIGHTS, Trained, train_standalone
 from training.task import Acting, prepare, things
 
 COMPARISON, PLOT = "comparison.json", "comparison.png"
+CLASSES = ("predicted", "labels")
+"""What is kept of test pictures that networks are compared by."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,8 +54,8 @@ def main(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     reporter = Reporter(settings.quiet or distributed.rank() > 0)
     device = resolve_device(settings.device)
-    wanted = asked(settings, device, reporter)
-    aim, out, data = wanted.procedure.task, wanted.out, wanted.data
+    wanted = retraining_of(settings, device, reporter)
+    settings, task, out, data = wanted.settings, wanted.procedure.task, wanted.out, wanted.data
     free = {
         "command": again,
         "data": wanted.source.data,
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         run_folder.check_same(out, wanted.described(), free, KEPT, RETRAINED)
         use_threads(default_threads(), lanes=device.type == "cpu")
         with TemporaryDirectory() as temporary:
-            prepare(aim, Path(temporary), data, reporter)
+            prepare(task, Path(temporary), data, reporter)
         if distributed.rank() == 0:
             say_plan(wanted)
         reporter.say(nothing_written(out))
@@ -76,15 +79,15 @@ def main(arguments: Sequence[str]) -> None:
     opened = run_folder.opened(out, wanted.described(), free, keeps=KEPT, asked=RETRAINED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
-        prepare(aim, out, data, reporter)
-        networks = wanted.compared(Contest)
+        prepare(task, out, data, reporter)
+        networks = wanted.compared(Contest(wanted.contested()))
         trained = {name: _trained(wanted, name, architecture) for name, architecture in networks.items()}
         _tell(wanted, networks, trained)
         best = wanted.folder(next(iter(networks)), settings.seed)
         if distributed.rank() == 0 and settings.export:
             _export(settings, best, data, reporter)
         reporter.say(f"{out}: done in {duration(time.monotonic() - started)}")
-        say_next(aim, out, best, arguments, reporter, exported=bool(settings.export))
+        say_next(task, out, best, arguments, reporter, exported=bool(settings.export))
 
 
 def _trained(wanted: Retraining, name: str, architecture: Architecture) -> list[Trained]:
@@ -106,8 +109,14 @@ def _trained(wanted: Retraining, name: str, architecture: Architecture) -> list[
             begun=wanted.begun(architecture),
         )
         keep_test(folder, task, data, result.test, name, reporter)
-        trained.append(result)
+        trained.append(_without_maps(result))
     return trained
+
+
+def _without_maps(result: Trained) -> Trained:
+    """With the predicted classes alone of its predictions: of many networks, those of each pixel are gigabytes."""
+    kept = {name: result.test.predictions[name] for name in CLASSES if name in result.test.predictions}
+    return replace(result, test=replace(result.test, predictions=kept))
 
 
 def _tell(wanted: Retraining, networks: Mapping[str, Architecture], trained: Mapping[str, Sequence[Trained]]) -> None:
@@ -169,7 +178,7 @@ def _row(
     name: str, architecture: Architecture, trained: Sequence[Trained], data: Dataset, metric: Metric, cost: Cost
 ) -> ComparedNetwork:
     tests = [result.test for result in trained]
-    predictions = [test.predictions for test in tests if {"predicted", "labels"} <= test.predictions.keys()]
+    predictions = [test.predictions for test in tests if set(CLASSES) <= test.predictions.keys()]
     right = tuple((kept["predicted"] == kept["labels"]).numpy() for kept in predictions)
     return ComparedNetwork(
         name,

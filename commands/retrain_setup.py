@@ -48,6 +48,8 @@ class Retraining:
 
     Attributes:
         settings: with what recipe and source say where no flag does.
+        source: the network that is asked for, and the run that it is of.
+        procedure: by which all networks are trained.
         load: reads the pictures of a side.
         data: those of the found network's side.
         networks: by name; where networks are compared, the middle ratios stand for the best ones.
@@ -99,15 +101,18 @@ class Retraining:
             for seed in self.seeds
         )
 
-    def compared(self, best: Callable[[FinalistTraining], Best]) -> Mapping[str, Architecture]:
-        """The networks by name, with the ratios that `best` chooses by short trainings, which are of one process."""
-        if not self.settings.compare or distributed.world() > 1:
-            return self.networks
+    def contested(self) -> FinalistTraining:
+        """The short trainings by which the ratios of hand-designed networks are chosen."""
         procedure = self.procedure
         settings = FinalistSettings(0, procedure.recipe, procedure.start)
         pictures = self.data.count("train")
-        training = FinalistTraining(self.load, pictures, procedure.task, settings, self.out, self.reporter)
-        return _with_beside(self.source, procedure.task, self.head, best(training))
+        return FinalistTraining(self.load, pictures, procedure.task, settings, self.out, self.reporter)
+
+    def compared(self, best: Best) -> Mapping[str, Architecture]:
+        """The networks by name, with the ratios that `best` chooses. With several processes the middle ones stand."""
+        if not self.settings.compare or distributed.world() > 1:
+            return self.networks
+        return _with_beside(self.source, self.procedure.task, self.head, best)
 
     def described(self) -> dict[str, Any]:
         """Plain values that tell the retraining of one folder from another one."""
@@ -120,12 +125,12 @@ class Retraining:
         }
 
 
-def asked(settings: RetrainSettings, device: torch.device, reporter: Reporter) -> Retraining:
+def retraining_of(settings: RetrainSettings, device: torch.device, reporter: Reporter) -> Retraining:
     """What the settings ask for; reads pictures, and writes nothing.
 
     Raises InputError for what cannot be done.
     """
-    _check_alone(settings)
+    _check_settings(settings)
     method = chosen_method(settings)
     source = read_source(settings.source, settings.data, settings.network)
     given_init = settings.init
@@ -168,13 +173,15 @@ def asked(settings: RetrainSettings, device: torch.device, reporter: Reporter) -
     for line in (said, few):
         if line:
             reporter.say(line)
-    procedure = Procedure(chosen, aim, init, teaching, settings.micro_batch == "auto", method)
+    procedure = Procedure(
+        chosen, aim, start=init, teaching=teaching, adapt=settings.micro_batch == "auto", method=method
+    )
     for architecture in networks.values():
         check_trainable(architecture, load(architecture.resolution), procedure)
     return Retraining(settings, source, procedure, load, data, networks, _out(settings, source), reporter)
 
 
-def _check_alone(settings: RetrainSettings) -> None:
+def _check_settings(settings: RetrainSettings) -> None:
     """Raises InputError for what is wrong whatever the source is."""
     check_init(settings.init or "scratch", "supernet")
     chosen = recipe(settings)
@@ -200,7 +207,7 @@ def _aim(settings: RetrainSettings, source: Source, method: ChosenMethod) -> tup
 def _reading(
     settings: RetrainSettings, source: Source, aim: Task, device: torch.device, reporter: Reporter
 ) -> Callable[[int], Dataset]:
-    """Reads the pictures of a side, once."""
+    """What reads the pictures of a side, each side once."""
     streamed = recipe(settings).streamed
 
     @cache
@@ -235,7 +242,7 @@ def _own(source: Source) -> dict[str, Architecture]:
 
 
 def _with_beside(source: Source, aim: Task, head: Head, best: Best) -> dict[str, Architecture]:
-    """That, and the networks to compare with: a task's own where networks act."""
+    """The network that is asked for, and those to compare with; a task's own where networks act."""
     others = aim.beside(source.architecture, head) if isinstance(aim, Acting) else beside(source, head, best)
     return {**_own(source), **others}
 

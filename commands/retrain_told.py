@@ -2,19 +2,13 @@
 
 from commands.compare import Foreseen
 from commands.retrain_setup import Retraining
-from evaluators.finalists import FinalistTraining
 from reports.terminal.plan import show_retraining
 
 
 def say_plan(wanted: Retraining) -> None:
     """What the trainings of the networks cost, and how long what is left of them takes here."""
-    foreseen: list[Foreseen] = []
-
-    def best(training: FinalistTraining) -> Foreseen:
-        foreseen.append(Foreseen(training))
-        return foreseen[0]
-
-    networks = wanted.compared(best)
+    foreseen = Foreseen(wanted.contested())
+    networks = wanted.compared(foreseen)
     show_retraining(
         networks,
         {architecture.resolution: wanted.pictures(architecture) for architecture in networks.values()},
@@ -23,7 +17,6 @@ def say_plan(wanted: Retraining) -> None:
         wanted.reporter,
         behind={name: wanted.behind(name, architecture) for name, architecture in networks.items()},
     )
-    for one in foreseen:
-        if one.missing:
-            trainings = f"{one.missing} trainings of {one.epochs} epochs each"
-            wanted.reporter.say(f"before:  {trainings}, to choose the ratio of each attention")
+    if foreseen.missing:
+        trainings = f"{foreseen.missing} trainings of {foreseen.epochs} epochs each"
+        wanted.reporter.say(f"before:  {trainings}, to choose the ratio of each attention")

@@ -1,4 +1,4 @@
-"""Commands in processes of their own that need not import torch again: one process has, and divides for each of them.
+"""Commands in processes of their own that need not import torch again: one process has, and forks for each of them.
 
 A process of its own is for what ends it (a kill), and for what it leaves behind. What is about the start of Python
 (what it imports, which signals it heeds) needs `python SCRIPT`, which takes four seconds of a core.
@@ -7,6 +7,7 @@ A process of its own is for what ends it (a kill), and for what it leaves behind
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+THREADS = {"OMP_NUM_THREADS": "1"}
+SECONDS = 300  # after which a command that hangs is ended by a signal
 IMPORTED = (
     "torch",
     "torchvision",
@@ -25,7 +28,7 @@ IMPORTED = (
 
 
 class Forked:
-    """The process that divides. It has one thread, so that nothing is held by another at a division."""
+    """The process that forks. It has one thread, so that no other one holds a lock at a fork."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -38,7 +41,7 @@ class Forked:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.forked"],
                 cwd=ROOT,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **THREADS},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -50,16 +53,17 @@ class Forked:
             "folder": str(folder),
             "arguments": [script, *arguments],
             "before": before,
-            "environment": {"COLUMNS": "100", **(environment or {})},
+            "environment": {**os.environ, **THREADS, "COLUMNS": "100", **(environment or {})},
             "out": str(out),
             "err": str(err),
         }
         print(json.dumps(request), file=self._process.stdin, flush=True)
-        code = int(self._process.stdout.readline())
+        answer = self._process.stdout.readline()
+        assert answer, "the process that forks has ended; it has said why"
         said = (out.read_text(), err.read_text())
         for path in (out, err):
             path.unlink()
-        return subprocess.CompletedProcess([script, *arguments], code, *said)
+        return subprocess.CompletedProcess([script, *arguments], int(answer), *said)
 
     def close(self) -> None:
         if self._process is not None:
@@ -67,7 +71,7 @@ class Forked:
 
 
 def _requested() -> dict[str, Any]:
-    """In the process that divides: answers requests until there are none. In each child: returns its own."""
+    """In the process that forks: answers requests until there are none. In each child: returns its own."""
     for name in IMPORTED:
         __import__(name)
     for line in sys.stdin:
@@ -79,11 +83,13 @@ def _requested() -> dict[str, Any]:
 
 
 def _run(request: dict[str, Any]) -> None:
+    signal.alarm(SECONDS)
     for path, descriptor in ((request["out"], 1), (request["err"], 2), (os.devnull, 0)):
         opened = os.open(path, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.chdir(request["folder"])
+    os.environ.clear()
     os.environ.update(request["environment"])
     script = ROOT / request["arguments"][0]
     sys.argv = [str(script), *request["arguments"][1:]]

@@ -1,4 +1,4 @@
-"""The commands as a user runs them, on a folder of 96 pictures: end to end, killed, and misused."""
+"""The commands on a folder of 96 pictures: end to end, killed, and misused; where it matters, as a user starts them."""
 
 import errno
 import json
@@ -36,6 +36,15 @@ from evaluators.zero_cost import Batch
 
 room.PRIOR_BATCH = Batch(size=16, reference=FEWEST)
 """
+
+
+def _fresh(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A search with such a prior in a process that has nothing from another one: no import, no order of a set."""
+    argv = [str(ROOT / "search.py"), *arguments]
+    code = f"{FEW}\nimport runpy, sys\nsys.argv = {argv}\nrunpy.run_path({argv[0]!r}, run_name='__main__')"
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code]
+    its = {**ENVIRONMENT, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, cwd=folder, env=its, capture_output=True, text=True, timeout=300)
 
 
 def _run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -85,18 +94,7 @@ def test_search_leaves_everything(finished: tuple[Path, str]) -> None:
 def test_a_finished_run_prints_its_table_again(finished: tuple[Path, str], small: list[str]) -> None:
     folder, printed = finished
     kept = {name: (folder / "runs/digits" / name).read_bytes() for name in ("front.json", "best.json", "report.html")}
-    argv = [str(ROOT / "search.py"), *small]
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"{FEW}\nimport runpy, sys\nsys.argv = {argv}\nrunpy.run_path({argv[0]!r}, run_name='__main__')",
-        ],
-        cwd=folder,
-        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), "PYTHONPROFILEIMPORTTIME": "1"},
-        capture_output=True,
-        text=True,
-    )
+    result = _fresh(folder, *small, PYTHONPROFILEIMPORTTIME="1")
     assert result.returncode == 0, result.stderr
     for name, content in kept.items():
         assert (folder / "runs/digits" / name).read_bytes() == content, name
@@ -149,7 +147,6 @@ def test_a_search_killed_in_training_and_in_searching_ends_alike(
     finished: tuple[Path, str],
     small: list[str],
     tmp_path: Path,
-    forked: Forked,
     kill_after: Callable[[str, str, int], None],
 ) -> None:
     run = tmp_path / "runs" / "digits"
@@ -157,7 +154,7 @@ def test_a_search_killed_in_training_and_in_searching_ends_alike(
     assert not (run / "supernet.safetensors").exists()
     kill_after("studies.storage.optuna_study", "OptunaStudy.accept", 9)
     assert not (run / "front.json").exists()
-    result = forked(tmp_path, "search.py", *small, before=FEW)
+    result = _fresh(tmp_path, *small)
     assert result.returncode == 0, result.stderr
     for name in ("front.json", "best.json", "supernet.safetensors", "config.json"):
         assert (run / name).read_bytes() == (finished[0] / "runs/digits" / name).read_bytes(), name

@@ -158,7 +158,8 @@ def test_a_killed_search_ends_with_the_same_bytes(
 ) -> None:
     (tmp_path / "corners.py").write_text(PLUGIN)
     command = (*SEARCH, "--objectives", "error,macs", "--out", "run")
-    assert forked(tmp_path, "search.py", *command, environment={"KILL_AT": kill_at}).returncode == -9
+    killed = forked(tmp_path, "search.py", *command, environment={"KILL_AT": kill_at})
+    assert killed.returncode == -9, killed.stderr
     assert here(tmp_path, "search.py", *command).returncode == 0
     for name in ("front.json", "best.json", "config.json"):
         there, here = (json.loads((folder / "run" / name).read_text()) for folder in (finished[0], tmp_path))

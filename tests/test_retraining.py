@@ -255,7 +255,8 @@ def test_killed_by_the_system_and_started_again(
     command += ["--augmentation", "crop-flip", "--learning-rate", "0.05"]
     torch.set_num_threads(1)
     assert launched(tmp_path, *command, "--out", "whole").returncode == 0
-    assert forked(tmp_path, *command, "--out", "killed", before=DEADLY).returncode == -signal.SIGKILL
+    killed = forked(tmp_path, *command, "--out", "killed", before=DEADLY)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert launched(tmp_path, *command, "--out", "killed").returncode == 0
     for name in ("weights.safetensors", "predictions.safetensors"):
         whole, again = (load_weights(tmp_path / out / "given-0" / name)[0] for out in ("whole", "killed"))

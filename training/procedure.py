@@ -29,6 +29,7 @@ class Procedure:
         recipe: epochs, batches, learning rate and the like.
         task: what the networks are for, and judged by.
         start: where first weights come from.
+        teaching: the teacher that is learnt from as well, if there is one.
         adapt: whether a step that runs out of memory is taken in smaller parts, see `LabelStep`.
         method: what a step does, see `training.methods`.
     """

@@ -73,8 +73,18 @@ def _method(
     say: Callable[[str], None] = lambda message: None,
 ) -> Method:
     """What takes the network's steps."""
-    its = (network, architecture.resolution, procedure.recipe, procedure.task, data, procedure.teacher, procedure.adapt)
-    return METHODS[procedure.method.name](Training(*its, say=say, own=procedure.method.own))
+    training = Training(
+        network,
+        architecture.resolution,
+        procedure.recipe,
+        procedure.task,
+        data,
+        teacher=procedure.teacher,
+        adapt=procedure.adapt,
+        say=say,
+        own=procedure.method.own,
+    )
+    return METHODS[procedure.method.name](training)
 
 
 def train_standalone(
