@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,14 @@ from training.checkpoint import load_weights
 
 POOLED = ["--space", "pooled-32", "--data", "digits", "--supernet-epochs", "1", "--quiet"]
 BUDGET = 5_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_digits() -> Iterator[None]:
+    """The commands are given a sixth of the pictures: what they do with the family is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.data.digits.SIZES", {"train": 2000, "validation": 400, "test": 400})
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +198,7 @@ def test_nni_s_tuners_know_every_decision() -> None:
     }
 
 
-def test_the_proxy_trains_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.digits.SIZES", {"train": 2000, "validation": 400, "test": 400})
+def test_the_proxy_trains_it(tmp_path: Path) -> None:
     settings = [
         "--evaluator",
         "proxy",

@@ -5,6 +5,7 @@ import math
 import random
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.cost.space_pieces import check_complete, space_pieces
 from search_space.dilation import dilated
 from search_space.network import parts
+from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space, priced_space
 from studies.runs.source import read_source
 from tasks.choice import task
@@ -102,12 +104,10 @@ def test_a_file_that_is_no_table(tmp_path: Path, text: str, message: str) -> Non
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_pieces_cover_every_architecture(name: str) -> None:
+def test_pieces_cover_every_architecture(name: str, covering: Callable[[SearchSpace, int], list[Architecture]]) -> None:
     space = priced_space(name)
     table = _table(space)
-    rng = random.Random(3)
-    for _ in range(60):
-        architecture = space.space.assemble(lambda key, options: rng.choice(options))
+    for architecture in covering(space.space, 20):
         size = architecture.resolution
         for _, part in parts(architecture, space.num_classes):
             # InputError for a piece that is missing

@@ -105,12 +105,12 @@ class TestEncoding:
 
 
 class TestPredictor:
-    def test_recovers_an_additive_target(self, space: PricedSpace, drawn: list[Architecture]) -> None:
+    def test_recovers_an_additive_target(
+        self, space: PricedSpace, drawn: list[Architecture], predictor: Predictor
+    ) -> None:
         value = additive(space)
-        values = [value(architecture) for architecture in drawn]
-        predictor = Predictor(space).fit(drawn[:150], values[:150])
         mean, _ = predictor.predict(drawn[150:])
-        unseen = float(kendalltau(mean, values[150:]).statistic)
+        unseen = float(kendalltau(mean, [value(architecture) for architecture in drawn[150:]]).statistic)
         assert unseen > 0.8
         assert predictor.tau == pytest.approx(unseen, abs=0.07)
         assert not predictor.hopeless
@@ -226,9 +226,9 @@ def _told(space: PricedSpace, architectures: Sequence[Architecture], noise: bool
 class TestSampler:
     def test_beats_random_draws_on_every_seed(self, space: PricedSpace, drawn: list[Architecture]) -> None:
         value = additive(space)
-        by_chance = np.mean([max(map(value, drawn[start : start + 42])) for start in range(0, 420, 42)])
+        by_chance = np.mean([max(map(value, drawn[start : start + 32])) for start in range(0, 448, 32)])
         for seed in range(2):
-            found = max(value(candidate.architecture) for candidate in _search(space, "predictor", seed, 42))
+            found = max(value(candidate.architecture) for candidate in _search(space, "predictor", seed, 32))
             assert found > by_chance + 0.003
 
     def test_proposals_spread_along_the_front(self, space: PricedSpace, drawn: list[Architecture]) -> None:
@@ -245,8 +245,9 @@ class TestSampler:
     ) -> None:
         old = _told(space, drawn[:20], noise=False, seed=4)
         more = _told(space, drawn[20:47], noise=False, seed=4)
-        for told in more._evaluated:
-            old.propose(60, ())
+        for index, told in enumerate(more._evaluated):
+            if index % 3 == 0:
+                old.propose(60, ())
             old.tell(told)
         fresh = _told(space, drawn[:47], noise=False, seed=4)
         assert old.propose(60, ()) == fresh.propose(60, ())
@@ -268,7 +269,7 @@ class TestSampler:
             _told(space, drawn[:60], noise=False).propose(60, ())
 
     def test_goes_on_where_a_shorter_study_ended(self, space: PricedSpace, tmp_path: Path) -> None:
-        whole = _search(space, "predictor", 1, 24)
+        whole = _search(space, "predictor", 1, 23)
         storage = f"sqlite:///{tmp_path}/study.db"
-        _search(space, "predictor", 1, 22, storage)
-        assert _search(space, "predictor", 1, 24, storage) == whole
+        _search(space, "predictor", 1, 21, storage)
+        assert _search(space, "predictor", 1, 23, storage) == whole
