@@ -27,7 +27,7 @@ from training.data.datasets import Dataset
 from training.data.preprocessing import WHOLE
 from training.lanes import use_threads
 from training.model_file import load_model
-from training.recorded_data import recorded_data
+from training.recorded_data import changed, is_changed, recorded_data, trained_on
 from training.resize import resized_batch
 from training.targets import Batch
 
@@ -92,6 +92,9 @@ def _evaluate(
         key = _key(model, specs[name])
         load(model, specs[name])
         check_classes(model, sets[key])
+        folder = model.path.parent
+        if specs[name] == _recorded(model) and changed(trained_on(folder), sets[key]):
+            reporter.say(is_changed(specs[name], str(folder)))
         if neurons is not None:
             check_pictures(getattr(sets[key], settings.split))
     evaluations: list[tuple[str, Model, Evaluation]] = []
@@ -198,15 +201,18 @@ def _has_confusion(evaluation: Evaluation) -> bool:
 
 
 def _spec(model: Model, given: str | None) -> str:
-    spec = given or model.info.data
-    if given is None:
-        # The weights name no path, and may name no settings of the data.
-        recorded = recorded_data(model.path.parent, spec.partition(":")[0])
-        if recorded is not None and f"{recorded}:".startswith(f"{spec}:"):
-            return recorded
+    spec = given or _recorded(model) or model.info.data
     if spec in PATHED:
         raise InputError(f"{model.path}: does not say where its pictures are; give --data {spec}:PATH")
     return spec
+
+
+def _recorded(model: Model) -> str | None:
+    """The data that the network was trained on, where the folders around it say: its weights name no path."""
+    named = model.info.data
+    recorded = recorded_data(model.path.parent, named.partition(":")[0])
+    # They may name no settings of the data either.
+    return recorded if recorded is not None and f"{recorded}:".startswith(f"{named}:") else None
 
 
 def _folder(name: str, path: Path, settings: EvaluateSettings, *, alone: bool) -> Path:

@@ -87,7 +87,9 @@ class Finalists:
         )
 
 
-def finalists_of(settings: SearchSettings, setup: Setup, metric: Metric, own_data: bool) -> Finalists | None:
-    """How the search ends; None where the best score is its answer."""
-    planned = plan_finalists(settings, setup.data.count("train"), setup.init)
+def finalists_of(
+    settings: SearchSettings, setup: Setup, metric: Metric, own_data: bool, evaluated: int = 0
+) -> Finalists | None:
+    """How the search ends with so many candidates, or as many as it asks for; None where the best score is the end."""
+    planned = plan_finalists(settings, setup.data.count("train"), setup.init, evaluated)
     return None if planned is None else Finalists(planned, settings, setup, metric, own_data)

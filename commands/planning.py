@@ -34,19 +34,23 @@ def plan_retraining(settings: RetrainSettings, pictures: int) -> tuple[Recipe, s
     return chosen, told(usual, own, chosen, pictures, "--epochs and --batch-size")
 
 
-def plan_finalists(settings: SearchSettings, pictures: int, init: FirstWeights) -> FinalistSettings | None:
+def plan_finalists(
+    settings: SearchSettings, pictures: int, init: FirstWeights, evaluated: int = 0
+) -> FinalistSettings | None:
     """How many finalists a search trains by themselves, and how: as a retraining of what it finds does by default.
 
     Args:
         pictures: to train on.
         init: where the search's first weights come from: a retraining's as well by default, where they are another
             run's, or where its recipe asks for what there is.
+        evaluated: candidates that there are already, perhaps more than the settings ask for.
 
     Returns:
         None where there are none to train.
     """
     chosen = PRESETS[settings.preset]
-    pays = min(chosen.finalists, settings.trials // TRIALS_A_FINALIST) if traits_of(settings.evaluator).rough else 0
+    trials = max(settings.trials, evaluated)
+    pays = min(chosen.finalists, trials // TRIALS_A_FINALIST) if traits_of(settings.evaluator).rough else 0
     count = pays if settings.finalists is None else settings.finalists
     if not count:
         return None

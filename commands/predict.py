@@ -1,5 +1,7 @@
 """Say what a trained network sees in pictures: see docs/deployment.md, and `python predict.py --help`."""
 
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,12 +54,21 @@ def _check_drawn(model: Model, pictures: Sequence[Path], out: Path) -> None:
         raise InputError(f"--out {out}: task {model.info.task} has nothing to draw; leave it out")
     written: dict[Path, Path] = {}
     for picture in pictures:
+        if _is_pipe(picture):
+            raise InputError(f"--out {out}: {picture} is a pipe, which can be read once; save the picture as a file")
         target = _drawn(picture, out)
         other = written.setdefault(target, picture)
         if other != picture:
             raise InputError(f"--out {out}: {other} and {picture} would both be written as {target.name}; rename one")
-        if target.exists() and not is_annotated(target):
+        if os.path.exists(target) and not is_annotated(target):
             raise InputError(f"--out {out}: {target} is there, and not written by this command; choose another folder")
+
+
+def _is_pipe(picture: Path) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(picture).st_mode)
+    except (OSError, ValueError):  # said when it is read
+        return False
 
 
 def _drawn(picture: Path, out: Path) -> Path:

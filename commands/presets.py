@@ -135,7 +135,7 @@ PRESETS = {
         anchor=Recipe(epochs=12, batch_size=32, learning_rate=0.1, weight_decay=1e-4, augmentation="crop-flip"),
         rescored=32,
         retraining="photos",
-        finalists=6,
+        finalists=5,
     ),
     # For scenes of 96 pixels, and masks and boxes of one's own; a preset for each task of its name.
     "segmentation": _of_scenes(

@@ -33,6 +33,7 @@ from training.methods.choice import check_method
 from training.methods.settings import ChosenMethod
 from training.methods.teacher import load_teacher
 from training.procedure import Procedure, Teaching
+from training.recorded_data import is_changed
 from training.sizing import told_apart
 from training.specs import PPO, ROBUST, TASK
 from training.standalone import CHECKPOINT, WEIGHTS, check_trainable, epochs_behind, folder_name
@@ -150,10 +151,7 @@ def retraining_of(settings: RetrainSettings, device: torch.device, reporter: Rep
     head = aim.head(data.num_classes, source.architecture)
     source.check(data, head)
     if source.changed(data):
-        reporter.say(
-            f"data: {source.data} is not what the search was given any more (files were added, removed, renamed or "
-            "changed): what it trained on may be among what is tested on now"
-        )
+        reporter.say(is_changed(source.data, settings.source))
     init = _init(given_init, settings, source, reporter)
     check_exported(aim, settings.export)
     if settings.teacher is not None:

@@ -3,9 +3,10 @@
 import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -60,6 +61,9 @@ from training.lanes import use_threads
 from training.specs import named
 from training.task import prepare as prepare_task
 from training.task import things
+
+_Finals = Callable[[int], Finalists | None]
+"""How a search ends that has so many candidates."""
 
 
 class _Found(NamedTuple):
@@ -122,18 +126,18 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         **recorded_title(evaluator),
         **setup.init.recorded,
     }
-    finals = finalists_of(settings, setup, metric, own is not None and own.data is not None)
+    finals = partial(finalists_of, settings, setup, metric, own is not None and own.data is not None)
     if settings.dry_run:
         run_folder.check_same(setup.folder, identity, free, asked=SEARCHED)
         use_threads(threads, lanes=device.type == "cpu")
         with TemporaryDirectory() as folder:
             prepare_task(setup.task, Path(folder), setup.data, reporter)
-        say_plan(settings, setup, evaluator, finals)
+        say_plan(settings, setup, evaluator, finals())
         return
     opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), asked=SEARCHED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
-        announce(settings, setup, evaluator, finals)
+        announce(settings, setup, evaluator, finals())
         if distributed.rank() == 0 and setup.priced.latency is not None:
             run_folder.keep_times(setup.folder, setup.priced.latency)
         if distributed.rank() > 0:  # the others prepare with the first, which goes on alone
@@ -219,7 +223,7 @@ def _candidates(
     sampler: Sampler,
     identity: dict[str, Any],
     threads: int,
-    finals: Finalists | None,
+    finals: _Finals,
     since: float,
 ) -> _Found:
     """Evaluates until there are as many candidates as wanted, or the hours are over; none if these were too few.
@@ -248,9 +252,10 @@ def _candidates(
     front = None
     if finished and not is_helper():
         with run_folder.turn(folder, "results", reporter):
-            front = _finished_front(setup, evaluator, study.candidates(), finals)
+            front = _finished_front(setup, evaluator, study.candidates(), finals(len(study.candidates())))
         if front is not None:
-            reporter.say(f"{folder}: already complete, with {settings.trials} candidates; for more give --trials")
+            complete = f"already complete, with {len(study.candidates())} candidates"
+            reporter.say(f"{folder}: {complete}; for more give --trials")
     # What has its front already evaluates nothing.
     if not distributed.from_first(lambda: front is not None):
         with run_folder.turn(folder, "preparation", reporter):
@@ -315,11 +320,12 @@ def _finish(
     evaluator: Evaluator,
     found: _Found,
     costs: tuple[str, ...],
-    finals: Finalists | None,
+    finals_of: _Finals,
 ) -> None:
     """Writes the front and the best, unless they are there, and the report; shows the front."""
     folder, reporter = setup.folder, setup.reporter
     candidates, front, stopped, numbers = found
+    finals = finals_of(len(candidates))
     if stopped and finals:
         reporter.say("the finalists are trained once all candidates are there; until then the best score is the best")
         finals = None

@@ -158,7 +158,7 @@ class SearchSettings:
     finalists: int | None = flag(
         None,
         "of the best, trained by themselves at the end, as by retrain.py; the best is the run's answer (default: 8 "
-        "with --evaluator supernet, at most one for 30 trials; photos: 6, segmentation, detection, pose, tokens: "
+        "with --evaluator supernet, at most one for 30 trials; photos: 5, segmentation, detection, pose, tokens: "
         "4, actions: 2, imagenet, control: 0)",
         whole(0, 1000),
         group="scoring",

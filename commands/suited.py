@@ -7,7 +7,8 @@ from commands.search_settings import settings_of
 from foundation.amounts import human
 from foundation.errors import InputError
 from search_space.cost.cost import Budget
-from search_space.spaces import named_space, priced_space
+from search_space.cost.priced_space import PricedSpace
+from search_space.spaces import named_space
 from training.data.picture_sizes import PictureSizes, picture_sizes
 from training.specs import TO
 
@@ -35,14 +36,15 @@ def suited(given: Mapping[str, Any]) -> tuple[str, str] | None:
     budgets = {bound: given[bound] for bound in ("max_macs", "max_params") if given.get(bound) is not None}
     space = settings_of(name).space
     try:
-        _ = priced_space(space).within(Budget(**budgets)).table
+        _ = PricedSpace(named_space(space), sizes.classes).within(Budget(**budgets)).table
     except InputError:
         name, found = "digits", f"{found}, but space {space} has nothing within the budget given"
     settings = settings_of(name)
     chosen, remedy = f"space {settings.space}", "--space"
     sides = sorted(named_space(settings.space).resolution)
     chosen += f" of {sides[0]} pixels" if len(sides) == 1 else f" of {sides[0]} to {sides[-1]} pixels"
-    if not budgets and given.get("max_latency_ms") is None:
+    # A bound that is given as none takes the preset's own away.
+    if not budgets and "max_macs" not in given and given.get("max_latency_ms") is None:
         assert settings.max_macs
         chosen, remedy = f"{chosen}, {human(settings.max_macs)} MACs", "--space and --max-macs"
     return name, f"{chosen} (preset {name}): {found}; name a preset, or give {remedy}, to choose otherwise"

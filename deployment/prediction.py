@@ -1,5 +1,6 @@
 """What a trained network sees in pictures of the user's own."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +33,13 @@ class Prediction(NamedTuple):
     answers: Answers = None
 
 
-def find_pictures(names: Sequence[str]) -> tuple[list[Path], list[str]]:
+def find_pictures(names: Sequence[str], *, gone: bool = True) -> tuple[list[Path], list[str]]:
     """Pictures and, for a folder, those below it in order; and a line of what was left out of each folder, if anything.
+
+    A name that no file has is among them: who reads it, says why.
+
+    Args:
+        gone: whether that holds in a folder too, of a link to a picture that is not there; else it is refused.
 
     Raises InputError for a folder without any, or one that cannot be read.
     """
@@ -41,10 +47,10 @@ def find_pictures(names: Sequence[str]) -> tuple[list[Path], list[str]]:
     found, left_out = [], []
     for name in names:
         path = Path(name)
-        if not path.is_dir():
+        if not os.path.isdir(path):  # of a name that is too long `Path.is_dir` raises an error
             found.append(path)
             continue
-        finder = Finder("", name)
+        finder = Finder("", name, gone=gone)
         members = finder.below(str(path))
         if finder.left_out:
             left_out.append(f"{path}: {finder.left_out}")

@@ -197,7 +197,7 @@ class TestFolder:
             shutil.rmtree(tmp_path / name)
         shutil.copytree(picture_folder, tmp_path / "val")
         (tmp_path / "val" / "digit3").rename(tmp_path / "val" / "other")
-        refused("class digit3 is not in both")
+        refused("class digit3 is in .*/train and not in .*/val .which has other.; rename it, add pictures of it there")
 
     @pytest.mark.parametrize("kind", ["folder", "imagenet"])
     def test_a_class_folder_whose_name_is_not_utf8(self, kind: str, picture_folder: Path, tmp_path: Path) -> None:
@@ -208,6 +208,19 @@ class TestFolder:
             load_data(f"{kind}:{tmp_path}", 32, CPU, loaders=0)
         expected = f"the name of class folder {tmp_path}/train/caf\\xe9 is not UTF-8; rename it"
         assert printable(told.value).endswith(expected)
+
+    def test_more_than_half_of_the_free_memory_is_refused(
+        self, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec = f"folder:{picture_folder}"
+        monkeypatch.setattr("foundation.memory.MEMORY", tmp_path / "meminfo")
+        (tmp_path / "meminfo").write_text("MemAvailable: 300 kB\n")
+        data = load_data(spec, 32, CPU, loaders=0)  # 68 training pictures take 204 KiB
+        message = r"68 train pictures of 32 pixels need 0\.0 GiB of memory, more than half .*; choose a smaller"
+        with pytest.raises(InputError, match=message):
+            _ = data.train
+        assert isinstance(data.test, HeldSplit)
+        assert load_data(spec, 32, CPU, streamed=True, loaders=0).identity != data.identity  # no other way by itself
 
     def test_what_does_not_fit_is_streamed(self, picture_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spec = f"folder:{picture_folder}"
@@ -314,7 +327,7 @@ class TestImageNet:
         (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").touch()
         refused(f"1 pictures in {tmp_path}/val without class folders; each belongs into val/WNID.*parse_val_archive")
         (tmp_path / "val" / "n01").mkdir()
-        refused(f"class n02 is not in both {tmp_path}/train and {tmp_path}/val")
+        refused(rf"class n02 is in {tmp_path}/train and not in {tmp_path}/val \(which has n01\); rename it, add")
         (tmp_path / "val" / "n02").mkdir()
         (tmp_path / "val" / "n01" / "0.JPEG").touch()
         refused(f"class folder {tmp_path}/val/n02 has no pictures")

@@ -1,6 +1,7 @@
 """Networks of segmentation after their training: tested, asked, drawn, exported."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -271,6 +272,18 @@ def test_no_picture_of_the_users_is_overwritten(
     assert {path: path.read_bytes() for path in Path().rglob("*.*")} == before
     again = [str(exported), "pictures", "--out", "drawn"]
     assert [ended(predict, again, monkeypatch) for _ in range(2)] == [0, 0]  # its own pictures it writes anew
+
+
+def test_what_cannot_be_drawn_over_is_named(
+    exported: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo("pipe.png")
+    assert ended(predict, [str(exported), "pipe.png", "--out", "drawn"], monkeypatch) == 2
+    assert "--out drawn: pipe.png is a pipe, which can be read once; save the picture" in capsys.readouterr().err
+    long = "a" * 300 + ".png"
+    assert ended(predict, [str(exported), long, "pictures", "--out", "drawn"], monkeypatch) == 2
+    assert sorted(path.name for path in Path("drawn").iterdir()) == ["0.png", "1.png"]
+    assert f"error: {long}: cannot be read (File name too long)" in capsys.readouterr().err
 
 
 def test_a_classifier_draws_nothing(

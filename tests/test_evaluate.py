@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,6 +145,25 @@ def test_one_network(
     assert str(picture_folder) not in json.dumps(results)
     with Image.open(path.parent / "evaluation/weights-test/confusion.png") as picture:
         assert min(picture.size) > 500
+
+
+def test_pictures_that_were_added_since_are_told(
+    retrained: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder without splits is divided anew, so that what was trained on may be tested on."""
+    shutil.copytree(picture_folder, "pictures")
+    spec, folder = f"folder:{Path('pictures').absolute()}", retrained / "found-0"
+    write_json(retrained / "config.json", {"free": {"data": spec}})
+    write_json(folder / "recipe.json", {"data": load_data(spec, 16, CPU).identity})
+    line = f"data: {spec} is not what {folder} was given any more (files were added, removed, renamed or changed)"
+    for added in (False, True):
+        if added:
+            Image.new("RGB", (20, 20)).save("pictures/digit0/added.png")
+        for flags in ([], ["--data", spec]):
+            assert _ended([str(folder), *flags], monkeypatch) == 0
+            assert (line in capsys.readouterr().out) == added
+    assert _ended([str(folder), "--data", f"folder:{picture_folder}"], monkeypatch) == 0
+    assert line not in capsys.readouterr().out
 
 
 class _Module(torch.nn.Module):

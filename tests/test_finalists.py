@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from commands.compare import Contest, Foreseen
 from commands.planning import plan_finalists
+from commands.presets import PRESETS
 from commands.recipes import RECIPES
 from commands.search_settings import SearchSettings, settings_of
 from evaluators import finalists as training_of_finalists
@@ -266,6 +267,8 @@ def test_how_many_by_default() -> None:
     assert count(replace(usual, evaluator="zero-cost")) == 0
     assert count(replace(usual, evaluator="zero-cost", finalists=2)) == 2
     assert count(settings_of("imagenet")) == 0
+    for name in ("digits", "cifar10", "photos", "segmentation", "detection", "pose", "tokens", "actions"):
+        assert count(settings_of(name)) == PRESETS[name].finalists, name
     planned = plan_finalists(usual, 12_000, TORCHVISION)
     assert planned is not None
     assert (planned.recipe, planned.init) == (RECIPES["quick"], SCRATCH)
@@ -310,6 +313,23 @@ def test_from_the_search_to_the_retraining(
     planned = _run(launched, tmp_path, "retrain.py", "run", "--seeds", "2", "--dry-run")
     assert f"; {whole} of all {2 * whole} epochs are done already" in planned
     assert "finalist" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("few_references", "short_recipes")
+def test_fewer_trials_leave_what_a_finished_search_came_to(
+    launched: Launched, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.planning.TRIALS_A_FINALIST", 2)
+    command = ["search.py", "digits", "--data", f"folder:{picture_folder}", "--supernet-epochs", "1"]
+    command += ["--batch-size", "16", "--startup", "4", "--out", "run"]
+    _run(launched, tmp_path, *command, "--trials", "6")
+    names = ("best.json", "front.json", "finalists.json")
+    files = {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    assert len(json.loads(files["finalists.json"])["finalists"]) == 3
+    for trials in ("4", "1"):
+        again = _run(launched, tmp_path, *command, "--trials", trials)
+        assert "run: already complete, with 6 candidates; for more give --trials" in again
+        assert {name: (tmp_path / "run" / name).read_bytes() for name in names} == files
 
 
 def _run(launched: Launched, folder: Path, script: str, *arguments: str) -> str:

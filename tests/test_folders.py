@@ -235,15 +235,72 @@ class TestClasses:
     def test_linked_and_inner_folders_of_a_class(self, tmp_path: Path, kind: str) -> None:
         root = tmp_path / "root"
         _classes(root / "train", root / "val", count=10)
-        _pictures(root / "train" / "cat" / "inner", tmp_path / "elsewhere")
-        (root / "train" / "dog" / "linked").symlink_to(tmp_path / "elsewhere")
-        (root / "train" / "bird").symlink_to(tmp_path / "elsewhere")
-        (root / "val" / "bird").symlink_to(root / "val" / "cat")
+        _pictures(root / "train" / "cat" / "inner", *(tmp_path / name for name in ("birds", "dogs", "others")))
+        (root / "train" / "dog" / "linked").symlink_to(tmp_path / "dogs")
+        (root / "train" / "bird").symlink_to(tmp_path / "birds")
+        (root / "val" / "bird").symlink_to(tmp_path / "others")
         (root / "train" / "all").symlink_to(root)  # a circle
         data = _loaded(root, kind)
         assert data.classes == ("bird", "cat", "dog")
         labels = torch.cat([data.train.targets, data.validation.targets]) if kind == "imagenet" else data.train.targets
         assert labels.bincount().tolist() == [4, 14, 14]
+
+    def test_no_folder_is_read_for_two_classes(self, tmp_path: Path) -> None:
+        root = tmp_path / "root"
+        _classes(root, count=10)
+        _pictures(tmp_path / "wild" / "lynx", count=5)
+        before = _scanned(root)
+        (root / "cat" / "mydogs").symlink_to("../dog")
+        (root / "dog" / "lynxes").symlink_to(tmp_path / "wild" / "lynx")
+        (root / "kitty").symlink_to("cat")
+        (root / "lynx").symlink_to(tmp_path / "wild")  # and what is within is not of dogs
+        (root / "wildcat").symlink_to(tmp_path / "wild" / "lynx")
+        after = _scanned(root)
+        assert after.classes == ("cat", "dog", "lynx")
+        assert sum(_counts(after)) == 25
+        assert after.notes[1] == "left out: 4 links to folders that hold them or are read (e.g. cat/mydogs)"
+        (root / "lynx").unlink()
+        after = _scanned(root)
+        assert after.classes == ("cat", "dog", "wildcat")
+        assert sum(_counts(after)) == 25
+        (root / "wildcat").unlink()
+        (root / "dog" / "lynxes").unlink()
+        after = _scanned(root)
+        assert (after.files, after.fingerprint) == (before.files, before.fingerprint)
+
+    def test_a_folder_that_is_reached_again_through_a_link(self, tmp_path: Path) -> None:
+        root = tmp_path / "root"
+        _classes(root, count=10)
+        _pictures(tmp_path / "pets" / "old", tmp_path / "pets", count=5)
+        (root / "cat" / "old").symlink_to(tmp_path / "pets" / "old")
+        (root / "dog" / "pets").symlink_to(tmp_path / "pets")
+        tree = _scanned(root)
+        assert sum(_counts(tree)) == 30
+        assert tree.notes[1] == "left out: 1 link to a folder that holds it or is read (e.g. dog/pets/old)"
+
+    def test_a_second_class_of_the_same_folder_alone(self, tmp_path: Path) -> None:
+        _classes(tmp_path, names=("cat",))
+        (tmp_path / "kitty").symlink_to("cat")
+        _refused(
+            tmp_path,
+            f"one class (cat) below {tmp_path}; at least two are needed (left out: 1 link to a folder that holds it or "
+            "is read (e.g. kitty))",
+        )
+
+    @pytest.mark.parametrize("kind", ["folder", "imagenet"])
+    def test_a_class_of_one_split_alone(self, tmp_path: Path, kind: str) -> None:
+        _classes(tmp_path / "train", names=("Cat", "bird", "dog"))
+        _classes(tmp_path / "val", names=("bird", "cat", "dog"))
+        train, val = tmp_path / "train", tmp_path / "val"
+        remedy = "rename it, or move its pictures"
+        _refused(tmp_path, f"class Cat is in {train} and not in {val} (which has cat); {remedy}", kind)
+        (train / "Cat").rename(train / "cat")
+        shutil.rmtree(val / "cat")
+        remedy = "rename it, add pictures of it there, or remove it"
+        _refused(tmp_path, f"class cat is in {train} and not in {val} (which has bird, dog); {remedy}", kind)
+        shutil.rmtree(train / "cat")
+        _pictures(val / "ape")
+        _refused(tmp_path, f"class ape is in {val} and not in {train} (which has bird, dog); {remedy}", kind)
 
     @pytest.mark.parametrize("kind", ["folder", "imagenet"])
     def test_a_broken_link(self, tmp_path: Path, kind: str) -> None:

@@ -1,7 +1,11 @@
 """Naming the classes of pictures: how a picture is prepared, and the command."""
 
+import contextlib
 import io
-import warnings
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -230,5 +234,60 @@ def test_a_folders_pictures_come_in_order(network: Path) -> None:
 
 def test_a_picture_too_large_to_be_decoded_is_named(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with warnings.catch_warnings(), pytest.raises(InputError, match=r"alone\.bmp: cannot be read as a picture \(Image"):
+    with pytest.raises(InputError) as told:
         read_picture(Path("alone.bmp"), _info("folder"))
+    reason = "2,000 pixels are too many: at most 200 are decoded"
+    assert str(told.value) == f"alone.bmp: cannot be read as a picture ({reason}); scale it down"
+
+
+def test_names_and_links_that_lead_to_no_picture_do_not_stop_the_others(
+    network: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("album/below/gone.jpg").symlink_to("elsewhere.jpg")
+    Path("album/below/gone.txt").symlink_to("elsewhere.txt")
+    Path("album/circle.png").symlink_to("circle.png")
+    long = "a" * 300 + ".jpg"
+    assert _ended([str(network), long, "album", "alone.bmp", "alone.bmp/x.png"], monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert [line for line in printed.out.splitlines() if " % " not in line] == [
+        "album/a.jpg",
+        "album/below/b.PNG",
+        "alone.bmp",
+    ]
+    assert printed.err.splitlines() == [
+        "album: left out: 2 files that are no pictures (.txt, e.g. below/gone.txt)",
+        f"error: {long}: cannot be read (File name too long)",
+        "error: album/below/gone.jpg: a link to elsewhere.jpg, which is not there; mend or remove it",
+        "error: album/circle.png: cannot be read (Too many levels of symbolic links)",
+        "error: alone.bmp/x.png: no such file",
+        "error: 4 of 7 pictures could not be read or classified; those named above",
+    ]
+
+
+@contextmanager
+def _pipe(content: bytes) -> Iterator[str]:
+    """The name of a pipe's end that gives this, as a shell names it for `<(cat x.jpg)`."""
+    end, other = os.pipe()
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(other, "wb") as file:
+            file.write(content)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield f"/dev/fd/{end}"
+    finally:
+        os.close(end)
+        writer.join()
+
+
+def test_a_picture_comes_through_a_pipe(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = _info("folder")
+    expected = read_picture(Path("alone.bmp"), info)
+    content = Path("alone.bmp").read_bytes()
+    with _pipe(content) as name:
+        assert read_picture(Path(name), info).equal(expected)
+    monkeypatch.setattr("training.data.preparation.MOST_PIPED", 1 << 20)
+    with _pipe(bytes(3 << 20)) as name, pytest.raises(InputError, match="a pipe or device that gives more than 1 MiB"):
+        read_picture(Path(name), info)

@@ -1,7 +1,12 @@
 """One preparation of a picture: memory, streams, commands, exports and the documentation give the same pixels."""
 
+import importlib
 import io
+import os
 import re
+import struct
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,12 +23,21 @@ from deployment import export as exporting
 from deployment.answers import Seen
 from deployment.model_source import Model
 from deployment.prediction import predict
-from search_space import Architecture, Attention, Stage
+from foundation import library_warnings
+from foundation.library_warnings import ignored
+from foundation.progress import Reporter
+from search_space import Architecture, Attention, InputError, Stage
 from tests.saying import Saying
 from training.checkpoint import save_weights
+from training.data import opening
+from training.data.corrupt import CorruptError
 from training.data.datasets import load_data
 from training.data.decoding import training_crop
-from training.data.preparation import View, eight_bits, prepared
+from training.data.into_memory import read_all
+from training.data.opening import MOST_PIXELS
+from training.data.picture_sizes import picture_sizes
+from training.data.preparation import Found, View, eight_bits, prepared, read_file
+from training.data.preprocessing import normalised_image
 from training.data.remarks import Remarks
 from training.data.streamed import StreamedSplit
 from training.model_file import ModelInfo
@@ -217,6 +231,17 @@ class TestMoreBits:
         assert found == white
         assert np.asarray(picture).flatten().tolist() == expected
 
+    @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+    def test_rows_are_looked_at_together(self, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        values = np.arange(60, dtype=np.float32).reshape(12, 5) * 70  # up to 4130: one band alone would be of 12 bits
+        kinds = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}
+        picture = Image.frombytes(mode, (5, 12), values.astype(kinds[mode]).tobytes())
+        expected, white = eight_bits(picture)
+        monkeypatch.setattr("training.data.preparation._BAND", 15)
+        banded, found = eight_bits(picture)
+        assert found == white
+        assert np.array_equal(np.asarray(banded), np.asarray(expected))
+
     def test_8_bits_stay(self) -> None:
         for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK"):
             picture = Image.new(mode, (2, 2))
@@ -310,3 +335,118 @@ def test_a_damaged_exif_is_no_damaged_picture(tmp_path: Path) -> None:
     pixels, found = prepared(np.fromfile(tmp_path / "a.jpg", dtype=np.uint8), View(SIDE))
     assert pixels.shape == (3, SIDE, SIDE)
     assert not found.turned
+
+
+class TestLargePictures:
+    """Photographs of phones are taken, whatever Pillow says of them; what claims more is named."""
+
+    def _claiming(self, path: Path, width: int, height: int) -> None:
+        """A PNG of some bytes whose header has another size."""
+        Image.new("RGB", (4, 4)).save(path)
+        content = path.read_bytes()
+        header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
+        path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+
+    def test_of_108_and_200_megapixels(self, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+        for kind, size in (("a", (12_000, 9_000)), ("b", (16_320, 12_240))):
+            for number in range(3):
+                path = tmp_path / kind / f"{number}.jpg"
+                path.parent.mkdir(exist_ok=True)
+                if number:
+                    path.symlink_to("0.jpg")
+                else:
+                    Image.new("L", size, 90).save(path)
+        images = [prepared(read_file(str(path)), View(8))[0] for path in tmp_path.rglob("0.jpg")]
+        assert [image.unique().tolist() for image in images] == [[90], [90]]
+        sizes = picture_sizes(f"folder:{tmp_path}")
+        assert sizes is not None
+        assert (sizes.shorter, sizes.sampled) == (10_620, 2)
+        assert not recwarn.list
+
+    def test_more_than_are_decoded(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+    ) -> None:
+        for folder in ("train/cat", "train/dog", "val/cat", "val/dog"):
+            (tmp_path / folder).mkdir(parents=True)
+            for number in range(10):
+                _photograph(40, 30, number).save(tmp_path / folder / f"{number}.png")
+        victim = tmp_path / "train" / "cat" / "3.png"
+        self._claiming(victim, 60_000, 60_000)
+        reason = "3,600,000,000 pixels are too many: at most 268,435,456 are decoded"
+        data = load_data(f"folder:{tmp_path}", SIDE, CPU)
+        with pytest.raises(InputError) as told:
+            _ = data.train
+        expected = f"cannot decode {victim} ({reason}); scale it down or remove it, or give `skip_corrupt`"
+        assert str(told.value) == expected
+        for streamed in (False, True):
+            options = {"streamed": streamed, "skip_corrupt": True, "loaders": 0}
+            data = load_data(f"folder:{tmp_path}", SIDE, CPU, Reporter(), **options)
+            assert sum(len(labels) for _, labels in data.train.batches(8)) == 19
+            line = f"train: 1 of 20 pictures cannot be decoded and are passed over: {victim} ({reason})"
+            assert line in capsys.readouterr().out.splitlines()
+        assert picture_sizes(f"folder:{tmp_path}") is not None
+        assert not recwarn.list
+
+    def test_a_programs_own_bound_is_kept(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        assert 2 * (Image.MAX_IMAGE_PIXELS or 0) == MOST_PIXELS
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+        importlib.reload(opening)
+        assert Image.MAX_IMAGE_PIXELS == 50
+
+    def test_pictures_within_pictures(self) -> None:
+        """An icon says a size, and holds a PNG of another."""
+        icon = io.BytesIO()
+        Image.new("RGB", (16, 16)).save(icon, "ICO", sizes=[(16, 16)])
+        content = bytearray(icon.getvalue())
+        start = content.index(b"IHDR")
+        content[start + 4 : start + 12] = struct.pack(">II", 60_000, 60_000)
+        content[start + 17 : start + 21] = struct.pack(">I", zlib.crc32(bytes(content[start : start + 17])))
+        with pytest.raises(CorruptError, match="3,600,000,000 pixels are too many"):
+            prepared(np.frombuffer(content, dtype=np.uint8), View(8))
+
+
+class TestWarnings:
+    """Pillow's do not reach the user, and Python's filters are afterwards as they were."""
+
+    def test_filters_are_as_before(self, tmp_path: Path) -> None:
+        paths = []
+        for number in range(300):
+            paths.append(str(tmp_path / f"{number}.png"))
+            _photograph(30, 20, number).save(paths[-1])
+
+        def read(number: int) -> tuple[Tensor, int, Found]:
+            return prepared(read_file(paths[number]), View(8))[0], 0, Found()
+
+        before = list(warnings.filters)
+        for _ in range(5):
+            read_all("train", paths, 8, read, Saying())
+            assert warnings.filters == before
+
+    def test_overlapping_threads(self) -> None:
+        """The first to come is the first to leave."""
+        before = list(warnings.filters)
+        first, second = ignored(), ignored("of this alone", UserWarning)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        warnings.warn("not heard of", UserWarning, stacklevel=1)
+        second.__exit__(None, None, None)
+        assert warnings.filters == before
+        with pytest.warns(UserWarning, match="heard of"):
+            warnings.warn("heard of", UserWarning, stacklevel=1)
+
+    def test_a_forked_process_does_not_wait(self) -> None:
+        """For a thread that held the lock, and is not there."""
+        with library_warnings._KEPT.lock:
+            child = os.fork()
+            if not child:
+                with ignored():
+                    os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+    @pytest.mark.parametrize("data", ["folder", "coco"])
+    def test_of_a_programs_picture(self, data: str, recwarn: pytest.WarningsRecorder) -> None:
+        picture = _photograph(50, 40).quantize(64)
+        picture.info["transparency"] = bytes(range(64))
+        normalised_image(picture, _info(data, (0.5,) * 3, (0.5,) * 3))
+        assert not recwarn.list

@@ -392,7 +392,7 @@ def test_pictures_that_changed_since_the_search(
             retrain.main([str(tmp_path), "--teacher", "absent", "--loaders", "0", *augmented, *flags])
         return capsys.readouterr().out
 
-    warning = "is not what the search was given any more"
+    warning = f"is not what {tmp_path} was given any more"
     assert warning not in told(data.identity)
     assert warning not in told(files_of(data.identity))  # the same files, by a search that prepared them otherwise
     assert f"data: {free['data']} {warning}" in told("folder 0123456789abcdef")

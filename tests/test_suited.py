@@ -57,7 +57,7 @@ def test_a_sample_is_read_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     opened: list[object] = []
     real = Image.open
     monkeypatch.setattr("training.data.picture_sizes.SAMPLE", 5)
-    monkeypatch.setattr("training.data.picture_sizes.Image.open", lambda file: opened.append(file) or real(file))
+    monkeypatch.setattr("training.data.opening.Image.open", lambda file, **to: opened.append(file) or real(file, **to))
     sizes = picture_sizes(f"folder:{folder}")
     assert sizes is not None
     assert len(opened) == 5 < sizes.training
@@ -101,6 +101,21 @@ def test_a_given_budget_that_photos_cannot_meet_keeps_the_small_space(photograph
     assert found[1].endswith(
         "but space photos has nothing within the budget given; name a preset, or give --space, to choose otherwise"
     )
+
+
+@pytest.mark.parametrize("given", [{"max_params": 1_000_000}, {"max_macs": 9_500_000}])
+def test_a_budget_is_met_with_the_classes_that_there_are(photographs: Path, given: dict[str, int]) -> None:
+    """The smallest network of `photos` has 1.66M parameters and 10.3M MACs for 1000 classes."""
+    found = suited({"data": f"folder:{photographs}", **given})
+    assert found is not None
+    assert found[0] == "photos"
+
+
+def test_no_budget_is_told_where_there_is_none(photographs: Path) -> None:
+    found = suited({"data": f"folder:{photographs}", "max_macs": None})
+    assert found is not None
+    assert found[1].startswith("space photos of 96 to 160 pixels (preset photos): ")
+    assert found[1].endswith("name a preset, or give --space, to choose otherwise")
 
 
 def _planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -1,8 +1,10 @@
-"""Where the pictures of a retraining lie, which its weights do not say, from the folders around a trained network's."""
+"""Which pictures a network was trained on, which its weights do not say, from its folder and those around it."""
 
 from pathlib import Path
 
 from foundation.json_files import read_json
+from training.data.dataset import Dataset, files_of
+from training.standalone import RECIPE
 
 CONFIG = "config.json"  # as `studies.runs.run_folder` writes it
 
@@ -21,3 +23,24 @@ def recorded_data(folder: Path, kind: str | None = None) -> str | None:
         if isinstance(spec, str) and kind in (None, spec.partition(":")[0]):
             return spec
     return None
+
+
+def trained_on(folder: Path) -> str | None:
+    """The `Dataset.identity` of what the network in a folder was trained on; None if nothing says it."""
+    path = folder / RECIPE
+    content = read_json(path) if path.is_file() else None
+    identity = content.get("data") if isinstance(content, dict) else None
+    return identity if isinstance(identity, str) else None
+
+
+def changed(before: str | None, data: Dataset) -> bool:
+    """Whether the pictures are others than those of that identity, which are named alike."""
+    return before is not None and files_of(before) != files_of(data.identity)
+
+
+def is_changed(spec: str, source: str) -> str:
+    """The line for a user whose pictures are not what they were."""
+    return (
+        f"data: {spec} is not what {source} was given any more (files were added, removed, renamed or changed): what "
+        "was trained on may be among what is tested on now"
+    )

@@ -54,7 +54,7 @@ def find_footage(spec: str, reporter: Reporter) -> Footage:
     if any(re.fullmatch(r"\d+\.(xml|json)", name) for name in os.listdir(folder)):
         video = read_video(folder)
         return Footage(video.name, len(video.pictures), _reader(video.pictures), video.frames)
-    pictures, left_out = find_pictures([spec])
+    pictures, left_out = find_pictures([spec], gone=False)
     for line in left_out:
         reporter.say(line)
     return Footage(folder.resolve().name, len(pictures), _reader(tuple(map(str, pictures))), None)

@@ -11,6 +11,7 @@ from PIL import Image
 from foundation.files import write_atomically
 from reports.fonts import families
 from reports.terminal.confusion_picture import plain, shortened
+from training.data.opening import opened
 from training.task import Drawn
 
 SOFTWARE = "CoordNAS"
@@ -78,7 +79,7 @@ def written(name: str, missing: frozenset[str]) -> str:
 def is_annotated(path: Path) -> bool:
     """Whether a file is what `draw_annotated` wrote."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return bool(image.info.get("Software") == SOFTWARE)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # no picture
         return False

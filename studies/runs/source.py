@@ -24,8 +24,8 @@ from studies.runs.run_folder import (
     front_architectures,
     kept_identity,
 )
-from training.data.dataset import Dataset, files_of
-from training.recorded_data import recorded_data
+from training.data.dataset import Dataset
+from training.recorded_data import changed, recorded_data, trained_on
 from training.specs import PRETRAINING, TASK
 from training.standalone import ARCHITECTURE, RECIPE
 
@@ -67,7 +67,7 @@ class Source:
 
     def changed(self, data: Dataset) -> bool:
         """Whether the pictures are not those of the search any more, though they are named alike."""
-        return self.pictures is not None and files_of(self.pictures) != files_of(data.identity)
+        return changed(self.pictures, data)
 
     def check(self, data: Dataset, head: Head) -> None:
         """Raises InputError if the network with the head cannot be built, or was found for other classes."""
@@ -116,7 +116,8 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
         spec = _data(text, data, {"data": recorded_data(path)})
         recipe = path / RECIPE
         of = _task(recipe, read_json(recipe)) if recipe.exists() else TASK
-        return Source(architecture, spec, path, None, None, task=of, recorded=data is None)
+        pictures = trained_on(path) if spec == recorded_data(path) else None
+        return Source(architecture, spec, path, None, None, pictures=pictures, task=of, recorded=data is None)
     architecture, rest = _read(path)
     spec, of = _data(text, data, rest), _task(path, rest)
     return Source(architecture, spec, path.with_suffix(""), None, _classes(path, rest), task=of, recorded=data is None)

@@ -14,6 +14,7 @@ from foundation.errors import InputError
 from foundation.progress import Reporter
 from training.data.dataset import Dataset, Wanted
 from training.data.division import divided_by
+from training.data.opening import opened, too_many
 from training.data.people import clips
 from training.data.people.clip import Array, Clip, People
 from training.data.people.crops import crops, into, squares
@@ -120,9 +121,11 @@ def _frames(videos: list[Video]) -> Iterable[tuple[Array, People, int]]:
 def read_frame(path: str) -> Array:
     """A frame's file as H×W×3 (uint8). Raises InputError for one that cannot be decoded."""
     try:
-        with Image.open(path) as file:
+        with opened(path) as file:
             return np.array(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: cannot be decoded ({too_many(error)}); scale it down") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from None
 
 

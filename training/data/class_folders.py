@@ -1,7 +1,7 @@
 """The classes of a split: a folder each, with all pictures below it."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from foundation.errors import InputError
@@ -43,6 +43,8 @@ def class_folders(spec: str, root: str, finder: Finder, *, like: "ClassFolders |
     Args:
         like: another split, whose classes these have to be.
 
+    A linked folder that is read as another class already, or within one, is left out.
+
     Raises InputError for names that are not UTF-8 or differ in nothing but their form, fewer than two classes, others
     than those of `like`, a class without pictures, or folders that are no classes, it seems.
     """
@@ -55,19 +57,21 @@ def class_folders(spec: str, root: str, finder: Finder, *, like: "ClassFolders |
         )
     for name in loose:
         finder.left_out.note(UNSORTED, f"{root}/{name}")
-    if like is not None and by_name and set(by_name) != set(like.names):
-        odd = min(set(by_name) ^ set(like.names))
-        raise InputError(f"`data` {spec}: class {odd} is not in both {like.root} and {root}")
-    names = tuple(sorted(by_name))
+    below = finder.below_each(root, [by_name[name] for name in sorted(by_name)])
+    names = tuple(name for name in sorted(by_name) if by_name[name] in below)
+    if like is not None and names:
+        _check_same(spec, {like.root: like.names, root: names})
     folders = tuple(by_name[name] for name in names)
-    pictures = tuple(finder.below(f"{root}/{folder}") for folder in folders)
+    pictures = tuple(below[folder] for folder in folders)
     left_out = f" ({finder.left_out})" if finder.left_out else ""
     if not any(pictures):
         raise InputError(f"`data` {spec}: no pictures below {root}; expected a folder a class{left_out}")
     if len(names) == 1:
         deeper = any("/" in name for name in pictures[0])
         remedy = f"; if its folders are the classes, give {root}/{folders[0]}" if deeper else ""
-        raise InputError(f"`data` {spec}: one class ({names[0]}) below {root}; at least two are needed{remedy}")
+        raise InputError(
+            f"`data` {spec}: one class ({names[0]}) below {root}; at least two are needed{remedy}{left_out}"
+        )
     for folder, members in zip(folders, pictures, strict=True):
         if not members:
             raise InputError(
@@ -75,6 +79,23 @@ def class_folders(spec: str, root: str, finder: Finder, *, like: "ClassFolders |
             )
     _check_layers(spec, root, folders, pictures)
     return ClassFolders(root, names, folders, pictures)
+
+
+def _check_same(spec: str, classes: Mapping[str, Sequence[str]]) -> None:
+    """Raises InputError for a class that is in one of two splits alone. `classes` are by the splits' folders."""
+    one, other = classes
+    lone = set(classes[one]) ^ set(classes[other])
+    if not lone:
+        return
+    odd = min(lone)
+    here, there = (one, other) if odd in classes[one] else (other, one)
+    others = [name for name in classes[there] if name in lone]
+    alike = [name for name in others if name.casefold() == odd.casefold()]
+    place = f"`data` {spec}: class {odd} is in {here} and not in {there}"
+    if alike:
+        raise InputError(f"{place} (which has {alike[0]}); rename it, or move its pictures")
+    named = _some(others or classes[there])
+    raise InputError(f"{place} (which has {named}); rename it, add pictures of it there, or remove it")
 
 
 def _by_name(spec: str, root: str, folders: Sequence[str]) -> dict[str, str]:

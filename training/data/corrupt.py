@@ -8,6 +8,7 @@ from torch import Tensor
 
 from foundation.errors import InputError
 from foundation.progress import Reporter
+from training.data.opening import TOO_MANY
 
 NAMED = 3  # at most
 TRAINED = "train"  # the split that has to have every class
@@ -15,6 +16,17 @@ TRAINED = "train"  # the split that has to have every class
 
 class CorruptError(Exception):
     """A file's content is no picture that can be decoded."""
+
+
+def cannot_decode(what: str) -> InputError:
+    """The line on a picture that cannot be decoded.
+
+    Args:
+        what: names it, and says why.
+    """
+    if TOO_MANY in what:
+        return InputError(f"cannot decode {what}; scale it down or remove it, or give `skip_corrupt`")
+    return InputError(f"cannot decode {what}; mend or remove it, or give `skip_corrupt`")
 
 
 class Corrupt:
@@ -41,8 +53,8 @@ class Corrupt:
     def note(self, number: int, path: str, reason: str) -> None:
         """Takes a picture down. Raises InputError naming it if none is to be passed over, or it is the last one."""
         if not self.skipped:
-            raise InputError(f"cannot decode {path} ({reason}); mend or remove it, or give `skip_corrupt`")
-        self._paths[number] = path
+            raise cannot_decode(f"{path} ({reason})")
+        self._paths[number] = f"{path} ({reason})" if TOO_MANY in reason else path
         if len(self) == self.count:
             self.refuse()
 

@@ -14,7 +14,7 @@ from foundation.progress import Reporter
 from training.data.class_folders import ClassFolders, class_folders
 from training.data.corrupt import check_complete
 from training.data.division import held_out, in_three, layout
-from training.data.into_memory import read_all
+from training.data.into_memory import check_memory, read_all
 from training.data.picture_files import Finder
 from training.data.pictures import Listed, Pictures
 from training.data.preparation import Found, View, prepared, read_file
@@ -74,6 +74,7 @@ class Tree:
                 f"`data` {self.spec}: {len(files)} pictures of {resolution} pixels need {needed / 2**30:.0f} GiB of "
                 f"memory, more than the {MAX_BYTES >> 30} that are used; choose a smaller resolution or fewer pictures"
             )
+        check_memory(self.spec, split, len(files), resolution, channels=3)
         view = View.of(self.spec, resolution)
 
         def read(number: int) -> tuple[Tensor, int, Found]:

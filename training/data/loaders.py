@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from foundation.errors import InputError, one_line
+from foundation.library_warnings import ignored
 from foundation.signals import end_at_once, held
 from training.augmentation.draws import Draws
 from training.data.corrupt import CorruptError
@@ -210,9 +210,8 @@ def _undisturbed() -> Iterator[None]:
 def _served(feed: _Feed, loader: DataLoader[Decoded], works: Iterator[Work]) -> Iterator[Decoded]:
     feed.works = works
     try:
-        with warnings.catch_warnings(), _undisturbed():
-            # That it has threads of its own is no harm to processes that decode and do nothing else.
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+        # That it has threads of its own is no harm to processes that decode and do nothing else.
+        with ignored("This process .* is multi-threaded, use of fork", DeprecationWarning), _undisturbed():
             results = iter(loader)
         yield from results
     except (RuntimeError, OSError, EOFError) as error:

@@ -28,7 +28,7 @@ from torch import Tensor
 from foundation.errors import InputError
 from foundation.json_files import read_text, shown
 from training.data import annotated, into_memory
-from training.data.corrupt import TRAINED, CorruptError
+from training.data.corrupt import TRAINED, CorruptError, cannot_decode
 from training.data.dataset import Dataset, Wanted
 from training.data.division import layout
 from training.data.picture_files import Finder
@@ -141,7 +141,7 @@ def _classes_there(wanted: Wanted, found: Mapping[str, Sequence[Pair]]) -> tuple
         except CorruptError as error:
             if wanted.skip_corrupt:  # it is counted and told when its split is read
                 return []
-            raise InputError(f"cannot decode {error}; mend or remove it, or give `skip_corrupt`") from None
+            raise cannot_decode(str(error)) from None
 
     first: dict[int, str] = {}
     with ThreadPoolExecutor() as pool, wanted.reporter.track("classes", len(paths), "masks") as advance:

@@ -4,8 +4,8 @@ import contextlib
 import errno
 import importlib
 import os
-import warnings
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import NamedTuple, NoReturn
@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 from PIL import Image, features
 
 from foundation.errors import InputError
+from training.data.opening import opened
 
 # What systems and programs leave in folders, in lower case; all that begins with a dot is left out as well.
 _JUNK = frozenset(
@@ -38,6 +39,9 @@ _DRAWINGS = frozenset((".ai", ".emf", ".eps", ".svg", ".svgz", ".wmf"))
 # Pictures that a Pillow may not read; other suffixes that it does not know are of no picture.
 _PICTURES = _HEIF | _CAMERAS | _DRAWINGS | frozenset((".avif", ".exr", ".hdr", ".jp2", ".jxl", ".jxr", ".webp"))
 _NAMED = 3  # suffixes of a reason, at most
+
+
+_Key = tuple[int, int]  # of a folder, by whatever way it is reached
 
 
 class Reason(NamedTuple):
@@ -161,10 +165,12 @@ class Finder:
     Args:
         place: what the messages of errors begin with.
         root: from where examples are named; empty for paths as they are.
+        gone: whether a link that leads to no picture, by its name one, is found as well: who reads it, says why.
     """
 
-    def __init__(self, place: str, root: str):
+    def __init__(self, place: str, root: str, *, gone: bool = False):
         self.left_out = LeftOut(root)
+        self._gone = gone
         self._place = place
         self._suffixes = suffixes()
         self._signed = [name for name in _formats() if Image.OPEN[name][1] is not None]
@@ -200,26 +206,45 @@ class Finder:
         Linked folders are followed; one that is read already, or holds the folder itself, is left out. Raises
         InputError as `listing`.
         """
-        seen: set[tuple[int, int]] = set()
-        found: list[str] = []
-        waiting, linked = [""], list[str]()
+        return self._walked([folder], [])[folder]
+
+    def below_each(self, root: str, names: Sequence[str]) -> dict[str, list[str]]:
+        """As `below`, of several folders in `root`, by their names: no folder is read for two of them.
+
+        What lies in them is read first, then those of them that are links, then links within them. One that is a link
+        to what is read already is left out, and is not in the result.
+        """
+        paths = {f"{root}/{name}": name for name in names}
+        links = [path for path in paths if os.path.islink(path)]
+        found = self._walked([path for path in paths if path not in links], links)
+        return {name: found[path] for path, name in paths.items() if path in found}
+
+    def _walked(self, folders: Sequence[str], links: Sequence[str]) -> dict[str, list[str]]:
+        """Names of all pictures below each folder, and below each link to one that is not read already."""
+        seen: set[_Key] = set()
+        above: dict[str, set[_Key]] = {}
+        found: dict[str, list[str]] = {}
+        waiting = [(folder, "") for folder in reversed(folders)]
+        linked = deque((link, "") for link in links)
+        by_link = False  # what is no link can come up again once one was followed
         while waiting or linked:
-            if waiting:
-                inner = waiting.pop()
-                seen.add(self._key(f"{folder}/{inner}"))
-            else:
-                inner = linked.pop(0)
-                key = self._key(f"{folder}/{inner}")
-                if key in seen or key in map(self._key, _above(folder)):
-                    self.left_out.note(LISTED, f"{folder}/{inner}")
-                    continue
-                seen.add(key)
-            entries = self.listing(f"{folder}/{inner}" if inner else folder)
+            is_link = not waiting
+            folder, inner = linked.popleft() if is_link else waiting.pop()
+            path = f"{folder}/{inner}" if inner else folder
+            key = self._key(path)
+            by_link |= is_link
+            if is_link and folder not in above:
+                above[folder] = set(map(self._key, _above(folder)))
+            if (by_link and key in seen) or (is_link and key in above[folder]):
+                self.left_out.note(LISTED, path)
+                continue
+            seen.add(key)
+            entries = self.listing(path)
             prefix = f"{inner}/" if inner else ""
-            waiting += [prefix + name for name in entries.folders]
-            linked += [prefix + name for name in entries.linked]
-            found += [prefix + name for name in entries.pictures]
-        return sorted(found, key=lambda name: name.split("/"))
+            waiting += [(folder, prefix + name) for name in entries.folders]
+            linked += [(folder, prefix + name) for name in entries.linked]
+            found.setdefault(folder, []).extend(prefix + name for name in entries.pictures)
+        return {folder: sorted(names, key=lambda name: name.split("/")) for folder, names in found.items()}
 
     def _sort(self, entry: "os.DirEntry[str]", found: Listing) -> None:
         name, suffix = entry.name, _suffix(entry.name)
@@ -227,6 +252,11 @@ class Finder:
             self.left_out.note(JUNK, entry.path)
         elif suffix in self._suffixes and entry.is_file(follow_symlinks=False):  # nearly all; asks the disk nothing
             found.pictures.append(name)
+        elif self._gone and entry.is_symlink() and not os.path.exists(entry.path):
+            if suffix in self._suffixes or not suffix:
+                found.pictures.append(name)
+            else:
+                self.left_out.note(FOREIGN if suffix in _PICTURES else NO_PICTURE, entry.path)
         elif entry.is_dir():
             (found.linked if entry.is_symlink() else found.folders).append(name)
         elif entry.is_file():
@@ -242,18 +272,17 @@ class Finder:
             self.left_out.note(NO_FILE, entry.path)
 
     def _begins_as_picture(self, path: str) -> bool:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with open(path, "rb") as file:
             file.read(1)  # a disk that fails is not for Pillow to judge
             try:
-                with Image.open(file, formats=self._signed):
+                with opened(file, self._signed):
                     return True
             except Image.DecompressionBombError:
                 return True
             except Exception:  # Pillow's plugins raise nearly anything on what is none
                 return False
 
-    def _key(self, folder: str) -> tuple[int, int]:
+    def _key(self, folder: str) -> _Key:
         """The same for the same folder, by whatever way."""
         try:
             status = os.stat(folder)

@@ -11,7 +11,8 @@ It consists of Pillow's own steps, so that others can repeat it bit for bit (doc
 """
 
 import io
-import warnings
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -23,19 +24,23 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from foundation.errors import InputError, one_line
+from foundation.library_warnings import ignored
 from training.data.corrupt import CorruptError
+from training.data.opening import opened, too_many
 
 MARGINS = {"imagenet": 256 / 224}
 """By kind of data, how much larger than the input a picture's shorter side is made before its centre is cut out.
 
 That of torchvision's reference evaluation. Pictures of every other kind are shown whole: the central square.
 """
+MOST_PIPED = 256 << 20  # bytes of a picture that comes through a pipe, which may never end
 FINER = 2  # a JPEG decoded at less than its size keeps so many times the pixels that are needed
 JPEG = ("JPEG", "MPO")  # as Pillow calls them; phones write the second
 
 RANGES = (255, 4095, 65_535)  # of 8, 12 and 16 bits
 OVERSHOOT = 1.25  # times white: what filters leave in pictures of floats
 
+_BAND = 1 << 20  # values that are looked at together
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,11 +88,23 @@ class Found(NamedTuple):
 
 
 def read_file(path: str) -> Bytes:
-    """The file's bytes. Raises InputError naming a file that cannot be read, or is gone."""
+    """The bytes of a file, or all that come from a pipe.
+
+    Raises InputError naming a file that cannot be read, or is gone, or a pipe that gives more than `MOST_PIPED`.
+    """
     try:
-        return np.fromfile(path, dtype=np.uint8)
+        with open(path, "rb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return np.fromfile(file, dtype=np.uint8)
+            piped = file.read(MOST_PIPED + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); is the disk still there?") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); is the disk still there?") from None
+    if len(piped) > MOST_PIPED:
+        raise InputError(
+            f"{path}: a pipe or device that gives more than {MOST_PIPED >> 20} MiB; save the picture as a file, and "
+            "give that"
+        )
+    return np.frombuffer(bytearray(piped), dtype=np.uint8)  # which may be written to, as torch wants it
 
 
 def prepared(content: Bytes, view: View, *, grey: bool = False) -> tuple[Tensor, Found]:
@@ -105,8 +122,9 @@ def prepared_image(image: Image.Image, view: View, *, grey: bool = False) -> tup
     It is decoded whole, so a JPEG of at least twice the size that is needed comes out with slightly other pixels than
     from its file.
     """
-    turn = turn_of(image) if view.upright else None
-    return _prepared(image.copy(), turn, view, grey)
+    with ignored():
+        turn = turn_of(image) if view.upright else None
+        return _prepared(image.copy(), turn, view, grey)
 
 
 def _prepared(file: Image.Image, turn: Image.Transpose | None, view: View, grey: bool) -> tuple[Tensor, Found]:
@@ -132,14 +150,14 @@ def opened_picture(content: Bytes) -> Iterator[Image.Image]:
     if not len(content):
         raise CorruptError("the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # notes on metadata; a picture that decodes is fine
-            with Image.open(io.BytesIO(content.data)) as image:
-                yield image
+        with opened(io.BytesIO(content.data)) as image:
+            yield image
     except (MemoryError, CorruptError):  # the first is the machine's fault
         raise
     except UnidentifiedImageError:
         raise CorruptError("no picture of a known format") from None
+    except Image.DecompressionBombError as error:
+        raise CorruptError(too_many(error)) from None
     except Exception as error:  # Pillow's plugins raise nearly anything on a broken file
         raise CorruptError(one_line(error)) from None
 
@@ -177,13 +195,23 @@ def eight_bits(picture: Image.Image) -> tuple[Image.Image, float | None]:
     """
     if picture.mode[0] not in "IF":
         return picture, None
-    values = np.asarray(picture).astype(np.float64)
-    values = np.where(np.isfinite(values), values, 0).clip(0)
-    largest = float(values.max())
-    if picture.mode == "F":
+    largest = max(float(values.max()) for _, values in _bands(picture))
+    floats = picture.mode == "F"
+    if floats:
         white = next((white for white in (1, *RANGES) if largest <= OVERSHOOT * white), largest)
-        values = np.rint(values * (255 / white))
     else:
         white = next((white for white in RANGES if largest <= white), largest)
-        values = np.floor(values * (256 / (white + 1)))
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8)), white
+    result = np.empty((picture.height, picture.width), dtype=np.uint8)
+    for rows, values in _bands(picture):
+        scaled = np.rint(values * (255 / white)) if floats else np.floor(values * (256 / (white + 1)))
+        result[rows] = scaled.clip(0, 255)
+    return Image.fromarray(result), white
+
+
+def _bands(picture: Image.Image) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The values of some rows after others, since those of a large picture would take gigabytes at once."""
+    height = max(1, _BAND // picture.width)
+    for top in range(0, picture.height, height):
+        rows = slice(top, min(top + height, picture.height))
+        values = np.asarray(picture.crop((0, rows.start, picture.width, rows.stop))).astype(np.float64)
+        yield rows, np.where(np.isfinite(values), values, 0).clip(0)

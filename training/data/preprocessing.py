@@ -1,5 +1,6 @@
 """A single picture as a trained network sees it in evaluation: prepared and normalised."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from foundation.errors import InputError
+from foundation.library_warnings import ignored
 from training.data.corrupt import CorruptError
+from training.data.opening import TOO_MANY
 from training.data.preparation import (
     Bytes,
     View,
@@ -45,7 +48,8 @@ def normalised_image(image: Image.Image, info: ModelInfo) -> Tensor:
     """As `normalised`, of a picture that a program has: see `training.data.preparation.prepared_image`."""
     side = info.architecture.resolution
     if _is_whole(info):
-        return _normalised(_scaled(_upright(image.copy()), (side, side)), info)
+        with ignored():
+            return _normalised(_scaled(_upright(image.copy()), (side, side)), info)
     return _normalised(prepared_image(image, View.of(info.data, side), grey=len(info.mean) == 1)[0], info)
 
 
@@ -92,9 +96,22 @@ def read_picture(path: Path, info: ModelInfo) -> Tensor:
 
 
 def _read(path: Path, make: Callable[[Bytes], _T]) -> _T:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    _check_there(path)
     try:
         return make(read_file(str(path)))
     except CorruptError as error:
-        raise InputError(f"{path}: cannot be read as a picture ({str(error)[:200]})") from None
+        remedy = "; scale it down" if TOO_MANY in str(error) else ""
+        raise InputError(f"{path}: cannot be read as a picture ({str(error)[:200]}){remedy}") from None
+
+
+def _check_there(path: Path) -> None:
+    """Raises InputError for a name that no file has, or that leads to none."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of a name with a zero byte
+        if os.path.islink(path):
+            message = f"{path}: a link to {os.readlink(path)}, which is not there; mend or remove it"
+            raise InputError(message) from None
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:  # a name that is too long, links in a circle, a folder without permission
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
