@@ -92,11 +92,15 @@ def _evaluate(
         key = _key(model, specs[name])
         load(model, specs[name])
         check_classes(model, sets[key])
-        folder = model.path.parent
-        if specs[name] == _recorded(model) and changed(trained_on(folder), sets[key]):
-            reporter.say(is_changed(specs[name], str(folder)))
         if neurons is not None:
             check_pictures(getattr(sets[key], settings.split))
+    others = [
+        specs[name]
+        for name, model in models.items()
+        if specs[name] == _recorded(model) and changed(trained_on(model.path.parent), sets[_key(model, specs[name])])
+    ]
+    for spec in dict.fromkeys(others):
+        reporter.say(is_changed(spec, settings.source))
     evaluations: list[tuple[str, Model, Evaluation]] = []
     robust: list[tuple[str, Robustness]] = []
     studies: list[tuple[str, Study]] = []

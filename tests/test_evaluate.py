@@ -150,19 +150,20 @@ def test_one_network(
 def test_pictures_that_were_added_since_are_told(
     retrained: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder without splits is divided anew, so that what was trained on may be tested on."""
+    """A folder without splits is divided anew, so that what was trained on may be tested on. Of two networks once."""
     shutil.copytree(picture_folder, "pictures")
-    spec, folder = f"folder:{Path('pictures').absolute()}", retrained / "found-0"
+    spec = f"folder:{Path('pictures').absolute()}"
     write_json(retrained / "config.json", {"free": {"data": spec}})
-    write_json(folder / "recipe.json", {"data": load_data(spec, 16, CPU).identity})
-    line = f"data: {spec} is not what {folder} was given any more (files were added, removed, renamed or changed)"
+    for name in ("found-0", "uniform-none-0"):
+        write_json(retrained / name / "recipe.json", {"data": load_data(spec, 16, CPU).identity})
+    line = f"data: {spec} is not what {retrained} was given any more (files were added, removed, renamed or changed)"
     for added in (False, True):
         if added:
             Image.new("RGB", (20, 20)).save("pictures/digit0/added.png")
         for flags in ([], ["--data", spec]):
-            assert _ended([str(folder), *flags], monkeypatch) == 0
-            assert (line in capsys.readouterr().out) == added
-    assert _ended([str(folder), "--data", f"folder:{picture_folder}"], monkeypatch) == 0
+            assert _ended([str(retrained), *flags], monkeypatch) == 0
+            assert capsys.readouterr().out.count(line) == added
+    assert _ended([str(retrained), "--data", f"folder:{picture_folder}"], monkeypatch) == 0
     assert line not in capsys.readouterr().out
 
 

@@ -213,7 +213,7 @@ def _searched(space: PricedSpace, sampler: str, higher: bool) -> tuple[list[Cand
     except InputError as error:
         pytest.skip(str(error))
     trials = 24 if sampler == "gp" else 32  # one of its proposals takes a quarter of a second
-    return search(study, evaluator, trials=trials, reporter=QUIET), goal  # type: ignore[arg-type]
+    return search(study, evaluator, trials=trials, reporter=QUIET), goal
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())

@@ -13,6 +13,8 @@ from training.data.split import Split
 
 PREPARED = "prepared by Pillow"
 """In the identity of pictures in files since one preparation is that of all: before, pixels were others."""
+NORMALISED = " normalised by "
+"""In the identity of pictures that a network of other ones is given."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Dataset:
             return self
         return replace(
             self,
-            identity=f"{self.identity} normalised by {mean} and {std}",
+            identity=f"{self.identity}{NORMALISED}{mean} and {std}",
             mean=mean,
             std=std,
             load=lambda split: getattr(self, split).normalised_by(mean, std),
@@ -114,5 +116,8 @@ DATASETS = _Registry("data set")
 
 
 def files_of(identity: str) -> str:
-    """What of an identity tells the files apart: neither whether they are held in memory, nor how they are prepared."""
-    return identity.replace("streamed ", "").removesuffix(f" {PREPARED}")
+    """What of an identity tells the files apart.
+
+    Neither whether they are held in memory, nor how they are prepared, nor for which network they are normalised.
+    """
+    return identity.partition(NORMALISED)[0].replace("streamed ", "").removesuffix(f" {PREPARED}")
