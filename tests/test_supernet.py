@@ -24,7 +24,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.families.mobile.blocks import stage_blocks
 from search_space.families.mobile.stage_options import StageOptions
 from search_space.first_weights import FirstWeights
-from search_space.network import Network
+from search_space.network import Network, parts
 from search_space.pretrained import published
 from search_space.space import SearchSpace
 from search_space.spaces import SPACES, named_space, priced_space
@@ -202,7 +202,9 @@ def test_no_module_is_made_twice(space: PricedSpace, store: WeightStore, monkeyp
     architecture = _some(space, 1)[0]
     x = torch.randn(2, 3, 32, 32)
     store(architecture, x)
-    monkeypatch.setattr("search_space.parts.ConvNormActivation.__init__", lambda *a, **k: pytest.fail("constructed"))
+    for _, part in parts(architecture, space.num_classes):
+        for piece in (part, *(one for _, one in getattr(part, "pieces", ()))):
+            monkeypatch.setattr(type(piece), "create", lambda made: pytest.fail(f"made again: {made}"))
     store(architecture, x)
 
 

@@ -111,6 +111,9 @@ class TokenStep(nn.Module):
         tokens = tokens + self.mlp(self.mlp_norm(tokens))
         return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
 
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}"
+
 
 class FullAttention(nn.Module):
     """Softmax attention of one head, N×T×inputs to N×T×width; the skip is the values, which alone have that width.
