@@ -9,6 +9,7 @@ options; costs add up along the chain, which is what counts, draws and prices a 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from search_space.decisions import Choose, every_outcome
@@ -131,4 +132,12 @@ class LinkProgram(ABC):
 
     def options(self, group: Group) -> tuple[Option, ...]:
         """Every option of a group."""
-        return tuple(every_outcome(lambda choose: self.choice(group, choose)))
+        found = self._options.get(group)
+        if found is None:
+            found = self._options[group] = tuple(every_outcome(lambda choose: self.choice(group, choose)))
+        return found
+
+    @cached_property
+    def _options(self) -> dict[Group, tuple[Option, ...]]:
+        """By group; what was asked for once, since every proposal asks again."""
+        return {}

@@ -23,6 +23,7 @@ from studies.loop import search
 from studies.samplers import Goal, make_sampler
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.parameter_names import name_in_study
+from studies.storage.storages import open_storage
 from studies.trials import Candidate
 
 QUIET = Reporter(quiet=True)
@@ -99,10 +100,7 @@ def _search(
 
 
 def _opened(url: str, name: str = "coordnas") -> optuna.Study:
-    if url.startswith("journal:"):
-        backend = optuna.storages.journal.JournalFileBackend(url.removeprefix("journal:"))
-        return optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend))
-    return optuna.load_study(study_name=name, storage=url)
+    return optuna.load_study(study_name=name, storage=open_storage(url))
 
 
 def _own(url: str) -> list[Any]:

@@ -204,27 +204,27 @@ class Mirror:
         return Measured(self.metric, value if self.metric.higher_is_better else -value)
 
 
-def _searched(space: PricedSpace, sampler: str, higher: bool) -> tuple[list[Candidate], Goal]:
+def _searched(space: PricedSpace, sampler: str, higher: bool, folder: Path) -> list[Candidate]:
     costs = ("macs",) if sampler_class(sampler).several_objectives else ()
     evaluator = Mirror(space, higher)
     goal = Goal(space, seed=3, startup=12, metric=evaluator.metric, costs=costs)
     try:
-        study = OptunaStudy(make_sampler(sampler, goal), "sqlite://")
+        study = OptunaStudy(make_sampler(sampler, goal), f"journal:{folder}/{higher}.log")
     except InputError as error:
         pytest.skip(str(error))
     trials = 24 if sampler == "gp" else 32  # one of its proposals takes a quarter of a second
-    return search(study, evaluator, trials=trials, reporter=QUIET), goal
+    return search(study, evaluator, trials=trials, reporter=QUIET)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())
-def test_every_sampler_goes_the_better_way(tiny_space: PricedSpace, sampler: str) -> None:
+def test_every_sampler_goes_the_better_way(tiny_space: PricedSpace, sampler: str, tmp_path: Path) -> None:
     """What is better the other way is proposed alike; and who learns finds better ones than uniform draws."""
     if sampler.startswith(PREFIX):
         pytest.importorskip("nni")
     budget = Budget(max_macs=int(tiny_space.cost(tiny_space.largest).macs * 0.8))
     space = tiny_space.within(budget)
-    lower, _ = _searched(space, sampler, higher=False)
-    higher, _ = _searched(space, sampler, higher=True)
+    lower = _searched(space, sampler, False, tmp_path)
+    higher = _searched(space, sampler, True, tmp_path)
     assert [one.architecture for one in lower] == [one.architecture for one in higher]
     assert [one.score for one in lower] == [-one.score for one in higher]
     assert [one.architecture for one in pareto_front(lower)] == [one.architecture for one in pareto_front(higher)]

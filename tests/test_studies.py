@@ -27,6 +27,7 @@ from studies.samplers import Goal, Proposal, Sampler, Told, make_sampler, regist
 from studies.storage.optuna_study import OptunaStudy
 from studies.storage.parameter_names import name_in_study
 from studies.storage.records import is_ours, occupies
+from studies.storage.storages import open_storage
 from studies.trials import Candidate
 from training.data.dataset import PREPARED
 from training.data.datasets import load_data
@@ -96,11 +97,16 @@ def _search(
 
 
 def _study(goal: Goal, folder: Path, sampler: str = "tpe") -> OptunaStudy:
-    return OptunaStudy(make_sampler(sampler, goal), f"sqlite:///{folder}/study.db")
+    """In a database for `tpe`; for the others in a journal, which takes a tenth of the time."""
+    return OptunaStudy(make_sampler(sampler, goal), _url(folder, sampler))
 
 
-def _trials(folder: Path) -> list[Any]:
-    study = optuna.load_study(study_name="coordnas", storage=f"sqlite:///{folder}/study.db")
+def _url(folder: Path, sampler: str) -> str:
+    return f"sqlite:///{folder}/study.db" if sampler == "tpe" else f"journal:{folder}/study.log"
+
+
+def _trials(folder: Path, sampler: str = "tpe") -> list[Any]:
+    study = optuna.load_study(study_name="coordnas", storage=open_storage(_url(folder, sampler)))
     return [
         (trial.state, trial.values, dict(sorted(trial.params.items())), trial.user_attrs, trial.constraints)
         for trial in study.get_trials()
@@ -123,7 +129,7 @@ def uninterrupted(tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFact
     def searched(sampler: str) -> Whole:
         folder, evaluator = tmp_path_factory.mktemp(sampler), Analytic(tiny_space)
         candidates = _search(tiny_space, folder, 24, evaluator=evaluator, sampler=sampler)
-        return Whole(candidates, evaluator.evaluated, _trials(folder))
+        return Whole(candidates, evaluator.evaluated, _trials(folder, sampler))
 
     return searched
 
@@ -177,7 +183,7 @@ def test_a_killed_search_ends_alike(
     evaluator = Analytic(tiny_space)
     _search(tiny_space, tmp_path, 24, sampler=sampler, evaluator=evaluator)
     assert len(evaluator.evaluated) == 24 - kill_at
-    assert _trials(tmp_path) == uninterrupted(sampler).trials
+    assert _trials(tmp_path, sampler) == uninterrupted(sampler).trials
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +191,7 @@ def rejecting(tiny_space: PricedSpace, tmp_path_factory: pytest.TempPathFactory)
     """The trials of a search whose budget is so tight that hardly any of the sampler's proposals is within it."""
     folder = tmp_path_factory.mktemp("rejecting")
     _search(tiny_space, folder, 10, sampler="anywhere", budget=_budget(tiny_space, 1.04))
-    return _trials(folder)
+    return _trials(folder, "anywhere")
 
 
 @pytest.mark.parametrize("rejections", [7, MAX_REJECTED, MAX_REJECTED + 9])
@@ -208,9 +214,9 @@ def test_a_search_killed_between_rejections_ends_alike(
     with pytest.raises(Killed):
         _search(tiny_space, tmp_path / "killed", 10, sampler="anywhere", budget=budget)
     monkeypatch.undo()
-    assert len(_trials(tmp_path / "killed")) == 8 + (rejections >= MAX_REJECTED)
+    assert len(_trials(tmp_path / "killed", "anywhere")) == 8 + (rejections >= MAX_REJECTED)
     _search(tiny_space, tmp_path / "killed", 10, sampler="anywhere", budget=budget)
-    assert _trials(tmp_path / "killed") == rejecting
+    assert _trials(tmp_path / "killed", "anywhere") == rejecting
 
 
 def test_a_trial_told_by_hand_is_ignored(tiny_space: PricedSpace, tmp_path: Path) -> None:

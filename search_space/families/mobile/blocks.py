@@ -100,8 +100,9 @@ class BlockPart(Compound):
         return size if self.spread.unstrided else strided(size, self.stride)
 
 
-def stage_blocks(stage: Stage, in_width: int, activation: str, spread: Spread = PLAIN) -> list[BlockPart]:
-    """The blocks of a stage after `in_width` channels."""
+@lru_cache(maxsize=1 << 12)
+def stage_blocks(stage: Stage, in_width: int, activation: str, spread: Spread = PLAIN) -> tuple[BlockPart, ...]:
+    """The blocks of a stage after `in_width` channels; kept, with their pieces, since whoever draws asks again."""
     found = []
     for j, attention in enumerate(stage.attention):
         stride = stage.stride if j == 0 else 1
@@ -122,11 +123,14 @@ def stage_blocks(stage: Stage, in_width: int, activation: str, spread: Spread = 
         in_width = stage.width
         if spread.unstrided:
             spread = Spread(spread.dilation * stride)
-    return found
+    return tuple(found)
 
 
 def _spread(pieces: Pieces, spread: Spread) -> Pieces:
     """A block's pieces with their kernels dilated, and without their stride where that is left out."""
+    if spread == PLAIN:
+        yield from pieces
+        return
     dilation = spread.dilation
     for name, piece in pieces:
         if not isinstance(piece, ConvPart):

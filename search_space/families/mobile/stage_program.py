@@ -102,7 +102,7 @@ class StageProgram(LinkProgram):
         """The attention that `choose` decides for a group of blocks."""
         return choose_attention(choose, group, self.offered.attention)
 
-    def parts(self, link: Stage, state: int) -> list[BlockPart]:
+    def parts(self, link: Stage, state: int) -> Sequence[BlockPart]:
         """The stage's blocks."""
         return stage_blocks(link, state, self.activation, self.spread)
 
