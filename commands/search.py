@@ -29,6 +29,7 @@ from commands.suited import suited
 from evaluators.base import Evaluator, adopted, prepare
 from evaluators.choice import EVALUATORS, Setup, check_evaluator
 from evaluators.elsewhere import Elsewhere
+from evaluators.forecast import Forecasting
 from evaluators.prior import check_prior
 from evaluators.titles import recorded_title, title_of
 from evaluators.zero_cost import check_score
@@ -132,7 +133,11 @@ def run(settings: SearchSettings, own: Own | None = None) -> None:
         use_threads(threads, lanes=device.type == "cpu")
         with TemporaryDirectory() as folder:
             prepare_task(setup.task, Path(folder), setup.data, reporter)
-        say_plan(settings, setup, evaluator, finals())
+            if not isinstance(
+                evaluator, Forecasting
+            ):  # it is prepared, to time its scores, and may write files for that
+                evaluator = adopted(EVALUATORS[settings.evaluator](replace(setup, folder=Path(folder))))
+            say_plan(settings, setup, evaluator, finals())
         return
     opened = run_folder.opened(setup.folder, identity, free, shared=is_shared(settings), asked=SEARCHED)
     with distributed.entered_by_first(opened) as recorded:

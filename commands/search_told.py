@@ -1,12 +1,14 @@
 """What a search says before it begins, and all that a dry run says."""
 
+import time
+
 from commands.finalists import Finalists
 from commands.planning import nothing_written, plan_search
 from commands.presets import preset
 from commands.search_checks import without_effect
 from commands.search_settings import SearchSettings
-from evaluators.base import Evaluator
-from evaluators.forecast import Search
+from evaluators.base import Evaluator, prepare
+from evaluators.forecast import Forecasting, Search
 from evaluators.registry import Setup
 from foundation import distributed
 from foundation.amounts import about
@@ -43,10 +45,16 @@ def announce(settings: SearchSettings, setup: Setup, evaluator: Evaluator, final
 
 
 def say_plan(settings: SearchSettings, setup: Setup, evaluator: Evaluator, finals: Finalists | None) -> None:
-    """What a dry run says."""
+    """What a dry run says; an evaluator that does not forecast by itself is prepared for it."""
     announce(settings, setup, evaluator, finals)
-    if distributed.rank() == 0:
+    first, seconds = distributed.rank() == 0, dict[str, float]()
+    if not isinstance(evaluator, Forecasting):
+        begun = time.monotonic()
+        with setup.reporter.doing("preparing the evaluator"):
+            prepare(evaluator)
+        seconds["preparation"] = time.monotonic() - begun
+    if first:
         rescored = preset(settings.preset).rescored
         sought = Search(setup.priced, settings.seed, settings.trials, settings.workers, rescored)
-        show_plan(evaluator, sought, setup.reporter, finals.seconds if finals else None)
+        show_plan(evaluator, sought, setup.reporter, finals.seconds if finals else None, seconds)
     setup.reporter.say(nothing_written(setup.folder))

@@ -110,6 +110,33 @@ def test_an_evaluator_elsewhere_has_the_plugins(tmp_path: Path, monkeypatch: pyt
     assert "mine" in EVALUATORS
 
 
+def test_a_dry_run_prepares_an_evaluator_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(EVALUATORS, "_things", dict(EVALUATORS._things))
+    monkeypatch.chdir(tmp_path)
+    Path("longest.py").write_text(
+        "from evaluators.choice import EVALUATORS\n"
+        "from foundation.metric import Measured, Metric\n"
+        "@EVALUATORS.register('longest')\n"
+        "class Longest:\n"
+        "    metric = Metric('length')\n"
+        "    def __init__(self, setup):\n"
+        "        self.file = setup.folder / 'known.txt'\n"
+        "    def identity(self):\n"
+        "        return {}\n"
+        "    def about(self):\n"
+        "        return 'longest'\n"
+        "    def prepare(self):\n"
+        "        self.file.write_text('7')\n"
+        "    def evaluate(self, architecture, *, thorough=False):\n"
+        "        return Measured(self.metric, float(self.file.read_text()))\n"
+    )
+    search.main(["--plugin", "longest.py", "--evaluator", "longest", "--trials", "5", "--out", "run", "--dry-run"])
+    assert re.search(r"time:    about [^(]*\(preparation [^,]*, search ", capsys.readouterr().out)
+    assert [path.name for path in tmp_path.iterdir()] == ["longest.py"]
+
+
 def test_an_unknown_op_names_the_field() -> None:
     known = "known: none, se, ca, .*, or your own by `plugin` FILE.py"
     with pytest.raises(InputError, match=f"attention 'absent' is unknown; {known}"):

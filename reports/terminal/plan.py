@@ -3,6 +3,7 @@
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from rich.table import Table
 
@@ -28,17 +29,20 @@ def show_plan(
     search: Search,
     reporter: Reporter,
     finalists: Callable[[Sequence[Architecture]], float] | None = None,
+    before: Mapping[str, float] | None = None,
 ) -> None:
     """Prints what networks within the budget cost, and how long the search would take here.
 
     Args:
         finalists: seconds of their trainings, from some architectures.
+        before: seconds of what comes first, by its name.
     """
     with reporter.doing("drawing networks within the budget"):
         table = cost_table(search.priced, search.seed)
     reporter.show(table)
     with reporter.doing("timing what a search does"):
         expected = forecast(evaluator, search)
+        expected = replace(expected, seconds={**(before or {}), **expected.seconds})
         if finalists is not None:
             expected.seconds["finalists"] = finalists(search.drawn(2))
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in expected.seconds.items())
