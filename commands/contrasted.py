@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from deployment.evaluation import Evaluation
 from deployment.model_source import Model
+from foundation.errors import InputError
 from foundation.progress import Reporter
 from reports.terminal.contrast_table import contrast_table
 from training.data.dataset import Dataset
@@ -26,8 +27,11 @@ def contrasted(
     usual: Evaluation,
     load: Callable[[str], Dataset],
     test: Callable[[Dataset], Evaluation],
+    say: Callable[[str], None],
 ) -> Contrast | None:
     """The network on what its task sets beside these pictures; None for a task that sets nothing beside.
+
+    Nobody asked for it: what cannot be made of these pictures is left out, and a line says so.
 
     Args:
         load: the pictures of a spec.
@@ -35,7 +39,13 @@ def contrasted(
     """
     if not isinstance(model.task, Contrasting):
         return None
-    return Contrast(name, usual, {what: test(load(other)) for what, other in model.task.contrasts(spec).items()})
+    others = {}
+    for what, other in model.task.contrasts(spec).items():
+        try:
+            others[what] = test(load(other))
+        except InputError as error:
+            say(f"{name}: {what} is left out: {error}")
+    return Contrast(name, usual, others)
 
 
 def to_dict(contrast: Contrast) -> dict[str, dict[str, float | None]]:

@@ -123,6 +123,7 @@ def _evaluate(
             evaluation,
             partial(load, model),
             partial(_tested, name, model, settings=settings, reporter=reporter),
+            reporter.say,
         )
         if contrast is not None:
             contrasts.append(contrast)
