@@ -27,7 +27,7 @@ from training.data.datasets import Dataset
 from training.data.preprocessing import WHOLE
 from training.lanes import use_threads
 from training.model_file import load_model
-from training.recorded_data import changed, is_changed, recorded_data, trained_on
+from training.recorded_data import changed, is_changed, named_alike, recorded_data, trained_on
 from training.resize import resized_batch
 from training.targets import Batch
 
@@ -97,7 +97,8 @@ def _evaluate(
     others = [
         specs[name]
         for name, model in models.items()
-        if specs[name] == _recorded(model) and changed(trained_on(model.path.parent), sets[_key(model, specs[name])])
+        if named_alike(specs[name], _recorded(model))
+        and changed(trained_on(model.path.parent), sets[_key(model, specs[name])])
     ]
     for spec in dict.fromkeys(others):
         reporter.say(is_changed(spec, settings.source))

@@ -151,11 +151,11 @@ def test_pictures_that_were_added_since_are_told(
     write_json(retrained / "config.json", {"free": {"data": spec}})
     for name in ("found-0", "uniform-none-0"):
         write_json(retrained / name / "recipe.json", {"data": load_data(spec, 16, CPU).identity})
-    line = f"data: {spec} is not what {retrained} was given any more (files were added, removed, renamed or changed)"
+    line = f"is not what {retrained} was given any more (files were added, removed, renamed or changed)"
     for added in (False, True):
         if added:
             Image.new("RGB", (20, 20)).save("pictures/digit0/added.png")
-        for flags in ([], ["--data", spec]):
+        for flags in ([], ["--data", spec], ["--data", "folder:./pictures/"]):
             assert _ended([str(retrained), *flags], monkeypatch) == 0
             assert capsys.readouterr().out.count(line) == added
     assert _ended([str(retrained), "--data", f"folder:{picture_folder}"], monkeypatch) == 0

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -396,4 +397,7 @@ def test_pictures_that_changed_since_the_search(
     assert warning not in told(data.identity)
     assert warning not in told(files_of(data.identity))  # the same files, by a search that prepared them otherwise
     assert f"data: {free['data']} {warning}" in told("folder 0123456789abcdef")
-    assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{picture_folder}/../{picture_folder.name}")
+    otherwise = f"folder:{picture_folder}/../{picture_folder.name}/"
+    assert f"data: {otherwise} {warning}" in told("folder 0123456789abcdef", "--data", otherwise)
+    shutil.copytree(picture_folder, tmp_path / "others")
+    assert warning not in told("folder 0123456789abcdef", "--data", f"folder:{tmp_path / 'others'}")

@@ -1,5 +1,6 @@
 """Which pictures a network was trained on, which its weights do not say, from its folder and those around it."""
 
+import os
 from pathlib import Path
 
 from foundation.json_files import read_json
@@ -23,6 +24,18 @@ def recorded_data(folder: Path, kind: str | None = None) -> str | None:
         if isinstance(spec, str) and kind in (None, spec.partition(":")[0]):
             return spec
     return None
+
+
+def named_alike(spec: str, recorded: object) -> bool:
+    """Whether both name the same pictures: by the same words, or the same folder or file by other ones."""
+    if not isinstance(recorded, str) or spec == recorded:
+        return spec == recorded
+    kind, _, place = spec.partition(":")
+    of, _, known = recorded.partition(":")
+    try:
+        return kind == of and bool(place and known) and os.path.samefile(place, known)
+    except (OSError, ValueError):  # one of them is no path, or is there no more
+        return False
 
 
 def trained_on(folder: Path) -> str | None:

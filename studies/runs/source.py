@@ -25,7 +25,7 @@ from studies.runs.run_folder import (
     kept_identity,
 )
 from training.data.dataset import Dataset
-from training.recorded_data import changed, recorded_data, trained_on
+from training.recorded_data import changed, named_alike, recorded_data, trained_on
 from training.specs import PRETRAINING, TASK
 from training.standalone import ARCHITECTURE, RECIPE
 
@@ -116,7 +116,7 @@ def read_source(text: str, data: str | None, network: int | None = None) -> Sour
         spec = _data(text, data, {"data": recorded_data(path)})
         recipe = path / RECIPE
         of = _task(recipe, read_json(recipe)) if recipe.exists() else TASK
-        pictures = trained_on(path) if spec == recorded_data(path) else None
+        pictures = trained_on(path) if named_alike(spec, recorded_data(path)) else None
         return Source(architecture, spec, path, None, None, pictures=pictures, task=of, recorded=data is None)
     architecture, rest = _read(path)
     spec, of = _data(text, data, rest), _task(path, rest)
@@ -138,7 +138,7 @@ def _of_run(text: str, path: Path, data: str | None, network: int | None) -> Sou
     free = config.get("free")
     free = free if isinstance(free, dict) else {}
     spec = _data(text, data, free)
-    pictures = config["identity"].get("data") if spec == free.get("data") else None
+    pictures = config["identity"].get("data") if named_alike(spec, free.get("data")) else None
     priced = priced.within(_budget(path / CONFIG, config["identity"].get("budget")))
     if priced.budget.max_latency_ns is not None and (path / LATENCY).exists():
         table = read_latency_table(path / LATENCY)
