@@ -63,9 +63,10 @@ def main(arguments: Sequence[str]) -> None:
         tracks = tracks_of(footage, detections, following, reporter)
         joints = joints_of(model, footage, tracks, reporter, answered.of)
         result = Followed(tracks, smoothed_along(tracks, joints, footage, following))
+        draw_strip(footage, result, out / STRIP)  # first: it may open a frame that nothing did, and refuse it
+        _remove_measures(out / MEASURES, truth is not None, reporter)
         write_tracks(out / TRACKS, tracks)
         write_json(out / JOINTS_FILE, _joints(result))
-        draw_strip(footage, result, out / STRIP)
         if truth is not None:
             _tell(settings, footage, result, truth, out, reporter)
     identities = {identity for one in tracks.values() for identity in one.identities.tolist()}
@@ -96,6 +97,18 @@ def _detections(
         f"by up to {JITTER:.0f} pixels"
     )
     return disturbed(footage.name, footage.people, (height, width))
+
+
+def _remove_measures(path: Path, again: bool, reporter: Reporter) -> None:
+    """Those of an earlier run: beside new tracks they would be taken for measures of these.
+
+    Args:
+        again: whether there will be new ones.
+    """
+    if path.is_file():
+        path.unlink()
+        if not again:
+            reporter.say(f"{path}: of an earlier run, is removed: no truth is known here")
 
 
 def _joints(result: Followed) -> dict[str, Any]:

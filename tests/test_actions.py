@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from commands import evaluate, retrain, search
 from foundation import distributed
 from foundation.errors import InputError
+from foundation.progress import Reporter
 from search_space import build
 from search_space.cost.cost import measure
 from search_space.head import read_head
@@ -28,7 +30,7 @@ from tests.sent import sent
 from tests.small_spaces import SMALL_96
 from training.augmentation.recipe import Augmentation
 from training.data.people import clips
-from training.data.people.clip import Clip
+from training.data.people.clip import NOBODY, Clip
 from training.data.people.clips import AGREEMENT, WITH_A_PAIR, clip
 from training.data.people.hieve import write_video
 from training.data.people.motion import ALIKE, moving
@@ -207,6 +209,22 @@ def test_videos_in_hieves_format(tmp_path: Path) -> None:
     assert len(again.test) == len(data.test)
     with pytest.raises(InputError, match="shuffled needs two videos in each split"):
         _ = ACTIONS.data(f"hieve:{tmp_path},shuffled", 48, CPU).test
+
+
+def test_a_split_without_people_is_named_and_actions_that_nobody_learns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, action in enumerate(("walking", "queuing", "sitting")):
+        one = clip("train", number, frames=[0, 1])
+        frames = [replace(people, actions=(action,) * len(people)) for people in one.frames]
+        write_video(tmp_path / f"{number}", Clip("", one.pictures, frames))
+    _ = ACTIONS.data(f"hieve:{tmp_path}", 48, CPU, Reporter()).train
+    said = "train: no people of 2 of 3 classes, which nothing can be learnt about: "
+    assert capsys.readouterr().out.count(said) == 1
+    write_video(tmp_path / "1", Clip("", one.pictures, [frames[0], NOBODY]))  # the first of two frames is not taken
+    message = rf"hieve:{tmp_path}: nobody is in the frames that the (validation|test|train) split .* \(1\); add"
+    with pytest.raises(InputError, match=message):
+        ACTIONS.data(f"hieve:{tmp_path}", 48, CPU)
 
 
 # Head and task

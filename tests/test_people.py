@@ -195,7 +195,8 @@ OFFICIAL = {
         ],
     }
 }
-XML = """<annotation><filename>0.jpg</filename><object><name>P-1</name><action>standing-alone</action><bndbox>
+XML = """<annotation><filename>0.jpg</filename><size><width>1920</width><height>1080</height></size>
+<object><name>P-1</name><action>standing-alone</action><bndbox>
 <xmin>747</xmin><ymin>103</ymin><xmax>1044</xmax><ymax>1079</ymax><Nose>928,185,0</Nose><Chest>943,278,1</Chest>
 </bndbox></object></annotation>"""
 
@@ -204,7 +205,9 @@ XML = """<annotation><filename>0.jpg</filename><object><name>P-1</name><action>s
 def test_an_annotation_as_the_formats_page_shows_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "000000.xml").write_text(content)
     (tmp_path / "0.jpg").touch()
-    people = read_video(tmp_path).frames[0]
+    video = read_video(tmp_path)
+    people = video.frames[0]
+    assert video.sizes == ((1920, 1080),)
     assert people.boxes.tolist() == [[747, 103, 1044, 1079]]
     assert people.joints[0, :2].tolist() == [[928, 185], [943, 278]]
     assert people.flags[0].tolist() == [VISIBLE, HIDDEN, *[ABSENT] * 12]
@@ -221,6 +224,7 @@ def test_an_annotation_as_the_formats_page_shows_it(tmp_path: Path, content: str
         ("928,185,0", "928,185", 'expected "x,y,flag"'),
         ("928,185,0", "nan,185,0", "expected a number"),
         ('"747"', '"1747"', "a box without area"),
+        ('"1080", "depth"', '"?", "depth"', "size: height: expected a number"),
         ('"0.jpg"', '"../0.jpg"', "expected a plain name"),
         ('"0.jpg"', '"1.jpg"', "add the picture"),
         ('{"annotation"', '{"annotations"', "expected an object 'annotation'"),
@@ -233,6 +237,20 @@ def test_a_broken_annotation_is_refused(tmp_path: Path, before: str, after: str,
     with pytest.raises(InputError, match=message) as error:
         read_video(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_two_annotations_of_a_frame_are_refused(tmp_path: Path) -> None:
+    for name in ("000000.xml", "000000.json"):
+        (tmp_path / name).write_text(json.dumps(OFFICIAL))
+    (tmp_path / "0.jpg").touch()
+    with pytest.raises(InputError, match=r"000000\.json and 000000\.xml are both of frame 0; keep one"):
+        read_video(tmp_path)
+
+
+def test_the_size_of_a_frame_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "0.xml").write_text(json.dumps({"annotation": {"filename": "0.jpg"}}))
+    (tmp_path / "0.jpg").touch()
+    assert read_video(tmp_path).sizes == (None,)
 
 
 def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:

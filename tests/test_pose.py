@@ -9,17 +9,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 from commands import retrain, search
 from foundation import distributed
 from foundation.errors import InputError
+from foundation.progress import Reporter
 from search_space import build
 from search_space.cost.cost import measure
 from search_space.head import read_head
 from search_space.spaces import priced_space
 from tasks.choice import task
-from tasks.pose.data import targets_of
+from tasks.pose.data import read_frame, targets_of
 from tasks.pose.drawing import FILMED_AS
 from tasks.pose.head import HeatmapHead
 from tasks.pose.heatmaps import aimed, found
@@ -30,7 +32,7 @@ from tests.small_spaces import SMALL_96
 from training.augmentation.recipe import Augmentation
 from training.data.held import HeldSplit
 from training.data.people import clips
-from training.data.people.clip import People
+from training.data.people.clip import NOBODY, Clip, People
 from training.data.people.clips import clip
 from training.data.people.crops import back, crops, into, squares
 from training.data.people.hieve import write_video
@@ -250,6 +252,53 @@ def test_videos_in_hieves_format(tmp_path: Path) -> None:
         POSE.data(f"hieve:{tmp_path / '0'}", 48, CPU)
     with pytest.raises(InputError, match="no such folder"):
         POSE.data(f"hieve:{tmp_path / 'none'}", 48, CPU)
+
+
+def test_frames_of_another_size_than_annotated_are_refused(tmp_path: Path) -> None:
+    for number in range(3):
+        write_video(tmp_path / f"{number}", clip("train", number, frames=[0]))
+        with Image.open(tmp_path / f"{number}/0.png") as picture:
+            picture.resize((40, 30)).save(tmp_path / f"{number}/0.png")
+    message = r"0\.png: has 40×30 pixels, but .*000000\.xml says 160×120; give the frame that was annotated"
+    with pytest.raises(InputError, match=message):
+        _ = POSE.data(f"hieve:{tmp_path}", 48, CPU).train
+
+
+def test_a_split_without_people_is_named(tmp_path: Path) -> None:
+    for number in range(3):
+        one = clip("train", number, frames=[0])
+        write_video(tmp_path / f"{number}", Clip("", one.pictures, [NOBODY]) if number == 1 else one)
+    message = rf"hieve:{tmp_path}: nobody is in the frames that the (validation|test|train) split .* \(1\); add"
+    with pytest.raises(InputError, match=message):
+        POSE.data(f"hieve:{tmp_path}", 48, CPU)
+
+
+def test_hidden_folders_are_no_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        write_video(tmp_path / f"{number}", clip("train", number, frames=[0]))
+    before = POSE.data(f"hieve:{tmp_path}", 48, CPU).identity
+    (tmp_path / ".git").mkdir()
+    assert POSE.data(f"hieve:{tmp_path}", 48, CPU, Reporter()).identity == before
+    assert "hieve: left out: 1 hidden or system file or folder (e.g. .git)" in capsys.readouterr().out
+
+
+def test_frames_are_decoded_as_other_pictures_are(tmp_path: Path) -> None:
+    """In 8 bits, and upright; of 8 bits without orientation the bytes stay what Pillow makes of them."""
+    deep = np.full((6, 8), 25_600, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert (read_frame(str(tmp_path / "deep.png")) == 100).all()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read_frame(str(tmp_path / "turned.png")), np.rot90(np.asarray(picture), -1))
+    for mode, name in (("RGB", "a.png"), ("RGBA", "a.webp"), ("P", "b.png"), ("L", "b.jpg"), ("CMYK", "c.jpg")):
+        picture.convert(mode).save(tmp_path / name)
+        with Image.open(tmp_path / name) as file:
+            assert np.array_equal(read_frame(str(tmp_path / name)), np.asarray(file.convert("RGB")))
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"broken\.png: cannot be decoded \(no picture .*\); replace or remove it"):
+        read_frame(str(tmp_path / "broken.png"))
 
 
 @pytest.mark.usefixtures("few", "few_references", "short_recipes")

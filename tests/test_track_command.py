@@ -18,6 +18,7 @@ from deployment.tracking import answered
 from deployment.tracking.answered import Answered, asked
 from deployment.tracking.detections import by_detector, disturbed
 from deployment.tracking.footage import find_footage, truth_of
+from foundation.errors import InputError
 from foundation.progress import Reporter
 from search_space import Architecture, Attention, Stage, build
 from tasks.choice import task
@@ -228,6 +229,46 @@ def test_frames_in_files_with_boxes_in_a_file(weights: str, tmp_path: Path, caps
     assert "MOTA" in capsys.readouterr().out
 
 
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (1, 2, 9, 10, 11):
+        Image.new("L", (4, 4), number).save(tmp_path / f"frame{number}.png")
+        Image.new("L", (4, 4), 100 + number).save(tmp_path / f"zero-{number:03}.png")
+    footage = find_footage(str(tmp_path), Reporter(quiet=True))
+    seen = [int(footage.picture(place)[0, 0, 0]) for place in range(footage.length)]
+    assert seen == [1, 2, 9, 10, 11, 101, 102, 109, 110, 111]
+
+
+def test_frames_of_another_size_than_annotated_are_not_followed(tmp_path: Path) -> None:
+    write_video(tmp_path, clip("test", 0, frames=[0]))
+    Image.new("RGB", (40, 30)).save(tmp_path / "0.png")
+    with pytest.raises(InputError, match=r"has 40×30 pixels, but .* says 160×120"):
+        find_footage(str(tmp_path), Reporter(quiet=True)).picture(0)
+
+
+def test_measures_of_an_earlier_run_do_not_stay(
+    weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused command removes nothing, though what it is refused for is seen late."""
+    one = clip("test", 0, frames=range(2))
+    write_video(tmp_path / "video", one)
+    write_tracks(tmp_path / "boxes.txt", truth_of(tuple(one.frames)))
+    command = [weights, str(tmp_path / "video"), "--boxes", str(tmp_path / "boxes.txt"), "--out", str(tmp_path / "out")]
+    (tmp_path / "out").mkdir()
+    measures = tmp_path / "out" / track.MEASURES
+    measures.write_text("{}")
+    for file in (tmp_path / "video").glob("*.xml"):
+        file.unlink()
+    picture = (tmp_path / "video/1.png").read_bytes()
+    (tmp_path / "video/1.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match="cannot be decoded"):
+        track.main(command)
+    assert measures.exists()
+    (tmp_path / "video/1.png").write_bytes(picture)
+    track.main(command)
+    assert f"{measures}: of an earlier run, is removed: no truth is known here" in capsys.readouterr().out
+    assert not measures.exists()
+
+
 def test_a_truth_is_made_worse_as_said() -> None:
     found = matched = boxes = 0
     for number in range(6):
@@ -246,6 +287,8 @@ def test_a_truth_is_made_worse_as_said() -> None:
     [
         (["scenes:people:60"], "expected scenes:people:N with N from 0 to 59"),
         (["none"], "none: no such folder"),
+        (["late.txt"], "late.txt: is a file; cut a video's frames into a folder, by ffmpeg for example, and give that"),
+        (["two"], "two: frames lie in two/a and in two/b; give the folder of one video"),
         (["frames"], "frames: nothing says where people are; give --detector or --boxes"),
         (["scenes:people", "--boxes", "late.txt"], "late.txt: frame 99, but there are 24"),
         (["scenes:people", "--boxes", "x", "--detector", "y"], "both say where people are"),
@@ -264,6 +307,9 @@ def test_what_cannot_be_followed_is_refused(
     monkeypatch.chdir(tmp_path)
     Path("frames").mkdir()
     Image.new("RGB", (40, 30)).save("frames/1.png")
+    for name in ("two/a", "two/b"):
+        Path(name).mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(f"{name}/1.png")
     Path("late.txt").write_text("99,1,5,5,5,5,1\n")
     given = [weights if word == "WEIGHTS" else word for word in arguments]
     assert message in _refused([weights, *given], monkeypatch, capsys)

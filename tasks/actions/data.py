@@ -15,7 +15,9 @@ from foundation.progress import Reporter
 from foundation.seeds import derive
 from tasks.actions.frame_ap import crowd_index
 from tasks.actions.tiles import BEFORE, FRAMES, mirrored, scene_of, tiled, window, with_scenes
-from tasks.pose.data import MEAN, STD, divided, identity_of, read_frame, read_videos
+from tasks.pose.data import MEAN, STD, check_people, divided, frame_of, identity_of, read_videos
+from training.data.annotated import tell_lacking
+from training.data.corrupt import TRAINED
 from training.data.dataset import Dataset, Wanted
 from training.data.people import clips
 from training.data.people.clip import Array, People
@@ -129,20 +131,30 @@ def _made(base: str, split: str, options: frozenset[str], reporter: Reporter) ->
 
 def _of_videos(wanted: Wanted, root: str, options: frozenset[str]) -> Dataset:
     """The videos in a folder, each in a folder of its own."""
-    videos = read_videos(root, wanted.spec)
+    videos = read_videos(root, wanted.spec, wanted.reporter)
     parts = divided(videos, wanted.reporter)
     there = {action for video in videos for people in video.frames for action in people.actions}
     classes = tuple(action for action in dict.fromkeys((*HIEVE, *clips.WITH_A_PAIR.actions)) if action in there)
     if not classes:
         raise InputError(f"`data` {wanted.spec}: nobody is in any frame; add videos with people")
+    check_people(wanted.spec, parts, _taken)
 
     def load(split: str) -> FilmedSplit:
         making = _Making(split, wanted.side, classes, options)
         own = [_read(video) for video in parts[split]]
-        return FilmedSplit(_pictures(own, making), MEAN, STD, wanted.device, lambda: _film(own[0], making))
+        pictures = _pictures(own, making)
+        if split == TRAINED:  # of a test its table says so, and each contrast would say it again
+            counts = [_count(action, parts[split]) for action in classes]
+            tell_lacking(split, "people", torch.tensor(counts), classes, wanted.reporter)
+        return FilmedSplit(pictures, MEAN, STD, wanted.device, lambda: _film(own[0], making))
 
     identity = f"hieve {identity_of(videos)} {_digest(videos)} clips {','.join(sorted(options))}".rstrip()
     return Dataset("hieve", identity, classes, MEAN, STD, load, wanted.device)
+
+
+def _count(action: str, videos: Sequence[Video]) -> int:
+    """How many people do it in the frames that are taken."""
+    return sum(video.frames[place].actions.count(action) for video in videos for place in _taken(len(video.frames)))
 
 
 def _digest(videos: Sequence[Video]) -> str:
@@ -154,9 +166,14 @@ def _digest(videos: Sequence[Video]) -> str:
 def _read(video: Video) -> _Footage:
     @lru_cache(maxsize=_HELD)
     def picture(place: int) -> Array:
-        return read_frame(video.pictures[place])
+        return frame_of(video, place)
 
     return _Footage(video.name, picture, video.frames)
+
+
+def _taken(length: int) -> range:
+    """Of a video of so many frames, the places of those that pictures are made of."""
+    return range(min(BEFORE, length // 2), length, FRAMES)
 
 
 def _pictures(videos: Iterable[_Footage], making: _Making) -> Pictures:
@@ -167,9 +184,8 @@ def _pictures(videos: Iterable[_Footage], making: _Making) -> Pictures:
     places: list[tuple[int, int]] = []  # of each frame its video and its place among the video's scenes
     sources: list[int] = []
     for number, video in enumerate(videos):
-        length = len(video.people)
         scenes.append([])
-        for place in range(min(BEFORE, length // 2), length, FRAMES):
+        for place in _taken(len(video.people)):
             if not len(video.people[place]):
                 continue
             seen = _seen(video, place, making)
@@ -179,8 +195,6 @@ def _pictures(videos: Iterable[_Footage], making: _Making) -> Pictures:
             places.append((number, len(scenes[-1])))
             scenes[-1].append(scene_of(video.picture(place), boxes[[one.found for one in seen]], making.side))
             sources += [number] * len(boxes)
-    if not targets:
-        raise InputError("`data`: no people in a split; add videos with some")
     if NO_SCENE not in making.options:
         given = _shuffled(places, scenes, making) if SHUFFLED in making.options else [scenes[n][k] for n, k in places]
         images = [with_scenes(own, scene) for own, scene in zip(images, given, strict=True)]

@@ -2,26 +2,29 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from foundation.errors import InputError
 from foundation.progress import Reporter
+from training.data.annotated import some
+from training.data.corrupt import CorruptError
 from training.data.dataset import Dataset, Wanted
 from training.data.division import divided_by
-from training.data.opening import opened, too_many
+from training.data.opening import TOO_MANY
 from training.data.people import clips
 from training.data.people.clip import Array, Clip, People
 from training.data.people.crops import crops, into, squares
 from training.data.people.film import Film, FilmedSplit, evenly
 from training.data.people.hieve import Video, read_video
 from training.data.people.joints import JOINTS
+from training.data.picture_files import Finder
 from training.data.pictures import Pictures
+from training.data.preparation import Found, decoded, opened_picture, read_file, turn_of
 from training.targets import Target
 
 SPECS = "scenes:people, hieve:PATH"
@@ -79,8 +82,9 @@ def _made(split: str, count: int, reporter: Reporter, shown: range) -> Iterable[
 
 def _of_videos(wanted: Wanted) -> Dataset:
     """The videos in a folder, each in a folder of its own."""
-    videos = read_videos(wanted.rest, wanted.spec)
+    videos = read_videos(wanted.rest, wanted.spec, wanted.reporter)
     parts = divided(videos, wanted.reporter)
+    check_people(wanted.spec, parts, range)
 
     def load(split: str) -> FilmedSplit:
         pictures = _pictures(_frames(parts[split]), wanted.side)
@@ -89,11 +93,18 @@ def _of_videos(wanted: Wanted) -> Dataset:
     return Dataset("hieve", f"hieve {identity_of(videos)}", JOINTS, MEAN, STD, load, wanted.device)
 
 
-def read_videos(root: str, spec: str) -> list[Video]:
-    """The videos of a folder in the order of their names. Raises InputError for too few, and what cannot be read."""
+def read_videos(root: str, spec: str, reporter: Reporter) -> list[Video]:
+    """The videos of a folder in the order of their names, and a line on what else is in it, if anything.
+
+    Raises InputError for too few, and what cannot be read.
+    """
     if not root or not os.path.isdir(root):
         raise InputError(f"`data` {spec}: no such folder: {root or '(empty)'}; give one that is there")
-    videos = [read_video(Path(root, name)) for name in sorted(os.listdir(root)) if os.path.isdir(Path(root, name))]
+    finder = Finder(f"`data` {spec}: ", root)
+    folders, _ = finder.folders(root)
+    if finder.left_out:
+        reporter.say_once(f"hieve: {finder.left_out}")
+    videos = [read_video(Path(root, name)) for name in folders]
     if len(videos) < len(SHARES):
         raise InputError(
             f"`data` {spec}: {len(videos)} videos, too few to hold two parts out; give {len(SHARES)} or more"
@@ -110,23 +121,58 @@ def divided(videos: list[Video], reporter: Reporter) -> dict[str, list[Video]]:
     return parts
 
 
+def check_people(spec: str, parts: Mapping[str, Sequence[Video]], taken: Callable[[int], Iterable[int]]) -> None:
+    """Raises InputError for a split in whose frames nobody is.
+
+    Args:
+        taken: of a video of so many frames the places of those that are used.
+    """
+    for split, videos in parts.items():
+        if not any(len(video.frames[place]) for video in videos for place in taken(len(video.frames))):
+            raise InputError(
+                f"`data` {spec}: nobody is in the frames that the {split} split takes of its videos "
+                f"({some([video.name for video in videos])}); add videos with people"
+            )
+
+
 def _frames(videos: list[Video]) -> Iterable[tuple[Array, People, int]]:
     """Frame after frame, with the number of its video; those with nobody are not opened."""
     for number, video in enumerate(videos):
-        for path, people in zip(video.pictures, video.frames, strict=True):
+        for place, people in enumerate(video.frames):
             if len(people):
-                yield read_frame(path), people, number
+                yield frame_of(video, place), people, number
+
+
+def frame_of(video: Video, place: int) -> Array:
+    """As `read_frame`, of a video. Raises InputError for a frame of another size than its annotations say, too."""
+    path, said = video.pictures[place], video.sizes[place]
+    picture, found = _decoded(path)
+    height, width = picture.shape[:2]
+    if said is not None and said != (width, height):
+        turned = ", upright as its EXIF says" if found.turned else ""
+        raise InputError(
+            f"{path}: has {width}×{height} pixels{turned}, but {video.files[place]} says {said[0]}×{said[1]}; give the "
+            "frame that was annotated, or the size, the boxes and the joints of the upright picture"
+        )
+    return picture
 
 
 def read_frame(path: str) -> Array:
-    """A frame's file as H×W×3 (uint8). Raises InputError for one that cannot be decoded."""
+    """A frame's file as H×W×3 (uint8), upright and in 8 bits as any picture is: see `training.data.preparation`.
+
+    Raises InputError for one that cannot be read or decoded.
+    """
+    return _decoded(path)[0]
+
+
+def _decoded(path: str) -> tuple[Array, Found]:
     try:
-        with opened(path) as file:
-            return np.array(file.convert("RGB"))
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: cannot be decoded ({too_many(error)}); scale it down") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from None
+        with opened_picture(read_file(path)) as file:
+            image, found = decoded(file, file.size, turn_of(file))
+            return np.array(image), found
+    except CorruptError as error:
+        remedy = "scale it down" if TOO_MANY in str(error) else "replace or remove it"
+        raise InputError(f"{path}: cannot be decoded ({error}); {remedy}") from None
 
 
 def identity_of(videos: list[Video]) -> str:
@@ -152,7 +198,7 @@ def _film_of_clip(split: str, side: int) -> Film:
 
 def _film_of(video: Video, side: int) -> Film:
     places = evenly(len(video.frames))
-    return _film([read_frame(video.pictures[at]) for at in places], [video.frames[at] for at in places], side)
+    return _film([frame_of(video, at) for at in places], [video.frames[at] for at in places], side)
 
 
 def _film(pictures: Sequence[Array], people: Sequence[People], side: int) -> Film:
@@ -170,8 +216,6 @@ def _pictures(frames: Iterable[tuple[Array, People, int]], side: int) -> Picture
         images.append(crops(picture, around, side))
         targets += targets_of(people, around, side)
         sources += [number] * len(people)
-    if not targets:
-        raise InputError("`data`: no people in a split; add videos with some")
     return Pictures(torch.cat(images), targets, torch.tensor(sources))
 
 

@@ -14,6 +14,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -59,18 +60,22 @@ class Video(NamedTuple):
     Attributes:
         pictures: of each frame its path.
         frames: of each frame who is in it.
+        files: of each frame its annotations' path.
+        sizes: of each frame its width and height as they were annotated; None where the annotations do not say.
     """
 
     name: str
     pictures: tuple[str, ...]
     frames: tuple[People, ...]
+    files: tuple[str, ...]
+    sizes: tuple[tuple[int, int] | None, ...]
 
 
 def read_video(folder: Path) -> Video:
     """The annotated frames of a folder, in the order of their numbers.
 
     Raises InputError for a folder that is not there or has no annotations, a file that is neither JSON nor XML of the
-    format, and a frame whose picture is missing.
+    format, two files of one frame, and a frame whose picture is missing.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a video's, with a file of annotations for each frame")
@@ -79,7 +84,10 @@ def read_video(folder: Path) -> Video:
     )
     if not files:
         raise InputError(f"{folder}: holds no annotations (000000.xml …); give a video's folder in HiEve's format")
-    pictures, frames = [], []
+    for (number, one), (other, twin) in pairwise(files):
+        if number == other:
+            raise InputError(f"{folder}: {one} and {twin} are both of frame {number}; keep one of them")
+    pictures, frames, sizes = [], [], []
     for _, file in files:
         path = folder / file
         annotation = _annotation(path)
@@ -88,7 +96,10 @@ def read_video(folder: Path) -> Video:
             raise InputError(f"{path}: names {shown(picture.name)}, which is not in {folder}; add the picture")
         pictures.append(str(picture))
         frames.append(_people(annotation, str(path)))
-    return Video(folder.name, tuple(pictures), tuple(frames))
+        sizes.append(_size(annotation, str(path)))
+    return Video(
+        folder.name, tuple(pictures), tuple(frames), tuple(str(folder / file) for _, file in files), tuple(sizes)
+    )
 
 
 def write_video(folder: Path, clip: Clip) -> None:
@@ -161,9 +172,21 @@ def _of_xml(text: str) -> dict[str, Any]:
             inner: dict[str, Any] = {child.tag: (child.text or "").strip() for child in element}
             inner["bndbox"] = {} if box is None else {child.tag: (child.text or "").strip() for child in box}
             found["object"].append(inner)
+        elif element.tag == "size":
+            found["size"] = {child.tag: (child.text or "").strip() for child in element}
         else:
             found[element.tag] = (element.text or "").strip()
     return {root.tag: found}
+
+
+def _size(annotation: Mapping[str, Any], where: str) -> tuple[int, int] | None:
+    size = annotation.get("size")
+    if not size:
+        return None
+    if not isinstance(size, dict):
+        raise InputError(f"{where}: size: expected an object, got {shown(size)}; give HiEve's format")
+    width, height = (_number(size.get(side), f"{where}: size: {side}") for side in ("width", "height"))
+    return int(width), int(height)
 
 
 def _people(annotation: Mapping[str, Any], where: str) -> People:
