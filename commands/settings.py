@@ -116,7 +116,7 @@ class TrackSettings:
         "a network of task pose: its folder (runs/pose/retrain/found-0), or a .safetensors or .onnx"
     )
     frames: str = positional(
-        "frames of a video, in order of the numbers in their names, a video's folder in HiEve's format, or "
+        "a folder of frames, in order of the numbers in their names, a video's in HiEve's format, or "
         "scenes:people:N, a made clip"
     )
     detector: str | None = flag(None, "a network of task detection, which says where people are")
