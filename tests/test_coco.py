@@ -312,6 +312,10 @@ class TestRefusals:
             (_annotations(bbox=[1, 2, 21, 4]), f"{ANNOTATION}: box [1, 2, 21, 4] {BEYOND}; {MEND}"),
             (_annotations(bbox=[30, 2, 1, 4]), f"{ANNOTATION}: box [30, 2, 1, 4] {BEYOND}; {MEND}"),
             (_annotations(bbox=[1, -2, 1, 4]), f"{ANNOTATION}: box [1, -2, 1, 4] {BEYOND}; {MEND}"),
+            (
+                lambda said: said["annotations"].append(said["annotations"][0]),
+                "annotations[6] (id 110): another one has the id 110; give each its own",
+            ),
             (_category(3, "bus"), "categories[3] (id 3): another one has the id 3; give each its own"),
             (_category(4, "car"), "two categories are called 'car'; rename one"),
             (_category(4, None), "categories[3] (id 4): name: expected a text, got None; correct it"),

@@ -146,7 +146,12 @@ def _read(place: str, root: str, file: Path, folder: str, boxes: Boxes, left_out
     images = _by_id(said, "images", file)
     things: dict[int, list[Thing]] = {number: [] for number in images}
     sizes = {number: _size(entry, where) for number, (where, entry) in images.items()}
+    ids: set[object] = set()
     for where, entry in _entries(said, "annotations", file):
+        own = entry.get("id")
+        if type(own) is int and own in ids:
+            raise InputError(f"{where}: another one has the id {own}; give each its own")
+        ids.add(own if type(own) is int else None)  # one without an id is as good as any
         image, category = (_value(entry, name, where, int) for name in ("image_id", "category_id"))
         if image not in images:
             raise InputError(f"{where}: image_id {image} is none of the images; correct it or remove the annotation")
