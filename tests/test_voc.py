@@ -122,6 +122,24 @@ def test_difficult_objects_are_not_learnt(root: Path) -> None:
         assert all(own["ignored"].tolist() == [False, True, False] for own in split.targets)
 
 
+def test_classes_of_ones_own(root: Path) -> None:
+    for name in (*TRAIN, *VAL):
+        (root / "Annotations" / f"{name}.xml").write_text(_xml(name, [("helmet", (1, 1, 20, 16), 0)]))
+    identity = voc.load_masks(_wanted(root)).identity
+    (root / "classes.txt").write_text("helmet\n")
+    data = voc.load_boxes(_wanted(root))
+    assert data.classes == ("helmet",)
+    assert [own["labels"].tolist() for own in data.test.targets] == [[0], [0]]
+    _refused(root, voc.load_masks, f"{root / 'classes.txt'}: 1 classes; expected 2 to 255, one a line")
+    (root / "Annotations" / f"{VAL[0]}.xml").write_text(_xml(VAL[0]))
+    _refused(root, voc.load_boxes, f"object 1: class 'dog' is no class of {root / 'classes.txt'}; name it there")
+    numbered = [f"part {number}" for number in range(21)]
+    (root / "classes.txt").write_text("\n".join(numbered))
+    masks = voc.load_masks(_wanted(root))
+    assert masks.classes == tuple(numbered)
+    assert masks.identity != identity
+
+
 def test_a_picture_without_objects_stays(root: Path) -> None:
     (root / "Annotations" / f"{VAL[0]}.xml").write_text(_xml(VAL[0], []))
     test = voc.load_boxes(_wanted(root)).test
@@ -211,7 +229,8 @@ def _box(left: float, top: float, right: float | str, bottom: float) -> str:
         ("<annotation/>", "size/width: expected a number, got nothing; correct it"),
         (
             _xml("a", [("wolf", (1, 1, 2, 2), 0)]),
-            "object 1: class 'wolf' is none of VOC's 20, such as aeroplane; correct it",
+            "object 1: class 'wolf' is none of VOC's 20, such as aeroplane; correct it, or name classes of your own in "
+            "a classes.txt beside ImageSets",
         ),
         (_box(5, 5, "x", 9), "object 1: bndbox/xmax: expected a number, got 'x'; correct it"),
         (_box(5, 5, "inf", 9), "object 1: bndbox/xmax: expected a number, got 'inf'; correct it"),

@@ -92,7 +92,7 @@ def of_pairs(
     )
 
 
-def read_classes(file: Path) -> tuple[str, ...]:
+def read_classes(file: Path, fewest: int = 2) -> tuple[str, ...]:
     """Names, one a line. Raises InputError for an empty line between others, a name twice, and too few or too many."""
     names = [line.strip() for line in read_text(file).rstrip().splitlines()]
     for number, name in enumerate(names):
@@ -100,8 +100,8 @@ def read_classes(file: Path) -> tuple[str, ...]:
             raise InputError(f"{file}: line {number + 1} is empty; each line has the name of a class")
         if name in names[:number]:
             raise InputError(f"{file}: line {number + 1}: class {shown(name)} for the second time; rename one")
-    if not 2 <= len(names) <= IGNORED:
-        raise InputError(f"{file}: {len(names)} classes; expected 2 to {IGNORED}, one a line")
+    if not fewest <= len(names) <= IGNORED:
+        raise InputError(f"{file}: {len(names)} classes; expected {fewest} to {IGNORED}, one a line")
     return tuple(names)
 
 

@@ -3,7 +3,8 @@
 `ImageSets/Segmentation` and `ImageSets/Main` list the pictures of `train.txt` and `val.txt` by their names in
 `JPEGImages`; masks are in `SegmentationClass`, boxes in `Annotations`. The annotations of VOC 2012's test pictures are
 not public, so `val.txt` is for testing, and validation is held out of `train.txt`, 15 % of it. A `test.txt` is not
-read. The classes are VOC's 20; in masks 0 is the background.
+read. The classes are VOC's 20, and in masks 0 is the background; or those that a `classes.txt` beside `ImageSets`
+names, one a line, in masks in the order of their numbers from 0.
 """
 
 import math
@@ -15,10 +16,10 @@ from xml.etree import ElementTree
 
 from foundation.errors import InputError, one_line
 from foundation.json_files import read_text, shown
-from training.data import annotated
+from training.data import annotated, masks
 from training.data.boxes import Boxed, Boxes, Thing, of_boxed
 from training.data.dataset import Dataset, Wanted
-from training.data.masks import Pair, of_pairs
+from training.data.masks import Pair, of_pairs, read_classes
 from training.data.picture_files import Finder
 
 CLASSES = (
@@ -48,6 +49,10 @@ BACKGROUND = "background"
 LISTS = {"train": "train", "test": "val"}
 """By split the list that names its pictures."""
 
+NAMES = masks.CLASSES
+"""The file that names classes of one's own."""
+
+_NONE = f"none of VOC's 20, such as {CLASSES[0]}; correct it, or name classes of your own in a {NAMES} beside ImageSets"
 _PICTURES = "JPEGImages"
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -76,7 +81,9 @@ def load_masks(wanted: Wanted) -> Dataset:
         for split, files in _listed(wanted.spec, root, _MASKS).items()
     }
     parts = annotated.parts_of(wanted.spec, found)
-    return of_pairs(wanted, root, (BACKGROUND, *CLASSES), parts, [_told(wanted, parts)])
+    file = Path(root, NAMES)
+    classes = read_classes(file) if file.exists() else (BACKGROUND, *CLASSES)
+    return of_pairs(wanted, root, classes, parts, [_told(wanted, parts)])
 
 
 def load_boxes(wanted: Wanted) -> Dataset:
@@ -86,18 +93,21 @@ def load_boxes(wanted: Wanted) -> Dataset:
     that it calls difficult are `ignored`, as in its evaluation: what finds one is neither right nor wrong.
 
     Raises InputError for a folder or a list that is not there, an empty one, a name without a picture or an annotation,
-    and one in both lists; for XML that is broken or lacks something, a class that is none of VOC's, and boxes without
+    and one in both lists; for XML that is broken or lacks something, a class that is none of them, and boxes without
     area or beyond their picture (with `skip_corrupt` such boxes are left out, and told); when a split is asked for, for
     a picture of another size than its annotation says.
     """
     root = annotated.root_of(wanted)
-    boxes = Boxes(wanted.skip_corrupt)
+    boxes, names = Boxes(wanted.skip_corrupt), Path(root, NAMES)
+    classes = read_classes(names, fewest=1) if names.exists() else CLASSES
+    place = {name: number for number, name in enumerate(classes)}
+    lacking = f"no class of {names}; name it there" if names.exists() else _NONE
     found = {
-        split: [_boxed(picture, file, boxes) for picture, file in files]
+        split: [_boxed(picture, file, boxes, place, lacking) for picture, file in files]
         for split, files in _listed(wanted.spec, root, _BOXES).items()
     }
     parts = annotated.parts_of(wanted.spec, found)
-    return of_boxed(wanted, root, CLASSES, parts, [_told(wanted, parts), *boxes.notes])
+    return of_boxed(wanted, root, classes, parts, [_told(wanted, parts), *boxes.notes])
 
 
 def _told(wanted: Wanted, parts: Mapping[str, Sequence[object]]) -> str:
@@ -137,20 +147,20 @@ def _listed(spec: str, root: str, kind: _Kind) -> dict[str, list[tuple[str, str]
     return found
 
 
-def _boxed(picture: str, file: str, boxes: Boxes) -> Boxed:
+def _boxed(picture: str, file: str, boxes: Boxes, classes: Mapping[str, int], lacking: str) -> Boxed:
     annotation = _parsed(file)
     size = int(_number(annotation, "size/width", file)), int(_number(annotation, "size/height", file))
     things = []
     for number, found in enumerate(annotation.findall("object"), 1):
         where = f"{file}: object {number}"
         name = found.findtext("name", "").strip()
-        if name not in CLASSES:
-            raise InputError(f"{where}: class {shown(name)} is none of VOC's 20, such as {CLASSES[0]}; correct it")
+        if name not in classes:
+            raise InputError(f"{where}: class {shown(name)} is {lacking}")
         left, top, right, bottom = box = [_number(found, f"bndbox/{edge}", where) for edge in _EDGES]
         corners = boxes.cut(where, shown(box), (left - 1, top - 1, right, bottom), size)
         if corners is not None:
             difficult = found.find("difficult") is not None and _number(found, "difficult", where) != 0
-            things.append(Thing(corners, CLASSES.index(name), difficult))
+            things.append(Thing(corners, classes[name], difficult))
     return Boxed(picture, file, size, tuple(things))
 
 
