@@ -327,6 +327,18 @@ class TestRefusals:
         _change(file, change)
         _refused(root, f"{file}: {message}")
 
+    def test_boxes_in_shares_of_the_picture(self, root: Path) -> None:
+        def shares(said: Said) -> None:
+            for annotation in said["annotations"]:
+                annotation["bbox"] = [0.25, 0.5, 0.75, 0.5]
+
+        for split in ("val", "test"):
+            _change(root / split / "annotations.json", shares)
+        _load(root)  # one of many pixels is enough to tell that pixels are meant
+        _change(root / "train" / "annotations.json", shares)
+        by = f"(by {root / 'train' / 'annotations.json'})"
+        _refused(root, f".jpg {by}; are they shares of the picture? give them in pixels")
+
     @pytest.mark.parametrize("name", ["none.jpg", "../train/0.jpg", "/etc/passwd", "annotations.json"])
     def test_images_without_a_picture(self, root: Path, name: str) -> None:
         file = root / "val" / "annotations.json"

@@ -22,6 +22,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 NAMED = {TRAINED: "training"}
 
 _THIN = 0.01  # pixels of a side, below which a box has no area
+_CORNER = 2  # pixels: a box in shares ends at 1, or at 1.5 where its centre was taken for its left edge
 
 Corners = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels from the picture's upper left corner."""
@@ -108,7 +109,10 @@ def of_boxed(
 
     Each picture is scaled to a square, aspect not kept, see `training.data.whole_pictures`. One without boxes stays: it
     shows what is none of the classes. With `skip_corrupt` pictures that cannot be decoded are left out.
+
+    Raises InputError where no box of all leaves its picture's corner: that is what shares of a picture look like.
     """
+    _check_unit(wanted.spec, [boxed for pictures in parts.values() for boxed in pictures if boxed.things])
     return annotated.dataset(
         wanted,
         root,
@@ -121,6 +125,16 @@ def of_boxed(
         mean=MEAN,
         std=STD,
     )
+
+
+def _check_unit(spec: str, pictures: Sequence[Boxed]) -> None:
+    if any(max(thing.corners) > _CORNER for boxed in pictures for thing in boxed.things):
+        return
+    if large := next((boxed for boxed in pictures if min(boxed.size) > _CORNER), None):
+        raise InputError(
+            f"`data` {spec}: all boxes lie within {_CORNER} pixels of their picture's upper left corner, as one of "
+            f"{large.picture} (by {large.file}); are they shares of the picture? give them in pixels"
+        )
 
 
 def _read(split: str, pictures: Sequence[Boxed], classes: tuple[str, ...], wanted: Wanted) -> Pictures:
