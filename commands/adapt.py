@@ -30,7 +30,6 @@ from training.model_file import ModelInfo, load_model
 from training.specs import OF_CLASSES, TASK
 
 RESULTS = "adaptation.json"
-KEPT = ("*/checkpoint*", "*/weights.safetensors", RESULTS)
 LOPSIDED = 0.8
 """Shares of classes that are as spread out as those of fewer equal ones, of all, are told."""
 
@@ -65,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     free = {"data": spec, "device": str(device), "threads": default_threads()}
     adapting = Adapting(network.to(device), info, target, losses, recipe, settings.seed, out, reporter)
-    with run_folder.opened(out, identity, free, keeps=KEPT, asked=ADAPTED) as recorded:
+    with run_folder.opened(out, identity, free, keeps=run_folder.WORTH, asked=ADAPTED) as recorded:
         use_threads(recorded["threads"], lanes=False)
         stands = [adapting.stand(SOURCE, adapting.network), adapting.stand(STATISTICS, adapting.normalised())]
         adapted = adapting.shot()

@@ -26,10 +26,7 @@ from tasks.pretraining import PRETRAINING
 from training.lanes import use_threads
 from training.procedure import Procedure
 from training.sizing import planned, told
-from training.standalone import CHECKPOINT, WEIGHTS, train_standalone
-
-KEPT = (f"{CHECKPOINT}*", WEIGHTS, run_folder.RESULTS)
-"""What another training may not take the place of."""
+from training.standalone import train_standalone
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -85,14 +82,14 @@ def main(arguments: Sequence[str]) -> None:
         **init.recorded,
     }
     if settings.dry_run:
-        run_folder.check_same(out, identity, free, KEPT, PRETRAINED)
+        run_folder.check_same(out, identity, free, run_folder.WORTH, PRETRAINED)
         use_threads(default_threads(), lanes=device.type == "cpu")
         if distributed.rank() == 0:
             sized = {architecture.resolution: data}
             show_retraining({"backbone": architecture}, sized, procedure, 1, reporter)
         reporter.say(nothing_written(out))
         return
-    opened = run_folder.opened(out, identity, free, keeps=KEPT, asked=PRETRAINED)
+    opened = run_folder.opened(out, identity, free, keeps=run_folder.WORTH, asked=PRETRAINED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         result = train_standalone(

@@ -13,7 +13,7 @@ from commands.another_run import RETRAINED
 from commands.compare import Contest
 from commands.planning import nothing_written
 from commands.recipes import RETRAIN, RetrainSettings
-from commands.retrain_setup import KEPT, Retraining, retraining_of
+from commands.retrain_setup import Retraining, retraining_of
 from commands.retrain_told import say_plan
 from commands.same_training import same_training
 from deployment.export import calibration_pictures, export
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
         **wanted.procedure.start.recorded,
     }
     if settings.dry_run:
-        run_folder.check_same(out, wanted.described(), free, KEPT, RETRAINED)
+        run_folder.check_same(out, wanted.described(), free, run_folder.WORTH, RETRAINED)
         use_threads(default_threads(), lanes=device.type == "cpu")
         with TemporaryDirectory() as temporary:
             prepare(task, Path(temporary), data, reporter)
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
             say_plan(wanted)
         reporter.say(nothing_written(out))
         return
-    opened = run_folder.opened(out, wanted.described(), free, keeps=KEPT, asked=RETRAINED)
+    opened = run_folder.opened(out, wanted.described(), free, keeps=run_folder.WORTH, asked=RETRAINED)
     with distributed.entered_by_first(opened) as recorded:
         use_threads(recorded["threads"], lanes=device.type == "cpu")
         prepare(task, out, data, reporter)

@@ -23,7 +23,7 @@ from foundation.progress import Reporter
 from search_space.architecture import Architecture
 from search_space.first_weights import FirstWeights, check_init
 from search_space.head import Head
-from studies.runs.run_folder import RESULTS
+from studies.runs.run_folder import WORTH
 from studies.runs.source import Source, check_former, read_source
 from studies.storage.storages import check_address, without_password
 from tasks.choice import task
@@ -36,11 +36,8 @@ from training.procedure import Procedure, Teaching
 from training.recorded_data import is_changed
 from training.sizing import told_apart
 from training.specs import PPO, ROBUST, TASK
-from training.standalone import CHECKPOINT, WEIGHTS, check_trainable, epochs_behind, folder_name
+from training.standalone import check_trainable, epochs_behind, folder_name
 from training.task import Acting, Task, check_class_labels, on
-
-KEPT = (f"*/{CHECKPOINT}*", f"*/{WEIGHTS}", RESULTS)
-"""What another recipe may not take the place of."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +227,7 @@ def _out(settings: RetrainSettings, source: Source) -> Path:
     out = Path(settings.out) if settings.out else source.folder / f"retrain{number}"
     if not settings.out:
         check_inside(out, source.folder)
-    check_former(out, KEPT, source)
+    check_former(out, WORTH, source)
     return out
 
 

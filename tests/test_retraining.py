@@ -26,6 +26,7 @@ from search_space.cost.priced_space import PricedSpace
 from search_space.first_weights import FirstWeights
 from search_space.network import Network, build
 from search_space.spaces import priced_space
+from studies.runs import run_folder
 from tasks.classification.room import CLASSIFICATION
 from tests.forked import Forked
 from training.checkpoint import latest_checkpoint, load_weights, previous, remove_checkpoints, save_checkpoint
@@ -374,6 +375,26 @@ def test_a_folder_where_nothing_is_trained_yet_takes_the_corrected_command(
     (tmp_path / "aside.json").rename(folder / "results.json")
     (folder / "given-0" / "weights.safetensors").unlink()
     refused()
+
+
+def test_a_search_s_folder_is_not_taken_over(picture_folder: Path, tmp_path: Path) -> None:
+    """Nor is what another command has left: `adapt.py` and `pretrain.py` go by the same list."""
+    space = priced_space("mobilenetv2-32")
+    write_json(tmp_path / "best.json", {"architecture": space.smallest.to_dict()})
+    identity = {"space": space.to_dict(), "budget": {}, "data": "folder 0123456789abcdef"}
+    write_json(tmp_path / "config.json", {"identity": identity, "free": {"data": f"folder:{picture_folder}"}})
+    before = (tmp_path / "config.json").read_bytes()
+    for flags in ([], ["--dry-run"]):
+        with pytest.raises(InputError, match=f"`out` {tmp_path}: holds a search; use another `out`"):
+            retrain.main([str(tmp_path), "--epochs", "1", "--out", str(tmp_path), "--quiet", *flags])
+    assert (tmp_path / "config.json").read_bytes() == before
+    adapted = tmp_path / "adapted"
+    adapted.mkdir()
+    write_json(adapted / "config.json", {"identity": {"source": "another"}, "free": {}})
+    assert run_folder.kept_identity(adapted, run_folder.WORTH) == {}
+    (adapted / "adaptation.json").touch()
+    with pytest.raises(InputError, match=f"`out` {adapted}: holds another run"):
+        retrain.main([str(tmp_path), "--epochs", "1", "--out", str(adapted), "--quiet"])
 
 
 @pytest.mark.parametrize("streamed", [False, True])

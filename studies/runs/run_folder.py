@@ -26,6 +26,8 @@ from training.specs import TASK, named
 
 CONFIG, FRONT, BEST, STUDY, RESULTS = "config.json", "front.json", "best.json", "study.db", "results.json"
 LATENCY = "latency.json"
+WORTH = (FRONT, BEST, STUDY, RESULTS, "adaptation.json", "checkpoint*", "weights.*", "*/checkpoint*", "*/weights.*")
+"""Patterns of what a folder is worth keeping for, whichever command made it; without, another run takes its place."""
 MIN_FREE_BYTES = 64 << 20
 MAX_NAME, MAX_PATH = 255, 3500  # bytes, on Linux; what lies in the folder has a path as well
 MOST_SHOWN = 100  # characters of a path that is too long
@@ -170,6 +172,8 @@ def _refuse_another(
     asked: Asked,
 ) -> bool:
     """Whether the configuration is another run's, which has left nothing to keep. Raises InputError if it has."""
+    if "space" in config["identity"] and "space" not in identity:
+        raise InputError(f"`out` {folder}: holds a search; use another `out`")
     found = difference(config["identity"], identity)
     if found and _is_kept(folder, keeps):
         recorded = config.get("free")
