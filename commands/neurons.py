@@ -44,6 +44,8 @@ def neurons_planned(settings: EvaluateSettings) -> NeuronPlan | None:
         return None
     if settings.latency:
         raise InputError("`neurons`: a test, and `latency` measures times without one; leave one of them out")
+    if settings.pictures == 1:
+        raise InputError("`pictures` 1: the neurons' variance needs two; give 2 or more, or leave it out")
     return NeuronPlan(settings.budgets or NEURON_BUDGETS, settings.pictures or NEURON_PICTURES)
 
 

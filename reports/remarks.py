@@ -91,7 +91,7 @@ def _accuracy(measured: Measured) -> float | None:
 
 
 def _unused(record: Record) -> str | None:
-    """That the best takes little of its budget, and what that means."""
+    """That the best takes little of its budget, and what that means: of a search that looked at larger ones too."""
     assert record.best is not None
     space = record.space
     if space is None or not record.bounds:
@@ -102,7 +102,10 @@ def _unused(record: Record) -> str | None:
         reachable[name] = min(reachable[name], getattr(largest, name))
     shares = {name: getattr(record.best.cost, name) / bound for name, bound in reachable.items()}
     nearest = max(shares, key=lambda name: shares[name])
-    if shares[nearest] >= FAR_BELOW:
+    filling = FAR_BELOW * reachable[nearest]
+    candidates = (*record.front, *(one.candidate for one in record.evaluated))
+    tried = any(getattr(one.cost, nearest) >= filling for one in candidates)
+    if shares[nearest] >= FAR_BELOW or not tried:
         return None
     said = (
         f"the best takes {100 * shares[nearest]:.0f} % of the budget of {COST_NAMES[nearest]}: no larger network was "

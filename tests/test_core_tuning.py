@@ -331,7 +331,8 @@ def test_a_killed_training_ends_with_the_same_bits(
         (["--mixup", "0.1"], "`mixup` 0.1: method core-tuning mixes features, of pictures of one class each; give 0"),
         (
             ["--head", "bottleneck"],
-            "wants a linear classifier on the mean over a map, which is no bottleneck of 256 channels, 4 classes; give",
+            "wants a linear classifier on the mean over a map, which is no bottleneck of 256 channels, 4 classes; give "
+            "`method` labels, or leave `head` out",
         ),
     ],
 )

@@ -214,6 +214,10 @@ def test_what_was_kept_of_another_network_is_not_taken(
             ["--neurons", "--data", "FOLDER"],
             "--neurons: 12 pictures in the split; give --data with at least 16 in it",
         ),
+        (
+            ["--neurons", "--pictures", "1"],
+            "--pictures 1: the neurons' variance needs two; give 2 or more, or leave it out",
+        ),
     ],
 )
 def test_bad_input(

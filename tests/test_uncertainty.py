@@ -174,6 +174,9 @@ def test_few_steps_are_said_with_the_flag(epochs: int, pictures: int, says: int 
     )
 
 
+BUDGET = "of the budget"
+
+
 @pytest.mark.parametrize(("share", "says"), [(0.86, False), (0.62, True)])
 @pytest.mark.parametrize("times", [1, 100])  # of a budget that no network reaches what there is counts
 def test_a_winner_far_below_its_budget_is_commented(
@@ -181,16 +184,19 @@ def test_a_winner_far_below_its_budget_is_commented(
 ) -> None:
     most = tiny_space.cost(tiny_space.largest).macs
     macs = round(share * most)
-    record = _record(tiny_space, [(0.8, macs)])
-    record = replace(record, identity={**record.identity, "budget": {"max_macs": times * most}})
-    said = [one for one in remarks(record) if "of the budget" in one]
+    budget = {"max_macs": times * most}
+    alone = _record(tiny_space, [(0.8, macs)])  # nothing larger was looked at
+    assert not [one for one in remarks(replace(alone, identity={**alone.identity, "budget": budget})) if BUDGET in one]
+    record = _record(tiny_space, [(0.8, macs), (0.7, most)])
+    record = replace(record, identity={**record.identity, "budget": budget})
+    said = [one for one in remarks(record) if BUDGET in one]
     assert bool(said) == says
     if says:
         assert "takes 62 % of the budget of MACs" in said[0]
         assert "The best takes 62 % of the budget of MACs" in _page(record)
     # The bound that it is nearest to counts.
     both = replace(record, identity={**record.identity, "budget": {"max_macs": most, "max_params": 1}})
-    assert not [one for one in remarks(both) if "of the budget" in one]
+    assert not [one for one in remarks(both) if BUDGET in one]
 
 
 def test_a_single_seed_has_the_error_of_its_pictures(tiny_space: PricedSpace) -> None:

@@ -21,6 +21,7 @@ from training.methods.settings import CoreTuning
 from training.precision import autocast
 from training.probe_loss import learning
 from training.resize import resized
+from training.specs import TASK
 from training.targets import Targets
 from training.task import check_class_labels
 
@@ -53,7 +54,8 @@ class CoreTuningStep(LabelStep):
             linear = isinstance(network.task_head, ClassifierHead)
             family = f"networks of family {network.family} do not have"
             lacking = family if linear else f"is no {network.task_head.told}"
-            remedy = "`method` labels" if linear else "`method` labels, or `task` classification"
+            other = "leave `head` out" if training.task.name.partition(":")[0] == TASK else "give `task` classification"
+            remedy = "`method` labels" if linear else f"`method` labels, or {other}"
             raise InputError(
                 f"`method` {NAME}: wants a linear classifier on the mean over a map, which {lacking}; give {remedy}"
             )
