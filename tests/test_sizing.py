@@ -118,6 +118,12 @@ def test_a_plan_is_said() -> None:
         f"{plan.batch_size} pictures each (planned: the usual 10 epochs are for 12,000); override with --a and --b"
     )
     assert told(DIGITS.recipe, 12_000, DIGITS.recipe, 12_000, "") is None
+    given = planned(DIGITS.recipe, 12_000, 60, ["epochs"])
+    said = told(DIGITS.recipe, 12_000, given, 60, "--a")
+    assert said is not None
+    assert said.endswith(
+        f"(planned: the usual batches of {DIGITS.recipe.batch_size} are for 12,000); override with --a"
+    )
 
 
 def test_few_pictures_are_said_with_their_standard_error() -> None:

@@ -70,10 +70,12 @@ def told(recipe: Recipe, own: int, fitted: Recipe, pictures: int, flags: str) ->
     if fitted == recipe:
         return None
     an_epoch = epoch_steps(pictures, fitted.batch_size)
+    given = fitted.epochs == recipe.epochs  # then the recipe's are not the usual ones, but the user's
+    usual = f"batches of {recipe.batch_size}" if given else f"{recipe.epochs} epochs"
     return (
         f"{pictures} training pictures: {fitted.epochs} epochs of {an_epoch} step{'s' if an_epoch > 1 else ''}, "
         f"{fitted.epochs * an_epoch} in all, "
-        f"of {min(pictures, fitted.batch_size)} pictures each (planned: the usual {recipe.epochs} epochs are for "
+        f"of {min(pictures, fitted.batch_size)} pictures each (planned: the usual {usual} are for "
         f"{own:,}); override with {flags}"
     )
 
